@@ -1,0 +1,35 @@
+//! Ids, amounts, durations and records every part of Skep agrees on.
+//!
+//! `no_std`, no Substrate: the runtime, the chain node, the messaging node and the client all read these types, so
+//! they depend on nothing but their encodings (SCALE on chain, JSON over RPC).
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+mod amount;
+mod id;
+mod roster;
+pub mod signing;
+mod stake;
+
+pub use amount::{Balance, DECIMALS, JsonBalance, Permyriad, PermyriadTooLarge, UNIT};
+pub use id::{ParseIdError, ServiceNodeId, StakerId, SwarmId};
+pub use roster::{
+    Contribution, Endpoint, MAX_CONTRIBUTORS, NodeState, RosterEntry, RosterSnapshot, SoftwareVersion, SwarmMembers,
+};
+pub use stake::{Stake, StakeLock, StakingTerms};
+
+/// Height of a block.
+pub type BlockNumber = u32;
+
+/// Milliseconds: a Unix time, or a span of wall-clock time where the name says so.
+pub type Moment = u64;
+
+/// A block hash (BLAKE2b-256 of the header).
+pub type BlockHash = [u8; 32];
+
+/// SS58 address prefix of every Skep network (42: the generic Substrate prefix, so every wallet accepts it).
+pub const SS58_PREFIX: u16 = 42;
+
+/// Ticker shown by wallets.
+pub const TOKEN_SYMBOL: &str = "SKEP";

@@ -1,0 +1,186 @@
+//! The roster: the authoritative list of service nodes, as the chain publishes it.
+
+use crate::{Balance, BlockHash, BlockNumber, Permyriad, ServiceNodeId, StakerId, SwarmId};
+use alloc::vec::Vec;
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use core::{fmt, net::Ipv4Addr};
+use scale_info::TypeInfo;
+use serde::{Deserialize, Serialize};
+
+/// Most contributors of one node, its operator included.
+pub const MAX_CONTRIBUTORS: u32 = 10;
+
+/// Where a service node is reached.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo, Serialize,
+    Deserialize,
+)]
+pub struct Endpoint {
+    /// IPv4 address, in network order.
+    pub ipv4: [u8; 4],
+    /// TCP port of the client API (HTTPS).
+    pub https_port: u16,
+    /// UDP port for other service nodes (QUIC).
+    pub quic_port: u16,
+}
+
+impl Endpoint {
+    /// The address as the standard library's type.
+    pub const fn ip(&self) -> Ipv4Addr {
+        let [a, b, c, d] = self.ipv4;
+        Ipv4Addr::new(a, b, c, d)
+    }
+
+    /// The address' /24 network: two nodes of one such network count as one place for path diversity.
+    pub const fn network24(&self) -> [u8; 3] {
+        let [a, b, c, _] = self.ipv4;
+        [a, b, c]
+    }
+}
+
+/// Version of the messaging software a node runs.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen,
+    TypeInfo, Serialize, Deserialize,
+)]
+pub struct SoftwareVersion(pub [u16; 3]);
+
+impl fmt::Display for SoftwareVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [major, minor, patch] = self.0;
+        write!(f, "{major}.{minor}.{patch}")
+    }
+}
+
+/// One stake in a node.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo, Serialize,
+    Deserialize,
+)]
+pub struct Contribution {
+    /// Who locked it.
+    pub staker: StakerId,
+    /// How much, in smallest units.
+    #[serde(with = "crate::amount::decimal")]
+    pub amount: Balance,
+}
+
+/// Where a registered node stands.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo, Serialize,
+    Deserialize,
+)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum NodeState {
+    /// Its stake is not complete yet; contributions may come until `expires_at`, when all is returned.
+    Gathering {
+        /// Block at which the unfilled pool returns every stake.
+        expires_at: BlockNumber,
+    },
+    /// Fully staked and serving since `since`.
+    Active {
+        /// Block at which it (last) became active.
+        since: BlockNumber,
+    },
+    /// Somebody asked to unlock at `requested_at`; it serves and earns until `leaves_at`.
+    Leaving {
+        /// Block of the first request.
+        requested_at: BlockNumber,
+        /// Block at which the node ends and its stakes become free.
+        leaves_at: BlockNumber,
+    },
+}
+
+impl NodeState {
+    /// Whether the node serves: it belongs in a swarm and in the reward queue.
+    pub const fn is_serving(&self) -> bool {
+        match self {
+            Self::Active { .. } | Self::Leaving { .. } => true,
+            Self::Gathering { .. } => false,
+        }
+    }
+
+    /// Height of the first unlock request, 0 when there is none (the form existing clients read).
+    pub const fn requested_unlock_height(&self) -> BlockNumber {
+        match self {
+            Self::Leaving { requested_at, .. } => *requested_at,
+            Self::Gathering { .. } | Self::Active { .. } => 0,
+        }
+    }
+}
+
+/// One node of the roster. Its X25519 key is the standard conversion of `id`, so it is not stored.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, Serialize, Deserialize)]
+pub struct RosterEntry {
+    /// The node's Ed25519 key.
+    pub id: ServiceNodeId,
+    /// Who registered it.
+    pub operator: StakerId,
+    /// The operator's fee, taken before rewards are shared by stake.
+    pub fee: Permyriad,
+    /// Every stake, the operator's first.
+    pub contributions: Vec<Contribution>,
+    /// What the node must hold in all, fixed when it registered.
+    #[serde(with = "crate::amount::decimal")]
+    pub requirement: Balance,
+    /// Where it is reached.
+    pub endpoint: Endpoint,
+    /// What it runs.
+    pub version: SoftwareVersion,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub state: NodeState,
+    /// Its swarm, or [`SwarmId::UNASSIGNED`] until it is placed.
+    pub swarm: SwarmId,
+    /// Block of its registration.
+    pub registered_at: BlockNumber,
+    /// Block of its last reward, or of its activation.
+    pub last_rewarded_at: BlockNumber,
+}
+
+impl RosterEntry {
+    /// Sum of all stakes.
+    pub fn staked(&self) -> Balance {
+        self.contributions.iter().map(|contribution| contribution.amount).sum()
+    }
+}
+
+/// The roster at one block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RosterSnapshot {
+    /// Height of the block.
+    pub height: BlockNumber,
+    /// Hash of the block.
+    #[serde(with = "hash_hex")]
+    pub block_hash: BlockHash,
+    /// Every registered node, gathering ones included, ordered by id.
+    pub nodes: Vec<RosterEntry>,
+}
+
+/// One swarm and who is in it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, Serialize, Deserialize)]
+pub struct SwarmMembers {
+    /// The swarm.
+    pub id: SwarmId,
+    /// Its nodes, ordered by id.
+    pub nodes: Vec<ServiceNodeId>,
+}
+
+/// Block hashes as `0x` and 64 hex digits, as Substrate's own RPC writes them.
+mod hash_hex {
+    use crate::BlockHash;
+    use alloc::{format, string::String};
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(hash: &BlockHash, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format!("0x{}", hex::encode(hash)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BlockHash, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mut hash = [0; 32];
+        hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(&text), &mut hash)
+            .map_err(|_| de::Error::custom("expected a block hash: 0x and 64 hexadecimal digits"))?;
+        Ok(hash)
+    }
+}

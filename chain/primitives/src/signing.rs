@@ -1,0 +1,16 @@
+//! What a service node's Ed25519 key signs for the chain: one label and one encoding a purpose, the same on and off
+//! chain, so that no signature can be taken for another.
+
+use crate::{BlockHash, Permyriad, ServiceNodeId, StakerId};
+use alloc::vec::Vec;
+use codec::Encode;
+
+/// Proof of possession of the node key, given with a registration: binds the key to one chain, operator and fee.
+pub fn registration(genesis: &BlockHash, operator: &StakerId, fee: Permyriad) -> Vec<u8> {
+    (b"skep/registration/1", genesis, operator, fee).encode()
+}
+
+/// Proof that the node key consents to block-authoring session keys (`keys` in SCALE), given with `set_session_keys`.
+pub fn session_keys(genesis: &BlockHash, node: &ServiceNodeId, keys: &[u8]) -> Vec<u8> {
+    (b"skep/session-keys/1", genesis, node, keys).encode()
+}

@@ -1,0 +1,23 @@
+//! What a node may ask the runtime.
+#![cfg_attr(not(feature = "std"), no_std)]
+// The macro writes the items this crate exports.
+#![allow(missing_docs, reason = "decl_runtime_apis! generates undocumented items beside the documented trait")]
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+use skep_primitives::{RosterEntry, Stake, StakerId, StakingTerms, SwarmMembers};
+
+sp_api::decl_runtime_apis! {
+    /// Service nodes, swarms and stakes at one block.
+    pub trait SkepApi {
+        /// Every registered node, gathering ones included, ordered by id.
+        fn roster() -> Vec<RosterEntry>;
+        /// Every swarm, ordered by id.
+        fn swarms() -> Vec<SwarmMembers>;
+        /// What a registration must bring at this block.
+        fn staking_terms() -> StakingTerms;
+        /// Every stake of one account, ordered by node.
+        fn stakes(staker: StakerId) -> Vec<Stake>;
+    }
+}
