@@ -16,8 +16,21 @@ pub const UNIT: Balance = 1_000_000_000;
 
 /// A share in steps of 0.01 %: 0 ..= 10 000.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen,
-    TypeInfo, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    Serialize,
+    Deserialize,
 )]
 #[serde(try_from = "u16", into = "u16")]
 pub struct Permyriad(u16);
@@ -87,16 +100,18 @@ impl<'de> Deserialize<'de> for JsonBalance {
     }
 }
 
-/// For `#[serde(with = "crate::amount::decimal")]`: a [`Balance`] written as [`JsonBalance`].
-pub(crate) mod decimal {
+/// For `#[serde(with = "skep_primitives::decimal")]`: a [`Balance`] written as [`JsonBalance`].
+pub mod decimal {
     use super::{Balance, JsonBalance};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub(crate) fn serialize<S: Serializer>(amount: &Balance, serializer: S) -> Result<S::Ok, S::Error> {
+    /// Writes the amount as a decimal string.
+    pub fn serialize<S: Serializer>(amount: &Balance, serializer: S) -> Result<S::Ok, S::Error> {
         JsonBalance(*amount).serialize(serializer)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Balance, D::Error> {
+    /// Reads the amount from a decimal string.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Balance, D::Error> {
         JsonBalance::deserialize(deserializer).map(|amount| amount.0)
     }
 }

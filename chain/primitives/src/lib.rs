@@ -12,7 +12,7 @@ mod roster;
 pub mod signing;
 mod stake;
 
-pub use amount::{Balance, DECIMALS, JsonBalance, Permyriad, PermyriadTooLarge, UNIT};
+pub use amount::{Balance, DECIMALS, JsonBalance, Permyriad, PermyriadTooLarge, UNIT, decimal};
 pub use id::{ParseIdError, ServiceNodeId, StakerId, SwarmId};
 pub use roster::{
     Contribution, Endpoint, MAX_CONTRIBUTORS, NodeState, RosterEntry, RosterSnapshot, SoftwareVersion, SwarmMembers,
