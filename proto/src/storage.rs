@@ -1,1 +1,33 @@
-//! Placeholder.
+//! The storage RPC clients speak to service nodes (`POST /storage_rpc/v1`, `protocol.md` section 4): requests, answers,
+//! what is signed, and the limits.
+//!
+//! Requests are parsed rather than validated: a [`Request`] cannot hold a malformed account, an oversize message or a
+//! signature of the wrong length, and every refusal carries the exact text existing clients know. Reading is bounded by
+//! the size of the input: nothing is kept of fields the methods do not have. Requests written by us use the plain
+//! (non-alias) field names.
+
+mod encoding;
+mod hash;
+mod key;
+pub mod limits;
+mod loose;
+mod namespace;
+mod request;
+mod response;
+pub mod signed;
+
+pub use encoding::decode_base64;
+pub use hash::{MessageHash, ParseMessageHashError};
+pub use key::{HexKey, ParseKeyError};
+pub use namespace::Namespace;
+pub use request::{
+    Method, NodeListQuery, OwnerAuth, ParamsError, Request, RequestError, RetrieveRequest, RetrieveWindow, StoreRequest,
+};
+pub use response::{
+    BatchResponse, InfoResponse, MemberFailure, MemberResult, MemberStored, NodeListResponse, RetrieveResponse,
+    RetrievedMessage, StoreResponse, SubResponse, SwarmNode, SwarmResponse,
+};
+
+/// `hf` of every answer: the generation of the storage protocol (major, revision) existing clients should assume. From 19
+/// on, retrieval needs a signature.
+pub const PROTOCOL_GENERATION: [u16; 2] = [19, 4];

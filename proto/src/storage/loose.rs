@@ -1,0 +1,293 @@
+//! Reading JSON from strangers: only the fields some method has are kept, and of those only scalars, so that what is held
+//! in memory is bounded by a fixed number of fields and the text itself. Types are judged later, per method, because the
+//! exact refusal depends on the method.
+
+use super::limits::{MAX_BATCH, MAX_LISTED_NAMES};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+};
+use std::{borrow::Cow, fmt, marker::PhantomData};
+
+/// The body of a request.
+#[derive(Deserialize)]
+pub(super) struct LooseEnvelope<'a> {
+    #[serde(default, borrow)]
+    pub(super) method: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) params: Shape<LooseParams<'a, LooseBatch<'a>>>,
+}
+
+/// One request of a batch: batches do not nest.
+#[derive(Deserialize)]
+pub(super) struct LooseSubRequest<'a> {
+    #[serde(default, borrow)]
+    pub(super) method: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) params: Shape<LooseParams<'a, IgnoredAny>>,
+}
+
+/// Every parameter of every method. Aliases are fields of their own: giving both is an error to be named.
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "'de: 'a, R: Deserialize<'de>"))]
+pub(super) struct LooseParams<'a, R> {
+    #[serde(default, borrow)]
+    pub(super) pubkey: Scalar<'a>,
+    #[serde(default, borrow, rename = "pubKey")]
+    pub(super) pubkey_camel: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) namespace: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) timestamp: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) ttl: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) expiry: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) data: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) work: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) signature: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) pubkey_ed25519: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) sig_timestamp: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) subaccount: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) last_hash: Scalar<'a>,
+    #[serde(default, borrow, rename = "lastHash")]
+    pub(super) last_hash_camel: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) max_count: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) max_size: Scalar<'a>,
+    #[serde(default, borrow, rename = "maxSize")]
+    pub(super) max_size_camel: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) endpoint: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) params: Shape<Box<LooseNodeList<'a>>>,
+    #[serde(default = "Option::default")]
+    pub(super) requests: Option<R>,
+}
+
+/// Parameters of `get_service_nodes`.
+#[derive(Deserialize)]
+pub(super) struct LooseNodeList<'a> {
+    #[serde(default, borrow)]
+    pub(super) fields: Names<'a>,
+    #[serde(default, borrow)]
+    pub(super) limit: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) active_only: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) service_node_pubkeys: Names<'a>,
+    #[serde(default, borrow)]
+    pub(super) poll_block_hash: Scalar<'a>,
+}
+
+/// A JSON value of which only scalars are kept. `null` counts as absent.
+#[derive(Debug, Default)]
+pub(super) enum Scalar<'a> {
+    #[default]
+    Absent,
+    Bool(bool),
+    Unsigned(u64),
+    Negative(i64),
+    Text(Cow<'a, str>),
+    /// A fraction, a list or an object: wrong everywhere.
+    Other,
+}
+
+/// An object, or something else where an object belongs.
+#[derive(Default)]
+pub(super) enum Shape<T> {
+    Object(T),
+    #[default]
+    Other,
+}
+
+/// The requests of a batch.
+pub(super) enum LooseBatch<'a> {
+    List {
+        /// At most [`MAX_BATCH`].
+        requests: Vec<Shape<LooseSubRequest<'a>>>,
+        /// There were more.
+        excess: bool,
+    },
+    Other,
+}
+
+/// A list of names, or an object whose true fields are the names.
+#[derive(Default)]
+pub(super) enum Names<'a> {
+    #[default]
+    Absent,
+    List(Vec<Cow<'a, str>>),
+    Other,
+}
+
+/// Drains a sequence without keeping it.
+fn drain<'de, A: SeqAccess<'de>>(mut list: A) -> Result<(), A::Error> {
+    while list.next_element::<IgnoredAny>()?.is_some() {}
+    Ok(())
+}
+
+macro_rules! scalars_are_other {
+    ($($visit:ident: $from:ty),*) => {
+        $(fn $visit<E: Error>(self, _: $from) -> Result<Self::Value, E> {
+            Ok(Self::Value::Other)
+        })*
+    };
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ScalarVisitor<'a>(PhantomData<&'a ()>);
+
+        impl<'de: 'a, 'a> Visitor<'de> for ScalarVisitor<'a> {
+            type Value = Scalar<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
+            }
+            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+                Ok(Scalar::Absent)
+            }
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
+                Ok(Scalar::Bool(value))
+            }
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
+                Ok(Scalar::Unsigned(value))
+            }
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
+                Ok(u64::try_from(value).map_or(Scalar::Negative(value), Scalar::Unsigned))
+            }
+            fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(Scalar::Other)
+            }
+            fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<Self::Value, E> {
+                Ok(Scalar::Text(Cow::Borrowed(value)))
+            }
+            fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {
+                Ok(Scalar::Text(Cow::Owned(value.to_owned())))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+                drain(list).map(|()| Scalar::Other)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                IgnoredAny.visit_map(map).map(|_| Scalar::Other)
+            }
+        }
+
+        deserializer.deserialize_any(ScalarVisitor(PhantomData))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Shape<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ShapeVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ShapeVisitor<T> {
+            type Value = Shape<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Shape::Object)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+                drain(list).map(|()| Shape::Other)
+            }
+            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+                Ok(Shape::Other)
+            }
+            scalars_are_other!(visit_bool: bool, visit_u64: u64, visit_i64: i64, visit_f64: f64, visit_str: &str);
+        }
+
+        deserializer.deserialize_any(ShapeVisitor(PhantomData))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for LooseBatch<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct BatchVisitor<'a>(PhantomData<&'a ()>);
+
+        impl<'de: 'a, 'a> Visitor<'de> for BatchVisitor<'a> {
+            type Value = LooseBatch<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut requests = Vec::new();
+                while requests.len() < MAX_BATCH {
+                    match list.next_element()? {
+                        Some(request) => requests.push(request),
+                        None => return Ok(LooseBatch::List { requests, excess: false }),
+                    }
+                }
+                let excess = list.next_element::<IgnoredAny>()?.is_some();
+                drain(list).map(|()| LooseBatch::List { requests, excess })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                IgnoredAny.visit_map(map).map(|_| LooseBatch::Other)
+            }
+            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+                Ok(LooseBatch::Other)
+            }
+            scalars_are_other!(visit_bool: bool, visit_u64: u64, visit_i64: i64, visit_f64: f64, visit_str: &str);
+        }
+
+        deserializer.deserialize_any(BatchVisitor(PhantomData))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Names<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NamesVisitor<'a>(PhantomData<&'a ()>);
+
+        impl<'de: 'a, 'a> Visitor<'de> for NamesVisitor<'a> {
+            type Value = Names<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut names = Vec::new();
+                while let Some(value) = list.next_element()? {
+                    match value {
+                        Scalar::Text(name) if names.len() < MAX_LISTED_NAMES => names.push(name),
+                        _ => return drain(list).map(|()| Names::Other),
+                    }
+                }
+                Ok(Names::List(names))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut names = Vec::new();
+                while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+                    match map.next_value()? {
+                        Scalar::Bool(true) if names.len() < MAX_LISTED_NAMES => names.push(name),
+                        Scalar::Bool(false) | Scalar::Absent => {}
+                        _ => return IgnoredAny.visit_map(map).map(|_| Names::Other),
+                    }
+                }
+                Ok(Names::List(names))
+            }
+            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+                Ok(Names::Absent)
+            }
+            scalars_are_other!(visit_bool: bool, visit_u64: u64, visit_i64: i64, visit_f64: f64, visit_str: &str);
+        }
+
+        deserializer.deserialize_any(NamesVisitor(PhantomData))
+    }
+}
+
+/// A whole document of type `T`, with nothing but white space after it.
+pub(super) fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
+    serde_json::from_slice(body).ok()
+}

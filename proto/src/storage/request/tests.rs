@@ -1,0 +1,284 @@
+use super::*;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const ACCOUNT: &str = "05ffba630924aa1224bb930dde21c0d11bf004608f2812217f8ac812d6c7e3ad48";
+const NOW: u64 = 1_616_650_862_026;
+
+fn parse(method: &str, params: Value) -> Result<Request, RequestError> {
+    Request::parse(json!({"method": method, "params": params}).to_string().as_bytes())
+}
+
+fn refusal(method: &str, params: Value) -> String {
+    parse(method, params).expect_err("should be refused").to_string()
+}
+
+fn store(changes: Value) -> Value {
+    let mut params = json!({"pubkey": ACCOUNT, "timestamp": NOW, "ttl": 86_400_000, "data": "aGk="});
+    for (field, value) in changes.as_object().expect("an object") {
+        match value {
+            Value::String(text) if text == "(absent)" => drop(params.as_object_mut().unwrap().remove(field)),
+            value => params[field] = value.clone(),
+        }
+    }
+    params
+}
+
+fn arbitrary_auth() -> impl Strategy<Value = OwnerAuth> {
+    (any::<[u8; 32]>(), any::<[u8; 32]>(), any::<Option<[u8; 32]>>(), MIN_TIMESTAMP..u64::MAX).prop_map(
+        |(r, s, key, timestamp)| {
+            let mut signature = [0; 64];
+            signature[..32].copy_from_slice(&r);
+            signature[32..].copy_from_slice(&s);
+            OwnerAuth { signature, ed25519_key: key.map(HexKey), timestamp }
+        },
+    )
+}
+
+prop_compose! {
+    fn arbitrary_store()(
+        key: [u8; 32],
+        namespace: i16,
+        timestamp in MIN_TIMESTAMP..u64::MAX,
+        expiry in MIN_TIMESTAMP..u64::MAX,
+        data in proptest::collection::vec(any::<u8>(), 0..300),
+        auth in proptest::option::of(arbitrary_auth()),
+        effort in proptest::option::of(any::<u32>()),
+    ) -> StoreRequest {
+        let account = AccountAddress::from_x25519(key);
+        let work = effort.map(|effort| Work { effort, nonce: vec![7; 16].into(), ..Work::default() });
+        StoreRequest { account, namespace: Namespace(namespace), timestamp, expiry, data, auth, work }
+    }
+}
+
+prop_compose! {
+    fn arbitrary_retrieve()(
+        key: [u8; 32],
+        namespace: i16,
+        last_hash: Option<[u8; 32]>,
+        max_count: Option<i64>,
+        max_size: Option<i64>,
+        auth in arbitrary_auth(),
+    ) -> RetrieveRequest {
+        let account = AccountAddress::from_x25519(key);
+        let last_hash = last_hash.map(MessageHash::from);
+        RetrieveRequest { account, namespace: Namespace(namespace), last_hash, max_count, max_size, auth: Some(auth) }
+    }
+}
+
+fn arbitrary_method() -> impl Strategy<Value = Method> {
+    prop_oneof![
+        arbitrary_store().prop_map(Method::Store),
+        arbitrary_retrieve().prop_map(Method::Retrieve),
+        any::<[u8; 32]>().prop_map(|key| Method::GetSwarm(AccountAddress::from_x25519(key))),
+        Just(Method::Info),
+        (any::<bool>(), any::<Option<i64>>(), any::<[u8; 32]>()).prop_map(|(active_only, limit, key)| {
+            Method::NodeList(NodeListQuery {
+                fields: vec!["public_ip".into()],
+                limit,
+                active_only,
+                nodes: vec![HexKey(key)],
+                poll_block_hash: Some("ab".into()),
+            })
+        }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn what_we_write_we_read(method in arbitrary_method()) {
+        let request = Request::Single(method);
+        let json = serde_json::to_vec(&request).unwrap();
+        prop_assert_eq!(Request::parse(&json), Ok(request));
+    }
+
+    #[test]
+    fn batches_too(methods in proptest::collection::vec(arbitrary_method(), 1..=MAX_BATCH)) {
+        let request = Request::Batch(methods);
+        let json = serde_json::to_vec(&request).unwrap();
+        prop_assert_eq!(Request::parse(&json), Ok(request));
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(body in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _ = Request::parse(&body);
+    }
+
+    #[test]
+    fn damaged_requests_are_read_or_refused(method in arbitrary_method(), at: prop::sample::Index, byte: u8) {
+        let mut json = serde_json::to_vec(&method).unwrap();
+        let at = at.index(json.len());
+        json[at] = byte;
+        let _ = Request::parse(&json);
+    }
+
+    #[test]
+    fn a_window_is_never_empty_nor_above_the_limit(request in arbitrary_retrieve()) {
+        let window = request.window();
+        prop_assert!(window.count >= 1);
+        prop_assert!(window.size <= MAX_RETRIEVE_BYTES);
+    }
+}
+
+#[test]
+fn a_real_clients_store_is_read() {
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","method":"store","params":{{"pubKey":"{}","timestamp":"{NOW}","ttl":"1209600000","namespace":null,"data":"aGk"}}}}"#,
+        ACCOUNT.to_uppercase()
+    );
+    let Ok(Request::Single(Method::Store(request))) = Request::parse(body.as_bytes()) else { panic!("should be read") };
+    assert_eq!(request.account, ACCOUNT.parse().unwrap());
+    assert_eq!((request.timestamp, request.expiry), (NOW, NOW + 1_209_600_000));
+    assert_eq!(request.data, b"hi");
+    assert_eq!((request.namespace, request.auth, request.work), (Namespace::DEFAULT, None, None));
+}
+
+#[test]
+fn both_spellings_of_get_swarm() {
+    let expected = Ok(Request::Single(Method::GetSwarm(ACCOUNT.parse().unwrap())));
+    assert_eq!(parse("get_swarm", json!({"pubkey": ACCOUNT})), expected);
+    assert_eq!(parse("get_snodes_for_pubkey", json!({"pubKey": ACCOUNT})), expected);
+}
+
+#[test]
+fn envelopes_are_refused_in_the_known_words() {
+    for (body, text) in [
+        ("", "invalid json"),
+        ("{", "invalid json"),
+        ("[]", "invalid json: no `method` field"),
+        ("{} x", "invalid json"),
+        ("{}", "invalid json: no `method` field"),
+        (r#"{"method": 5, "params": {}}"#, "invalid json: no `method` field"),
+        (r#"{"method": null}"#, "invalid json: no `method` field"),
+        (r#"{"method": "info"}"#, "invalid json: no `params` field"),
+        (r#"{"method": "info", "params": []}"#, "invalid json: no `params` field"),
+        (r#"{"method": "info", "params": null}"#, "invalid json: no `params` field"),
+        (r#"{"method": "nonesuch", "params": {}}"#, "no method nonesuch"),
+    ] {
+        assert_eq!(Request::parse(body.as_bytes()).expect_err(body).to_string(), text, "{body}");
+    }
+    let long = "x".repeat(100_000);
+    assert_eq!(refusal(&long, json!({})).len(), "no method ".len() + 64);
+}
+
+#[test]
+fn stores_are_refused_in_the_known_words() {
+    let signature = "A".repeat(86);
+    let not_base64 = "!".repeat(86);
+    let too_long = "A".repeat(MAX_MESSAGE_BASE64 + 4);
+    for (changes, text) in [
+        (json!({"pubkey": "(absent)"}), "Required field 'pubkey' missing"),
+        (json!({"pubKey": ACCOUNT}), "Cannot specify both 'pubkey' and 'pubKey'"),
+        (json!({"pubkey": 5}), "Invalid value given for 'pubkey': expected string"),
+        (json!({"pubkey": "05ff"}), "Pubkey must be 66 hex digits (33 bytes) long"),
+        (json!({"timestamp": null}), "Required field 'timestamp' missing"),
+        (json!({"timestamp": "soon"}), "Invalid value given for 'timestamp': expected integer"),
+        (json!({"timestamp": 1.5}), "Invalid value given for 'timestamp': expected integer"),
+        (json!({"timestamp": 999_999_999}), "Invalid timestamp for 'timestamp': timestamp must be in milliseconds"),
+        (json!({"ttl": "(absent)"}), "Required field 'expiry' or 'ttl' missing"),
+        (json!({"ttl": -1}), "Invalid value given for 'ttl': expected positive integer"),
+        (json!({"expiry": NOW}), "Cannot specify both 'expiry' and 'ttl'"),
+        (
+            json!({"ttl": null, "expiry": "later"}),
+            "Invalid value given for 'expiry': expected integer timestamp (in milliseconds)",
+        ),
+        (json!({"namespace": 40_000}), "Invalid value given for 'namespace': value out of range"),
+        (json!({"namespace": "0"}), "Invalid value given for 'namespace': expected 16-bit integer"),
+        (json!({"data": null}), "Required field 'data' missing"),
+        (json!({"data": ["aGk="]}), "Invalid value given for 'data': expected string"),
+        (json!({"data": "not base64"}), "Invalid 'data' value: not base64 encoded"),
+        (json!({"data": too_long}), "Message body exceeds maximum allowed length of 76800 bytes"),
+        (json!({"work": "?"}), "Invalid 'work' value: expected a proof of work in base64"),
+        (json!({"work": "/w=="}), "Invalid 'work' value: expected a proof of work in base64"),
+        (json!({"signature": "AAAA"}), "invalid signature: expected base64 encoded Ed25519 signature"),
+        (json!({"signature": not_base64}), "invalid signature: expected base64 encoded Ed25519 signature"),
+        (
+            json!({"signature": signature, "pubkey_ed25519": "ab"}),
+            "Invalid pubkey_ed25519: expected 64 hex char or 32 byte pubkey",
+        ),
+        (json!({"signature": signature, "pubkey_ed25519": "g".repeat(64)}), "invalid pubkey_ed25519: value is not hex"),
+        (
+            json!({"signature": signature, "pubkey_ed25519": "a".repeat(64), "pubkey": format!("03{}", &ACCOUNT[2..])}),
+            "pubkey_ed25519 is only permitted for 05[...] pubkeys",
+        ),
+        (
+            json!({"signature": signature, "subaccount": "AAAA"}),
+            "Subaccounts are not supported by this node; sign with the account's own key",
+        ),
+    ] {
+        assert_eq!(refusal("store", store(changes.clone())), format!("invalid request: {text}"), "{changes}");
+    }
+}
+
+#[test]
+fn retrieves_are_refused_in_the_known_words() {
+    let signature = "A".repeat(86);
+    for (params, text) in [
+        (json!({}), "Required field 'pubkey' missing"),
+        (json!({"pubkey": ACCOUNT, "namespace": 1}), "Required field 'signature' missing"),
+        (json!({"pubkey": ACCOUNT, "timestamp": NOW}), "Required field 'signature' missing"),
+        (json!({"pubkey": ACCOUNT, "signature": signature}), "Required field 'timestamp' missing"),
+        (json!({"pubkey": ACCOUNT, "last_hash": "short"}), "Invalid last_hash: expected base64 (43 chars)"),
+        (json!({"pubkey": ACCOUNT, "lastHash": "!".repeat(43)}), "Invalid last_hash: not base64"),
+        (json!({"pubkey": ACCOUNT, "last_hash": "", "lastHash": ""}), "Cannot specify both 'last_hash' and 'lastHash'"),
+        (json!({"pubkey": ACCOUNT, "max_count": "5"}), "Invalid value given for 'max_count': expected integer"),
+        (json!({"pubkey": ACCOUNT, "max_size": 1, "maxSize": 1}), "Cannot specify both 'max_size' and 'maxSize'"),
+    ] {
+        assert_eq!(refusal("retrieve", params.clone()), format!("invalid request: {text}"), "{params}");
+    }
+}
+
+#[test]
+fn batches_are_refused_in_the_known_words() {
+    let info = json!({"method": "info", "params": {}});
+    let many = vec![info.clone(); MAX_BATCH + 1];
+    for (requests, text) in [
+        (Value::Null, "Invalid batch request: no valid \"requests\" field"),
+        (json!([]), "Invalid batch request: no valid \"requests\" field"),
+        (json!({}), "Invalid batch request: no valid \"requests\" field"),
+        (json!(many), "Invalid batch request: subrequest limit exceeded"),
+        (json!([5]), "Invalid batch request: requests must be objects"),
+        (json!([{"method": "info"}]), "Invalid batch request: subrequests must have method/params keys"),
+        (json!([{"method": "x", "params": {}}]), "Invalid batch subrequest: invalid method \"x\""),
+        (
+            json!([{"method": "batch", "params": {"requests": [info]}}]),
+            "Invalid batch subrequest: subrequests may not contain meta-requests",
+        ),
+        (json!([info, {"method": "store", "params": {}}]), "Required field 'timestamp' missing"),
+    ] {
+        let refused = refusal("batch", json!({"requests": requests}));
+        assert_eq!(refused, format!("invalid request: {text}"));
+    }
+}
+
+#[test]
+fn chain_requests_are_limited_to_the_node_list() {
+    assert_eq!(refusal("oxend_request", json!({})), "invalid request: Required field 'endpoint' missing");
+    let refused = refusal("oxend_request", json!({"endpoint": "get_block", "params": {}}));
+    assert_eq!(refused, "invalid request: Invalid oxend endpoint 'get_block'");
+
+    let fields = json!({"public_ip": true, "pubkey_ed25519": true, "height": false});
+    let query = parse("oxend_request", json!({"endpoint": "get_service_nodes", "params": {"fields": fields}}));
+    let Ok(Request::Single(Method::NodeList(query))) = query else { panic!("should be read") };
+    assert_eq!(query.fields.len(), 2);
+
+    let all = parse("oxend_request", json!({"endpoint": "get_service_nodes", "params": {"fields": ["all"]}}));
+    assert_eq!(all, Ok(Request::Single(Method::NodeList(NodeListQuery::default()))));
+}
+
+#[test]
+fn windows_follow_the_table() {
+    let window = |max_count: Option<i64>, max_size: Option<i64>| {
+        let account = ACCOUNT.parse().unwrap();
+        let namespace = Namespace::DEFAULT;
+        RetrieveRequest { account, namespace, last_hash: None, max_count, max_size, auth: None }.window()
+    };
+    let whole = MAX_RETRIEVE_BYTES;
+    assert_eq!(window(None, None), RetrieveWindow { count: usize::MAX, size: whole / 5 });
+    assert_eq!(window(Some(0), Some(0)), RetrieveWindow { count: usize::MAX, size: whole / 5 });
+    assert_eq!(window(Some(3), None), RetrieveWindow { count: 3, size: whole });
+    assert_eq!(window(None, Some(-1)), RetrieveWindow { count: usize::MAX, size: whole });
+    assert_eq!(window(None, Some(-4)), RetrieveWindow { count: usize::MAX, size: whole / 4 });
+    assert_eq!(window(Some(-9), Some(i64::MAX)), RetrieveWindow { count: 1, size: whole });
+    assert_eq!(window(None, Some(i64::MIN)).size, 0);
+}
