@@ -117,3 +117,97 @@ impl Pool {
         Ok(offered.min(self.open_room()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use skep_primitives::UNIT;
+
+    const REQUIREMENT: Balance = 15_000 * UNIT;
+
+    fn pool(reserved: Balance, contributors: u32) -> Pool {
+        Pool { requirement: REQUIREMENT, reserved, contributors }
+    }
+
+    #[test]
+    fn the_operator_brings_a_quarter_at_least() {
+        let empty = Pool::new(REQUIREMENT);
+        let minimum = 3_750 * UNIT;
+        assert_eq!(empty.minimum_contribution(), minimum);
+        assert_eq!(empty.accept(minimum), Ok(minimum));
+        let offered = minimum - 1;
+        assert_eq!(empty.accept(offered), Err(ContributionError::TooLittle { offered, minimum }));
+        assert_eq!(empty.accept(REQUIREMENT), Ok(REQUIREMENT));
+    }
+
+    #[test]
+    fn contributors_bring_an_even_part_of_the_room_in_order_of_arrival() {
+        // Three quarters open, nine spots.
+        assert_eq!(pool(3_750 * UNIT, 1).minimum_contribution(), 11_250 * UNIT / 9);
+        // Half open, eight spots; then one spot, which takes all.
+        assert_eq!(pool(7_500 * UNIT, 2).minimum_contribution(), 7_500 * UNIT / 8);
+        assert_eq!(pool(7_500 * UNIT, 9).minimum_contribution(), 7_500 * UNIT);
+    }
+
+    #[test]
+    fn a_little_too_much_is_accepted_but_only_the_room_counts() {
+        let room = 1_000 * UNIT;
+        let pool = pool(REQUIREMENT - room, 3);
+        let maximum = 1_010 * UNIT;
+        assert_eq!(pool.accept(maximum), Ok(room));
+        let offered = maximum + 1;
+        assert_eq!(pool.accept(offered), Err(ContributionError::TooMuch { offered, maximum }));
+    }
+
+    #[test]
+    fn a_full_node_takes_nothing() {
+        assert_eq!(pool(REQUIREMENT, 2).accept(1), Err(ContributionError::StakeComplete));
+        assert_eq!(pool(REQUIREMENT + 1, 2).accept(0), Err(ContributionError::StakeComplete));
+        assert_eq!(pool(REQUIREMENT - 1, MAX_CONTRIBUTORS).accept(1), Err(ContributionError::NoFreeSpot));
+        assert_eq!(Pool::new(0).accept(0), Err(ContributionError::StakeComplete));
+    }
+
+    #[test]
+    fn small_is_under_24_99_percent() {
+        let limit = 37_485 * UNIT / 10;
+        assert!(is_small_stake(limit - 1, REQUIREMENT));
+        assert!(!is_small_stake(limit, REQUIREMENT));
+        // A quarter is never small: no operator is caught by the rule.
+        assert!(!is_small_stake(operator_minimum(REQUIREMENT), REQUIREMENT));
+        assert!(is_small_stake(Balance::MAX / 4 - Balance::MAX / 5_000, Balance::MAX));
+        assert!(!is_small_stake(Balance::MAX / 4, Balance::MAX));
+    }
+
+    proptest! {
+        #[test]
+        fn there_is_always_an_acceptable_offer_while_there_is_room(
+            requirement in 1u128.., reserved: Balance, contributors in 1..MAX_CONTRIBUTORS,
+        ) {
+            for pool in [Pool::new(requirement), Pool { requirement, reserved: reserved % requirement, contributors }] {
+                let minimum = pool.minimum_contribution();
+                prop_assert!(minimum >= 1);
+                prop_assert_eq!(pool.accept(minimum), Ok(minimum));
+                prop_assert_eq!(pool.accept(pool.maximum_contribution()), Ok(pool.open_room()));
+                let below_refused = matches!(pool.accept(minimum - 1), Err(ContributionError::TooLittle { .. }));
+                prop_assert!(below_refused);
+            }
+        }
+
+        #[test]
+        fn ten_contributors_always_complete_a_node(requirement in 1u128.., offers: [u128; 10]) {
+            let mut pool = Pool::new(requirement);
+            for offer in offers {
+                if pool.is_complete() {
+                    break;
+                }
+                // Any amount between the least and the most that is accepted.
+                let (least, most) = (pool.minimum_contribution(), pool.maximum_contribution());
+                let offered = least + offer % (most - least).saturating_add(1).max(1);
+                let staked = pool.accept(offered).expect("between minimum and maximum");
+                pool = Pool { reserved: pool.reserved + staked, contributors: pool.contributors + 1, ..pool };
+            }
+            prop_assert_eq!(pool.reserved, requirement);
+        }
+    }
+}

@@ -69,3 +69,64 @@ const fn scale(amount: u128, factor: u128) -> u128 {
     let middle = amount_low * factor_high + (cross & LOW);
     amount_high * factor_high + (cross >> 64) + (middle >> 64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use primitive_types::U256;
+    use proptest::prelude::*;
+
+    fn span(length: u64) -> NonZeroU64 {
+        NonZeroU64::new(length).expect("not zero")
+    }
+
+    #[test]
+    fn the_first_root_is_that_of_one_half() {
+        // 1/sqrt(2) in steps of 2^-128: its first 128 fractional bits, known from the constant's published digits.
+        assert_eq!(ROOTS[0], 0xb504_f333_f9de_6484_597d_89b3_754a_be9f);
+    }
+
+    #[test]
+    fn extremes_do_not_overflow() {
+        assert_eq!(halved(u128::MAX, 0, span(1)), u128::MAX);
+        assert_eq!(halved(u128::MAX, 127, span(1)), 1);
+        assert_eq!(halved(u128::MAX, 128, span(1)), 0);
+        assert_eq!(halved(u128::MAX, u64::MAX, span(1)), 0);
+        assert_eq!(halved(u128::MAX, u64::MAX, span(u64::MAX)), u128::MAX / 2);
+        assert!(halved(u128::MAX, 1, span(u64::MAX)) < u128::MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn whole_half_lives_are_exact(amount: u128, half_life in 1u64..=1 << 56, count in 0u64..140) {
+            let expected = u32::try_from(count).ok().and_then(|count| amount.checked_shr(count)).unwrap_or(0);
+            prop_assert_eq!(halved(amount, half_life * count, span(half_life)), expected);
+        }
+
+        #[test]
+        fn later_is_never_more(amount: u128, half_life in 1u64.., elapsed: u64, step: u64) {
+            let later = elapsed.saturating_add(step);
+            prop_assert!(halved(amount, later, span(half_life)) <= halved(amount, elapsed, span(half_life)));
+            let next = elapsed.saturating_add(1);
+            prop_assert!(halved(amount, next, span(half_life)) <= halved(amount, elapsed, span(half_life)));
+        }
+
+        #[test]
+        fn the_power_falls_with_each_step_of_the_fraction(fraction in 1u64..u64::MAX) {
+            prop_assert!(power(fraction + 1) < power(fraction));
+        }
+
+        #[test]
+        fn two_halves_of_a_span_decay_like_the_whole(fraction in 2u64..) {
+            let half = power(fraction / 2);
+            let expected = power(fraction / 2 * 2);
+            prop_assert!(scale(half, half).abs_diff(expected) < 1 << 9);
+        }
+
+        #[test]
+        fn the_wide_product_is_exact(amount: u128, factor: u128) {
+            let product = U256::from(amount) * U256::from(factor);
+            prop_assert_eq!(U256::from(scale(amount, factor)), product >> 128);
+        }
+    }
+}

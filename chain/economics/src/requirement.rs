@@ -67,3 +67,80 @@ impl StakingRequirement {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TWO_MINUTES: Moment = 120_000;
+
+    #[test]
+    fn loki_2018_vectors() {
+        // 10000 + 35000 * 2^-((h - 101250) / 129600) with 80 decimal digits, rounded down to 10^-9.
+        let vectors = [
+            (0, 45_000_000_000_000),
+            (101_250, 45_000_000_000_000),
+            (101_251, 44_999_812_807_974),
+            (144_450, 37_779_518_409_443),
+            (166_050, 34_748_737_341_529),
+            (209_250, 29_643_085_845_414),
+            (230_850, 27_500_000_000_000),
+            (235_986, 27_025_831_910_336),
+            (360_450, 18_750_000_000_000),
+            (619_650, 12_187_500_000_000),
+            (u32::MAX, 10_000_000_000_000),
+        ];
+        for (height, expected) in vectors {
+            assert_eq!(StakingRequirement::LOKI_2018.at(height, TWO_MINUTES), expected, "height {height}");
+        }
+    }
+
+    #[test]
+    fn the_curve_depends_on_time_not_on_blocks() {
+        let curve = StakingRequirement::LOKI_2018;
+        assert_eq!(curve.at(20 * 144_450, 6_000), curve.at(144_450, TWO_MINUTES));
+    }
+
+    #[test]
+    fn a_start_below_the_floor_counts_as_the_floor() {
+        let half_life = NonZeroU64::MIN;
+        assert_eq!(StakingRequirement::Decaying { start: 1, floor: 2, half_life, offset: 0 }.at(0, 1), 2);
+    }
+
+    #[test]
+    fn a_genesis_file_reads_and_writes_it() {
+        let fixed = r#"{"fixed":{"amount":"100000000000"}}"#;
+        let requirement: StakingRequirement = serde_json::from_str(fixed).expect("valid");
+        assert_eq!(requirement, StakingRequirement::Fixed { amount: 100 * UNIT });
+        assert_eq!(serde_json::to_string(&requirement).expect("serializes"), fixed);
+        let never_halving = r#"{"decaying":{"start":"2","floor":"1","half_life":0,"offset":0}}"#;
+        assert!(serde_json::from_str::<StakingRequirement>(never_halving).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn it_stays_between_floor_and_start_and_never_rises(
+            floor: Balance, above: Balance, half_life in 1u64.., offset: Moment,
+            height: BlockNumber, block_time: Moment,
+        ) {
+            let start = floor.saturating_add(above);
+            let half_life = NonZeroU64::new(half_life).expect("not zero");
+            let curve = StakingRequirement::Decaying { start, floor, half_life, offset };
+            let now = curve.at(height, block_time);
+            prop_assert!(floor <= now && now <= start);
+            prop_assert!(curve.at(height.saturating_add(1), block_time) <= now);
+            prop_assert_eq!(curve.at(0, block_time), start);
+        }
+
+        #[test]
+        fn its_encoding_is_read_back(start: Balance, floor: Balance, half_life in 1u64.., offset: Moment) {
+            let half_life = NonZeroU64::new(half_life).expect("not zero");
+            let curve = StakingRequirement::Decaying { start, floor, half_life, offset };
+            prop_assert_eq!(StakingRequirement::decode(&mut curve.encode().as_slice()), Ok(curve));
+            prop_assert!(curve.encoded_size() <= StakingRequirement::max_encoded_len());
+            let json = serde_json::to_string(&curve).expect("serializes");
+            prop_assert_eq!(serde_json::from_str::<StakingRequirement>(&json).expect("parses"), curve);
+        }
+    }
+}
