@@ -1,1 +1,31 @@
-//! Placeholder.
+//! Talking to the chain from outside it: follow the finalized roster, ask about stakes, submit signed calls.
+//!
+//! ```text
+//! ChainUrls --> follow() ------> watch::Receiver<Arc<RosterView>>   messaging nodes and clients
+//!           \-> ChainClient ---> roster(), stakes(), finalized()    one-off questions
+//!           \-> Submitter -----> register(), contribute(), ...      signed by a StakerKey
+//! ```
+//!
+//! Every door takes several chain nodes and goes on with the next one when one is gone; all must share a genesis block.
+//! The nodes asked are trusted to tell the truth about finalized blocks: what they say is checked for shape, size and
+//! order only.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unreachable)
+)]
+
+mod client;
+mod connection;
+mod follow;
+mod key;
+mod roster;
+mod submit;
+mod urls;
+
+pub use client::{AskError, ChainClient, Finalized};
+pub use connection::ConnectError;
+pub use follow::{FollowError, RosterReceiver, SessionError, follow};
+pub use key::{KeyError, StakerKey};
+pub use roster::{RECENT_BLOCKS, RosterView};
+pub use submit::{Included, Registration, SessionKeys, SubmitError, Submitter, Wait};
+pub use urls::{ChainUrls, ParseUrlsError};

@@ -1,0 +1,289 @@
+//! Signed calls.
+
+use crate::{ChainUrls, ConnectError, StakerKey, connection::Connection};
+use jsonrpsee::{
+    core::client::{Client, ClientT},
+    rpc_params,
+};
+use serde_json::value::RawValue;
+use skep_primitives::{Balance, BlockHash, BlockNumber, Endpoint, Permyriad, ServiceNodeId, SoftwareVersion, StakerId};
+use std::{fmt, sync::Arc, time::Duration};
+use subxt::{
+    OnlineClient, SubstrateConfig,
+    backend::LegacyBackend,
+    client::OnlineClientAtBlockImpl,
+    config::DefaultExtrinsicParamsBuilder,
+    dynamic::{Value, transaction},
+    error::{BackendError, DispatchError, ExtrinsicError, RpcError, TransactionEventsError},
+    transactions::{Payload, TransactionProgress, TransactionStatus},
+    utils::AccountId32,
+};
+
+/// The runtime's name for the pallet that keeps registrations and stakes.
+const SERVICE_NODES: &str = "ServiceNodes";
+
+/// A call not in a block after this time is given up.
+const INCLUSION_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// Signs calls with one staker's key and sends them to a chain node.
+pub struct Submitter {
+    chain: OnlineClient<SubstrateConfig>,
+    rpc: Arc<Client>,
+    key: StakerKey,
+}
+
+/// Which promise to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The call is in a block that may still be replaced.
+    InBlock,
+    /// The call is in a finalized block.
+    Finalized,
+}
+
+/// Where a call took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Included {
+    /// Height of the block.
+    pub height: BlockNumber,
+    /// Hash of the block.
+    pub block_hash: BlockHash,
+    /// Hash of the transaction, as explorers show it.
+    pub transaction_hash: [u8; 32],
+}
+
+/// What a new service node is registered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// The node's key.
+    pub node: ServiceNodeId,
+    /// The node key's signature over [`skep_primitives::signing::registration`].
+    pub proof: [u8; 64],
+    /// The operator's fee.
+    pub fee: Permyriad,
+    /// Where the node is reached.
+    pub endpoint: Endpoint,
+    /// What it runs.
+    pub version: SoftwareVersion,
+    /// What the operator locks, in smallest units.
+    pub stake: Balance,
+}
+
+/// A call had no effect, or its effect is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// No chain node answers; nothing was sent.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The call could not be prepared; nothing was sent.
+    #[error("cannot prepare the transaction: {0}")]
+    Prepare(String),
+    /// The chain node did not accept the transaction; nothing changed.
+    #[error("the chain node refused the transaction: {0}")]
+    Refused(String),
+    /// The transaction was included and failed; only its fee was paid.
+    #[error("the chain refused the call: {reason} ({pallet}::{name})")]
+    Failed {
+        /// Pallet that refused it.
+        pallet: String,
+        /// The error's name in that pallet.
+        name: String,
+        /// What the runtime's documentation says about it.
+        reason: String,
+    },
+    /// The transaction was included and failed outside any pallet; only its fee was paid.
+    #[error("the chain refused the call: {0}")]
+    Dispatch(String),
+    /// Sent, but what became of it is not known.
+    #[error("the transaction was sent, but its fate is not known ({0}): look with `skep stake status` before retrying")]
+    Lost(String),
+}
+
+impl Submitter {
+    /// Connects to the first chain node that answers and reads what calls its runtime has.
+    pub async fn connect(urls: &ChainUrls, key: StakerKey) -> Result<Self, SubmitError> {
+        let rpc = Connection::open(urls, None, 0).await?.rpc;
+        let backend = LegacyBackend::builder().build(subxt::rpcs::RpcClient::new(rpc.clone()));
+        let chain = OnlineClient::from_backend(Arc::new(backend)).await.map_err(prepare)?;
+        Ok(Self { chain, rpc, key })
+    }
+
+    /// The account that signs.
+    pub fn staker(&self) -> StakerId {
+        self.key.staker()
+    }
+
+    /// Registers a service node and locks the operator's stake.
+    pub async fn register(&self, registration: &Registration, wait: Wait) -> Result<Included, SubmitError> {
+        let Registration { node, proof, fee, endpoint, version, stake } = registration;
+        let arguments = (
+            Value::from_bytes(node),
+            Value::from_bytes(proof),
+            Value::u128(fee.steps().into()),
+            endpoint_value(endpoint),
+            version_value(*version),
+            Value::u128(*stake),
+        );
+        self.submit(&transaction(SERVICE_NODES, "register", arguments), wait).await
+    }
+
+    /// Locks stake behind a node that still gathers it.
+    pub async fn contribute(&self, node: ServiceNodeId, amount: Balance, wait: Wait) -> Result<Included, SubmitError> {
+        let arguments = (Value::from_bytes(node), Value::u128(amount));
+        self.submit(&transaction(SERVICE_NODES, "contribute", arguments), wait).await
+    }
+
+    /// Asks to unlock this account's stake in a node.
+    pub async fn request_unlock(&self, node: ServiceNodeId, wait: Wait) -> Result<Included, SubmitError> {
+        self.submit(&transaction(SERVICE_NODES, "request_unlock", (Value::from_bytes(node),)), wait).await
+    }
+
+    /// Takes back this account's stake in a node that has ended.
+    pub async fn withdraw(&self, node: ServiceNodeId, wait: Wait) -> Result<Included, SubmitError> {
+        self.submit(&transaction(SERVICE_NODES, "withdraw", (Value::from_bytes(node),)), wait).await
+    }
+
+    /// Tells where a node is reached and what it runs.
+    pub async fn update_endpoint(
+        &self,
+        node: ServiceNodeId,
+        endpoint: &Endpoint,
+        version: SoftwareVersion,
+        wait: Wait,
+    ) -> Result<Included, SubmitError> {
+        let arguments = (Value::from_bytes(node), endpoint_value(endpoint), version_value(version));
+        self.submit(&transaction(SERVICE_NODES, "update_endpoint", arguments), wait).await
+    }
+
+    /// Gives the BABE and GRANDPA keys a node's operator authors blocks with. `session_proof` proves that whoever holds
+    /// them agrees, `node_proof` is the node key's signature over [`skep_primitives::signing::session_keys`].
+    pub async fn set_session_keys(
+        &self,
+        node: ServiceNodeId,
+        keys: SessionKeys,
+        session_proof: &[u8],
+        node_proof: &[u8; 64],
+        wait: Wait,
+    ) -> Result<Included, SubmitError> {
+        let keys = Value::named_composite([
+            ("babe", Value::from_bytes(keys.babe)),
+            ("grandpa", Value::from_bytes(keys.grandpa)),
+        ]);
+        let arguments =
+            (Value::from_bytes(node), keys, Value::from_bytes(session_proof), Value::from_bytes(node_proof));
+        self.submit(&transaction(SERVICE_NODES, "set_session_keys", arguments), wait).await
+    }
+
+    async fn submit<Call: Payload>(&self, call: &Call, wait: Wait) -> Result<Included, SubmitError> {
+        let work = async {
+            let sent = self.send(call).await?;
+            self.outcome(sent, wait).await
+        };
+        tokio::time::timeout(INCLUSION_TIMEOUT, work)
+            .await
+            .unwrap_or_else(|_| Err(SubmitError::Lost(format!("not included in {} s", INCLUSION_TIMEOUT.as_secs()))))
+    }
+}
+
+type Sent = TransactionProgress<SubstrateConfig, OnlineClientAtBlockImpl<SubstrateConfig>>;
+
+impl Submitter {
+    async fn send<Call: Payload>(&self, call: &Call) -> Result<Sent, SubmitError> {
+        let account = AccountId32(self.staker().0);
+        // The chain node counts calls of this account that wait in its pool, so that several may follow each other.
+        let nonce: u64 =
+            self.rpc.request("system_accountNextIndex", rpc_params![account.to_string()]).await.map_err(prepare)?;
+        let params = DefaultExtrinsicParamsBuilder::new().nonce(nonce).build();
+        let at = self.chain.at_current_block().await.map_err(prepare)?;
+        let signed = at.transactions().create_signed(call, self.key.pair(), params).await.map_err(prepare)?;
+        signed.submit_and_watch().await.map_err(|error| match &error {
+            ExtrinsicError::ErrorSubmittingTransaction(BackendError::Rpc(RpcError::ClientError(
+                subxt::rpcs::Error::User(answer),
+            ))) => SubmitError::Refused(pool_refusal(&answer.message, answer.data.as_deref().map(RawValue::get))),
+            _ => SubmitError::Lost(error.to_string()),
+        })
+    }
+
+    async fn outcome(&self, mut sent: Sent, wait: Wait) -> Result<Included, SubmitError> {
+        loop {
+            let status =
+                sent.next().await.ok_or_else(|| SubmitError::Lost("the chain node stopped watching".into()))?;
+            let block = match status.map_err(|error| SubmitError::Lost(error.to_string()))? {
+                TransactionStatus::InFinalizedBlock(block) => block,
+                TransactionStatus::InBestBlock(block) if wait == Wait::InBlock => block,
+                TransactionStatus::InBestBlock(_)
+                | TransactionStatus::NoLongerInBestBlock
+                | TransactionStatus::Validated
+                | TransactionStatus::Broadcasted => continue,
+                TransactionStatus::Error { message } => return Err(SubmitError::Lost(message)),
+                TransactionStatus::Invalid { message } | TransactionStatus::Dropped { message } => {
+                    return Err(SubmitError::Refused(message));
+                }
+            };
+            block.wait_for_success().await.map_err(failure)?;
+            let height = block.at().await.map_err(|error| SubmitError::Lost(error.to_string()))?.block_number();
+            return Ok(Included {
+                height: BlockNumber::try_from(height).unwrap_or(BlockNumber::MAX),
+                block_hash: block.block_hash().0,
+                transaction_hash: block.extrinsic_hash().0,
+            });
+        }
+    }
+}
+
+fn prepare(error: impl fmt::Display) -> SubmitError {
+    SubmitError::Prepare(error.to_string())
+}
+
+/// What the pool says, without the JSON quotes of its details.
+fn pool_refusal(message: &str, details: Option<&str>) -> String {
+    match details.map(|details| details.trim_matches('"')) {
+        Some(details) if !details.is_empty() => format!("{message}: {details}"),
+        _ => message.to_owned(),
+    }
+}
+
+fn failure(error: TransactionEventsError) -> SubmitError {
+    let error = match error {
+        TransactionEventsError::ExtrinsicFailed(error) => error,
+        other => return SubmitError::Lost(other.to_string()),
+    };
+    let DispatchError::Module(module) = &error else {
+        return SubmitError::Dispatch(error.to_string());
+    };
+    match module.details() {
+        Ok(details) => SubmitError::Failed {
+            pallet: details.pallet.name().to_owned(),
+            name: details.variant.name.clone(),
+            reason: details.variant.docs.join(" ").split_whitespace().collect::<Vec<_>>().join(" "),
+        },
+        Err(_) => SubmitError::Dispatch(error.to_string()),
+    }
+}
+
+fn endpoint_value(endpoint: &Endpoint) -> Value {
+    Value::named_composite([
+        ("ipv4", Value::from_bytes(endpoint.ipv4)),
+        ("https_port", Value::u128(endpoint.https_port.into())),
+        ("quic_port", Value::u128(endpoint.quic_port.into())),
+    ])
+}
+
+fn version_value(SoftwareVersion(parts): SoftwareVersion) -> Value {
+    Value::unnamed_composite(parts.map(|part| Value::u128(part.into())))
+}
+
+impl fmt::Debug for Submitter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Submitter").field("staker", &self.staker()).finish_non_exhaustive()
+    }
+}
+
+/// The keys a validator authors and finalizes blocks with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionKeys {
+    /// BABE key (sr25519).
+    pub babe: [u8; 32],
+    /// GRANDPA key (Ed25519).
+    pub grandpa: [u8; 32],
+}
