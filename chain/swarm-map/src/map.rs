@@ -179,3 +179,176 @@ impl<S: SwarmStore> Change<'_, S> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MemoryStore, N_MAX_ALONE, Slot, audit};
+
+    const SEED: [u8; 32] = [42; 32];
+
+    fn node(number: u32) -> ServiceNodeId {
+        let mut key = [0; 32];
+        key[..4].copy_from_slice(&number.to_be_bytes());
+        ServiceNodeId(key)
+    }
+
+    /// A map of swarms of these sizes, in the order of their creation. Swarm `i` holds nodes `1000 * i ..`.
+    fn map_of(sizes: &[u32]) -> (SwarmMap<MemoryStore>, Vec<SwarmId>) {
+        let mut store = MemoryStore::default();
+        let mut draft = Draft::new(&mut store);
+        let mut ids = Vec::new();
+        for (number, size) in (0..).zip(sizes) {
+            let swarm = draft.create().expect("consistent").expect("room on the ring");
+            for member in 0..*size {
+                draft.insert(node(1_000 * number + member), swarm).expect("consistent");
+            }
+            ids.push(swarm);
+        }
+        draft.commit();
+        (SwarmMap::new(store), ids)
+    }
+
+    fn sizes(map: &SwarmMap<MemoryStore>) -> Vec<(SwarmId, usize)> {
+        map.store().swarms().map(|(swarm, members)| (swarm, members.len())).collect()
+    }
+
+    fn assert_sound(map: &SwarmMap<MemoryStore>) {
+        let ids: Vec<_> = map.store().swarms().map(|(swarm, _)| swarm).collect();
+        assert_eq!(audit(map.store(), &ids), Ok(()));
+    }
+
+    #[test]
+    fn the_first_nodes_form_the_first_swarm() {
+        let mut map = SwarmMap::new(MemoryStore::default());
+        let delta = map.apply(&[node(1), node(2)], &[], SEED, 0).expect("consistent");
+        assert_eq!(sizes(&map), [(SwarmId::FIRST, 2)]);
+        assert_eq!(delta.created, [SwarmId::FIRST]);
+        let move_of = |number| Move { node: node(number), from: None, to: Some(SwarmId::FIRST) };
+        assert_eq!(delta.moves, [move_of(1), move_of(2)]);
+        assert_sound(&map);
+    }
+
+    #[test]
+    fn a_lone_swarm_splits_at_one_over_its_bound() {
+        let (mut map, _) = map_of(&[N_MAX_ALONE]);
+        let delta = map.apply(&[node(999_999)], &[], SEED, 0).expect("consistent");
+        assert_eq!(delta.created, [SwarmId(u64::MAX / 2)]);
+        assert_eq!(sizes(&map), [(SwarmId::FIRST, 7), (SwarmId(u64::MAX / 2), 7)]);
+        assert_sound(&map);
+    }
+
+    #[test]
+    fn a_new_node_goes_to_the_smaller_swarms() {
+        // Eight swarms, excess too small to split; the second smallest is at the 25th percentile.
+        let (map, ids) = map_of(&[9, 6, 9, 6, 9, 7, 7, 7]);
+        let mut chosen = BTreeSet::new();
+        for seed in 0..100 {
+            let delta = map.clone().apply(&[node(999_999)], &[], [seed; 32], 0).expect("consistent");
+            assert_eq!(delta.moves.len(), 1);
+            chosen.extend(delta.moves[0].to);
+        }
+        assert_eq!(chosen, BTreeSet::from([ids[1], ids[3]]));
+    }
+
+    #[test]
+    fn a_starving_swarm_is_fed_by_the_larger_ones() {
+        // One leaves the third swarm; the donors are the two at or above the 75th percentile.
+        let (map, ids) = map_of(&[8, 6, 5, 8, 6]);
+        let mut donors = BTreeSet::new();
+        for seed in 0..100 {
+            let mut map = map.clone();
+            let delta = map.apply(&[], &[node(2_000)], [seed; 32], 0).expect("consistent");
+            assert_sound(&map);
+            assert!(delta.created.is_empty() && delta.dissolved.is_empty());
+            let fed: Vec<_> = delta.moves.iter().filter(|step| step.to == Some(ids[2])).collect();
+            assert_eq!((fed.len(), delta.moves.len()), (1, 2));
+            donors.extend(fed[0].from);
+        }
+        assert_eq!(donors, BTreeSet::from([ids[0], ids[3]]));
+    }
+
+    #[test]
+    fn a_swarm_that_cannot_be_fed_whole_takes_nothing_and_is_dissolved() {
+        // Two leave the first swarm; the others have one node to spare between them.
+        let (mut map, ids) = map_of(&[5, 5, 6]);
+        let delta = map.apply(&[], &[node(0), node(1)], SEED, 0).expect("consistent");
+        assert_eq!(delta.dissolved, [ids[0]]);
+        // No node of the others has moved; the three left behind went to the smallest.
+        assert!(delta.moves.iter().all(|step| step.from == Some(ids[0])));
+        let mut left: Vec<_> = sizes(&map).into_iter().map(|(_, size)| size).collect();
+        left.sort_unstable();
+        assert_eq!(left, [7, 7]);
+        assert_sound(&map);
+    }
+
+    #[test]
+    fn the_nodes_of_a_dissolved_swarm_go_to_the_smallest() {
+        // The only node of the first saves the second.
+        let (map, ids) = map_of(&[1, 4, 5, 5, 5, 5]);
+        for seed in 0..20 {
+            let mut map = map.clone();
+            let delta = map.apply(&[], &[], [seed; 32], 0).expect("consistent");
+            assert_eq!(delta.moves, [Move { node: node(0), from: Some(ids[0]), to: Some(ids[1]) }]);
+            assert_eq!(delta.dissolved, [ids[0]]);
+            assert_sound(&map);
+        }
+    }
+
+    #[test]
+    fn a_swarm_missing_less_is_fed_even_if_a_smaller_one_cannot_be() {
+        // Excess 1: too little for the first (lacks 2), enough for the second (lacks 1).
+        let (mut map, ids) = map_of(&[5, 5, 6, 5, 5]);
+        let delta = map.apply(&[], &[node(0), node(1), node(1_000)], SEED, 0).expect("consistent");
+        assert_eq!(delta.dissolved, [ids[0]]);
+        assert!(delta.moves.iter().any(|step| step.from == Some(ids[2]) && step.to == Some(ids[1])));
+        assert_sound(&map);
+    }
+
+    #[test]
+    fn the_last_swarm_starves_on_and_ends_with_its_last_node() {
+        let (mut map, _) = map_of(&[2]);
+        assert_eq!(map.apply(&[], &[node(0)], SEED, 0).expect("consistent").dissolved, []);
+        assert_eq!(sizes(&map), [(SwarmId::FIRST, 1)]);
+        assert_eq!(map.apply(&[], &[node(1)], SEED, 1).expect("consistent").dissolved, [SwarmId::FIRST]);
+        assert_eq!(map.store(), &MemoryStore::default());
+        map.apply(&[node(7)], &[], SEED, 2).expect("consistent");
+        assert_eq!(sizes(&map), [(SwarmId::FIRST, 1)]);
+    }
+
+    #[test]
+    fn full_swarms_take_nobody_while_another_starves() {
+        let mut sizes = [N_MAX; 40];
+        sizes[0] = 1;
+        let (map, _) = map_of(&sizes);
+        for seed in 0..100 {
+            let mut map = map.clone();
+            map.apply(&[1, 2, 3].map(|number| node(999_990 + number)), &[], [seed; 32], 0).expect("consistent");
+            assert_sound(&map);
+        }
+    }
+
+    #[test]
+    fn needless_requests_are_passed_over() {
+        let (mut map, ids) = map_of(&[6]);
+        let before = map.clone();
+        let delta = map.apply(&[node(0)], &[node(77)], SEED, 0).expect("consistent");
+        assert_eq!((delta, map.store()), (Delta::default(), before.store()));
+        // In both lists: leaves and joins anew, here to the only swarm there is.
+        let delta = map.apply(&[node(0), node(0)], &[node(0), node(0)], SEED, 0).expect("consistent");
+        assert_eq!(delta, Delta::default());
+        assert_eq!(sizes(&map), [(ids[0], 6)]);
+    }
+
+    #[test]
+    fn a_store_that_contradicts_itself_is_left_as_it_is() {
+        let (map, _) = map_of(&[6, 6]);
+        let mut store = map.into_store();
+        store.set_slot(Slot::Class { size: 6, rank: 1 }, None);
+        let before = store.clone();
+        let mut map = SwarmMap::new(store);
+        let outcome = map.apply(&[], &[node(0)], SEED, 0);
+        assert_eq!(outcome, Err(Inconsistency::MissingSlot(Slot::Class { size: 6, rank: 1 })));
+        assert_eq!(map.store(), &before);
+    }
+}
