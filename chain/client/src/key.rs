@@ -101,3 +101,40 @@ fn is_exposed(metadata: &std::fs::Metadata) -> bool {
 fn is_exposed(_: &std::fs::Metadata) -> bool {
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALICE: &str = "d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d";
+
+    #[test]
+    fn development_names_and_seeds_give_the_well_known_accounts() {
+        let by_name: StakerKey = "//Alice".parse().expect("valid");
+        let seed = "0xe5be9a5092b81bca64be81d212e7f2f9eba183bb7a90954f7b76361f6edb5c0a";
+        let by_seed: StakerKey = seed.parse().expect("valid");
+        assert_eq!(by_name.staker().to_string(), ALICE);
+        assert_eq!(by_seed.staker(), by_name.staker());
+    }
+
+    #[test]
+    fn nothing_secret_is_repeated_or_printed() {
+        for bad in ["", "correct horse battery staple", "0x12"] {
+            let error = bad.parse::<StakerKey>().expect_err("not a secret URI");
+            assert!(matches!(error, KeyError::NotASecretUri));
+        }
+        let key: StakerKey = "//Alice".parse().expect("valid");
+        assert_eq!(format!("{key:?}"), format!("StakerKey {{ staker: StakerId({ALICE}), .. }}"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_file_must_be_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let file = tempfile::NamedTempFile::new().expect("creates");
+        std::fs::write(file.path(), "//Alice\n").expect("writes");
+        assert_eq!(StakerKey::from_file(file.path()).expect("0600").staker().to_string(), ALICE);
+        std::fs::set_permissions(file.path(), PermissionsExt::from_mode(0o640)).expect("sets");
+        assert!(matches!(StakerKey::from_file(file.path()), Err(KeyError::Exposed { .. })));
+    }
+}

@@ -140,3 +140,78 @@ impl RosterView {
         self.recent.drain(..surplus);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_primitives::{Endpoint, NodeState, Permyriad, SoftwareVersion, StakerId};
+
+    fn entry(id: u8, state: NodeState, swarm: SwarmId) -> RosterEntry {
+        RosterEntry {
+            id: ServiceNodeId([id; 32]),
+            operator: StakerId([id; 32]),
+            fee: Permyriad::default(),
+            contributions: Vec::new(),
+            requirement: 0,
+            endpoint: Endpoint { ipv4: [127, 0, id, 1], https_port: 22021, quic_port: 22020 },
+            version: SoftwareVersion::default(),
+            state,
+            swarm,
+            registered_at: 1,
+            last_rewarded_at: 1,
+        }
+    }
+
+    fn snapshot(height: BlockNumber, nodes: Vec<RosterEntry>) -> RosterSnapshot {
+        RosterSnapshot { height, block_hash: hash(height), nodes }
+    }
+
+    fn hash(height: BlockNumber) -> BlockHash {
+        let mut hash = [7; 32];
+        hash[..4].copy_from_slice(&height.to_le_bytes());
+        hash
+    }
+
+    const ACTIVE: NodeState = NodeState::Active { since: 1 };
+
+    #[test]
+    fn only_serving_placed_nodes_make_up_swarms() {
+        let view = RosterView::new(snapshot(
+            9,
+            vec![
+                entry(3, ACTIVE, SwarmId(10)),
+                entry(1, ACTIVE, SwarmId(10)),
+                entry(2, ACTIVE, SwarmId::UNASSIGNED),
+                entry(4, NodeState::Gathering { expires_at: 20 }, SwarmId::UNASSIGNED),
+                entry(5, NodeState::Leaving { requested_at: 4, leaves_at: 30 }, SwarmId(0)),
+            ],
+        ));
+        assert_eq!(view.swarm_ids(), [SwarmId(0), SwarmId(10)]);
+        let members: Vec<_> = view.members(SwarmId(10)).map(|entry| entry.id.0[0]).collect();
+        assert_eq!(members, [1, 3]);
+        assert_eq!(view.members(SwarmId(11)).count(), 0);
+        assert_eq!((view.nodes().len(), view.serving().count()), (5, 4));
+        assert_eq!(view.swarm_of(&[0; 32]), Some(SwarmId(0)));
+        assert_eq!(RosterView::new(snapshot(1, Vec::new())).swarm_of(&[0; 32]), None);
+    }
+
+    #[test]
+    fn an_older_roster_never_replaces_a_newer_one() {
+        let view = RosterView::new(snapshot(9, vec![entry(1, ACTIVE, SwarmId(0))]));
+        assert_eq!(view.with_roster(snapshot(8, Vec::new())), view);
+        let newer = view.with_roster(snapshot(10, Vec::new()));
+        assert_eq!((newer.roster_height(), newer.height(), newer.nodes().len()), (10, 10, 0));
+    }
+
+    #[test]
+    fn the_last_blocks_are_remembered_in_order_and_no_more() {
+        let view = RosterView::beginning(snapshot(9, Vec::new()), (0..9).map(|height| (height, hash(height))));
+        assert_eq!(view.recent_blocks().count(), 10);
+        let view = view.with_blocks((5..1000).map(|height| (height, hash(height))));
+        assert_eq!((view.height(), view.roster_height(), view.recent_blocks().count()), (999, 9, RECENT_BLOCKS));
+        assert_eq!(view.recent_height(&hash(999)), Some(999));
+        assert_eq!(view.recent_height(&hash(9)), None);
+        let heights: Vec<_> = view.recent_blocks().map(|(height, _)| height).collect();
+        assert!(heights.is_sorted_by(|a, b| a + 1 == *b));
+    }
+}
