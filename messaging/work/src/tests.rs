@@ -126,6 +126,7 @@ proptest! {
 
     #[test]
     fn random_proofs_are_refused(nonce: [u8; 16], solution: [u8; 16], effort: u32) {
-        prop_assert!(verify(&challenge(effort), &Proof { nonce, solution }).is_err());
+        let proof = Proof { nonce, solution };
+        prop_assert!(verify(&challenge(effort), &proof).is_err());
     }
 }
