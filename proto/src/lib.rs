@@ -5,7 +5,11 @@ pub mod storage;
 
 /// What service nodes say to each other over QUIC.
 pub mod peer {
-    #![allow(missing_docs, reason = "generated; proto/peer.proto carries the documentation")]
+    #![allow(
+        missing_docs,
+        clippy::large_enum_variant,
+        reason = "generated; proto/peer.proto carries the documentation"
+    )]
     include!(concat!(env!("OUT_DIR"), "/skep.peer.v1.rs"));
 }
 

@@ -1,1 +1,45 @@
-//! Placeholder.
+//! The mailbox of a service node: what may be stored and read (TTL, clock, namespaces, signatures, proof of work), and
+//! where it is kept.
+//!
+//! ```text
+//! StoreRequest --admit()--> Record --Writer (one thread, one sync for many)--> Store --> the answer
+//! RetrieveRequest --may_retrieve()--> Query ---------------------------------> Store --> Page
+//! ```
+//!
+//! The rules are pure: time and the chain's recent blocks come in as parameters. A [`Store`] keeps records; the one in
+//! memory and the one on RocksDB pass one shared suite. [`Writer`] answers only after the store has synced.
+//!
+//! # Security
+//!
+//! **Requires.** A clock within the protocol's tolerances, and a caller that bounds request sizes, rates and the number of
+//! concurrent reads.
+//!
+//! **Provides.** Only the owner writes where the namespace says so and only the owner reads, proven by Ed25519 signatures
+//! checked strictly (no small-order keys, no second encodings). Every record keeps what admitted it (work or signature), so
+//! that other members can check it again. What was acknowledged survives a crash of the process and of the machine, as far
+//! as the disk honours a sync.
+//!
+//! **Does not provide.** Protection against replays of a signed request within its minute: reading twice shows nothing new
+//! and storing twice only extends. Quotas for single mailboxes: a store has one capacity for all.
+
+mod admission;
+mod memory;
+mod owner;
+mod record;
+#[cfg(feature = "rocksdb")]
+mod rocks;
+mod store;
+#[cfg(test)]
+mod suite;
+mod work;
+mod writer;
+
+pub use admission::{Admission, Origin, RetrieveRefusal, StoreRefusal, admit, may_retrieve};
+pub use memory::MemoryStore;
+pub use owner::{OwnerError, verify_owner};
+pub use record::{ReadRecordError, Record};
+#[cfg(feature = "rocksdb")]
+pub use rocks::{OpenError, RocksStore};
+pub use store::{Expired, Page, Put, Query, Store, StoreError, Usage};
+pub use work::WorkRefusal;
+pub use writer::{WriteError, Writer};

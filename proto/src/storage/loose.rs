@@ -1,6 +1,7 @@
 //! Reading JSON from strangers: only the fields some method has are kept, and of those only scalars, so that what is held
 //! in memory is bounded by a fixed number of fields and the text itself. Types are judged later, per method, because the
 //! exact refusal depends on the method.
+#![expect(clippy::wildcard_enum_match_arm, reason = "every other type is refused alike")]
 
 use super::limits::{MAX_BATCH, MAX_LISTED_NAMES};
 use serde::{

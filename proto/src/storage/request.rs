@@ -1,4 +1,5 @@
 //! Requests of the storage RPC.
+#![expect(clippy::wildcard_enum_match_arm, reason = "every other type is refused alike")]
 
 use super::{
     HexKey, MessageHash, Namespace, encoding,
@@ -17,6 +18,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 
 /// A request as `/storage_rpc/v1` takes it. Serializes to `{"method", "params"}`.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one is held at a time")]
 pub enum Request {
     /// One request.
     Single(Method),

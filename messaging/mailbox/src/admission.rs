@@ -1,0 +1,145 @@
+//! What may be stored and read (`protocol.md` section 4).
+
+use crate::{Query, Record, WorkRefusal, owner::verify_owner, work};
+use skep_proto::storage::{
+    Namespace, OwnerAuth, RetrieveRequest, StoreRequest,
+    limits::{MIN_TTL, SIGNATURE_TOLERANCE, SIGNATURE_TOLERANCE_FORWARDED, STORE_TOLERANCE, max_ttl},
+    signed,
+};
+use std::fmt;
+
+/// The circumstances of a deposit.
+#[derive(Clone, Copy)]
+pub struct Admission<'a> {
+    /// The node's clock (ms).
+    pub now: u64,
+    /// Who brings it.
+    pub origin: Origin,
+    /// The least effort of proofs of work.
+    pub least_effort: u32,
+    /// Whether a block is recent enough to do work over.
+    pub is_recent_block: &'a dyn Fn(&[u8; 32]) -> bool,
+}
+
+/// Who brings a deposit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client.
+    Client,
+    /// Another member of the swarm, which took it from a client a moment ago.
+    Member,
+}
+
+impl Origin {
+    const fn signature_tolerance(self) -> u64 {
+        match self {
+            Self::Client => SIGNATURE_TOLERANCE,
+            Self::Member => SIGNATURE_TOLERANCE_FORWARDED,
+        }
+    }
+
+    /// What passing on may take away from the tolerance a client had.
+    const fn forwarding(self) -> u64 {
+        self.signature_tolerance() - SIGNATURE_TOLERANCE
+    }
+}
+
+/// Why a deposit is not taken. The text is what clients are told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreRefusal {
+    /// Too short or too long a life.
+    #[error("Provided expiry/TTL is not valid.")]
+    Lifetime,
+    /// Sent in the future, or expired already.
+    #[error("Timestamp error: check your clock")]
+    Clock,
+    /// The namespace is its owner's, and the deposit is unsigned.
+    #[error("store: signature required to store to namespace {0}")]
+    SignatureRequired(Namespace),
+    /// Signed too long ago or in the future.
+    #[error("store signature timestamp too far from current time")]
+    SignatureClock,
+    /// Not signed by the owner.
+    #[error("store signature verification failed")]
+    Signature,
+    /// A public outbox.
+    #[error("store: namespace {0} is a public outbox, which this node does not offer")]
+    Outbox(Namespace),
+    /// Its proof of work is not what this node asks for.
+    #[error("store: {0}")]
+    Work(#[source] WorkRefusal),
+}
+
+/// Why a retrieve is not answered. The text is what clients are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RetrieveRefusal {
+    /// Unsigned.
+    #[error("retrieve: request signature required")]
+    SignatureRequired,
+    /// Signed too long ago or in the future.
+    #[error("retrieve timestamp too far from current time")]
+    SignatureClock,
+    /// Not signed by the owner.
+    #[error("retrieve signature verification failed")]
+    Signature,
+    /// A public outbox.
+    #[error("retrieve: namespace {0} is a public outbox, which this node does not offer")]
+    Outbox(Namespace),
+}
+
+/// Judges a deposit. Its work, where there is any, is judged too, though none is demanded.
+pub fn admit(deposit: StoreRequest, admission: &Admission<'_>) -> Result<Record, StoreRefusal> {
+    let &Admission { now, origin, .. } = admission;
+    let namespace = deposit.namespace;
+    if namespace.is_public_outbox() {
+        return Err(StoreRefusal::Outbox(namespace));
+    }
+    let ttl = deposit.expiry.checked_sub(deposit.timestamp).ok_or(StoreRefusal::Lifetime)?;
+    if !(MIN_TTL..=max_ttl(namespace)).contains(&ttl) {
+        return Err(StoreRefusal::Lifetime);
+    }
+    let tolerance = STORE_TOLERANCE + origin.forwarding();
+    if deposit.timestamp > now.saturating_add(tolerance) || deposit.expiry < now.saturating_sub(tolerance) {
+        return Err(StoreRefusal::Clock);
+    }
+    if !namespace.anyone_may_store() {
+        let auth = deposit.auth.as_ref().ok_or(StoreRefusal::SignatureRequired(namespace))?;
+        if auth.timestamp.abs_diff(now) > origin.signature_tolerance() {
+            return Err(StoreRefusal::SignatureClock);
+        }
+        let message = signed::store(namespace, auth.timestamp);
+        verify_owner(&deposit.account, auth, &message).map_err(|_| StoreRefusal::Signature)?;
+    }
+    let record = Record::new(deposit);
+    work::judge(&record, admission).map_err(StoreRefusal::Work)?;
+    Ok(record)
+}
+
+/// Judges a request to read.
+pub fn may_retrieve(request: &RetrieveRequest, now: u64) -> Result<Query, RetrieveRefusal> {
+    let RetrieveRequest { account, namespace, last_hash, ref auth, .. } = *request;
+    if namespace.is_public_outbox() {
+        return Err(RetrieveRefusal::Outbox(namespace));
+    }
+    match auth {
+        None if namespace.anyone_may_read() => {}
+        None => return Err(RetrieveRefusal::SignatureRequired),
+        Some(OwnerAuth { timestamp, .. }) if timestamp.abs_diff(now) > SIGNATURE_TOLERANCE => {
+            return Err(RetrieveRefusal::SignatureClock);
+        }
+        Some(auth) => {
+            let message = signed::retrieve(namespace, auth.timestamp);
+            verify_owner(&account, auth, &message).map_err(|_| RetrieveRefusal::Signature)?;
+        }
+    }
+    Ok(Query { account, namespace, after: last_hash, window: request.window() })
+}
+
+impl fmt::Debug for Admission<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission").field("now", &self.now).field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

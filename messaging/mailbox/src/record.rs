@@ -1,0 +1,161 @@
+//! What a store keeps.
+
+use skep_proto::{
+    account::{AccountAddress, ParseAccountError},
+    peer,
+    storage::{HexKey, MessageHash, Namespace, OwnerAuth, StoreRequest, limits::MAX_MESSAGE_BYTES},
+};
+
+/// A message with its hash and with what admitted it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    hash: MessageHash,
+    deposit: StoreRequest,
+}
+
+/// Another node's record cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadRecordError {
+    /// No account.
+    #[error("the record's account is malformed")]
+    Account(#[source] ParseAccountError),
+    /// Not a 16-bit namespace.
+    #[error("the record's namespace {0} is out of range")]
+    Namespace(i32),
+    /// Too long.
+    #[error("the record has {0} bytes of data, more than {MAX_MESSAGE_BYTES}")]
+    TooLong(usize),
+    /// Signature or key of the wrong length.
+    #[error("the record's owner signature is malformed")]
+    Signature,
+}
+
+impl Record {
+    /// A record of `deposit`, without judging it (see [`admit`](crate::admit)).
+    pub fn new(deposit: StoreRequest) -> Self {
+        let hash = MessageHash::of(&deposit.account, deposit.namespace, &deposit.data);
+        Self { hash, deposit }
+    }
+
+    /// The message's hash.
+    pub const fn hash(&self) -> MessageHash {
+        self.hash
+    }
+
+    /// The deposit as it was made.
+    pub const fn deposit(&self) -> &StoreRequest {
+        &self.deposit
+    }
+
+    /// The form it travels to other members in, and is kept on disk in.
+    pub fn to_wire(&self) -> peer::Store {
+        let StoreRequest { account, namespace, timestamp, expiry, data, auth, work } = &self.deposit;
+        peer::Store {
+            account: account.as_bytes().to_vec().into(),
+            namespace: namespace.0.into(),
+            timestamp: *timestamp,
+            expiry: *expiry,
+            data: data.clone().into(),
+            work: work.clone(),
+            owner: auth.as_ref().map(|auth| peer::OwnerSignature {
+                signature: auth.signature.to_vec().into(),
+                ed25519_key: auth.ed25519_key.map(|key| key.0.to_vec()).unwrap_or_default().into(),
+                timestamp: auth.timestamp,
+            }),
+        }
+    }
+
+    /// Reads the wire form. Its hash is computed anew: nobody is believed about it.
+    pub fn from_wire(wire: peer::Store) -> Result<Self, ReadRecordError> {
+        if wire.data.len() > MAX_MESSAGE_BYTES {
+            return Err(ReadRecordError::TooLong(wire.data.len()));
+        }
+        let namespace = i16::try_from(wire.namespace).map_err(|_| ReadRecordError::Namespace(wire.namespace))?;
+        Ok(Self::new(StoreRequest {
+            account: AccountAddress::from_slice(&wire.account).map_err(ReadRecordError::Account)?,
+            namespace: Namespace(namespace),
+            timestamp: wire.timestamp,
+            expiry: wire.expiry,
+            data: wire.data.into(),
+            auth: wire.owner.map(read_owner).transpose()?,
+            work: wire.work,
+        }))
+    }
+}
+
+fn read_owner(wire: peer::OwnerSignature) -> Result<OwnerAuth, ReadRecordError> {
+    let ed25519_key = match wire.ed25519_key.as_ref() {
+        [] => None,
+        key => Some(HexKey(key.try_into().map_err(|_| ReadRecordError::Signature)?)),
+    };
+    let signature = wire.signature.as_ref().try_into().map_err(|_| ReadRecordError::Signature)?;
+    Ok(OwnerAuth { signature, ed25519_key, timestamp: wire.timestamp })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn records_survive_the_wire(
+            key: [u8; 32],
+            namespace: i16,
+            times: (u64, u64, u64),
+            data in proptest::collection::vec(any::<u8>(), 0..200),
+            owner: Option<([u8; 32], Option<[u8; 32]>)>,
+            effort: Option<u32>,
+        ) {
+            let auth = owner.map(|(half, key)| {
+                let mut signature = [0; 64];
+                signature[..32].copy_from_slice(&half);
+                OwnerAuth { signature, ed25519_key: key.map(HexKey), timestamp: times.2 }
+            });
+            let record = Record::new(StoreRequest {
+                account: AccountAddress::from_x25519(key),
+                namespace: Namespace(namespace),
+                timestamp: times.0,
+                expiry: times.1,
+                data,
+                auth,
+                work: effort.map(|effort| peer::Work { effort, ..peer::Work::default() }),
+            });
+            prop_assert_eq!(Record::from_wire(record.to_wire()), Ok(record));
+        }
+    }
+
+    #[test]
+    fn malformed_records_are_named() {
+        let good = Record::new(StoreRequest {
+            account: AccountAddress::from_x25519([1; 32]),
+            namespace: Namespace::DEFAULT,
+            timestamp: 1,
+            expiry: 2,
+            data: vec![],
+            auth: Some(OwnerAuth { signature: [0; 64], ed25519_key: None, timestamp: 3 }),
+            work: None,
+        })
+        .to_wire();
+        let refused = |change: fn(&mut peer::Store)| {
+            let mut wire = good.clone();
+            change(&mut wire);
+            Record::from_wire(wire).expect_err("should be refused")
+        };
+        assert!(matches!(refused(|wire| wire.account = vec![5; 32].into()), ReadRecordError::Account(_)));
+        assert_eq!(refused(|wire| wire.namespace = 32_768), ReadRecordError::Namespace(32_768));
+        let too_long = MAX_MESSAGE_BYTES + 1;
+        assert_eq!(
+            refused(|wire| wire.data = vec![0; MAX_MESSAGE_BYTES + 1].into()),
+            ReadRecordError::TooLong(too_long)
+        );
+        assert_eq!(
+            refused(|wire| wire.owner.as_mut().unwrap().signature = vec![0; 63].into()),
+            ReadRecordError::Signature
+        );
+        assert_eq!(
+            refused(|wire| wire.owner.as_mut().unwrap().ed25519_key = vec![0; 31].into()),
+            ReadRecordError::Signature
+        );
+    }
+}

@@ -1,0 +1,355 @@
+//! A store on RocksDB.
+
+mod keys;
+
+use crate::{Expired, Page, Put, Query, Record, Store, StoreError, Usage};
+use keys::{BoxId, FORMAT, Meta, STATE, State, bucket_of, bucket_start, last_expired, read_expiry};
+use prost::Message;
+use rocksdb::{
+    BlockBasedOptions, Cache, DB, DBCompressionType, IteratorMode, Options, ReadOptions, SnapshotWithThreadMode,
+    WriteBatch,
+};
+use skep_proto::{
+    peer,
+    storage::{MessageHash, RetrievedMessage, limits::retrieved_size},
+};
+use std::{
+    collections::HashMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// Cache for blocks read, indexes and filters included.
+const BLOCK_CACHE_BYTES: usize = 4 << 20;
+/// What is collected in memory before it is sorted into a file; two of these at most.
+const WRITE_BUFFER_BYTES: usize = 4 << 20;
+/// Logs are let go beyond this.
+const MAX_LOG_BYTES: u64 = 16 << 20;
+const MAX_OPEN_FILES: i32 = 128;
+
+/// Keeps records on disk. What [`Store::sync`] has returned for survives a crash of process and machine.
+pub struct RocksStore {
+    db: DB,
+    capacity: u64,
+    state: Mutex<State>,
+}
+
+/// The database cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Missing rights, a full disk, another process, or damage.
+    #[error("cannot open the message store at {path}: {reason}. Is another node using it? Is the disk full?")]
+    Database {
+        /// Where it was sought.
+        path: PathBuf,
+        /// The database's words.
+        reason: String,
+    },
+    /// Written by another version of this software.
+    #[error(
+        "the message store at {path} has format {found}, this version reads {FORMAT}. Use the version that wrote it"
+    )]
+    Format {
+        /// Where it is.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// Its own account of itself cannot be read.
+    #[error("the message store at {0} is damaged. Restore it or start with an empty directory")]
+    Damaged(PathBuf),
+}
+
+impl RocksStore {
+    /// Opens the store at `path`, which is made if it is not there, for `capacity` bytes of data.
+    pub fn open(path: &Path, capacity: u64) -> Result<Self, OpenError> {
+        let failed = |error: rocksdb::Error| OpenError::Database { path: path.into(), reason: error.into_string() };
+        let db = DB::open(&options(), path).map_err(failed)?;
+        let state = match db.get(STATE).map_err(failed)?.map(|bytes| State::read(&bytes)) {
+            None => State::default(),
+            Some(Some((_, Some(state)))) => state,
+            Some(Some((found, None))) => return Err(OpenError::Format { path: path.into(), found }),
+            Some(None) => return Err(OpenError::Damaged(path.into())),
+        };
+        Ok(Self { db, capacity, state: Mutex::new(state) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read_meta(&self, id: &BoxId, position: u64) -> Result<Option<Meta>, StoreError> {
+        let bytes = self.db.get_pinned(id.meta(position)).map_err(failed("read a message's entry"))?;
+        bytes.map(|bytes| Meta::read(&bytes).ok_or(StoreError::Damaged("a message's entry"))).transpose()
+    }
+}
+
+fn options() -> Options {
+    let mut tables = BlockBasedOptions::default();
+    tables.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE_BYTES));
+    tables.set_cache_index_and_filter_blocks(true);
+    tables.set_bloom_filter(10.0, false);
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.set_block_based_table_factory(&tables);
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES);
+    options.set_max_write_buffer_number(2);
+    options.set_max_total_wal_size(MAX_LOG_BYTES);
+    options.set_max_open_files(MAX_OPEN_FILES);
+    options.set_max_background_jobs(2);
+    options.set_keep_log_file_num(2);
+    // Messages are ciphertext; keys and entries are not.
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_level_compaction_dynamic_level_bytes(true);
+    options
+}
+
+fn failed(doing: &'static str) -> impl Fn(rocksdb::Error) -> StoreError {
+    move |error| StoreError::Database { doing, reason: error.into_string() }
+}
+
+fn read_position(bytes: &[u8]) -> Result<u64, StoreError> {
+    bytes.try_into().map(u64::from_be_bytes).map_err(|_| StoreError::Damaged("a message's position"))
+}
+
+/// Puts that are not written yet: what a later record of the same batch must see.
+struct Pending<'a> {
+    store: &'a RocksStore,
+    state: State,
+    batch: WriteBatch,
+    known: HashMap<(BoxId, MessageHash), (u64, Meta)>,
+}
+
+impl Pending<'_> {
+    fn find(&self, id: BoxId, hash: MessageHash) -> Result<Option<(u64, Meta)>, StoreError> {
+        if let Some(known) = self.known.get(&(id, hash)) {
+            return Ok(Some(*known));
+        }
+        let position = self.store.db.get_pinned(id.by_hash(&hash)).map_err(failed("look up a message"))?;
+        let Some(position) = position else { return Ok(None) };
+        let position = read_position(&position)?;
+        let meta = self.store.read_meta(&id, position)?.ok_or(StoreError::Damaged("a message's entry"))?;
+        Ok(Some((position, meta)))
+    }
+
+    fn put(&mut self, record: &Record, now: u64) -> Result<Put, StoreError> {
+        let deposit = record.deposit();
+        let id = BoxId::new(&deposit.account, deposit.namespace);
+        if let Some((position, meta)) = self.find(id, record.hash())? {
+            if meta.expiry > now {
+                let expiry = meta.expiry.max(deposit.expiry);
+                self.enter(id, position, Meta { expiry, ..meta }, Some(meta.bucket));
+                return Ok(Put::Stored { expiry, already: true });
+            }
+            self.remove(&id, position, &meta);
+        }
+        let wire = record.to_wire();
+        let size = deposit.data.len() as u64;
+        if self.state.bytes.saturating_add(size) > self.store.capacity {
+            return Ok(Put::Full);
+        }
+        let position = self.state.next;
+        self.state.next += 1;
+        self.state.messages += 1;
+        self.state.bytes += size;
+        let meta = Meta {
+            hash: record.hash(),
+            timestamp: deposit.timestamp,
+            expiry: deposit.expiry,
+            bucket: 0,
+            // A message has 76,800 bytes at most.
+            size: u32::try_from(size).unwrap_or(u32::MAX),
+        };
+        self.batch.put(id.by_hash(&record.hash()), position.to_be_bytes());
+        self.batch.put(id.data(position), wire.encode_to_vec());
+        self.enter(id, position, meta, None);
+        Ok(Put::Stored { expiry: deposit.expiry, already: false })
+    }
+
+    /// Writes a message's entry and puts it into the bucket of its expiry.
+    fn enter(&mut self, id: BoxId, position: u64, meta: Meta, old_bucket: Option<u64>) {
+        // Buckets that have been emptied are not looked at again.
+        let bucket = bucket_of(meta.expiry).max(self.state.first_bucket);
+        let meta = Meta { bucket, ..meta };
+        if old_bucket != Some(bucket) {
+            if let Some(old_bucket) = old_bucket {
+                self.batch.delete(id.expiry(old_bucket, position));
+            }
+            self.batch.put(id.expiry(bucket, position), []);
+        }
+        self.batch.put(id.meta(position), meta.to_bytes());
+        self.known.insert((id, meta.hash), (position, meta));
+    }
+
+    fn remove(&mut self, id: &BoxId, position: u64, meta: &Meta) {
+        self.batch.delete(id.by_hash(&meta.hash));
+        self.batch.delete(id.meta(position));
+        self.batch.delete(id.data(position));
+        self.batch.delete(id.expiry(meta.bucket, position));
+        self.known.remove(&(*id, meta.hash));
+        self.state.messages = self.state.messages.saturating_sub(1);
+        self.state.bytes = self.state.bytes.saturating_sub(meta.size.into());
+    }
+
+    fn write(mut self, doing: &'static str) -> Result<State, StoreError> {
+        self.batch.put(STATE, self.state.to_bytes());
+        self.store.db.write(self.batch).map_err(failed(doing))?;
+        Ok(self.state)
+    }
+}
+
+impl Store for RocksStore {
+    fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError> {
+        let mut state = self.state();
+        let mut pending = Pending { store: self, state: *state, batch: WriteBatch::default(), known: HashMap::new() };
+        let outcomes = records.iter().map(|record| pending.put(record, now)).collect::<Result<_, _>>()?;
+        *state = pending.write("write messages")?;
+        Ok(outcomes)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.db.flush_wal(true).map_err(failed("sync messages to disk"))
+    }
+
+    fn retrieve(&self, query: &Query, now: u64) -> Result<Page, StoreError> {
+        let id = BoxId::new(&query.account, query.namespace);
+        let snapshot = self.db.snapshot();
+        let start = match query.after {
+            Some(hash) => cursor(&snapshot, &id, hash, now)?.map_or(0, |position| position + 1),
+            None => 0,
+        };
+        let mut bounds = ReadOptions::default();
+        bounds.set_iterate_range(id.meta(start)..id.meta(u64::MAX));
+        let mut page = Page::default();
+        let mut size = 0;
+        for entry in snapshot.iterator_opt(IteratorMode::Start, bounds) {
+            let (key, value) = entry.map_err(failed("read a mailbox"))?;
+            let meta = Meta::read(&value).ok_or(StoreError::Damaged("a message's entry"))?;
+            if meta.expiry <= now {
+                continue;
+            }
+            size += retrieved_size(meta.size as usize);
+            let fits = page.messages.len() < query.window.count && size <= query.window.size;
+            if !fits && !page.messages.is_empty() {
+                page.more = true;
+                break;
+            }
+            let position = BoxId::position_of(&key).ok_or(StoreError::Damaged("a message's key"))?;
+            let data = snapshot.get_pinned(id.data(position)).map_err(failed("read a message"))?;
+            let record = data.and_then(|data| peer::Store::decode(data.as_ref()).ok());
+            let record = record.ok_or(StoreError::Damaged("a message"))?;
+            let Meta { hash, timestamp, expiry: expiration, .. } = meta;
+            page.messages.push(RetrievedMessage { hash, timestamp, expiration, data: record.data.into() });
+        }
+        Ok(page)
+    }
+
+    fn expire(&self, now: u64, limit: usize) -> Result<Expired, StoreError> {
+        let mut state = self.state();
+        let mut pending = Pending { store: self, state: *state, batch: WriteBatch::default(), known: HashMap::new() };
+        let end = last_expired(now).saturating_add(1);
+        if end <= state.first_bucket {
+            return Ok(Expired { removed: 0, examined: 0, more: false });
+        }
+        let mut bounds = ReadOptions::default();
+        bounds.set_iterate_range(bucket_start(state.first_bucket)..bucket_start(end));
+        let mut expired = Expired { removed: 0, examined: 0, more: false };
+        let mut reached = end;
+        for entry in self.db.iterator_opt(IteratorMode::Start, bounds) {
+            let (key, _) = entry.map_err(failed("look for expired messages"))?;
+            expired.examined += 1;
+            let (bucket, id, position) = read_expiry(&key).ok_or(StoreError::Damaged("an expiry"))?;
+            if expired.removed == limit {
+                expired.more = true;
+                reached = bucket;
+                break;
+            }
+            let meta = self.read_meta(&id, position)?.ok_or(StoreError::Damaged("a message's entry"))?;
+            pending.remove(&id, position, &meta);
+            expired.removed += 1;
+        }
+        pending.state.first_bucket = reached;
+        if pending.state != *state {
+            *state = pending.write("remove expired messages")?;
+        }
+        Ok(expired)
+    }
+
+    fn usage(&self) -> Usage {
+        let State { messages, bytes, .. } = *self.state();
+        Usage { messages, bytes }
+    }
+}
+
+/// The position of a message that has not expired.
+fn cursor(
+    snapshot: &SnapshotWithThreadMode<'_, DB>,
+    id: &BoxId,
+    hash: MessageHash,
+    now: u64,
+) -> Result<Option<u64>, StoreError> {
+    let read = failed("look up a message");
+    let Some(position) = snapshot.get_pinned(id.by_hash(&hash)).map_err(&read)? else { return Ok(None) };
+    let position = read_position(&position)?;
+    let meta = snapshot.get_pinned(id.meta(position)).map_err(&read)?;
+    let meta = meta.and_then(|meta| Meta::read(&meta)).ok_or(StoreError::Damaged("a message's entry"))?;
+    Ok((meta.expiry > now).then_some(position))
+}
+
+impl fmt::Debug for RocksStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RocksStore").field("path", &self.db.path()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite;
+    use tempfile::tempdir;
+
+    suite::prove!(|capacity| {
+        let directory = tempdir().unwrap();
+        (RocksStore::open(directory.path(), capacity).unwrap(), directory)
+    });
+
+    #[test]
+    fn everything_is_there_after_reopening() {
+        let directory = tempdir().unwrap();
+        let records: Vec<_> = (0..10).map(|number| suite::record(1, 0, number, 1_000_000)).collect();
+        let usage = {
+            let store = RocksStore::open(directory.path(), u64::MAX).unwrap();
+            store.put(&records[..5], 0).unwrap();
+            store.sync().unwrap();
+            store.usage()
+        };
+        let store = RocksStore::open(directory.path(), u64::MAX).unwrap();
+        assert_eq!(store.usage(), usage);
+        store.put(&records[3..], 0).unwrap();
+        let page = store.retrieve(&suite::query(1, 0), 0).unwrap();
+        let order: Vec<_> = page.messages.iter().map(|message| message.hash).collect();
+        assert_eq!(order, records.iter().map(Record::hash).collect::<Vec<_>>(), "arrival goes on where it stopped");
+    }
+
+    #[test]
+    fn another_format_and_damage_are_named() {
+        let directory = tempdir().unwrap();
+        let write_state = |bytes: &[u8]| {
+            let db = DB::open(&options(), directory.path()).unwrap();
+            db.put(STATE, bytes).unwrap();
+        };
+        write_state(&[0, 0, 0, 9]);
+        let open = || RocksStore::open(directory.path(), 0).unwrap_err();
+        assert!(matches!(open(), OpenError::Format { found: 9, .. }));
+        write_state(&[0, 0]);
+        assert!(matches!(open(), OpenError::Damaged(_)));
+    }
+
+    #[test]
+    fn a_store_in_use_is_not_opened_twice() {
+        let directory = tempdir().unwrap();
+        let _store = RocksStore::open(directory.path(), 0).unwrap();
+        assert!(matches!(RocksStore::open(directory.path(), 0), Err(OpenError::Database { .. })));
+    }
+}

@@ -1,0 +1,201 @@
+//! How records lie in the database. All numbers are big-endian, so that keys sort as the numbers do.
+//!
+//! | key | value | read when |
+//! |---|---|---|
+//! | `h` box hash | position | a message is put again; a cursor is looked up |
+//! | `m` box position | [`Meta`] | a box is read in order of arrival |
+//! | `d` box position | the record (`skep.peer.v1.Store`) | a message is shown |
+//! | `e` bucket box position | - | what expires next is sought |
+//! | `s` | [`State`] | the store opens |
+//!
+//! A box is an account and a namespace; a position is the number of an arrival, never used twice. Changing any of this
+//! needs a new [`FORMAT`].
+
+use skep_proto::{
+    account::AccountAddress,
+    storage::{MessageHash, Namespace},
+};
+
+/// Number of this layout.
+pub(super) const FORMAT: u32 = 1;
+/// What expires within the same minute is removed together.
+pub(super) const BUCKET_MS: u64 = 60_000;
+
+pub(super) const STATE: &[u8] = b"s";
+
+const BOX_LEN: usize = AccountAddress::LEN + 2;
+
+/// An account and a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct BoxId([u8; BOX_LEN]);
+
+impl BoxId {
+    pub(super) fn new(account: &AccountAddress, namespace: Namespace) -> Self {
+        let mut id = [0; BOX_LEN];
+        let (head, tail) = id.split_at_mut(AccountAddress::LEN);
+        head.copy_from_slice(account.as_bytes());
+        tail.copy_from_slice(&namespace.0.to_be_bytes());
+        Self(id)
+    }
+
+    pub(super) fn by_hash(&self, hash: &MessageHash) -> Vec<u8> {
+        [b"h", &self.0[..], hash.as_bytes()].concat()
+    }
+
+    pub(super) fn meta(&self, position: u64) -> Vec<u8> {
+        [b"m", &self.0[..], &position.to_be_bytes()].concat()
+    }
+
+    pub(super) fn data(&self, position: u64) -> Vec<u8> {
+        [b"d", &self.0[..], &position.to_be_bytes()].concat()
+    }
+
+    pub(super) fn expiry(&self, bucket: u64, position: u64) -> Vec<u8> {
+        [b"e", &bucket.to_be_bytes()[..], &self.0, &position.to_be_bytes()].concat()
+    }
+
+    /// The position in a key made by [`Self::meta`].
+    pub(super) fn position_of(key: &[u8]) -> Option<u64> {
+        key.get(1 + BOX_LEN..)?.try_into().ok().map(u64::from_be_bytes)
+    }
+}
+
+/// First key of a bucket.
+pub(super) fn bucket_start(bucket: u64) -> Vec<u8> {
+    [b"e", &bucket.to_be_bytes()[..]].concat()
+}
+
+/// What a key made by [`BoxId::expiry`] says.
+pub(super) fn read_expiry(key: &[u8]) -> Option<(u64, BoxId, u64)> {
+    let (bucket, rest) = key.get(1..)?.split_first_chunk()?;
+    let (id, rest) = rest.split_first_chunk()?;
+    Some((u64::from_be_bytes(*bucket), BoxId(*id), u64::from_be_bytes(rest.try_into().ok()?)))
+}
+
+/// The bucket that may be removed as soon as something expiring at `expiry` has expired.
+pub(super) const fn bucket_of(expiry: u64) -> u64 {
+    expiry.div_ceil(BUCKET_MS)
+}
+
+/// The last bucket of which everything has expired at `now`.
+pub(super) const fn last_expired(now: u64) -> u64 {
+    now / BUCKET_MS
+}
+
+/// What is told of a message without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Meta {
+    pub(super) hash: MessageHash,
+    pub(super) timestamp: u64,
+    pub(super) expiry: u64,
+    /// Where it stands in the index of expiries.
+    pub(super) bucket: u64,
+    /// Bytes of its data.
+    pub(super) size: u32,
+}
+
+impl Meta {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        [
+            &self.hash.as_bytes()[..],
+            &self.timestamp.to_be_bytes(),
+            &self.expiry.to_be_bytes(),
+            &self.bucket.to_be_bytes(),
+            &self.size.to_be_bytes(),
+        ]
+        .concat()
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let (hash, rest) = bytes.split_first_chunk::<32>()?;
+        let (timestamp, rest) = rest.split_first_chunk()?;
+        let (expiry, rest) = rest.split_first_chunk()?;
+        let (bucket, rest) = rest.split_first_chunk()?;
+        Some(Self {
+            hash: (*hash).into(),
+            timestamp: u64::from_be_bytes(*timestamp),
+            expiry: u64::from_be_bytes(*expiry),
+            bucket: u64::from_be_bytes(*bucket),
+            size: u32::from_be_bytes(rest.try_into().ok()?),
+        })
+    }
+}
+
+/// What the store knows about itself; written with every batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct State {
+    /// The next arrival's position.
+    pub(super) next: u64,
+    /// No bucket below this one has anything in it.
+    pub(super) first_bucket: u64,
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+}
+
+impl State {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let numbers = [self.next, self.first_bucket, self.messages, self.bytes].map(u64::to_be_bytes);
+        [&FORMAT.to_be_bytes()[..], numbers.as_flattened()].concat()
+    }
+
+    /// The layout's number and, if it is ours, the state.
+    pub(super) fn read(bytes: &[u8]) -> Option<(u32, Option<Self>)> {
+        let (format, rest) = bytes.split_first_chunk()?;
+        let format = u32::from_be_bytes(*format);
+        if format != FORMAT {
+            return Some((format, None));
+        }
+        let (numbers, []) = rest.as_chunks::<8>() else { return None };
+        let [next, first_bucket, messages, bytes] = *numbers else { return None };
+        let number = u64::from_be_bytes;
+        let state = Self {
+            next: number(next),
+            first_bucket: number(first_bucket),
+            messages: number(messages),
+            bytes: number(bytes),
+        };
+        Some((format, Some(state)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            key: [u8; 32], namespace: i16, position: u64, bucket: u64, hash: [u8; 32], times: (u64, u64), size: u32,
+        ) {
+            let id = BoxId::new(&AccountAddress::from_x25519(key), Namespace(namespace));
+            prop_assert_eq!(BoxId::position_of(&id.meta(position)), Some(position));
+            prop_assert_eq!(read_expiry(&id.expiry(bucket, position)), Some((bucket, id, position)));
+            let meta = Meta { hash: hash.into(), timestamp: times.0, expiry: times.1, bucket, size };
+            prop_assert_eq!(Meta::read(&meta.to_bytes()), Some(meta));
+            let state = State { next: position, first_bucket: bucket, messages: times.0, bytes: times.1 };
+            prop_assert_eq!(State::read(&state.to_bytes()), Some((FORMAT, Some(state))));
+        }
+
+        #[test]
+        fn other_bytes_are_refused_quietly(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
+            let _ = (Meta::read(&bytes), State::read(&bytes), read_expiry(&bytes), BoxId::position_of(&bytes));
+        }
+
+        #[test]
+        fn keys_sort_as_their_numbers(key: [u8; 32], a: u64, b: u64) {
+            let id = BoxId::new(&AccountAddress::from_x25519(key), Namespace(3));
+            prop_assert_eq!(id.meta(a).cmp(&id.meta(b)), a.cmp(&b));
+            prop_assert_eq!(id.expiry(a, 0).cmp(&id.expiry(b, 0)), a.cmp(&b));
+        }
+    }
+
+    #[test]
+    fn a_bucket_goes_when_all_of_it_has_expired() {
+        for expiry in [0, 1, BUCKET_MS - 1, BUCKET_MS, BUCKET_MS + 1] {
+            let bucket = bucket_of(expiry);
+            assert!(last_expired(expiry.saturating_sub(1)) < bucket || expiry == 0);
+            assert!(last_expired(bucket * BUCKET_MS) >= bucket);
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! The suite every store passes, and a random walk that compares each with a plain model.
+
+use crate::{Page, Put, Query, Record, Store};
+use proptest::prelude::*;
+use skep_proto::{
+    account::AccountAddress,
+    storage::{MessageHash, Namespace, RetrieveWindow, StoreRequest, limits::retrieved_size},
+};
+use std::collections::BTreeSet;
+
+/// Message `number` of `owner`, one minute old at time 0.
+pub(crate) fn record(owner: u8, namespace: i16, number: u64, expiry: u64) -> Record {
+    sized(owner, namespace, number, expiry, 8)
+}
+
+fn sized(owner: u8, namespace: i16, number: u64, expiry: u64, len: usize) -> Record {
+    let mut data = number.to_be_bytes().to_vec();
+    data.resize(len.max(8), 0xab);
+    Record::new(StoreRequest {
+        account: AccountAddress::from_x25519([owner; 32]),
+        namespace: Namespace(namespace),
+        timestamp: 7,
+        expiry,
+        data,
+        auth: None,
+        work: None,
+    })
+}
+
+pub(crate) fn query(owner: u8, namespace: i16) -> Query {
+    Query {
+        account: AccountAddress::from_x25519([owner; 32]),
+        namespace: Namespace(namespace),
+        after: None,
+        window: RetrieveWindow { count: usize::MAX, size: usize::MAX },
+    }
+}
+
+fn hashes(page: &Page) -> Vec<MessageHash> {
+    page.messages.iter().map(|message| message.hash).collect()
+}
+
+fn put(store: &impl Store, record: &Record, now: u64) -> Put {
+    store.put(std::slice::from_ref(record), now).unwrap()[0]
+}
+
+const MINUTE: u64 = 60_000;
+const LATER: u64 = 1_000 * MINUTE;
+
+pub(crate) fn keeps_arrival_order_and_separates_boxes(store: impl Store) {
+    // Numbers fall while arrival rises: order can only come from arrival.
+    let mine: Vec<_> = (0..20).rev().map(|number| record(1, 0, number, LATER + number)).collect();
+    store.put(&[record(1, -10, 5, LATER), record(2, 0, 5, LATER)], 0).unwrap();
+    store.put(&mine[..9], 0).unwrap();
+    store.put(&[record(1, 10, 6, LATER)], 0).unwrap();
+    store.put(&mine[9..], 0).unwrap();
+    store.sync().unwrap();
+
+    let page = store.retrieve(&query(1, 0), 0).unwrap();
+    assert!(!page.more);
+    assert_eq!(hashes(&page), mine.iter().map(Record::hash).collect::<Vec<_>>());
+    let (message, sent) = (&page.messages[0], mine[0].deposit());
+    assert_eq!((message.timestamp, message.expiration), (7, LATER + 19));
+    assert_eq!(message.data, sent.data);
+    assert_eq!(hashes(&store.retrieve(&query(1, -10), 0).unwrap()).len(), 1);
+    assert_eq!(hashes(&store.retrieve(&query(2, 0), 0).unwrap()).len(), 1);
+    assert_eq!(store.retrieve(&query(3, 0), 0).unwrap(), Page::default());
+    assert_eq!(store.usage().messages, 23);
+    assert_eq!(store.usage().bytes, 23 * 8);
+}
+
+pub(crate) fn continues_after_a_known_message_and_starts_over_otherwise(store: impl Store) {
+    let records: Vec<_> = (0..10).map(|number| record(1, 0, number, LATER)).collect();
+    let brief = record(1, 0, 99, MINUTE);
+    store.put(std::slice::from_ref(&brief), 0).unwrap();
+    store.put(&records, 0).unwrap();
+    let after = |hash, now| {
+        let query = Query { after: Some(hash), ..query(1, 0) };
+        hashes(&store.retrieve(&query, now).unwrap())
+    };
+    assert_eq!(after(records[3].hash(), 0).len(), 6);
+    assert_eq!(after(records[9].hash(), 0), []);
+    assert_eq!(after([0; 32].into(), 0).len(), 11, "unknown: from the beginning");
+    assert_eq!(after(record(2, 0, 1, 0).hash(), 0).len(), 11, "of another box: unknown");
+    assert_eq!(after(brief.hash(), 0).len(), 10);
+    assert_eq!(after(brief.hash(), MINUTE).len(), 10, "expired: from the beginning, which is after it");
+    store.expire(10 * MINUTE, 10).unwrap();
+    assert_eq!(after(brief.hash(), 10 * MINUTE).len(), 10);
+}
+
+pub(crate) fn windows_close_by_count_and_size_but_never_before_one(store: impl Store) {
+    let records: Vec<_> = (0..5).map(|number| sized(1, 0, number, LATER, 1000)).collect();
+    store.put(&records, 0).unwrap();
+    let page = |count, size| {
+        let page = store.retrieve(&Query { window: RetrieveWindow { count, size }, ..query(1, 0) }, 0).unwrap();
+        (page.messages.len(), page.more)
+    };
+    let each = retrieved_size(1000);
+    assert_eq!(page(3, usize::MAX), (3, true));
+    assert_eq!(page(5, usize::MAX), (5, false));
+    assert_eq!(page(usize::MAX, 2 * each), (2, true));
+    assert_eq!(page(usize::MAX, 3 * each - 1), (2, true));
+    assert_eq!(page(usize::MAX, 5 * each), (5, false));
+    assert_eq!(page(usize::MAX, 0), (1, true));
+}
+
+pub(crate) fn knows_what_it_has_and_only_extends_it(store: impl Store) {
+    let stored = |expiry, already| Put::Stored { expiry, already };
+    assert_eq!(put(&store, &record(1, 0, 1, 5 * MINUTE), 0), stored(5 * MINUTE, false));
+    assert_eq!(put(&store, &record(1, 0, 2, LATER), 0), stored(LATER, false));
+    assert_eq!(put(&store, &record(1, 0, 1, 9 * MINUTE), 0), stored(9 * MINUTE, true));
+    assert_eq!(put(&store, &record(1, 0, 1, 3 * MINUTE), 0), stored(9 * MINUTE, true), "never shortened");
+    assert_eq!(store.usage().messages, 2);
+    let page = store.retrieve(&query(1, 0), 0).unwrap();
+    assert_eq!(hashes(&page), [record(1, 0, 1, 0).hash(), record(1, 0, 2, 0).hash()], "its place stays");
+    assert_eq!(page.messages[0].expiration, 9 * MINUTE);
+
+    assert_eq!(store.expire(8 * MINUTE, 10).unwrap().removed, 0, "the old expiry counts no more");
+    assert_eq!(store.expire(9 * MINUTE, 10).unwrap().removed, 1);
+
+    let twice = [record(1, 0, 3, 50 * MINUTE), record(1, 0, 3, 60 * MINUTE)];
+    assert_eq!(
+        store.put(&twice, 0).unwrap(),
+        [stored(50 * MINUTE, false), stored(60 * MINUTE, true)],
+        "in one batch too"
+    );
+    assert_eq!(store.usage().messages, 2);
+}
+
+pub(crate) fn an_expired_message_may_come_again(store: impl Store) {
+    let (first, second) = (record(1, 0, 1, MINUTE), record(1, 0, 2, LATER));
+    store.put(&[first.clone(), second.clone()], 0).unwrap();
+    let again = record(1, 0, 1, LATER);
+    assert_eq!(put(&store, &again, 2 * MINUTE), Put::Stored { expiry: LATER, already: false });
+    let page = store.retrieve(&query(1, 0), 2 * MINUTE).unwrap();
+    assert_eq!(hashes(&page), [second.hash(), first.hash()], "as a new arrival");
+    assert_eq!(store.usage().messages, 2);
+    store.expire(3 * MINUTE, 10).unwrap();
+    assert_eq!(hashes(&store.retrieve(&query(1, 0), 3 * MINUTE).unwrap()).len(), 2);
+}
+
+pub(crate) fn expires_on_time_at_a_cost_of_what_expires(store: impl Store) {
+    let lasting: Vec<_> = (0..500).map(|number| record(1, 0, number, LATER + number * MINUTE)).collect();
+    let brief: Vec<_> = (500..520).map(|number| record(1, 0, number, (number - 499) * 1_000)).collect();
+    store.put(&lasting, 0).unwrap();
+    store.put(&brief, 0).unwrap();
+    assert_eq!(store.retrieve(&query(1, 0), 10_000).unwrap().messages.len(), 510, "hidden at its time");
+
+    let first = store.expire(MINUTE, 15).unwrap();
+    assert_eq!((first.removed, first.more), (15, true), "no more than asked at once");
+    let rest = store.expire(MINUTE, 100).unwrap();
+    assert_eq!((rest.removed, rest.more), (5, false));
+    for round in [first, rest] {
+        assert!(round.examined <= round.removed + 1, "{round:?}");
+    }
+    assert_eq!(store.usage().messages, 500);
+
+    // A message whose bucket has been swept already is swept by the next round.
+    put(&store, &record(1, 0, 900, MINUTE - 1), MINUTE - 2);
+    assert_eq!(store.expire(2 * MINUTE, 100).unwrap().removed, 1);
+    // A clock that jumps back removes nothing and loses nothing.
+    assert_eq!(store.expire(MINUTE, 100).unwrap().removed, 0);
+    assert_eq!(store.expire(LATER + 600 * MINUTE, 1_000).unwrap().removed, 500);
+    assert_eq!(store.usage(), crate::Usage::default());
+}
+
+/// For a store of 100 bytes.
+pub(crate) fn refuses_beyond_its_capacity(store: impl Store) {
+    let outcomes = store.put(&[sized(1, 0, 1, LATER, 60), sized(1, 0, 2, LATER, 41), sized(1, 0, 3, LATER, 40)], 0);
+    let stored = |expiry, already| Put::Stored { expiry, already };
+    assert_eq!(outcomes.unwrap(), [stored(LATER, false), Put::Full, stored(LATER, false)]);
+    let known = sized(1, 0, 1, LATER + 1, 60);
+    assert_eq!(store.put(&[known], 0).unwrap(), [stored(LATER + 1, true)], "what is here may be extended");
+}
+
+/// One step of a random walk.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Put(Vec<(u8, i16, u64, u64)>),
+    Wait(u64),
+    Expire(usize),
+    Read { owner: u8, namespace: i16, after: Option<u64>, count: usize },
+}
+
+pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let message = (0..3_u8, prop_oneof![Just(0_i16), Just(-10)], 0..12_u64, 1..6 * MINUTE);
+    let step = prop_oneof![
+        4 => proptest::collection::vec(message, 1..4).prop_map(Step::Put),
+        1 => (0..2 * MINUTE).prop_map(Step::Wait),
+        1 => (0..5_usize).prop_map(Step::Expire),
+        3 => (0..3_u8, prop_oneof![Just(0_i16), Just(-10)], proptest::option::of(0..12_u64), 1..6_usize)
+            .prop_map(|(owner, namespace, after, count)| Step::Read { owner, namespace, after, count }),
+    ];
+    proptest::collection::vec(step, 1..40)
+}
+
+/// A store is a list: what was put last comes last, what expired is gone.
+pub(crate) fn behaves_like_a_list(store: &impl Store, steps: Vec<Step>) {
+    let mut model: Vec<(Record, u64)> = Vec::new();
+    let mut now = 0;
+    for step in steps {
+        match step {
+            Step::Put(messages) => {
+                let records: Vec<_> = messages
+                    .iter()
+                    .map(|&(owner, namespace, number, life)| record(owner, namespace, number, now + life))
+                    .collect();
+                let outcomes = store.put(&records, now).unwrap();
+                model.retain(|(_, expiry)| *expiry > now);
+                for (record, outcome) in records.into_iter().zip(outcomes) {
+                    let life = record.deposit().expiry;
+                    let known = model.iter_mut().find(|(known, _)| known.hash() == record.hash());
+                    let (expiry, already) = match known {
+                        Some((_, expiry)) => {
+                            *expiry = life.max(*expiry);
+                            (*expiry, true)
+                        }
+                        None => {
+                            model.push((record, life));
+                            (life, false)
+                        }
+                    };
+                    assert_eq!(outcome, Put::Stored { expiry, already });
+                }
+            }
+            Step::Wait(time) => now += time,
+            Step::Expire(limit) => assert!(store.expire(now, limit).unwrap().removed <= limit),
+            Step::Read { owner, namespace, after, count } => {
+                model.retain(|(_, expiry)| *expiry > now);
+                let of_box: Vec<_> = model
+                    .iter()
+                    .filter(|(record, _)| {
+                        let here = query(owner, namespace);
+                        (record.deposit().account, record.deposit().namespace) == (here.account, here.namespace)
+                    })
+                    .collect();
+                let after = after.map(|number| record(owner, namespace, number, 0).hash());
+                let start = after
+                    .and_then(|hash| of_box.iter().position(|(record, _)| record.hash() == hash))
+                    .map_or(0, |at| at + 1);
+                let expected: Vec<_> =
+                    of_box[start..].iter().take(count).map(|(record, expiry)| (record.hash(), *expiry)).collect();
+                let window = RetrieveWindow { count, size: usize::MAX };
+                let page = store.retrieve(&Query { after, window, ..query(owner, namespace) }, now).unwrap();
+                let read: Vec<_> = page.messages.iter().map(|message| (message.hash, message.expiration)).collect();
+                assert_eq!(read, expected);
+                assert_eq!(page.more, of_box.len() - start > count);
+            }
+        }
+    }
+    store.expire(u64::MAX, usize::MAX).unwrap();
+    assert_eq!(store.usage(), crate::Usage::default());
+    let distinct: BTreeSet<_> = model.iter().map(|(record, _)| record.hash()).collect();
+    assert_eq!(distinct.len(), model.len());
+}
+
+/// Runs the suite against the stores `make(capacity)` gives (each with whatever must outlive it).
+macro_rules! prove {
+    ($make:expr) => {
+        #[test]
+        fn keeps_arrival_order_and_separates_boxes() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::keeps_arrival_order_and_separates_boxes(store);
+        }
+        #[test]
+        fn continues_after_a_known_message_and_starts_over_otherwise() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::continues_after_a_known_message_and_starts_over_otherwise(store);
+        }
+        #[test]
+        fn windows_close_by_count_and_size_but_never_before_one() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::windows_close_by_count_and_size_but_never_before_one(store);
+        }
+        #[test]
+        fn knows_what_it_has_and_only_extends_it() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::knows_what_it_has_and_only_extends_it(store);
+        }
+        #[test]
+        fn an_expired_message_may_come_again() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::an_expired_message_may_come_again(store);
+        }
+        #[test]
+        fn expires_on_time_at_a_cost_of_what_expires() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::expires_on_time_at_a_cost_of_what_expires(store);
+        }
+        #[test]
+        fn refuses_beyond_its_capacity() {
+            let (store, _guard) = $make(100);
+            suite::refuses_beyond_its_capacity(store);
+        }
+        proptest::proptest! {
+            #![proptest_config(proptest::prelude::ProptestConfig { cases: 40, ..Default::default() })]
+            #[test]
+            fn behaves_like_a_list(steps in suite::steps()) {
+                let (store, _guard) = $make(u64::MAX);
+                suite::behaves_like_a_list(&store, steps);
+            }
+        }
+    };
+}
+pub(crate) use prove;

@@ -1,0 +1,38 @@
+//! Whether the proof of work a deposit carries is work for this very message (`protocol.md` section 8).
+
+use crate::{Admission, Record};
+use skep_work::{Challenge, WorkError, verify};
+
+/// The attached work is not what this node asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WorkRefusal {
+    /// It was done for another time or a shorter life.
+    #[error("the proof of work was done for another timestamp or a shorter life")]
+    OtherDeposit,
+    /// Too little.
+    #[error("the proof of work shows less effort than this node asks for")]
+    TooLittle,
+    /// Its block is unknown or too old.
+    #[error("the proof of work was not done over one of the chain's recent blocks")]
+    Block,
+    /// It proves nothing.
+    #[error(transparent)]
+    Invalid(#[from] WorkError),
+}
+
+/// Judges the record's work, if it carries any.
+pub(crate) fn judge(record: &Record, admission: &Admission<'_>) -> Result<(), WorkRefusal> {
+    let deposit = record.deposit();
+    let Some(work) = &deposit.work else { return Ok(()) };
+    let (challenge, proof) = Challenge::from_wire(deposit.account, deposit.namespace, record.hash(), work)?;
+    if challenge.timestamp != deposit.timestamp || challenge.timestamp.saturating_add(challenge.ttl) < deposit.expiry {
+        return Err(WorkRefusal::OtherDeposit);
+    }
+    if challenge.effort < admission.least_effort {
+        return Err(WorkRefusal::TooLittle);
+    }
+    if !(admission.is_recent_block)(&challenge.block_hash) {
+        return Err(WorkRefusal::Block);
+    }
+    Ok(verify(&challenge, &proof)?)
+}

@@ -1,0 +1,138 @@
+use super::*;
+use crate::{MemoryStore, Page, Query, Usage, suite::record};
+use std::sync::{
+    Condvar, Mutex,
+    mpsc::{Sender, channel},
+};
+
+/// What happened, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    Put(usize),
+    Sync,
+    Answer,
+}
+
+/// Records what it is asked; the first put waits until the gate opens.
+#[derive(Debug)]
+struct Watched {
+    inner: MemoryStore,
+    events: Mutex<Sender<Event>>,
+    gate: Arc<(Mutex<bool>, Condvar)>,
+    sync_fails: bool,
+}
+
+impl Watched {
+    fn note(&self, event: Event) {
+        let _ = self.events.lock().unwrap().send(event);
+    }
+}
+
+impl Store for Watched {
+    fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError> {
+        let (open, opened) = &*self.gate;
+        drop(opened.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
+        let outcomes = self.inner.put(records, now);
+        self.note(Event::Put(records.len()));
+        outcomes
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        if self.sync_fails {
+            return Err(StoreError::Damaged("the disk"));
+        }
+        self.note(Event::Sync);
+        Ok(())
+    }
+
+    fn retrieve(&self, query: &Query, now: u64) -> Result<Page, StoreError> {
+        self.inner.retrieve(query, now)
+    }
+
+    fn expire(&self, now: u64, limit: usize) -> Result<Expired, StoreError> {
+        self.inner.expire(now, limit)
+    }
+
+    fn usage(&self) -> Usage {
+        self.inner.usage()
+    }
+}
+
+type Gate = Arc<(Mutex<bool>, Condvar)>;
+
+fn watched(sync_fails: bool) -> (Arc<Watched>, Sender<Event>, Receiver<Event>, Gate) {
+    let (sender, events) = channel();
+    let gate = Gate::default();
+    let inner = MemoryStore::new(u64::MAX);
+    let store = Watched { inner, events: Mutex::new(sender.clone()), gate: Arc::clone(&gate), sync_fails };
+    (Arc::new(store), sender, events, gate)
+}
+
+fn open(gate: &Gate) {
+    *gate.0.lock().unwrap() = true;
+    gate.1.notify_all();
+}
+
+#[test]
+fn the_sync_precedes_every_answer_and_serves_many() {
+    let (store, answers, events, gate) = watched(false);
+    let writer = Writer::start(store).unwrap();
+    for number in 0..10 {
+        let answers = answers.clone();
+        writer.put(record(1, 0, number, 100), 0, move |outcome| {
+            assert_eq!(outcome, Ok(Put::Stored { expiry: 100, already: false }));
+            answers.send(Event::Answer).unwrap();
+        });
+    }
+    open(&gate);
+    drop(writer);
+    drop(answers);
+    let events: Vec<_> = events.try_iter().collect();
+
+    let (mut unsynced, mut owed, mut syncs) = (0, 0, 0);
+    for event in &events {
+        match event {
+            Event::Put(records) => unsynced += records,
+            Event::Sync => {
+                owed += unsynced;
+                unsynced = 0;
+                syncs += 1;
+            }
+            Event::Answer => {
+                assert!(owed > 0, "answered before the sync: {events:?}");
+                owed -= 1;
+            }
+        }
+    }
+    assert_eq!((unsynced, owed), (0, 0), "everything synced was answered: {events:?}");
+    // The first put held the thread until all ten had been queued, so at most it and one other sync were needed.
+    assert!(syncs <= 2, "one sync for many: {events:?}");
+}
+
+#[test]
+fn a_failed_sync_acknowledges_nothing() {
+    let (store, _, _, gate) = watched(true);
+    open(&gate);
+    let writer = Writer::start(store).unwrap();
+    let (answer, answers) = channel();
+    writer.put(record(1, 0, 1, 100), 0, move |outcome| answer.send(outcome).unwrap());
+    assert_eq!(answers.recv().unwrap(), Err(WriteError::Store(StoreError::Damaged("the disk"))));
+}
+
+#[test]
+fn a_full_queue_is_busy_rather_than_slow() {
+    let (store, _, _, gate) = watched(false);
+    let writer = Writer::start(store).unwrap();
+    let (answer, answers) = channel();
+    // One batch is in the writer's hands, the queue holds the rest.
+    let most = QUEUE + BATCH_RECORDS + 1;
+    for number in 0..most as u64 + 1 {
+        let answer = answer.clone();
+        writer.put(record(1, 0, number, 100), 0, move |outcome| answer.send(outcome).unwrap());
+    }
+    assert_eq!(answers.recv().unwrap(), Err(WriteError::Busy), "refused while the disk is still at work");
+    open(&gate);
+    drop(writer);
+    drop(answer);
+    assert!(answers.iter().filter(|outcome| outcome.is_ok()).count() >= QUEUE);
+}
