@@ -1,2 +1,181 @@
-//! Placeholder.
+//! What every block creates and who gets it (`protocol.md` section 1).
+//!
+//! Each block's reward is split among its producer, one service node and the treasury. Service nodes stand in a queue:
+//! whoever begins to serve goes to its back, whoever is paid goes to its back, so the head is always the one whose last
+//! reward lies furthest behind. Paying takes the same work whatever the number of nodes. All that is created is paid:
+//! rounding, rewards nobody can receive and payouts too small to open an account go to the treasury.
 #![cfg_attr(not(feature = "std"), no_std)]
+#![allow(missing_debug_implementations, unused_qualifications, reason = "FRAME's macros write such items")]
+
+extern crate alloc;
+
+mod queue;
+#[cfg(test)]
+mod tests;
+
+pub use pallet::*;
+pub use queue::RewardQueue;
+
+use frame_support::{
+    pallet_prelude::*,
+    traits::{FindAuthor, fungible::Mutate},
+};
+use frame_system::pallet_prelude::*;
+use skep_economics::{split_block_reward, split_payout};
+use skep_primitives::{Balance, BlockNumber, NodeStakes, ServiceNodeId, ServingNodes, StakerId};
+use sp_runtime::{AccountId32, SaturatedConversion};
+
+#[frame_support::pallet]
+#[allow(missing_docs, reason = "FRAME's macros write undocumented items")]
+pub mod pallet {
+    use super::*;
+
+    #[pallet::pallet]
+    pub struct Pallet<T>(_);
+
+    #[pallet::config]
+    pub trait Config:
+        frame_system::Config<AccountId = AccountId32, RuntimeEvent: From<Event<Self>>> + pallet_network::Config
+    {
+        /// Where rewards are created.
+        type Currency: Mutate<AccountId32, Balance = Balance>;
+        /// Who produced the block.
+        type Producer: FindAuthor<AccountId32>;
+        /// Who stands behind a node.
+        type Stakes: NodeStakes;
+        /// The treasury's account.
+        type Treasury: Get<AccountId32>;
+    }
+
+    /// The reward queue: position to node. Positions only grow; [`RewardQueue`] owns it.
+    #[pallet::storage]
+    pub type Queue<T> = StorageMap<_, Twox64Concat, u64, ServiceNodeId, OptionQuery>;
+
+    /// Where each node stands in the queue.
+    #[pallet::storage]
+    pub type Position<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, u64, OptionQuery>;
+
+    /// Positions in use: from the first that may be taken to the first that was never given.
+    #[pallet::storage]
+    pub type QueueSpan<T> = StorageValue<_, (u64, u64), ValueQuery>;
+
+    /// Block of each serving node's last reward.
+    #[pallet::storage]
+    pub type LastRewarded<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, BlockNumber, OptionQuery>;
+
+    /// All that was ever created, in smallest units.
+    #[pallet::storage]
+    pub type Created<T> = StorageValue<_, Balance, ValueQuery>;
+
+    /// Created but not paid yet: what the treasury could not receive while its account did not exist.
+    #[pallet::storage]
+    pub type Owed<T> = StorageValue<_, Balance, ValueQuery>;
+
+    #[pallet::event]
+    #[pallet::generate_deposit(pub(super) fn deposit_event)]
+    pub enum Event<T: Config> {
+        /// The producer of a block was paid.
+        ProducerPaid { producer: AccountId32, amount: Balance },
+        /// The service node at the head of the queue was paid.
+        NodePaid { node: ServiceNodeId, amount: Balance },
+        /// A staker got its part of a node's reward, the operator's fee included.
+        StakerPaid { node: ServiceNodeId, staker: StakerId, amount: Balance },
+        /// The treasury got its share and what nobody else could receive.
+        TreasuryPaid { amount: Balance },
+    }
+
+    #[pallet::hooks]
+    impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+        fn on_initialize(_: BlockNumberFor<T>) -> Weight {
+            Self::weight_of_a_block()
+        }
+
+        /// Pays at the end of a block: by then its producer is known and its stakes are settled.
+        fn on_finalize(now: BlockNumberFor<T>) {
+            Self::pay(now.saturated_into());
+        }
+
+        #[cfg(feature = "try-runtime")]
+        fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
+            RewardQueue::<T>::check_state().map_err(sp_runtime::TryRuntimeError::Other)
+        }
+    }
+}
+
+impl<T: Config> Pallet<T> {
+    /// Nodes in the order in which they will be paid. Reads the whole queue.
+    pub fn upcoming() -> impl Iterator<Item = ServiceNodeId> {
+        RewardQueue::<T>::iter()
+    }
+
+    fn weight_of_a_block() -> Weight {
+        let payouts = u64::from(skep_primitives::MAX_CONTRIBUTORS) + 3;
+        T::DbWeight::get().reads_writes(8 + 2 * payouts, 6 + 2 * payouts)
+    }
+
+    fn pay(now: BlockNumber) {
+        let reward = pallet_network::Pallet::<T>::emission().block_reward(now, pallet_network::Pallet::<T>::block_time());
+        let parts = split_block_reward(reward);
+        let digest = frame_system::Pallet::<T>::digest();
+        let pre_runtime = digest.logs.iter().filter_map(|item| item.as_pre_runtime());
+
+        let mut left = parts.treasury;
+        match T::Producer::find_author(pre_runtime) {
+            Some(producer) if Self::create(&producer, parts.producer) => {
+                Self::deposit_event(Event::ProducerPaid { producer, amount: parts.producer });
+            }
+            Some(_) | None => left = left.saturating_add(parts.producer),
+        }
+        left = left.saturating_add(Self::pay_next_node(parts.service_node, now));
+        Self::pay_treasury(left);
+        Created::<T>::mutate(|created| *created = created.saturating_add(reward));
+    }
+
+    /// Pays the head of the queue; returns what could not be paid.
+    fn pay_next_node(reward: Balance, now: BlockNumber) -> Balance {
+        let Some(node) = RewardQueue::<T>::rotate() else { return reward };
+        let Some(payees) = T::Stakes::payees(node) else { return reward };
+        LastRewarded::<T>::insert(node, now);
+        Self::deposit_event(Event::NodePaid { node, amount: reward });
+
+        let payout = split_payout(reward, payees.fee, payees.contributions.iter().map(|stake| stake.amount));
+        let mut left = payout.dust;
+        let mut fee = payout.fee;
+        for (stake, share) in payees.contributions.iter().zip(payout.shares) {
+            let is_operator = stake.staker == payees.operator;
+            let amount = if is_operator { share.saturating_add(core::mem::take(&mut fee)) } else { share };
+            if Self::create(&AccountId32::new(stake.staker.0), amount) {
+                Self::deposit_event(Event::StakerPaid { node, staker: stake.staker, amount });
+            } else {
+                left = left.saturating_add(amount);
+            }
+        }
+        left.saturating_add(fee)
+    }
+
+    fn pay_treasury(amount: Balance) {
+        let amount = amount.saturating_add(Owed::<T>::take());
+        if Self::create(&T::Treasury::get(), amount) {
+            Self::deposit_event(Event::TreasuryPaid { amount });
+        } else {
+            Owed::<T>::put(amount);
+        }
+    }
+
+    /// Creates an amount on an account; false if it cannot take it (below the existential deposit of a new one).
+    fn create(who: &AccountId32, amount: Balance) -> bool {
+        amount == 0 || T::Currency::mint_into(who, amount).is_ok()
+    }
+}
+
+impl<T: Config> ServingNodes for Pallet<T> {
+    fn started(node: ServiceNodeId) {
+        RewardQueue::<T>::push(node);
+        LastRewarded::<T>::insert(node, frame_system::Pallet::<T>::block_number().saturated_into::<BlockNumber>());
+    }
+
+    fn stopped(node: ServiceNodeId) {
+        RewardQueue::<T>::remove(node);
+        LastRewarded::<T>::remove(node);
+    }
+}
