@@ -1,0 +1,247 @@
+//! What a message inside a session says.
+
+use crate::{PrekeyBundle, ttl};
+use prost::Message;
+use rand_core::CryptoRng;
+use skep_proto::message as wire;
+use std::fmt;
+
+/// One message inside a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// Names the message: one delivered twice is shown once.
+    pub id: MessageId,
+    /// When it was sent, by the sender's clock (ms).
+    pub timestamp: u64,
+    /// Where the sender listens, if it tells.
+    pub sync: Option<Sync>,
+    /// What it says. `None` if it carries `sync` only, or something that a later version understands.
+    pub body: Option<Body>,
+}
+
+/// What a message says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// A text. Escape control characters before showing it on a terminal.
+    Text(String),
+    /// Messages have arrived or been read.
+    Receipt(ReceiptKind, Vec<MessageId>),
+    /// The sender started typing, or stopped.
+    Typing(bool),
+    /// The friend request is accepted: the first message of a session.
+    FriendAccept {
+        /// Name of the accepting person.
+        display_name: DisplayName,
+        /// So that the requester, too, can start a session anew.
+        prekeys: PrekeyBundle,
+    },
+    /// The sender changed name.
+    Profile(DisplayName),
+    /// The sender's newest prekeys.
+    Prekeys(PrekeyBundle),
+}
+
+/// What happened to messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReceiptKind {
+    /// They reached the recipient's device.
+    Delivered,
+    /// They were shown.
+    Read,
+}
+
+/// Where the sender listens for direct delivery (`protocol.md` section 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sync {
+    /// Whether the sender is online.
+    pub online: bool,
+    /// Ed25519 key of the node of the sender's swarm it listens on.
+    pub node: [u8; 32],
+    /// Names the listening session for this contact only.
+    pub handle: [u8; 32],
+}
+
+/// Names a message within a conversation: random, chosen by the sender.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId(pub [u8; 16]);
+
+/// A person's name: 1 to [`DisplayName::MAX_LEN`] bytes without control characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DisplayName(String);
+
+/// The text cannot be a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DisplayNameError {
+    /// Nothing but white space.
+    #[error("a display name cannot be empty")]
+    Empty,
+    /// Too long.
+    #[error("a display name has at most {max} bytes, this one has {0}", max = DisplayName::MAX_LEN)]
+    TooLong(usize),
+    /// Has characters that would not show as written.
+    #[error("a display name cannot contain control characters")]
+    Control,
+}
+
+/// The message was decrypted but says nothing that makes sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ContentError {
+    /// Not the expected Protocol Buffers message.
+    #[error("the content is no valid message")]
+    Encoding(#[from] prost::DecodeError),
+    /// A field has the wrong length.
+    #[error("{field} must have {expected} bytes, not {actual}")]
+    Length {
+        /// Which field.
+        field: &'static str,
+        /// Bytes it must have.
+        expected: usize,
+        /// Bytes it has.
+        actual: usize,
+    },
+    /// A part is absent without which the rest means nothing.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// The name is none.
+    #[error(transparent)]
+    DisplayName(#[from] DisplayNameError),
+}
+
+impl Content {
+    /// For how long nodes keep this message for the recipient (ms).
+    pub const fn ttl(&self) -> u64 {
+        match self.body {
+            Some(Body::Typing(_)) => ttl::TYPING,
+            Some(
+                Body::Text(_) | Body::Receipt(..) | Body::FriendAccept { .. } | Body::Profile(_) | Body::Prekeys(_),
+            )
+            | None => ttl::MESSAGE,
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let body = self.body.clone().map(|body| match body {
+            Body::Text(text) => wire::content::Body::Data(wire::DataMessage { text }),
+            Body::Receipt(kind, ids) => {
+                let kind = match kind {
+                    ReceiptKind::Delivered => wire::receipt::Kind::Delivered,
+                    ReceiptKind::Read => wire::receipt::Kind::Read,
+                };
+                let ids = ids.into_iter().map(|id| id.0.to_vec().into()).collect();
+                wire::content::Body::Receipt(wire::Receipt { kind: kind.into(), ids })
+            }
+            Body::Typing(started) => wire::content::Body::Typing(wire::Typing { started }),
+            Body::FriendAccept { display_name, prekeys } => wire::content::Body::FriendAccept(wire::FriendAccept {
+                display_name: display_name.0,
+                prekeys: Some(prekeys.into()),
+            }),
+            Body::Profile(display_name) => wire::content::Body::Profile(wire::Profile { display_name: display_name.0 }),
+            Body::Prekeys(prekeys) => wire::content::Body::Prekeys(prekeys.into()),
+        });
+        let sync = self.sync.map(|Sync { online, node, handle }| wire::Sync {
+            online,
+            node: node.to_vec().into(),
+            handle: handle.to_vec().into(),
+        });
+        wire::Content { id: self.id.0.to_vec().into(), timestamp: self.timestamp, sync, body }.encode_to_vec()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, ContentError> {
+        let wire::Content { id, timestamp, sync, body } = wire::Content::decode(bytes)?;
+        let sync = sync.map(|wire::Sync { online, node, handle }| {
+            Ok::<_, ContentError>(Sync {
+                online,
+                node: exactly("sync.node", &node)?,
+                handle: exactly("sync.handle", &handle)?,
+            })
+        });
+        let body = match body {
+            Some(wire::content::Body::Data(wire::DataMessage { text })) => Some(Body::Text(text)),
+            Some(wire::content::Body::Receipt(receipt)) => {
+                let kind = match receipt.kind() {
+                    wire::receipt::Kind::Unspecified => None,
+                    wire::receipt::Kind::Delivered => Some(ReceiptKind::Delivered),
+                    wire::receipt::Kind::Read => Some(ReceiptKind::Read),
+                };
+                let ids = receipt.ids.iter().map(|id| exactly("receipt.ids", id).map(MessageId));
+                let ids = ids.collect::<Result<_, _>>()?;
+                kind.map(|kind| Body::Receipt(kind, ids))
+            }
+            Some(wire::content::Body::Typing(wire::Typing { started })) => Some(Body::Typing(started)),
+            Some(wire::content::Body::FriendAccept(wire::FriendAccept { display_name, prekeys })) => {
+                let prekeys = prekeys.ok_or(ContentError::Missing("friend_accept.prekeys"))?.try_into()?;
+                Some(Body::FriendAccept { display_name: display_name.parse()?, prekeys })
+            }
+            Some(wire::content::Body::Profile(wire::Profile { display_name })) => {
+                Some(Body::Profile(display_name.parse()?))
+            }
+            Some(wire::content::Body::Prekeys(prekeys)) => Some(Body::Prekeys(prekeys.try_into()?)),
+            None => None,
+        };
+        Ok(Self { id: MessageId(exactly("id", &id)?), timestamp, sync: sync.transpose()?, body })
+    }
+}
+
+impl MessageId {
+    /// A new one.
+    pub fn random(rng: &mut impl CryptoRng) -> Self {
+        let mut id = [0; 16];
+        rng.fill_bytes(&mut id);
+        Self(id)
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessageId({self})")
+    }
+}
+
+impl DisplayName {
+    /// Most bytes of a name.
+    pub const MAX_LEN: usize = 100;
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for DisplayName {
+    type Err = DisplayNameError;
+
+    /// White space around the name is dropped.
+    fn from_str(text: &str) -> Result<Self, DisplayNameError> {
+        let name = text.trim();
+        if name.is_empty() {
+            return Err(DisplayNameError::Empty);
+        }
+        if name.len() > Self::MAX_LEN {
+            return Err(DisplayNameError::TooLong(name.len()));
+        }
+        if name.chars().any(char::is_control) {
+            return Err(DisplayNameError::Control);
+        }
+        Ok(Self(name.to_owned()))
+    }
+}
+
+impl fmt::Display for DisplayName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Exactly `N` bytes.
+pub(crate) fn exactly<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], ContentError> {
+    bytes.try_into().map_err(|_| ContentError::Length { field, expected: N, actual: bytes.len() })
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
