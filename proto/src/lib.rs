@@ -1,6 +1,7 @@
 //! What Skep's messaging parts say to each other: wire types, signed strings, limits, pinned vectors.
 
 pub mod account;
+pub mod certificate;
 pub mod storage;
 
 /// What service nodes say to each other over QUIC.
