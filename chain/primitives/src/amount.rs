@@ -1,7 +1,7 @@
 //! Token amounts and shares.
 
 use alloc::{format, string::String};
-use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use codec::{Decode, DecodeWithMemTracking, Encode, Input, MaxEncodedLen};
 use scale_info::TypeInfo;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -14,26 +14,20 @@ pub const DECIMALS: u8 = 9;
 /// One whole token in smallest units (10^9, as on Oxen).
 pub const UNIT: Balance = 1_000_000_000;
 
-/// A share in steps of 0.01 %: 0 ..= 10 000.
+/// A share in steps of 0.01 %: 0 ..= 10 000. Decoding refuses more, from SCALE as from JSON.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Encode,
-    Decode,
-    DecodeWithMemTracking,
-    MaxEncodedLen,
-    TypeInfo,
-    Serialize,
-    Deserialize,
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Encode, MaxEncodedLen, TypeInfo, Serialize, Deserialize,
 )]
 #[serde(try_from = "u16", into = "u16")]
 pub struct Permyriad(u16);
+
+impl Decode for Permyriad {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, codec::Error> {
+        Self::new(u16::decode(input)?).map_err(|_| "a share is at most 10000 steps of 0.01 %".into())
+    }
+}
+
+impl DecodeWithMemTracking for Permyriad {}
 
 /// A share above 100 % was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +128,9 @@ mod tests {
     #[test]
     fn more_than_the_whole_is_refused() {
         assert_eq!(Permyriad::new(10_001), Err(PermyriadTooLarge(10_001)));
-        assert_eq!(serde_json::from_str::<Permyriad>("10001").expect_err("too large").is_data(), true);
+        assert!(serde_json::from_str::<Permyriad>("10001").expect_err("too large").is_data());
+        assert!(Permyriad::decode(&mut &10_001u16.encode()[..]).is_err());
+        assert_eq!(Permyriad::decode(&mut &10_000u16.encode()[..]), Ok(Permyriad::WHOLE));
     }
 
     #[test]

@@ -9,6 +9,7 @@ extern crate alloc;
 mod amount;
 mod id;
 mod roster;
+mod serving;
 pub mod signing;
 mod stake;
 
@@ -17,6 +18,7 @@ pub use id::{ParseIdError, ServiceNodeId, StakerId, SwarmId};
 pub use roster::{
     Contribution, Endpoint, MAX_CONTRIBUTORS, NodeState, RosterEntry, RosterSnapshot, SoftwareVersion, SwarmMembers,
 };
+pub use serving::{NodeStakes, Payees, ServingNodes};
 pub use stake::{Stake, StakeLock, StakingTerms};
 
 /// Height of a block.

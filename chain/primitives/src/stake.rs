@@ -37,9 +37,14 @@ pub struct Stake {
 pub enum StakeLock {
     /// Serving: nobody has asked to unlock.
     Bonded,
-    /// Frees at this block; `withdraw` then returns it.
+    /// The node still gathers stake: `withdraw` returns it now, and all of it returns by itself at this block.
+    Gathering {
+        /// Block at which the unfilled pool returns every stake.
+        block: BlockNumber,
+    },
+    /// Returned by itself at this block.
     Until {
-        /// First block at which it may be withdrawn.
+        /// Block at which the node ends.
         block: BlockNumber,
     },
 }

@@ -1,2 +1,107 @@
-//! Placeholder.
+//! The numbers in which Skep's networks differ, fixed at genesis.
+//!
+//! One Wasm runs every network: block time, epoch length, durations and amounts are read from here, never compiled in.
+//! There is no call and no setter; a network that wants other numbers starts anew, or migrates in a runtime upgrade.
+//! Durations are wall-clock milliseconds and become blocks in one place, [`Pallet::blocks`].
 #![cfg_attr(not(feature = "std"), no_std)]
+#![allow(missing_debug_implementations, unused_qualifications, reason = "FRAME's macros write such items")]
+
+pub use pallet::*;
+
+mod parameters;
+#[cfg(test)]
+mod tests;
+
+pub use parameters::{InvalidParameters, Parameters};
+
+use core::marker::PhantomData;
+use frame_support::traits::Get;
+use skep_economics::{EmissionCurve, StakingRequirement};
+use skep_primitives::{BlockNumber, Moment};
+
+#[frame_support::pallet]
+#[allow(missing_docs, reason = "FRAME's macros write undocumented items")]
+pub mod pallet {
+    use super::*;
+    use frame_support::pallet_prelude::*;
+
+    #[pallet::pallet]
+    pub struct Pallet<T>(_);
+
+    #[pallet::config]
+    pub trait Config: frame_system::Config {}
+
+    /// The network's numbers. Written once, at genesis.
+    #[pallet::storage]
+    pub type Network<T> = StorageValue<_, Parameters, ValueQuery>;
+
+    #[pallet::genesis_config]
+    #[derive(frame_support::DefaultNoBound)]
+    pub struct GenesisConfig<T: Config> {
+        /// The network's numbers.
+        pub parameters: Parameters,
+        #[serde(skip)]
+        #[doc(hidden)]
+        pub _config: PhantomData<T>,
+    }
+
+    #[pallet::genesis_build]
+    impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
+        fn build(&self) {
+            if let Err(error) = self.parameters.validate() {
+                panic!("the genesis of pallet-network is refused: {error}");
+            }
+            Network::<T>::put(self.parameters.clone());
+        }
+    }
+}
+
+impl<T: Config> Pallet<T> {
+    /// Milliseconds between two blocks.
+    pub fn block_time() -> Moment {
+        Network::<T>::get().block_time
+    }
+
+    /// What a node must hold, as a rule of height.
+    pub fn requirement() -> StakingRequirement {
+        Network::<T>::get().requirement
+    }
+
+    /// What a block creates, as a rule of height.
+    pub fn emission() -> EmissionCurve {
+        Network::<T>::get().emission
+    }
+
+    /// Wall-clock milliseconds as blocks, rounded up: a lock is never shorter than its duration.
+    pub fn blocks(duration: Moment) -> BlockNumber {
+        let blocks = duration.div_ceil(Self::block_time().max(1));
+        BlockNumber::try_from(blocks).unwrap_or(BlockNumber::MAX)
+    }
+}
+
+/// Blocks of a BABE epoch, for `pallet_babe::Config::EpochDuration`.
+pub struct EpochBlocks<T>(PhantomData<T>);
+
+impl<T: Config> Get<u64> for EpochBlocks<T> {
+    fn get() -> u64 {
+        Network::<T>::get().epoch_blocks.into()
+    }
+}
+
+/// Milliseconds between two blocks, for `pallet_babe::Config::ExpectedBlockTime`.
+pub struct BlockTime<T>(PhantomData<T>);
+
+impl<T: Config> Get<Moment> for BlockTime<T> {
+    fn get() -> Moment {
+        Pallet::<T>::block_time()
+    }
+}
+
+/// Least milliseconds between two timestamps (half a slot), for `pallet_timestamp::Config::MinimumPeriod`.
+pub struct MinimumPeriod<T>(PhantomData<T>);
+
+impl<T: Config> Get<Moment> for MinimumPeriod<T> {
+    fn get() -> Moment {
+        Pallet::<T>::block_time() / 2
+    }
+}

@@ -1,0 +1,83 @@
+//! The numbers and what makes them sound.
+
+use codec::{Decode, Encode, MaxEncodedLen};
+use scale_info::TypeInfo;
+use serde::{Deserialize, Serialize};
+use skep_economics::{EmissionCurve, StakingRequirement};
+use skep_primitives::{BlockNumber, Moment, UNIT};
+
+const SECOND: Moment = 1_000;
+const DAY: Moment = 24 * 60 * 60 * SECOND;
+
+/// The numbers of one network. The default is the main network's (`protocol.md` section 1).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Parameters {
+    /// Milliseconds between two blocks.
+    pub block_time: Moment,
+    /// Blocks of a BABE epoch.
+    pub epoch_blocks: BlockNumber,
+    /// What a node must hold.
+    pub requirement: StakingRequirement,
+    /// What a block creates.
+    pub emission: EmissionCurve,
+    /// Milliseconds from an unlock request until the node ends and its stakes are returned.
+    pub unlock: Moment,
+    /// Milliseconds in which a small stake cannot ask to unlock.
+    pub small_stake_lock: Moment,
+    /// Milliseconds after which a pool that did not fill returns every stake.
+    pub pool_expiry: Moment,
+    /// Whether loopback and private addresses may be registered: only where everything runs on one machine.
+    pub private_addresses: bool,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self {
+            block_time: 6 * SECOND,
+            epoch_blocks: 600,
+            requirement: StakingRequirement::Fixed { amount: 15_000 * UNIT },
+            emission: EmissionCurve::LOKI_2018,
+            unlock: 15 * DAY,
+            small_stake_lock: 30 * DAY,
+            pool_expiry: 14 * DAY,
+            private_addresses: false,
+        }
+    }
+}
+
+/// Why a genesis is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidParameters {
+    /// Slots must be even, since the least distance of timestamps is half of one.
+    #[error("blockTime must be an even number of milliseconds, at least 500")]
+    BlockTime,
+    /// BABE needs a few blocks an epoch to announce the next one.
+    #[error("epochBlocks must be at least 4")]
+    EpochBlocks,
+    /// A node nobody has to pay for is no defence against Sybils.
+    #[error("the staking requirement must be above zero")]
+    Requirement,
+    /// Locks of no length lock nothing.
+    #[error("unlock and poolExpiry must be above zero")]
+    Duration,
+}
+
+impl Parameters {
+    /// Whether a network could run on these.
+    pub fn validate(&self) -> Result<(), InvalidParameters> {
+        if self.block_time < 500 || !self.block_time.is_multiple_of(2) {
+            return Err(InvalidParameters::BlockTime);
+        }
+        if self.epoch_blocks < 4 {
+            return Err(InvalidParameters::EpochBlocks);
+        }
+        if self.requirement.at(BlockNumber::MAX, self.block_time) == 0 {
+            return Err(InvalidParameters::Requirement);
+        }
+        if self.unlock == 0 || self.pool_expiry == 0 {
+            return Err(InvalidParameters::Duration);
+        }
+        Ok(())
+    }
+}
