@@ -64,13 +64,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_value_reads_back_and_has_one_encoding(node: [u8; 32], half: [u8; 32], at in 0_usize..102, bit in 0..8) {
+        fn the_value_reads_back_and_has_one_encoding(node: [u8; 32], half: [u8; 32], at in 0_usize..102, bit in 0_u32..8) {
             let mut signature = [0; 64];
             signature[..32].copy_from_slice(&half);
             let binding = NodeBinding { node, signature };
             let mut der = binding.to_der();
             prop_assert_eq!(NodeBinding::from_der(&der), Ok(binding));
-            der[at] ^= 1 << bit;
+            der[at] ^= 1_u8 << bit;
             prop_assert_ne!(NodeBinding::from_der(&der), Ok(binding));
             der.push(0);
             prop_assert_eq!(NodeBinding::from_der(&der), Err(ReadBindingError));
