@@ -1,5 +1,148 @@
-//! Placeholder.
+//! Skep's runtime: the chain's law as one Wasm program that every network runs.
+//!
+//! It wires the pallets together ([`configs`]), answers nodes and wallets ([`apis`]) and knows how each network begins
+//! ([`presets`]). The numbers in which networks differ come from `pallet-network`'s genesis, so the blob is the same
+//! everywhere.
 #![cfg_attr(not(feature = "std"), no_std)]
-use sp_io as _;
+#![recursion_limit = "256"]
+#![allow(
+    missing_docs,
+    missing_debug_implementations,
+    unused_qualifications,
+    reason = "FRAME's macros write undocumented, underived and qualified items"
+)]
+
+extern crate alloc;
+
 #[cfg(feature = "std")]
 include!(concat!(env!("OUT_DIR"), "/wasm_binary.rs"));
+
+pub mod apis;
+pub mod configs;
+pub mod presets;
+
+use alloc::borrow::Cow;
+use sp_runtime::{
+    MultiAddress, MultiSignature, generic, impl_opaque_keys,
+    traits::{BlakeTwo256, IdentifyAccount, Verify},
+};
+use sp_version::{RuntimeVersion, runtime_version};
+
+pub use skep_primitives::{Balance, BlockNumber, Moment};
+
+/// A signature of any scheme a wallet may use.
+pub type Signature = MultiSignature;
+/// An account of the chain: a wallet's public key, or the hash of one.
+pub type AccountId = <<Signature as Verify>::Signer as IdentifyAccount>::AccountId;
+/// How a call names an account.
+pub type Address = MultiAddress<AccountId, ()>;
+/// Number of an account's transactions.
+pub type Nonce = u32;
+/// A block hash.
+pub type Hash = sp_core::H256;
+/// A block's header.
+pub type Header = generic::Header<BlockNumber, BlakeTwo256>;
+/// A block.
+pub type Block = generic::Block<Header, UncheckedExtrinsic>;
+/// A transaction as it travels.
+pub type UncheckedExtrinsic = generic::UncheckedExtrinsic<Address, RuntimeCall, Signature, TxExtension>;
+/// What is signed for a transaction.
+pub type SignedPayload = generic::SignedPayload<RuntimeCall, TxExtension>;
+
+/// What every transaction carries beside its call.
+pub type TxExtension = (
+    frame_system::AuthorizeCall<Runtime>,
+    frame_system::CheckNonZeroSender<Runtime>,
+    frame_system::CheckSpecVersion<Runtime>,
+    frame_system::CheckTxVersion<Runtime>,
+    frame_system::CheckGenesis<Runtime>,
+    frame_system::CheckEra<Runtime>,
+    frame_system::CheckNonce<Runtime>,
+    frame_system::CheckWeight<Runtime>,
+    pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
+    frame_metadata_hash_extension::CheckMetadataHash<Runtime>,
+    frame_system::WeightReclaim<Runtime>,
+);
+
+/// Carries out blocks.
+pub type Executive = frame_executive::Executive<
+    Runtime,
+    Block,
+    frame_system::ChainContext<Runtime>,
+    Runtime,
+    AllPalletsWithSystem,
+>;
+
+impl_opaque_keys! {
+    /// Keys of a block producer.
+    pub struct SessionKeys {
+        pub babe: Babe,
+        pub grandpa: Grandpa,
+    }
+}
+
+/// Which runtime this is.
+#[runtime_version]
+pub const VERSION: RuntimeVersion = RuntimeVersion {
+    spec_name: Cow::Borrowed("skep"),
+    impl_name: Cow::Borrowed("skep-node"),
+    authoring_version: 1,
+    spec_version: 1,
+    impl_version: 1,
+    apis: apis::RUNTIME_API_VERSIONS,
+    transaction_version: 1,
+    system_version: 1,
+};
+
+/// The runtime's version as the native build knows it.
+#[cfg(feature = "std")]
+pub fn native_version() -> sp_version::NativeVersion {
+    sp_version::NativeVersion { runtime_version: VERSION, can_author_with: Default::default() }
+}
+
+/// The pallets. Their order is the order of their work in a block: the epoch turns (Session), then swarms place who
+/// waits, then nodes end (so that they wait in the new epoch), then rewards are paid at the block's end.
+#[frame_support::runtime]
+mod runtime {
+    #[runtime::runtime]
+    #[runtime::derive(
+        RuntimeCall,
+        RuntimeEvent,
+        RuntimeError,
+        RuntimeOrigin,
+        RuntimeFreezeReason,
+        RuntimeHoldReason,
+        RuntimeSlashReason,
+        RuntimeLockId,
+        RuntimeTask,
+        RuntimeViewFunction
+    )]
+    pub struct Runtime;
+
+    #[runtime::pallet_index(0)]
+    pub type System = frame_system;
+    #[runtime::pallet_index(1)]
+    pub type Network = pallet_network;
+    #[runtime::pallet_index(2)]
+    pub type Timestamp = pallet_timestamp;
+    #[runtime::pallet_index(3)]
+    pub type Babe = pallet_babe;
+    #[runtime::pallet_index(4)]
+    pub type Authorship = pallet_authorship;
+    #[runtime::pallet_index(5)]
+    pub type Balances = pallet_balances;
+    #[runtime::pallet_index(6)]
+    pub type TransactionPayment = pallet_transaction_payment;
+    #[runtime::pallet_index(7)]
+    pub type Session = pallet_session;
+    #[runtime::pallet_index(8)]
+    pub type Historical = pallet_session::historical;
+    #[runtime::pallet_index(9)]
+    pub type Grandpa = pallet_grandpa;
+    #[runtime::pallet_index(10)]
+    pub type Swarms = pallet_swarms;
+    #[runtime::pallet_index(11)]
+    pub type ServiceNodes = pallet_service_nodes;
+    #[runtime::pallet_index(12)]
+    pub type Rewards = pallet_rewards;
+}

@@ -1,0 +1,266 @@
+//! How the pallets are wired.
+
+use crate::{
+    AccountId, Authorship, Babe, Balance, Balances, Block, BlockNumber, Hash, Historical, Moment, Nonce, PalletInfo,
+    Rewards, Runtime, RuntimeCall, RuntimeEvent, RuntimeFreezeReason, RuntimeHoldReason, RuntimeOrigin, RuntimeTask,
+    ServiceNodes, Session, SessionKeys, Swarms, System, Timestamp, VERSION,
+};
+use frame_support::{
+    PalletId, derive_impl, parameter_types,
+    traits::{
+        ConstU8, ConstU32, ConstU64, ConstU128, Get, KeyOwnerProofSystem, OnUnbalanced, VariantCountOf,
+        fungible::{Balanced, Credit},
+    },
+    weights::{ConstantMultiplier, Weight, WeightToFee, constants::ParityDbWeight},
+};
+use frame_system::limits::{BlockLength, BlockWeights};
+use pallet_transaction_payment::{FungibleAdapter, Multiplier, TargetedFeeAdjustment};
+use skep_primitives::{SS58_PREFIX, UNIT};
+use sp_consensus_babe::{AllowedSlots, AuthorityId as BabeId, BabeEpochConfiguration};
+use sp_consensus_grandpa::AuthorityId as GrandpaId;
+use sp_core::crypto::KeyTypeId;
+use sp_runtime::{
+    FixedPointNumber, Perbill, Perquintill,
+    traits::{AccountIdConversion, Bounded, ConvertInto, OpaqueKeys},
+};
+use sp_staking::SessionIndex;
+
+/// BABE's constants for the first epoch: a primary slot in four, a secondary author with a VRF for each other, so that
+/// every block adds to the randomness swarms are placed with.
+pub const BABE_GENESIS_EPOCH_CONFIG: BabeEpochConfiguration =
+    BabeEpochConfiguration { c: (1, 4), allowed_slots: AllowedSlots::PrimaryAndSecondaryVRFSlots };
+
+/// Most block producers.
+pub const MAX_AUTHORITIES: u32 = 100;
+
+/// Sessions whose keys can still be proven, for reports of equivocation.
+pub const PROVABLE_SESSIONS: SessionIndex = 24 * 15;
+
+/// Share of a block open to ordinary calls; the rest is for operational ones.
+const NORMAL_SHARE: Perbill = Perbill::from_percent(75);
+
+/// Most bytes of a block.
+const BLOCK_BYTES: u32 = 5 * 1024 * 1024;
+
+/// What a block may weigh: a third of the slot, whatever the network's slot is.
+pub struct WeightOfASlot;
+
+impl Get<BlockWeights> for WeightOfASlot {
+    fn get() -> BlockWeights {
+        const PICOSECONDS: u64 = 1_000_000_000;
+        let third = pallet_network::Pallet::<Runtime>::block_time() / 3;
+        BlockWeights::with_sensible_defaults(
+            Weight::from_parts(third.saturating_mul(PICOSECONDS), u64::MAX),
+            NORMAL_SHARE,
+        )
+    }
+}
+
+parameter_types! {
+    pub const Version: sp_version::RuntimeVersion = VERSION;
+    pub const BlockHashCount: BlockNumber = 4096;
+    pub const Ss58Prefix: u16 = SS58_PREFIX;
+    pub Length: BlockLength = BlockLength::max_with_normal_ratio(BLOCK_BYTES, NORMAL_SHARE);
+    pub Treasury: AccountId = PalletId(*b"skep/tre").into_account_truncating();
+}
+
+#[derive_impl(frame_system::config_preludes::SolochainDefaultConfig)]
+impl frame_system::Config for Runtime {
+    type Block = Block;
+    type BlockWeights = WeightOfASlot;
+    type BlockLength = Length;
+    type BlockHashCount = BlockHashCount;
+    type AccountId = AccountId;
+    type Nonce = Nonce;
+    type Hash = Hash;
+    type DbWeight = ParityDbWeight;
+    type Version = Version;
+    type AccountData = pallet_balances::AccountData<Balance>;
+    type SS58Prefix = Ss58Prefix;
+    type MaxConsumers = ConstU32<16>;
+}
+
+impl pallet_network::Config for Runtime {}
+
+impl pallet_timestamp::Config for Runtime {
+    type Moment = Moment;
+    type OnTimestampSet = Babe;
+    type MinimumPeriod = pallet_network::MinimumPeriod<Self>;
+    type WeightInfo = ();
+}
+
+/// Reports of equivocation are not acted on yet (`()`): the proofs they need are kept from the first block on.
+impl pallet_babe::Config for Runtime {
+    type EpochDuration = pallet_network::EpochBlocks<Self>;
+    type ExpectedBlockTime = pallet_network::BlockTime<Self>;
+    type EpochChangeTrigger = pallet_babe::ExternalTrigger;
+    type DisabledValidators = Session;
+    type WeightInfo = ();
+    type MaxAuthorities = ConstU32<MAX_AUTHORITIES>;
+    type MaxNominators = ConstU32<0>;
+    type KeyOwnerProof = <Historical as KeyOwnerProofSystem<(KeyTypeId, BabeId)>>::Proof;
+    type EquivocationReportSystem = ();
+}
+
+impl pallet_grandpa::Config for Runtime {
+    type RuntimeEvent = RuntimeEvent;
+    type WeightInfo = ();
+    type MaxAuthorities = ConstU32<MAX_AUTHORITIES>;
+    type MaxNominators = ConstU32<0>;
+    type MaxSetIdSessionEntries = ConstU64<{ PROVABLE_SESSIONS as u64 }>;
+    type KeyOwnerProof = <Historical as KeyOwnerProofSystem<(KeyTypeId, GrandpaId)>>::Proof;
+    type EquivocationReportSystem = ();
+}
+
+impl pallet_authorship::Config for Runtime {
+    type FindAuthor = pallet_session::FindAccountFromAuthorIndex<Self, Babe>;
+    type EventHandler = ();
+}
+
+impl pallet_balances::Config for Runtime {
+    type MaxLocks = ConstU32<50>;
+    type MaxReserves = ();
+    type ReserveIdentifier = [u8; 8];
+    type Balance = Balance;
+    type RuntimeEvent = RuntimeEvent;
+    type DustRemoval = ();
+    type ExistentialDeposit = ConstU128<{ UNIT / 1_000 }>;
+    type AccountStore = System;
+    type WeightInfo = pallet_balances::weights::SubstrateWeight<Self>;
+    type FreezeIdentifier = RuntimeFreezeReason;
+    type MaxFreezes = VariantCountOf<RuntimeFreezeReason>;
+    type RuntimeHoldReason = RuntimeHoldReason;
+    type RuntimeFreezeReason = RuntimeFreezeReason;
+    type DoneSlashHandler = ();
+}
+
+/// Transaction fees go to the block's producer.
+pub struct ToProducer;
+
+impl OnUnbalanced<Credit<AccountId, Balances>> for ToProducer {
+    fn on_nonzero_unbalanced(fees: Credit<AccountId, Balances>) {
+        if let Some(producer) = Authorship::author() {
+            // A producer whose account cannot exist on so little lets the fee go.
+            drop(Balances::resolve(&producer, fees));
+        }
+    }
+}
+
+/// A millisecond of computing costs a thousandth of a token.
+pub struct FeeOfWeight;
+
+impl WeightToFee for FeeOfWeight {
+    type Balance = Balance;
+
+    fn weight_to_fee(weight: &Weight) -> Balance {
+        Balance::from(weight.ref_time() / 1_000)
+    }
+}
+
+parameter_types! {
+    pub const TargetFullness: Perquintill = Perquintill::from_percent(25);
+    pub AdjustmentVariable: Multiplier = Multiplier::saturating_from_rational(75, 1_000_000);
+    pub MinimumMultiplier: Multiplier = Multiplier::saturating_from_rational(1, 10);
+    pub MaximumMultiplier: Multiplier = Bounded::max_value();
+}
+
+impl pallet_transaction_payment::Config for Runtime {
+    type RuntimeEvent = RuntimeEvent;
+    type OnChargeTransaction = FungibleAdapter<Balances, ToProducer>;
+    type WeightToFee = FeeOfWeight;
+    type LengthToFee = ConstantMultiplier<Balance, ConstU128<1_000>>;
+    type FeeMultiplierUpdate =
+        TargetedFeeAdjustment<Self, TargetFullness, AdjustmentVariable, MinimumMultiplier, MaximumMultiplier>;
+    type OperationalFeeMultiplier = ConstU8<5>;
+    type WeightInfo = pallet_transaction_payment::weights::SubstrateWeight<Self>;
+}
+
+/// Keeps the authorities of genesis. Operators may already offer their nodes (`ServiceNodes::set_session_keys`);
+/// drawing authorities from them by era is a later step.
+pub struct GenesisAuthorities;
+
+impl pallet_session::SessionManager<AccountId> for GenesisAuthorities {
+    fn new_session(_: SessionIndex) -> Option<alloc::vec::Vec<AccountId>> {
+        None
+    }
+
+    fn end_session(_: SessionIndex) {}
+
+    fn start_session(index: SessionIndex) {
+        Historical::prune_up_to(index.saturating_sub(PROVABLE_SESSIONS));
+    }
+}
+
+impl pallet_session::historical::SessionManager<AccountId, ()> for GenesisAuthorities {
+    fn new_session(_: SessionIndex) -> Option<alloc::vec::Vec<(AccountId, ())>> {
+        None
+    }
+
+    fn start_session(index: SessionIndex) {
+        <Self as pallet_session::SessionManager<AccountId>>::start_session(index);
+    }
+
+    fn end_session(_: SessionIndex) {}
+}
+
+impl pallet_session::Config for Runtime {
+    type RuntimeEvent = RuntimeEvent;
+    type ValidatorId = AccountId;
+    type ValidatorIdOf = ConvertInto;
+    type ShouldEndSession = Babe;
+    type NextSessionRotation = Babe;
+    type SessionManager = pallet_session::historical::NoteHistoricalRoot<Self, GenesisAuthorities>;
+    type SessionHandler = <SessionKeys as OpaqueKeys>::KeyTypeIdProviders;
+    type Keys = SessionKeys;
+    type DisablingStrategy = ();
+    type WeightInfo = pallet_session::weights::SubstrateWeight<Self>;
+    type Currency = Balances;
+    type KeyDeposit = ConstU128<UNIT>;
+}
+
+/// A producer is fully known by its account.
+pub struct Known;
+
+impl sp_runtime::traits::Convert<AccountId, Option<()>> for Known {
+    fn convert(_: AccountId) -> Option<()> {
+        Some(())
+    }
+}
+
+impl pallet_session::historical::Config for Runtime {
+    type RuntimeEvent = RuntimeEvent;
+    type FullIdentification = ();
+    type FullIdentificationOf = Known;
+}
+
+/// BABE's epochs: at the start of one, `NextRandomness` has just been made of what was revealed during the last.
+pub struct BabeRandomness;
+
+impl pallet_swarms::EpochRandomness for BabeRandomness {
+    fn epoch() -> u64 {
+        pallet_babe::EpochIndex::<Runtime>::get()
+    }
+
+    fn fresh() -> [u8; 32] {
+        pallet_babe::NextRandomness::<Runtime>::get()
+    }
+}
+
+impl pallet_swarms::Config for Runtime {
+    type Randomness = BabeRandomness;
+}
+
+impl pallet_service_nodes::Config for Runtime {
+    type Currency = Balances;
+    type RuntimeHoldReason = RuntimeHoldReason;
+    type SessionKeys = SessionKeys;
+    type Listener = (Swarms, Rewards);
+    type WeightInfo = pallet_service_nodes::weights::Counted<Self>;
+}
+
+impl pallet_rewards::Config for Runtime {
+    type Currency = Balances;
+    type Producer = pallet_session::FindAccountFromAuthorIndex<Self, Babe>;
+    type Stakes = ServiceNodes;
+    type Treasury = Treasury;
+}
