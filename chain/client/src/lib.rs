@@ -14,6 +14,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unreachable)
 )]
 
+mod account;
 mod client;
 mod connection;
 mod follow;
@@ -22,6 +23,7 @@ mod roster;
 mod submit;
 mod urls;
 
+pub use account::{ContributionError, ParseAccountError, Pool, parse_account, pool, ss58};
 pub use client::{AskError, ChainClient, Finalized};
 pub use connection::ConnectError;
 pub use follow::{FollowError, RosterReceiver, SessionError, follow};
