@@ -1,1 +1,1 @@
-//! Placeholder.
+//! Paths, swarm lookup, sending and receiving, encrypted local state.

@@ -1,0 +1,21 @@
+//! One file a command.
+
+mod nodes;
+
+use crate::{context::Context, failure::Failure};
+use clap::Subcommand;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Look at the network's service nodes and swarms
+    #[command(subcommand)]
+    Nodes(nodes::Command),
+}
+
+/// Does it.
+pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Nodes(command) => nodes::run(command, context).await,
+    }
+}

@@ -1,0 +1,53 @@
+//! What every command knows: where the state is, whom to ask, how to answer.
+
+use crate::{failure::Failure, output::Output};
+use clap::Args;
+use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
+use skep_chain_client::{ChainClient, ChainUrls};
+use std::path::PathBuf;
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Context {
+    /// Directory of the account, contacts and messages [default: skep in the user's data directory]
+    #[arg(long, global = true, value_name = "DIR", env = "SKEP_HOME")]
+    home: Option<PathBuf>,
+    /// Chain nodes to ask, in this order, separated by commas
+    #[arg(long, global = true, value_name = "URLS", env = "SKEP_CHAIN", default_value = "ws://127.0.0.1:9944")]
+    chain_url: ChainUrls,
+    /// Answer in JSON, one object a line; failures too, on standard error
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl Context {
+    /// Where answers go.
+    pub(crate) const fn output(&self) -> Output {
+        Output::new(self.json)
+    }
+
+    /// The chain nodes to ask.
+    pub(crate) const fn chain_urls(&self) -> &ChainUrls {
+        &self.chain_url
+    }
+
+    /// A connection to one of them.
+    pub(crate) async fn chain(&self) -> Result<ChainClient, Failure> {
+        ChainClient::connect(self.chain_url.clone()).await.map_err(Failure::network)
+    }
+
+    /// Where the state is.
+    pub(crate) fn home(&self) -> Result<PathBuf, Failure> {
+        match &self.home {
+            Some(home) => Ok(home.clone()),
+            None => data_dir(),
+        }
+    }
+}
+
+fn data_dir() -> Result<PathBuf, Failure> {
+    let names = AppStrategyArgs { top_level_domain: String::new(), author: String::new(), app_name: "skep".into() };
+    choose_app_strategy(names)
+        .map(|strategy| strategy.data_dir())
+        .map_err(|_| Failure::usage("there is no home directory: say with --home where to keep the account"))
+}

@@ -1,0 +1,72 @@
+//! How a command fails: a kind, which is its exit code, and what to do.
+
+use serde::Serialize;
+use std::{error::Error, fmt::Write as _, process::ExitCode};
+
+/// Shown below `--help`.
+pub(crate) const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 account or passphrase missing or wrong, \
+     4 chain or service nodes not reached (try again).\n\
+     Set RUST_LOG=debug to see on standard error what happens.";
+
+/// Why a command did not do what it should.
+#[derive(Debug, Serialize)]
+pub(crate) struct Failure {
+    #[serde(rename = "kind")]
+    kind: Kind,
+    /// What went wrong and what to do.
+    #[serde(rename = "error")]
+    message: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Failed = 1,
+    Usage = 2,
+    Account = 3,
+    Network = 4,
+}
+
+impl Failure {
+    /// Refused, or broken in a way no other kind tells.
+    pub(crate) fn failed(error: impl Into<Box<dyn Error>>) -> Self {
+        Self::new(Kind::Failed, error)
+    }
+
+    /// The user asked for something that makes no sense.
+    pub(crate) fn usage(error: impl Into<Box<dyn Error>>) -> Self {
+        Self::new(Kind::Usage, error)
+    }
+
+    /// No account, or no way into it.
+    pub(crate) fn account(error: impl Into<Box<dyn Error>>) -> Self {
+        Self::new(Kind::Account, error)
+    }
+
+    /// Somebody did not answer.
+    pub(crate) fn network(error: impl Into<Box<dyn Error>>) -> Self {
+        Self::new(Kind::Network, error)
+    }
+
+    fn new(kind: Kind, error: impl Into<Box<dyn Error>>) -> Self {
+        let error = error.into();
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(deeper) = cause {
+            // Writing to a string cannot fail.
+            let _ = write!(message, ": {deeper}");
+            cause = deeper.source();
+        }
+        Self { kind, message }
+    }
+
+    /// What went wrong and what to do.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The same number for the same kind in every version.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.kind as u8)
+    }
+}

@@ -1,0 +1,38 @@
+//! The `skep` command: accounts, contacts, messages, service nodes, stakes, devnets.
+
+mod commands;
+mod context;
+mod failure;
+mod output;
+
+use crate::{commands::Command, context::Context};
+use clap::Parser;
+use std::process::ExitCode;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+/// Write to people over Skep, and stake and run its service nodes.
+///
+/// Messages are encrypted from end to end, kept by a swarm of service nodes until they are read, and travel through three
+/// hops, so that no single party learns who writes to whom.
+#[derive(Debug, Parser)]
+#[command(name = "skep", version, arg_required_else_help = true, after_help = failure::EXIT_CODES)]
+struct Cli {
+    #[command(flatten)]
+    context: Context,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Cli { context, command } = Cli::parse();
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match commands::run(command, &context).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            context.output().failure(&failure);
+            failure.exit_code()
+        }
+    }
+}
