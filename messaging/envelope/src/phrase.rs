@@ -10,6 +10,8 @@ use zeroize::Zeroizing;
 const WORDS: usize = 13;
 /// Letters that tell one word of the list from all others.
 const PREFIX: usize = 3;
+/// Words of the list.
+const LIST_LEN: u32 = 1626;
 /// No word of the list is longer, by far.
 const LONGEST: usize = 32;
 
@@ -48,15 +50,14 @@ fn hint(suggestions: &[&str]) -> String {
 
 /// The phrase of a seed.
 pub(crate) fn encode(seed: &[u8; 16]) -> Zeroizing<String> {
-    let n = list_len();
     // Never reallocated, so that no copy of it stays in memory.
     let mut phrase = Zeroizing::new(String::with_capacity(WORDS * LONGEST));
     let mut indices = Zeroizing::new(Vec::with_capacity(WORDS));
     for group in seed.as_chunks::<4>().0 {
         let value = u32::from_le_bytes(*group);
-        let first = value % n;
-        let second = (value / n).wrapping_add(first) % n;
-        let third = (value / n / n).wrapping_add(second) % n;
+        let first = value % LIST_LEN;
+        let second = (value / LIST_LEN).wrapping_add(first) % LIST_LEN;
+        let third = (value / LIST_LEN / LIST_LEN).wrapping_add(second) % LIST_LEN;
         indices.extend([first, second, third]);
     }
     let repeated = checksum(&indices);
@@ -93,10 +94,9 @@ pub(crate) fn decode(phrase: &str) -> Result<Zeroizing<[u8; 16]>, PhraseError> {
 
 /// The four bytes three words stand for; the second and third count on from the word before them.
 fn group_value([first, second, third]: [u32; 3]) -> Option<u32> {
-    let n = list_len();
-    let step = |from: u32, to: u32| n.checked_sub(from)?.checked_add(to)?.checked_rem(n);
-    let high = step(second, third)?.checked_mul(n)?.checked_add(step(first, second)?)?;
-    high.checked_mul(n)?.checked_add(first)
+    let step = |from: u32, to: u32| Some(LIST_LEN.checked_sub(from)?.checked_add(to)? % LIST_LEN);
+    let high = step(second, third)?.checked_mul(LIST_LEN)?.checked_add(step(first, second)?)?;
+    high.checked_mul(LIST_LEN)?.checked_add(first)
 }
 
 /// Which of the words is repeated at the end.
@@ -107,11 +107,6 @@ fn checksum(indices: &[u32]) -> Option<u32> {
     }
     let chosen = u64::from(hasher.finalize()).checked_rem(indices.len() as u64)?;
     indices.get(usize::try_from(chosen).ok()?).copied()
-}
-
-fn list_len() -> u32 {
-    // 1626 words; a list of a million would not fit either.
-    u32::try_from(LIST.len()).unwrap_or(u32::MAX)
 }
 
 fn word(index: u32) -> Option<&'static str> {

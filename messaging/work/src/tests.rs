@@ -22,7 +22,7 @@ fn solved(challenge: &Challenge) -> Proof {
 #[test]
 fn pinned_vector() {
     let proof =
-        Proof { nonce: hex!("00000000000000000000000000000000"), solution: hex!("00000000000000000000000000000000") };
+        Proof { nonce: hex!("00000000000000000000000000000000"), solution: hex!("895b025d377ed5ab607483918bed7ffb") };
     assert_eq!(solved(&challenge(20)), proof);
     assert_eq!(verify(&challenge(20), &proof), Ok(()));
 }
