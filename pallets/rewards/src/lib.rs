@@ -114,7 +114,8 @@ impl<T: Config> Pallet<T> {
     }
 
     fn pay(now: BlockNumber) {
-        let reward = pallet_network::Pallet::<T>::emission().block_reward(now, pallet_network::Pallet::<T>::block_time());
+        let reward =
+            pallet_network::Pallet::<T>::emission().block_reward(now, pallet_network::Pallet::<T>::block_time());
         let parts = split_block_reward(reward);
         let digest = frame_system::Pallet::<T>::digest();
         let pre_runtime = digest.logs.iter().filter_map(|item| item.as_pre_runtime());

@@ -15,14 +15,19 @@
 
 extern crate alloc;
 
+mod address;
+#[cfg(test)]
+mod mock;
 mod node_key;
 mod record;
 mod roster;
+#[cfg(test)]
+mod tests;
 pub mod weights;
 
 pub use pallet::*;
 pub use record::{HeldStake, NodeRecord};
-pub use roster::Roster;
+pub use roster::{ROSTER_TRIE, Roster};
 pub use weights::WeightInfo;
 
 use alloc::vec::Vec;
@@ -36,8 +41,8 @@ use frame_support::{
 use frame_system::pallet_prelude::*;
 use skep_economics::{ContributionError, Pool, is_small_stake, operator_minimum};
 use skep_primitives::{
-    Balance, BlockHash, BlockNumber, Endpoint, NodeStakes, NodeState, Payees, Permyriad, ServiceNodeId,
-    ServingNodes, SoftwareVersion, Stake, StakeLock, StakerId, StakingTerms, signing,
+    Balance, BlockHash, BlockNumber, Endpoint, NodeStakes, NodeState, Payees, Permyriad, ServiceNodeId, ServingNodes,
+    SoftwareVersion, Stake, StakeLock, StakerId, StakingTerms, signing,
 };
 use sp_runtime::{
     AccountId32, SaturatedConversion,
@@ -46,6 +51,9 @@ use sp_runtime::{
 
 /// Most nodes that one block ends; more wait for the next.
 pub const MAX_ENDS_PER_BLOCK: u32 = 16;
+
+/// Most bytes of one node's session keys.
+pub const MAX_SESSION_KEYS: u32 = 256;
 
 /// A raw Ed25519 signature.
 pub type RawSignature = [u8; 64];
@@ -67,7 +75,7 @@ pub mod pallet {
         /// The runtime's reasons to hold.
         type RuntimeHoldReason: From<HoldReason>;
         /// Keys a node signs blocks and votes with.
-        type SessionKeys: OpaqueKeys + Parameter + MaxEncodedLen;
+        type SessionKeys: OpaqueKeys + Parameter;
         /// Told when a node begins or ends to serve.
         type Listener: ServingNodes;
         /// What calls cost.
@@ -103,10 +111,15 @@ pub mod pallet {
     #[pallet::storage]
     pub type AgendaFrom<T> = StorageValue<_, BlockNumber, ValueQuery>;
 
-    /// Session keys of nodes whose operators offer to produce blocks.
+    /// Stakes of ended nodes that could not be released with them; `withdraw` tries again.
     #[pallet::storage]
-    pub type AuthorityCandidates<T: Config> =
-        StorageMap<_, Blake2_128Concat, ServiceNodeId, T::SessionKeys, OptionQuery>;
+    pub type Unreturned<T> =
+        StorageDoubleMap<_, Blake2_128Concat, StakerId, Blake2_128Concat, ServiceNodeId, Balance, ValueQuery>;
+
+    /// Session keys (in SCALE) of nodes whose operators offer to produce blocks.
+    #[pallet::storage]
+    pub type AuthorityCandidates<T> =
+        StorageMap<_, Blake2_128Concat, ServiceNodeId, BoundedVec<u8, ConstU32<MAX_SESSION_KEYS>>, OptionQuery>;
 
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
@@ -132,9 +145,7 @@ pub mod pallet {
     }
 
     /// Why a node left the roster.
-    #[derive(
-        Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
-    )]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
     pub enum EndReason {
         /// It did not gather its whole stake in time.
         PoolExpired,
@@ -175,6 +186,8 @@ pub mod pallet {
         StakeTooSmall,
         /// The stake is more than the node has room for.
         StakeTooLarge,
+        /// The pool's time is over and its stakes are being returned: choose another node.
+        PoolExpired,
         /// The account's free balance does not cover the stake and the existential deposit that must stay free.
         NotEnoughFree,
         /// The node does not serve yet: take the stake back with `withdraw`.
@@ -231,8 +244,16 @@ pub mod pallet {
             let now = Self::now();
             let requirement = pallet_network::Pallet::<T>::requirement().at(now, Self::block_time());
             let state = NodeState::Gathering { expires_at: now.saturating_add(Self::pool_expiry()) };
-            let mut record =
-                NodeRecord { operator, fee, stakes: Default::default(), requirement, endpoint, version, state, registered_at: now };
+            let mut record = NodeRecord {
+                operator,
+                fee,
+                stakes: Default::default(),
+                requirement,
+                endpoint,
+                version,
+                state,
+                registered_at: now,
+            };
             let accepted = Self::join_pool(&who, node, &mut record, stake)?;
             RosterSize::<T>::mutate(|size| *size = size.saturating_add(1));
             Self::take_sockets(node, &endpoint);
@@ -254,6 +275,9 @@ pub mod pallet {
             let staker = StakerId(who.clone().into());
             let mut record = Roster::get(node).ok_or(Error::<T>::UnknownNode)?;
             ensure!(record.stake_of(staker).is_none(), Error::<T>::AlreadyContributes);
+            if let NodeState::Gathering { expires_at } = record.state {
+                ensure!(Self::now() < expires_at, Error::<T>::PoolExpired);
+            }
             let accepted = Self::join_pool(&who, node, &mut record, amount)?;
             Self::stake_joined(node, record, staker, accepted);
             Ok(())
@@ -287,12 +311,18 @@ pub mod pallet {
         }
 
         /// Takes the caller's stake back from a node that has not gathered its whole stake. If the caller is the
-        /// operator the node ends and every stake is returned.
+        /// operator the node ends and every stake is returned. Also takes back what an ended node could not return.
         #[pallet::call_index(3)]
         #[pallet::weight(T::WeightInfo::withdraw())]
         pub fn withdraw(origin: OriginFor<T>, node: ServiceNodeId) -> DispatchResult {
             let who = ensure_signed(origin)?;
             let staker = StakerId(who.clone().into());
+            let unreturned = Unreturned::<T>::take(staker, node);
+            if unreturned > 0 {
+                T::Currency::release(&HoldReason::Stake.into(), &who, unreturned, Precision::Exact)?;
+                Self::deposit_event(Event::Returned { node, staker, amount: unreturned });
+                return Ok(());
+            }
             let mut record = Roster::get(node).ok_or(Error::<T>::UnknownNode)?;
             let stake = *record.stake_of(staker).ok_or(Error::<T>::NotContributor)?;
             let NodeState::Gathering { expires_at } = record.state else {
@@ -345,7 +375,8 @@ pub mod pallet {
         ) -> DispatchResult {
             Self::operated_by(ensure_signed(origin)?, node)?;
             ensure!(keys.ownership_proof_is_valid(node.as_ref(), &session_proof), Error::<T>::BadSessionKeys);
-            let message = signing::session_keys(&Self::genesis_hash(), &node, &keys.encode());
+            let keys = BoundedVec::try_from(keys.encode()).map_err(|_| Error::<T>::BadSessionKeys)?;
+            let message = signing::session_keys(&Self::genesis_hash(), &node, &keys);
             ensure!(node_key::signed(node, &node_proof, &message), Error::<T>::BadProof);
             AuthorityCandidates::<T>::insert(node, keys);
             Self::deposit_event(Event::SessionKeysSet { node });
@@ -458,8 +489,10 @@ impl<T: Config> Pallet<T> {
         let ip = endpoint.ip();
         let unicast = !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast();
         ensure!(endpoint.https_port != 0 && endpoint.quic_port != 0 && unicast, Error::<T>::BadEndpoint);
-        let local = ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_documentation() || ip.octets()[0] == 0;
-        ensure!(!local || pallet_network::Network::<T>::get().private_addresses, Error::<T>::PrivateAddress);
+        ensure!(
+            address::is_public(ip) || pallet_network::Network::<T>::get().private_addresses,
+            Error::<T>::PrivateAddress
+        );
         let taken = |socket: &Socket| Sockets::<T>::get(socket).is_some_and(|holder| holder != node);
         ensure!(!sockets(endpoint).iter().any(taken), Error::<T>::EndpointTaken);
         Ok(())
@@ -533,8 +566,7 @@ impl<T: Config> Pallet<T> {
             }
             Agenda::<T>::remove(due, node);
             if let Some(record) = Roster::get(node) {
-                let reason =
-                    if record.state.is_serving() { EndReason::Unlocked } else { EndReason::PoolExpired };
+                let reason = if record.state.is_serving() { EndReason::Unlocked } else { EndReason::PoolExpired };
                 Self::end(node, record, reason);
             }
             ended += 1;
@@ -548,11 +580,11 @@ impl<T: Config> Pallet<T> {
         for HeldStake { staker, amount, .. } in record.stakes {
             let held = HoldReason::Stake.into();
             let owner = AccountId32::new(staker.0);
-            if T::Currency::release(&held, &owner, amount, Precision::Exact).is_err() {
-                frame_support::defensive!("a stake on record is always on hold");
-            }
             StakedIn::<T>::remove(staker, node);
-            Self::deposit_event(Event::Returned { node, staker, amount });
+            match T::Currency::release(&held, &owner, amount, Precision::Exact) {
+                Ok(_) => Self::deposit_event(Event::Returned { node, staker, amount }),
+                Err(_) => Unreturned::<T>::mutate(staker, node, |sum| *sum = sum.saturating_add(amount)),
+            }
         }
         Self::free_sockets(&record.endpoint);
         AuthorityCandidates::<T>::remove(node);
@@ -583,7 +615,10 @@ impl<T: Config> Pallet<T> {
         let mut size = 0;
         for (node, record) in Roster::iter() {
             size += 1;
-            ensure!(record.stakes.first().map(|stake| stake.staker) == Some(record.operator), "the operator's stake is first");
+            ensure!(
+                record.stakes.first().map(|stake| stake.staker) == Some(record.operator),
+                "the operator's stake is first"
+            );
             ensure!(record.staked() <= record.requirement, "no more is held than required");
             ensure!(record.state.is_serving() == (record.staked() == record.requirement), "complete nodes serve");
             let due = match record.state {
@@ -607,6 +642,10 @@ impl<T: Config> Pallet<T> {
         ensure!(Sockets::<T>::iter().count() == 2 * size as usize, "no socket without a node");
         let stakes = Roster::iter().map(|(_, record)| record.stakes.len()).sum::<usize>();
         ensure!(StakedIn::<T>::iter().count() == stakes, "no staker without a stake");
+        for (staker, _, amount) in Unreturned::<T>::iter() {
+            let sum = held.entry(staker).or_default();
+            *sum = sum.saturating_add(amount);
+        }
         for (staker, sum) in held {
             let on_hold = T::Currency::balance_on_hold(&HoldReason::Stake.into(), &AccountId32::new(staker.0));
             ensure!(on_hold == sum, "what is held is what is staked");

@@ -69,6 +69,7 @@ impl<T: frame_system::Config> WeightInfo for Counted<T> {
 
     fn work_off_agenda(ended: u32) -> Weight {
         let stakes = u64::from(skep_primitives::MAX_CONTRIBUTORS);
-        counted::<T>(3, 1, 0).saturating_add(counted::<T>(6 + 2 * stakes, 12 + 3 * stakes, 0).saturating_mul(ended.into()))
+        counted::<T>(3, 1, 0)
+            .saturating_add(counted::<T>(6 + 2 * stakes, 12 + 3 * stakes, 0).saturating_mul(ended.into()))
     }
 }

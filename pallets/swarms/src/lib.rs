@@ -2,13 +2,20 @@
 //!
 //! | when | what |
 //! |---|---|
-//! | a node begins or ends to serve in epoch `e` | it waits in batch `e` |
-//! | the first block of epoch `e + 2` | batch `e` is placed by [`SwarmMap::apply`], seeded by fresh randomness |
-//! | an epoch was skipped | its batch is placed with the next blocks, one batch a block |
+//! | a node begins or ends to serve in epoch `e` | the change is put at the end of a queue |
+//! | the first block of epoch `e + 2` | it is placed by [`SwarmMap::apply`], seeded by fresh randomness |
+//! | more than [`MAX_BATCH`] changes are due | the rest waits for the next epoch |
 //!
-//! The randomness a batch is placed with comes from outputs that producers revealed during epoch `e + 1`, after the batch
-//! was closed: whoever registers can neither know nor choose its swarm. The pallet is a [`SwarmStore`] for the pure rules
-//! of `skep-swarm-map`; work grows with the change.
+//! The randomness a change is placed with comes from outputs that producers revealed during epoch `e + 1`, after it was
+//! included: whoever registers can neither know nor choose its swarm. Epochs are counted as they are seen, not by their
+//! index: a chain that stood still skips indices, and what is revealed is then older than they tell. A node that ends
+//! ceases to serve at once (the roster says so) and stays listed in its swarm until it is placed out of it.
+//!
+//! The runtime puts this pallet after the one that changes epochs and before the one that ends nodes, so that a change
+//! of an epoch's first block belongs to that epoch. The pallet is a [`SwarmStore`] for the pure rules of
+//! `skep-swarm-map`; work grows with the change.
+//!
+//! [`SwarmStore`]: skep_swarm_map::SwarmStore
 #![cfg_attr(not(feature = "std"), no_std)]
 #![allow(missing_debug_implementations, unused_qualifications, reason = "FRAME's macros write such items")]
 
@@ -20,7 +27,7 @@ mod tests;
 
 pub use pallet::*;
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeSet, vec::Vec};
 use frame_support::pallet_prelude::*;
 use frame_system::pallet_prelude::*;
 use skep_primitives::{ServiceNodeId, ServingNodes, SwarmId, SwarmMembers};
@@ -29,10 +36,14 @@ use sp_runtime::SaturatedConversion;
 use store::Store;
 
 /// Most joins and leaves placed together; more wait for the next epoch.
-pub const MAX_BATCH: u32 = 256;
+pub const MAX_BATCH: u32 = 64;
 
 /// Epochs from a node's change until it is placed: the randomness of the epoch between is revealed after the change.
-pub const PLACEMENT_DELAY: u64 = 2;
+pub const PLACEMENT_DELAY: u32 = 2;
+
+/// Storage items a change touches: the node and its swarm, and by feeding or splitting a few others. The mean of long
+/// histories stays under it (see the tests of `skep-swarm-map`).
+const ITEMS_PER_CHANGE: u64 = 60;
 
 /// Consensus randomness, as the runtime wires it.
 pub trait EpochRandomness {
@@ -43,14 +54,30 @@ pub trait EpochRandomness {
 }
 
 /// What a node waits for.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub enum Change {
     /// To be placed in a swarm.
     Join(ServiceNodeId),
     /// To be taken out of its swarm.
     Leave(ServiceNodeId),
+}
+
+/// A change and when it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+pub struct WaitingChange {
+    /// The change.
+    pub change: Change,
+    /// [`SeenEpoch::count`] of the epoch it was made in.
+    pub epoch: u32,
+}
+
+/// The current epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+pub struct SeenEpoch {
+    /// Its index, which skips over epochs without a block.
+    pub index: u64,
+    /// How many changes of epoch were seen: one more with each.
+    pub count: u32,
 }
 
 #[frame_support::pallet]
@@ -68,14 +95,17 @@ pub mod pallet {
         type Randomness: EpochRandomness;
     }
 
-    /// Changes that wait, by the epoch they were made in.
+    /// The epoch as this pallet has seen it; none before the first block.
     #[pallet::storage]
-    pub type Waiting<T> =
-        StorageMap<_, Twox64Concat, u64, BoundedVec<Change, ConstU32<MAX_BATCH>>, ValueQuery>;
+    pub type Epoch<T> = StorageValue<_, SeenEpoch, OptionQuery>;
 
-    /// First epoch whose batch may not be placed yet.
+    /// Changes that wait, in the order in which they were made.
     #[pallet::storage]
-    pub type WaitingFrom<T> = StorageValue<_, u64, OptionQuery>;
+    pub type Waiting<T> = StorageMap<_, Twox64Concat, u64, WaitingChange, OptionQuery>;
+
+    /// Positions of changes that wait: from the first to the one that is given next.
+    #[pallet::storage]
+    pub type WaitingSpan<T> = StorageValue<_, (u64, u64), ValueQuery>;
 
     /// Swarms by size.
     #[pallet::storage]
@@ -100,8 +130,10 @@ pub mod pallet {
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
     pub enum Event<T: Config> {
-        /// A batch was placed: every node whose swarm changed, every new swarm, every swarm that is no more.
+        /// What was due was placed: every node whose swarm changed, every new swarm, every swarm that is no more.
         Placed { epoch: u64, delta: skep_swarm_map::Delta },
+        /// The stored map contradicts itself; nothing was placed, and what waits is tried again in the next epoch.
+        PlacementFailed { epoch: u64 },
     }
 
     #[pallet::hooks]
@@ -130,50 +162,71 @@ impl<T: Config> Pallet<T> {
         swarms
     }
 
-    /// Places the oldest batch that is due, if there is one.
+    /// In the first block of an epoch, places what is due.
     fn place_due(now: BlockNumberFor<T>) -> Weight {
         let database = T::DbWeight::get();
-        let Some(from) = WaitingFrom::<T>::get() else { return database.reads(1) };
-        let Some(last_due) = T::Randomness::epoch().checked_sub(PLACEMENT_DELAY) else { return database.reads(2) };
-        // Empty batches are passed over, as many a block as are placed at the most.
-        for epoch in (from..=last_due).take(MAX_BATCH as usize) {
-            WaitingFrom::<T>::put(epoch.saturating_add(1));
-            let batch = Waiting::<T>::take(epoch);
-            if !batch.is_empty() {
-                return Self::place(epoch, &batch, now);
-            }
+        let index = T::Randomness::epoch();
+        let Some(seen) = Epoch::<T>::get() else {
+            Epoch::<T>::put(SeenEpoch { index, count: 0 });
+            return database.reads_writes(2, 1);
+        };
+        if seen.index == index {
+            return database.reads(2);
         }
-        database.reads_writes(2 + u64::from(MAX_BATCH), 1)
+        let count = seen.count.saturating_add(1);
+        Epoch::<T>::put(SeenEpoch { index, count });
+        let (start, end) = WaitingSpan::<T>::get();
+        let due: Vec<_> = (start..end)
+            .take(MAX_BATCH as usize)
+            .map_while(Waiting::<T>::get)
+            .take_while(|waiting| waiting.epoch.saturating_add(PLACEMENT_DELAY) <= count)
+            .map(|waiting| waiting.change)
+            .collect();
+        if due.is_empty() {
+            return database.reads_writes(4, 1);
+        }
+        let taken = due.len() as u64;
+        if Self::place(index, due, now) {
+            let rest = start.saturating_add(taken);
+            (start..rest).for_each(Waiting::<T>::remove);
+            WaitingSpan::<T>::put((rest, end));
+        }
+        let items = taken.saturating_mul(ITEMS_PER_CHANGE).saturating_add(8);
+        database.reads_writes(items, items)
     }
 
-    fn place(epoch: u64, batch: &[Change], now: BlockNumberFor<T>) -> Weight {
-        let changes = batch.iter();
-        let joins: Vec<_> = changes.clone().filter_map(|change| match change {
-            Change::Join(node) => Some(*node),
-            Change::Leave(_) => None,
-        }).collect();
-        let leaves: Vec<_> = changes.filter_map(|change| match change {
-            Change::Leave(node) => Some(*node),
-            Change::Join(_) => None,
-        }).collect();
-        let seed = T::Randomness::fresh();
-        match SwarmMap::new(Store::<T>::default()).apply(&joins, &leaves, seed, now.saturated_into()) {
-            Ok(delta) => Self::deposit_event(Event::Placed { epoch, delta }),
-            Err(inconsistency) => {
-                frame_support::defensive!("the swarm map is written only by its own rules", inconsistency);
+    /// Places these changes, made in this order; false if that is impossible.
+    fn place(epoch: u64, changes: Vec<Change>, now: BlockNumberFor<T>) -> bool {
+        let (mut joins, mut leaves) = (BTreeSet::new(), BTreeSet::new());
+        for change in changes {
+            match change {
+                Change::Join(node) => {
+                    joins.insert(node);
+                }
+                // One that came and went meanwhile is not placed at all; one that went and came again leaves and joins.
+                Change::Leave(node) => {
+                    joins.remove(&node);
+                    leaves.insert(node);
+                }
             }
         }
-        // A change moves a node and, by feeding or splitting, a few others: a dozen items each, measured generously.
-        let items = 16 * batch.len() as u64 + 64;
-        T::DbWeight::get().reads_writes(items, items)
+        let (joins, leaves) = (Vec::from_iter(joins), Vec::from_iter(leaves));
+        let seed = T::Randomness::fresh();
+        let placed = SwarmMap::new(Store::<T>::default()).apply(&joins, &leaves, seed, now.saturated_into());
+        let is_placed = placed.is_ok();
+        Self::deposit_event(match placed {
+            Ok(delta) => Event::Placed { epoch, delta },
+            Err(_) => Event::PlacementFailed { epoch },
+        });
+        is_placed
     }
 
     fn wait(change: Change) {
-        let mut epoch = T::Randomness::epoch();
-        WaitingFrom::<T>::mutate(|from| *from = Some(from.unwrap_or(epoch).min(epoch)));
-        while Waiting::<T>::mutate(epoch, |batch| batch.try_push(change)).is_err() {
-            epoch = epoch.saturating_add(1);
-        }
+        let epoch = Epoch::<T>::get().map_or(0, |seen| seen.count);
+        WaitingSpan::<T>::mutate(|(_, end)| {
+            Waiting::<T>::insert(*end, WaitingChange { change, epoch });
+            *end = end.saturating_add(1);
+        });
     }
 }
 
@@ -196,6 +249,14 @@ impl<T: Config> Pallet<T> {
         skep_swarm_map::audit(&Store::<T>::default(), &ids).map_err(|_| "the swarm map contradicts itself")?;
         let members = Members::<T>::iter().map(|(_, nodes)| nodes.len()).sum::<usize>();
         frame_support::ensure!(SwarmOf::<T>::iter().count() == members, "a node is in one swarm");
+        let (start, end) = WaitingSpan::<T>::get();
+        let mut last = 0;
+        for position in start..end {
+            let waiting = Waiting::<T>::get(position).ok_or("no gap among what waits")?;
+            frame_support::ensure!(last <= waiting.epoch, "what waits is in order");
+            last = waiting.epoch;
+        }
+        frame_support::ensure!(Waiting::<T>::iter().count() as u64 == end - start, "what waits is in the span");
         Ok(())
     }
 }
