@@ -10,7 +10,7 @@ use jsonrpsee::core::{
 };
 use skep_primitives::{BlockHash, BlockNumber, RosterSnapshot};
 use skep_rpc::SkepRpcClient;
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// The newest view; `changed()` wakes with each finalized block. The task behind it ends when the last receiver is
@@ -31,7 +31,7 @@ pub enum FollowError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// A chain node answered, but does not tell its roster.
-    #[error("cannot follow the roster: {0}")]
+    #[error("cannot follow the roster")]
     Session(#[from] SessionError),
 }
 
@@ -39,7 +39,7 @@ pub enum FollowError {
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// The connection failed, or the chain node refused or garbled a call.
-    #[error("the chain node failed: {0}")]
+    #[error("the chain node failed")]
     Rpc(#[from] ClientError),
     /// A subscription ended.
     #[error("the chain node ended the subscription")]
@@ -76,13 +76,22 @@ async fn keep_following(urls: ChainUrls, mut session: Session, views: watch::Sen
             () = views.closed() => return,
             ended = session.run(&views) => ended,
         };
-        tracing::warn!(%error, url = urls.iter().nth(session.connection.index), "chain node lost, trying the next one");
+        tracing::warn!(
+            error = causes(&error),
+            url = urls.iter().nth(session.connection.index),
+            "chain node lost, trying the next one"
+        );
         let next = session.connection.index + 1;
         session = tokio::select! {
             () = views.closed() => return,
             session = reconnect(&urls, genesis, next, &views) => session,
         };
     }
+}
+
+/// An error with its causes, as a log field.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    error
 }
 
 async fn reconnect(
@@ -102,10 +111,10 @@ async fn reconnect(
                         views.send_replace(Arc::new(view));
                         return session;
                     }
-                    Err(error) => tracing::warn!(%error, "cannot follow this chain node"),
+                    Err(error) => tracing::warn!(error = causes(&error), "cannot follow this chain node"),
                 }
             }
-            Err(error) => tracing::warn!(%error, "cannot follow the roster"),
+            Err(error) => tracing::warn!(error = causes(&error), "cannot follow the roster"),
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -132,7 +141,7 @@ impl Session {
                 "chain_unsubscribeFinalizedHeads",
             )
             .await?;
-        let mut rosters = SkepRpcClient::subscribe_roster(&**rpc).await.map_err(ClientError::from)?;
+        let mut rosters = SkepRpcClient::subscribe_roster(&**rpc).await?;
         let first = tokio::time::timeout(STALLED, rosters.next()).await.map_err(|_| SessionError::Stalled)?;
         let snapshot = first.ok_or(SessionError::Ended)?.map_err(ClientError::from)?;
         let height = snapshot.height;

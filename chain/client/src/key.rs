@@ -21,7 +21,7 @@ pub enum KeyError {
     )]
     NotASecretUri,
     /// The file could not be read.
-    #[error("cannot read the key file {path}: {source}", path = path.display())]
+    #[error("cannot read the key file {path}", path = path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,

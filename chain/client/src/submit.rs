@@ -196,11 +196,14 @@ impl Submitter {
         let params = DefaultExtrinsicParamsBuilder::new().nonce(nonce).build();
         let at = self.chain.at_current_block().await.map_err(prepare)?;
         let signed = at.transactions().create_signed(call, self.key.pair(), params).await.map_err(prepare)?;
-        signed.submit_and_watch().await.map_err(|error| match &error {
-            ExtrinsicError::ErrorSubmittingTransaction(BackendError::Rpc(RpcError::ClientError(
+        signed.submit_and_watch().await.map_err(|error| {
+            if let ExtrinsicError::ErrorSubmittingTransaction(BackendError::Rpc(RpcError::ClientError(
                 subxt::rpcs::Error::User(answer),
-            ))) => SubmitError::Refused(pool_refusal(&answer.message, answer.data.as_deref().map(RawValue::get))),
-            _ => SubmitError::Lost(error.to_string()),
+            ))) = &error
+            {
+                return SubmitError::Refused(pool_refusal(&answer.message, answer.data.as_deref().map(RawValue::get)));
+            }
+            SubmitError::Lost(error.to_string())
         })
     }
 
@@ -244,9 +247,8 @@ fn pool_refusal(message: &str, details: Option<&str>) -> String {
 }
 
 fn failure(error: TransactionEventsError) -> SubmitError {
-    let error = match error {
-        TransactionEventsError::ExtrinsicFailed(error) => error,
-        other => return SubmitError::Lost(other.to_string()),
+    let TransactionEventsError::ExtrinsicFailed(error) = error else {
+        return SubmitError::Lost(error.to_string());
     };
     let DispatchError::Module(module) = &error else {
         return SubmitError::Dispatch(error.to_string());

@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod nodes;
+mod stake;
 
 use crate::{context::Context, failure::Failure};
 use clap::Subcommand;
@@ -11,11 +12,14 @@ pub(crate) enum Command {
     /// Look at the network's service nodes and swarms
     #[command(subcommand)]
     Nodes(nodes::Command),
+    /// Lock tokens behind service nodes, and take them back
+    Stake(stake::StakeArgs),
 }
 
 /// Does it.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Nodes(command) => nodes::run(command, context).await,
+        Command::Stake(args) => stake::run(args, context).await,
     }
 }

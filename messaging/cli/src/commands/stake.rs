@@ -1,0 +1,431 @@
+//! `skep stake`: lock tokens behind service nodes, and take them back.
+
+use crate::{context::Context, failure::Failure, tokens::Tokens};
+use clap::{Args, Subcommand};
+use serde::{Deserialize, Serialize};
+use skep_chain_client::{
+    AskError, ChainClient, ChainUrls, ConnectError, ContributionError, Included, KeyError, ParseAccountError, Pool,
+    Registration, StakerKey, SubmitError, Submitter, Wait, parse_account, pool, ss58,
+};
+use skep_primitives::{
+    Balance, Endpoint, NodeState, Permyriad, RosterEntry, ServiceNodeId, SoftwareVersion, Stake, StakeLock, StakerId,
+    StakingTerms,
+};
+use std::{
+    fmt, io,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
+
+/// Lock tokens behind service nodes, and take them back.
+#[derive(Debug, Args)]
+pub(crate) struct StakeArgs {
+    #[command(flatten)]
+    signer: SignerArgs,
+    #[command(subcommand)]
+    command: StakeCommand,
+}
+
+#[derive(Debug, Args)]
+struct SignerArgs {
+    /// The staker's secret: a BIP-39 phrase, a 0x seed, or //Alice and the like on development networks. Other users of
+    /// this machine may see a command line: prefer the variable or a key file.
+    #[arg(long, env = "SKEP_STAKER", hide_env_values = true, global = true, conflicts_with = "key_file")]
+    suri: Option<String>,
+    /// A file that holds the staker's secret and that only its owner may read.
+    #[arg(long, value_name = "FILE", global = true)]
+    key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum StakeCommand {
+    /// Register a service node and lock the operator's stake.
+    Register(RegisterArgs),
+    /// Lock stake behind a node that still gathers it.
+    Contribute {
+        /// The node, as `skep nodes list` shows it.
+        node: ServiceNodeId,
+        /// How much, in tokens.
+        amount: Tokens,
+    },
+    /// Ask for the stake in a serving node back: it and every other stake in the node return when the unlock time is over.
+    Unlock {
+        /// The node.
+        node: ServiceNodeId,
+    },
+    /// Take the stake back from a node that has not gathered its whole stake yet.
+    Withdraw {
+        /// The node.
+        node: ServiceNodeId,
+    },
+    /// Show the stakes of an account, and what a registration must bring now.
+    Status {
+        /// The account (SS58 or hex); by default the one of the secret given.
+        account: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct RegisterArgs {
+    /// What `skep-messaging prove` printed for this operator and fee.
+    #[arg(long, value_name = "FILE")]
+    proof: PathBuf,
+    /// Public IPv4 address of the node.
+    #[arg(long)]
+    ip: Ipv4Addr,
+    /// TCP port of the node's client API.
+    #[arg(long, default_value_t = 22021)]
+    https_port: u16,
+    /// UDP port on which other nodes reach it.
+    #[arg(long, default_value_t = 22020)]
+    quic_port: u16,
+    /// What to lock, in tokens; with less than the whole requirement the node gathers contributions first.
+    #[arg(long, value_name = "TOKENS")]
+    stake: Option<Tokens>,
+}
+
+/// What `skep-messaging prove` prints: a node key's consent to one operator and fee.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct NodeProof {
+    pub(crate) node: ServiceNodeId,
+    pub(crate) operator: StakerId,
+    pub(crate) fee: Permyriad,
+    #[serde(deserialize_with = "signature_hex")]
+    pub(crate) proof: [u8; 64],
+}
+
+/// A stake command had no effect.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StakeError {
+    #[error("no staker is given: set SKEP_STAKER to the secret, or name a file with --key-file")]
+    NoSigner,
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Account(#[from] ParseAccountError),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    #[error("cannot read the proof {path}", path = path.display())]
+    ProofUnreadable { path: PathBuf, source: io::Error },
+    #[error("{path} is not what `skep-messaging prove` printed", path = path.display())]
+    ProofMalformed { path: PathBuf, source: serde_json::Error },
+    #[error(
+        "the proof is for operator {proven}, but the secret given is that of {signer}: run \
+         `skep-messaging prove --operator {signer}`, or give the secret of {proven}"
+    )]
+    OtherOperator { proven: StakerId, signer: StakerId },
+    #[error("node {0} is not registered: `skep nodes list` shows those that are")]
+    UnknownNode(ServiceNodeId),
+    #[error("node {0} gathers no stake: it serves already")]
+    NotGathering(ServiceNodeId),
+    #[error("node {0} does not serve yet: take the stake back with `skep stake withdraw`")]
+    NotServing(ServiceNodeId),
+    #[error("node {0} is not gathering any more: ask with `skep stake unlock`")]
+    Serving(ServiceNodeId),
+    #[error("{staker} has no stake in node {node}")]
+    NoStake { staker: StakerId, node: ServiceNodeId },
+    #[error("node {0} has as many contributors as it may have: choose another node")]
+    NoFreeSpot(ServiceNodeId),
+    #[error("{offered} is too little: bring at least {minimum}")]
+    TooLittle { offered: Tokens, minimum: Tokens },
+    #[error("{offered} is too much: the node has room for {room}, so bring at most {maximum}")]
+    TooMuch { offered: Tokens, room: Tokens, maximum: Tokens },
+}
+
+impl From<StakeError> for Failure {
+    fn from(error: StakeError) -> Self {
+        match error {
+            StakeError::NoSigner | StakeError::Key(_) | StakeError::OtherOperator { .. } => Self::account(error),
+            StakeError::Connect(_) | StakeError::Ask(_) | StakeError::Submit(SubmitError::Connect(_)) => {
+                Self::network(error)
+            }
+            StakeError::Submit(_) => Self::failed(error),
+            StakeError::Account(_)
+            | StakeError::ProofUnreadable { .. }
+            | StakeError::ProofMalformed { .. }
+            | StakeError::UnknownNode(_)
+            | StakeError::NotGathering(_)
+            | StakeError::NotServing(_)
+            | StakeError::Serving(_)
+            | StakeError::NoStake { .. }
+            | StakeError::NoFreeSpot(_)
+            | StakeError::TooLittle { .. }
+            | StakeError::TooMuch { .. } => Self::usage(error),
+        }
+    }
+}
+
+/// What a stake command did or found.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case", tag = "result")]
+pub(crate) enum StakeReport {
+    /// A node was registered.
+    Registered {
+        node: ServiceNodeId,
+        #[serde(with = "skep_primitives::decimal")]
+        staked: Balance,
+        #[serde(with = "skep_primitives::decimal")]
+        requirement: Balance,
+        #[serde(flatten)]
+        block: Block,
+    },
+    /// A contribution was locked.
+    Contributed {
+        node: ServiceNodeId,
+        #[serde(with = "skep_primitives::decimal")]
+        staked: Balance,
+        #[serde(flatten)]
+        block: Block,
+    },
+    /// A stake was asked back.
+    UnlockRequested {
+        node: ServiceNodeId,
+        free_after_block: u32,
+        #[serde(flatten)]
+        block: Block,
+    },
+    /// A stake was returned.
+    Withdrawn {
+        node: ServiceNodeId,
+        #[serde(flatten)]
+        block: Block,
+    },
+    /// The stakes of an account.
+    Status { account: StakerId, address: String, stakes: Vec<Stake>, terms: StakingTerms, height: u32 },
+}
+
+/// The finalized block in which a call took effect.
+#[derive(Debug, Serialize)]
+pub(crate) struct Block {
+    height: u32,
+    block_hash: String,
+    transaction: String,
+}
+
+impl From<Included> for Block {
+    fn from(included: Included) -> Self {
+        let hex = |hash: [u8; 32]| format!("0x{}", hex::encode(hash));
+        Self {
+            height: included.height,
+            block_hash: hex(included.block_hash),
+            transaction: hex(included.transaction_hash),
+        }
+    }
+}
+
+/// Runs one stake command; a call counts when its block is finalized.
+pub(crate) async fn run(args: StakeArgs, context: &Context) -> Result<(), Failure> {
+    let report = act(args, context.chain_urls().clone()).await?;
+    context.output().answer(&report);
+    Ok(())
+}
+
+async fn act(StakeArgs { signer, command }: StakeArgs, urls: ChainUrls) -> Result<StakeReport, StakeError> {
+    match command {
+        StakeCommand::Register(args) => register(args, signer.key()?, urls).await,
+        StakeCommand::Contribute { node, amount } => contribute(node, amount, signer.key()?, urls).await,
+        StakeCommand::Unlock { node } => unlock(node, signer.key()?, urls).await,
+        StakeCommand::Withdraw { node } => withdraw(node, signer.key()?, urls).await,
+        StakeCommand::Status { account: Some(account) } => status(parse_account(&account)?, urls).await,
+        StakeCommand::Status { account: None } => status(signer.key()?.staker(), urls).await,
+    }
+}
+
+impl SignerArgs {
+    fn key(&self) -> Result<StakerKey, StakeError> {
+        match self {
+            Self { key_file: Some(path), .. } => Ok(StakerKey::from_file(path)?),
+            Self { suri: Some(secret), .. } => Ok(secret.parse()?),
+            Self { suri: None, key_file: None } => Err(StakeError::NoSigner),
+        }
+    }
+}
+
+impl NodeProof {
+    pub(crate) fn read(path: &Path) -> Result<Self, StakeError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| StakeError::ProofUnreadable { path: path.into(), source })?;
+        serde_json::from_str(&text).map_err(|source| StakeError::ProofMalformed { path: path.into(), source })
+    }
+}
+
+/// Version of the messaging software this command was built with.
+pub(crate) fn own_version() -> SoftwareVersion {
+    let part = |text: &str| text.parse().unwrap_or(u16::MAX);
+    SoftwareVersion([
+        part(env!("CARGO_PKG_VERSION_MAJOR")),
+        part(env!("CARGO_PKG_VERSION_MINOR")),
+        part(env!("CARGO_PKG_VERSION_PATCH")),
+    ])
+}
+
+async fn register(args: RegisterArgs, key: StakerKey, urls: ChainUrls) -> Result<StakeReport, StakeError> {
+    let NodeProof { node, operator, fee, proof } = NodeProof::read(&args.proof)?;
+    if operator != key.staker() {
+        return Err(StakeError::OtherOperator { proven: operator, signer: key.staker() });
+    }
+    let requirement = ChainClient::connect(urls.clone()).await?.staking_terms().await?.requirement;
+    let offered = args.stake.unwrap_or(Tokens(requirement));
+    let stake = accepted(node, Pool::new(requirement), offered)?;
+    let endpoint = Endpoint { ipv4: args.ip.octets(), https_port: args.https_port, quic_port: args.quic_port };
+    let registration = Registration { node, proof, fee, endpoint, version: own_version(), stake };
+    let included = Submitter::connect(&urls, key).await?.register(&registration, Wait::Finalized).await?;
+    Ok(StakeReport::Registered { node, staked: stake, requirement, block: included.into() })
+}
+
+async fn contribute(
+    node: ServiceNodeId,
+    offered: Tokens,
+    key: StakerKey,
+    urls: ChainUrls,
+) -> Result<StakeReport, StakeError> {
+    let entry = entry(node, &urls).await?;
+    if entry.state.is_serving() {
+        return Err(StakeError::NotGathering(node));
+    }
+    let staked = accepted(node, pool(&entry), offered)?;
+    let included = Submitter::connect(&urls, key).await?.contribute(node, staked, Wait::Finalized).await?;
+    Ok(StakeReport::Contributed { node, staked, block: included.into() })
+}
+
+async fn unlock(node: ServiceNodeId, key: StakerKey, urls: ChainUrls) -> Result<StakeReport, StakeError> {
+    let chain = ChainClient::connect(urls.clone()).await?;
+    let terms = chain.staking_terms().await?;
+    let entry = own_entry(node, key.staker(), &urls).await?;
+    if !entry.state.is_serving() {
+        return Err(StakeError::NotServing(node));
+    }
+    let included = Submitter::connect(&urls, key).await?.request_unlock(node, Wait::Finalized).await?;
+    let free_after_block = included.height.saturating_add(terms.unlock_blocks);
+    Ok(StakeReport::UnlockRequested { node, free_after_block, block: included.into() })
+}
+
+async fn withdraw(node: ServiceNodeId, key: StakerKey, urls: ChainUrls) -> Result<StakeReport, StakeError> {
+    // A node that has ended may still owe a stake, so only what is known to be wrong is refused here.
+    match own_entry(node, key.staker(), &urls).await {
+        Ok(entry) if matches!(entry.state, NodeState::Active { .. }) => return Err(StakeError::Serving(node)),
+        Ok(_) | Err(StakeError::UnknownNode(_)) => {}
+        Err(error) => return Err(error),
+    }
+    let included = Submitter::connect(&urls, key).await?.withdraw(node, Wait::Finalized).await?;
+    Ok(StakeReport::Withdrawn { node, block: included.into() })
+}
+
+async fn status(account: StakerId, urls: ChainUrls) -> Result<StakeReport, StakeError> {
+    let chain = ChainClient::connect(urls).await?;
+    let (stakes, terms, finalized) = tokio::try_join!(chain.stakes(account), chain.staking_terms(), chain.finalized())?;
+    Ok(StakeReport::Status { account, address: ss58(&account), stakes, terms, height: finalized.height })
+}
+
+async fn entry(node: ServiceNodeId, urls: &ChainUrls) -> Result<RosterEntry, StakeError> {
+    let roster = ChainClient::connect(urls.clone()).await?.roster().await?;
+    roster.nodes.into_iter().find(|entry| entry.id == node).ok_or(StakeError::UnknownNode(node))
+}
+
+async fn own_entry(node: ServiceNodeId, staker: StakerId, urls: &ChainUrls) -> Result<RosterEntry, StakeError> {
+    let entry = entry(node, urls).await?;
+    let contributes = entry.contributions.iter().any(|contribution| contribution.staker == staker);
+    if contributes { Ok(entry) } else { Err(StakeError::NoStake { staker, node }) }
+}
+
+/// What of an offer is staked, by the chain's own rule.
+fn accepted(node: ServiceNodeId, pool: Pool, offered: Tokens) -> Result<Balance, StakeError> {
+    pool.accept(offered.0).map_err(|error| match error {
+        ContributionError::StakeComplete => StakeError::NotGathering(node),
+        ContributionError::NoFreeSpot => StakeError::NoFreeSpot(node),
+        ContributionError::TooLittle { minimum, .. } => StakeError::TooLittle { offered, minimum: Tokens(minimum) },
+        ContributionError::TooMuch { maximum, .. } => {
+            StakeError::TooMuch { offered, room: Tokens(pool.open_room()), maximum: Tokens(maximum) }
+        }
+    })
+}
+
+fn signature_hex<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[u8; 64], D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let mut signature = [0; 64];
+    hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(&text), &mut signature)
+        .map_err(|_| serde::de::Error::custom("expected a signature of 128 hexadecimal digits"))?;
+    Ok(signature)
+}
+
+impl fmt::Display for StakeReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registered { node, staked, requirement, block } => {
+                writeln!(f, "Registered {node} with {} in block {}.", Tokens(*staked), block.height)?;
+                match requirement.saturating_sub(*staked) {
+                    0 => write!(f, "Its stake is complete: it joins a swarm at the next epoch."),
+                    missing => write!(f, "It gathers another {} before it serves.", Tokens(missing)),
+                }
+            }
+            Self::Contributed { node, staked, block } => {
+                write!(f, "Locked {} in {node}, in block {}.", Tokens(*staked), block.height)
+            }
+            Self::UnlockRequested { node, free_after_block, block } => write!(
+                f,
+                "Asked in block {} for the stake in {node}. Every stake in it returns by itself at block \
+                 {free_after_block}; until then it serves and earns.",
+                block.height
+            ),
+            Self::Withdrawn { node, block } => {
+                write!(f, "The stake in {node} was returned in block {}.", block.height)
+            }
+            Self::Status { address, stakes, terms, height, .. } => {
+                writeln!(f, "{address} at block {height}:")?;
+                for Stake { node, amount, lock } in stakes {
+                    let lock = match lock {
+                        StakeLock::Gathering { block } => {
+                            format!("which gathers stake; returns by itself at block {block}")
+                        }
+                        StakeLock::Bonded => "locked while the node serves".to_owned(),
+                        StakeLock::Until { block } => format!("returns at block {block}"),
+                    };
+                    writeln!(f, "  {} in {node}, {lock}", Tokens(*amount))?;
+                }
+                if stakes.is_empty() {
+                    writeln!(f, "  no stake")?;
+                }
+                write!(
+                    f,
+                    "A new node must hold {}, of which its operator brings {} or more; a stake returns {} blocks after \
+                     it is asked back.",
+                    Tokens(terms.requirement),
+                    Tokens(terms.operator_minimum),
+                    terms.unlock_blocks
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_primitives::UNIT;
+
+    const NODE: ServiceNodeId = ServiceNodeId([1; 32]);
+
+    #[test]
+    fn too_much_says_how_much_there_is_room_for() {
+        let pool = Pool { requirement: 100 * UNIT, reserved: 60 * UNIT, contributors: 1 };
+        let error = accepted(NODE, pool, Tokens(41 * UNIT)).expect_err("more than 101 % of the room").to_string();
+        assert_eq!(error, "41 SKEP is too much: the node has room for 40 SKEP, so bring at most 40.4 SKEP");
+        let error = accepted(NODE, pool, Tokens(UNIT)).expect_err("less than a ninth of the room").to_string();
+        assert_eq!(error, "1 SKEP is too little: bring at least 4.444444444 SKEP");
+        assert_eq!(accepted(NODE, pool, Tokens(404 * UNIT / 10)).expect("101 %"), 40 * UNIT);
+    }
+
+    #[test]
+    fn a_proof_is_read_as_the_messaging_node_prints_it() {
+        let hex = "ab".repeat(64);
+        let json = format!(r#"{{"node":"{NODE}","operator":"{}","fee":250,"proof":"{hex}"}}"#, StakerId([2; 32]));
+        let proof: NodeProof = serde_json::from_str(&json).expect("parses");
+        assert_eq!((proof.node, proof.fee.steps(), proof.proof), (NODE, 250, [0xab; 64]));
+        assert!(serde_json::from_str::<NodeProof>(&json.replace(&hex, "ab")).is_err());
+        assert!(serde_json::from_str::<NodeProof>(&json.replace("250", "10001")).is_err());
+    }
+}
