@@ -3,7 +3,7 @@
 use crate::{PrekeyBundle, ttl};
 use prost::Message;
 use rand_core::CryptoRng;
-use skep_proto::message as wire;
+use skep_proto::{account::AccountAddress, message as wire};
 use std::fmt;
 
 /// One message inside a session.
@@ -102,6 +102,9 @@ pub enum ContentError {
     /// A part is absent without which the rest means nothing.
     #[error("{0} is missing")]
     Missing(&'static str),
+    /// Written by or for someone else: a contact passes another's session off as its own.
+    #[error("the message was not written by this contact to this account")]
+    Misdirected,
     /// The name is none.
     #[error(transparent)]
     DisplayName(#[from] DisplayNameError),
@@ -119,7 +122,7 @@ impl Content {
         }
     }
 
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self, sender: &AccountAddress, recipient: &AccountAddress) -> Vec<u8> {
         let body = self.body.clone().map(|body| match body {
             Body::Text(text) => wire::content::Body::Data(wire::DataMessage { text }),
             Body::Receipt(kind, ids) => {
@@ -143,11 +146,21 @@ impl Content {
             node: node.to_vec().into(),
             handle: handle.to_vec().into(),
         });
-        wire::Content { id: self.id.0.to_vec().into(), timestamp: self.timestamp, sync, body }.encode_to_vec()
+        let [sender, recipient] = [sender, recipient].map(|account| account.as_bytes().to_vec().into());
+        let id = self.id.0.to_vec().into();
+        wire::Content { id, timestamp: self.timestamp, sync, sender, recipient, body }.encode_to_vec()
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, ContentError> {
-        let wire::Content { id, timestamp, sync, body } = wire::Content::decode(bytes)?;
+    /// Reads what `expected_sender` wrote to `expected_recipient`.
+    pub(crate) fn decode(
+        bytes: &[u8],
+        expected_sender: &AccountAddress,
+        expected_recipient: &AccountAddress,
+    ) -> Result<Self, ContentError> {
+        let wire::Content { id, timestamp, sync, sender, recipient, body } = wire::Content::decode(bytes)?;
+        if sender != expected_sender.as_bytes()[..] || recipient != expected_recipient.as_bytes()[..] {
+            return Err(ContentError::Misdirected);
+        }
         let sync = sync.map(|wire::Sync { online, node, handle }| {
             Ok::<_, ContentError>(Sync {
                 online,

@@ -33,7 +33,8 @@
 //! starts only from contacts and accounts it sent a request to, and shows a message of known [`MessageId`] once.
 //!
 //! **Provides.** Confidentiality and integrity end to end; a padded size; the sender's account proven, deniably: no signature
-//! of an account is in any message. Forward secrecy and healing after a compromise for session messages.
+//! of an account is in any message. Forward secrecy and healing after a compromise for session messages. Who wrote to whom is
+//! part of every message, so that nobody can pass another's session off as its own.
 //!
 //! **Does not provide.** Forward secrecy of the sealing itself: who has an account's key and recorded the traffic learns who
 //! wrote to it and reads the friend requests. Whoever has an account's key can also pose to it as anyone in friend requests

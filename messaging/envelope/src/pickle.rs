@@ -27,6 +27,20 @@ pub(crate) fn unpickle<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) ->
     serde_json::from_slice(bytes).map_err(|source| UnpickleError { what, source })
 }
 
+/// Accounts as their text.
+pub(crate) mod account {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+    use skep_proto::account::AccountAddress;
+
+    pub(crate) fn serialize<S: Serializer>(account: &AccountAddress, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(account)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AccountAddress, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
 struct Measure(usize);
 
 impl Write for Measure {

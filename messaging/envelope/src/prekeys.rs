@@ -5,7 +5,7 @@ use crate::{
     pickle::{self, UnpickleError},
 };
 use serde::{Deserialize, Serialize};
-use skep_proto::message as wire;
+use skep_proto::{account::AccountAddress, message as wire};
 use std::fmt;
 use vodozemac::{
     Curve25519PublicKey,
@@ -24,38 +24,41 @@ pub struct PrekeyBundle {
     pub fallback_key: [u8; 32],
 }
 
-/// Our ratchet identity and the secrets of all bundles given out.
+/// Our account's ratchet identity and the secrets of all bundles given out.
 pub struct Prekeys {
-    pub(crate) account: Account,
+    pub(crate) owner: AccountAddress,
+    pub(crate) olm: Account,
     fallback_key: Curve25519PublicKey,
 }
 
 #[derive(Serialize, Deserialize)]
 struct PrekeysPickle {
-    account: AccountPickle,
+    #[serde(with = "pickle::account")]
+    owner: AccountAddress,
+    olm: AccountPickle,
     fallback_key: Curve25519PublicKey,
 }
 
 impl Prekeys {
-    /// A new ratchet identity: on first launch, and after restoring from the recovery phrase.
-    pub fn new() -> Self {
-        let mut account = Account::new();
-        account.generate_fallback_key();
-        let fallback_key = account.fallback_key().into_values().next().unwrap_or(account.curve25519_key());
-        account.mark_keys_as_published();
-        Self { account, fallback_key }
+    /// A new ratchet identity of our account: on first launch, and after restoring from the recovery phrase.
+    pub fn new(owner: AccountAddress) -> Self {
+        let mut olm = Account::new();
+        olm.generate_fallback_key();
+        let fallback_key = olm.fallback_key().into_values().next().unwrap_or(olm.curve25519_key());
+        olm.mark_keys_as_published();
+        Self { owner, olm, fallback_key }
     }
 
     /// The public half of the ratchet identity.
     pub fn identity_key(&self) -> [u8; 32] {
-        self.account.curve25519_key().to_bytes()
+        self.olm.curve25519_key().to_bytes()
     }
 
     /// A bundle with a fresh one-time key, for one account. Keep the new state before giving the bundle out.
     pub fn bundle(&self) -> (Self, PrekeyBundle) {
         let mut next = self.copy();
-        let created = next.account.generate_one_time_keys(1).created;
-        next.account.mark_keys_as_published();
+        let created = next.olm.generate_one_time_keys(1).created;
+        next.olm.mark_keys_as_published();
         let one_time_key = created.first().copied().unwrap_or(next.fallback_key).to_bytes();
         let identity_key = next.identity_key();
         let fallback_key = next.fallback_key.to_bytes();
@@ -64,23 +67,18 @@ impl Prekeys {
 
     /// The state to keep. It holds secrets: store it encrypted.
     pub fn pickle(&self) -> Zeroizing<Vec<u8>> {
-        pickle::pickle(&PrekeysPickle { account: self.account.pickle(), fallback_key: self.fallback_key })
+        let Self { owner, olm, fallback_key } = self;
+        pickle::pickle(&PrekeysPickle { owner: *owner, olm: olm.pickle(), fallback_key: *fallback_key })
     }
 
     /// The state that was kept.
     pub fn unpickle(bytes: &[u8]) -> Result<Self, UnpickleError> {
-        let PrekeysPickle { account, fallback_key } = pickle::unpickle("ratchet identity", bytes)?;
-        Ok(Self { account: Account::from_pickle(account), fallback_key })
+        let PrekeysPickle { owner, olm, fallback_key } = pickle::unpickle("ratchet identity", bytes)?;
+        Ok(Self { owner, olm: Account::from_pickle(olm), fallback_key })
     }
 
     pub(crate) fn copy(&self) -> Self {
-        Self { account: Account::from_pickle(self.account.pickle()), fallback_key: self.fallback_key }
-    }
-}
-
-impl Default for Prekeys {
-    fn default() -> Self {
-        Self::new()
+        Self { owner: self.owner, olm: Account::from_pickle(self.olm.pickle()), fallback_key: self.fallback_key }
     }
 }
 

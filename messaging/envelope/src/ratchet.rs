@@ -5,6 +5,7 @@ use crate::{
     pickle::{self, UnpickleError},
 };
 use serde::{Deserialize, Serialize};
+use skep_proto::account::AccountAddress;
 use std::{fmt, iter};
 use vodozemac::{
     Curve25519PublicKey, DecodeError,
@@ -21,6 +22,8 @@ const CONFIG: SessionConfig = SessionConfig::version_2();
 /// The Olm sessions with one contact. There is more than one when both sides start one at the same time, or one side lost
 /// its state; the one that was last heard on is written on.
 pub struct Ratchet {
+    owner: AccountAddress,
+    contact: AccountAddress,
     /// Never empty; the one to write on first.
     sessions: Vec<Session>,
     their_identity: Curve25519PublicKey,
@@ -28,6 +31,10 @@ pub struct Ratchet {
 
 #[derive(Serialize, Deserialize)]
 struct RatchetPickle {
+    #[serde(with = "pickle::account")]
+    owner: AccountAddress,
+    #[serde(with = "pickle::account")]
+    contact: AccountAddress,
     sessions: Vec<SessionPickle>,
     their_identity: Curve25519PublicKey,
 }
@@ -78,6 +85,9 @@ pub enum ReceiveError {
     /// No session decrypts it: a duplicate, damaged, or older than what the session still knows.
     #[error("the message does not decrypt: it was read before, is too old, or was changed")]
     Decrypt(#[source] DecryptionError),
+    /// The contact passes another's session off as its own.
+    #[error("the message was not written by this contact to this account")]
+    Misdirected,
 }
 
 impl Ratchet {
@@ -89,21 +99,21 @@ impl Ratchet {
 
     /// Starts the first session with someone who sent a [`FriendRequest`](crate::FriendRequest): uses the one-time key of
     /// their bundle. The first message, to be sent at once, should be the acceptance.
-    pub fn start(own: &Prekeys, theirs: &PrekeyBundle) -> Result<Self, StartError> {
+    pub fn start(own: &Prekeys, contact: AccountAddress, theirs: &PrekeyBundle) -> Result<Self, StartError> {
         let session = outbound(own, theirs, theirs.one_time_key)?;
-        Ok(Self { sessions: vec![session], their_identity: theirs.identity_key.into() })
+        Ok(Self { owner: own.owner, contact, sessions: vec![session], their_identity: theirs.identity_key.into() })
     }
 
     /// Starts a session anew with a contact whose messages no longer decrypt: uses the fallback key of their bundle.
     /// Messages under way in the old sessions still arrive.
     pub fn restart(&self, own: &Prekeys, theirs: &PrekeyBundle) -> Result<Self, StartError> {
         let session = outbound(own, theirs, theirs.fallback_key)?;
-        Ok(Self::with_first(session, self.copy_sessions(), theirs.identity_key.into()))
+        Ok(self.with_first(session, theirs.identity_key.into()))
     }
 
     /// Encrypts a message to the contact. Keep the new state before the message leaves.
     pub fn encrypt(&self, content: &Content) -> Result<(Self, RatchetMessage), EncryptError> {
-        let plaintext = Zeroizing::new(content.encode());
+        let plaintext = Zeroizing::new(content.encode(&self.owner, &self.contact));
         if plaintext.len() > Self::MAX_CONTENT {
             return Err(EncryptError::TooLong(plaintext.len()));
         }
@@ -113,16 +123,22 @@ impl Ratchet {
         Ok((next, RatchetMessage(message)))
     }
 
-    /// Takes a message in that [`open`](crate::open) gave. `known` is the conversation with its source, if there is one.
-    /// Keep the new states before the content is shown; on an error, nothing changes.
-    pub fn receive(own: &Prekeys, known: Option<&Self>, message: &RatchetMessage) -> Result<Received, ReceiveError> {
+    /// Takes a message in that [`open`](crate::open) gave with this `source`. `known` is the conversation with the source, if
+    /// there is one. Keep the new states before the content is shown; on an error, nothing changes.
+    pub fn receive(
+        own: &Prekeys,
+        known: Option<&Self>,
+        source: AccountAddress,
+        message: &RatchetMessage,
+    ) -> Result<Received, ReceiveError> {
+        let known = known.filter(|known| known.contact == source);
         match &message.0 {
             OlmMessage::Normal(_) => known.ok_or(ReceiveError::NoSession)?.decrypt(&message.0),
             OlmMessage::PreKey(start) => {
                 let joined = known.filter(|known| known.knows(start));
                 match joined {
                     Some(joined) => joined.decrypt(&message.0),
-                    None => Self::join(own, known, start),
+                    None => Self::join(own, known, source, start),
                 }
             }
         }
@@ -130,14 +146,20 @@ impl Ratchet {
 
     /// The state to keep. It holds secrets: store it encrypted.
     pub fn pickle(&self) -> Zeroizing<Vec<u8>> {
-        let sessions = self.sessions.iter().map(Session::pickle).collect();
-        pickle::pickle(&RatchetPickle { sessions, their_identity: self.their_identity })
+        let Self { owner, contact, sessions, their_identity } = self;
+        pickle::pickle(&RatchetPickle {
+            owner: *owner,
+            contact: *contact,
+            sessions: sessions.iter().map(Session::pickle).collect(),
+            their_identity: *their_identity,
+        })
     }
 
     /// The state that was kept.
     pub fn unpickle(bytes: &[u8]) -> Result<Self, UnpickleError> {
-        let RatchetPickle { sessions, their_identity } = pickle::unpickle("conversation", bytes)?;
-        Ok(Self { sessions: sessions.into_iter().map(Session::from_pickle).collect(), their_identity })
+        let RatchetPickle { owner, contact, sessions, their_identity } = pickle::unpickle("conversation", bytes)?;
+        let sessions = sessions.into_iter().map(Session::from_pickle).collect();
+        Ok(Self { owner, contact, sessions, their_identity })
     }
 
     /// Whether a session that `start` starts is among ours.
@@ -154,7 +176,7 @@ impl Ratchet {
                     if let Some(heard) = next.sessions.get_mut(..=position) {
                         heard.rotate_right(1);
                     }
-                    return Ok(received(next, None, plaintext, false));
+                    return received(next, None, plaintext, false);
                 }
                 // The error of the newest session says most.
                 Err(error) if position == 0 => failure = ReceiveError::Decrypt(error),
@@ -164,27 +186,30 @@ impl Ratchet {
         Err(failure)
     }
 
-    fn join(own: &Prekeys, known: Option<&Self>, start: &PreKeyMessage) -> Result<Received, ReceiveError> {
+    fn join(
+        own: &Prekeys,
+        known: Option<&Self>,
+        contact: AccountAddress,
+        start: &PreKeyMessage,
+    ) -> Result<Received, ReceiveError> {
         let mut prekeys = own.copy();
         let identity = start.identity_key();
-        let joined = prekeys.account.create_inbound_session(CONFIG, identity, start).map_err(ReceiveError::Start)?;
+        let joined = prekeys.olm.create_inbound_session(CONFIG, identity, start).map_err(ReceiveError::Start)?;
         let identity_changed = known.is_some_and(|known| known.their_identity != identity);
-        let older = known.map(Self::copy_sessions).unwrap_or_default();
-        let ratchet = Self::with_first(joined.session, older, identity);
-        Ok(received(ratchet, Some(prekeys), joined.plaintext, identity_changed))
+        let none = || Self { owner: own.owner, contact, sessions: Vec::new(), their_identity: identity };
+        let ratchet = known.map_or_else(none, Self::copy).with_first(joined.session, identity);
+        received(ratchet, Some(prekeys), joined.plaintext, identity_changed)
     }
 
-    fn with_first(first: Session, older: Vec<Session>, their_identity: Curve25519PublicKey) -> Self {
-        let sessions = iter::once(first).chain(older).take(Self::MAX_SESSIONS).collect();
-        Self { sessions, their_identity }
+    fn with_first(&self, session: Session, their_identity: Curve25519PublicKey) -> Self {
+        let older = self.copy().sessions;
+        let sessions = iter::once(session).chain(older).take(Self::MAX_SESSIONS).collect();
+        Self { sessions, their_identity, ..*self }
     }
 
     fn copy(&self) -> Self {
-        Self { sessions: self.copy_sessions(), their_identity: self.their_identity }
-    }
-
-    fn copy_sessions(&self) -> Vec<Session> {
-        self.sessions.iter().map(|session| Session::from_pickle(session.pickle())).collect()
+        let sessions = self.sessions.iter().map(|session| Session::from_pickle(session.pickle())).collect();
+        Self { sessions, ..*self }
     }
 }
 
@@ -217,13 +242,20 @@ impl RatchetMessage {
 }
 
 fn outbound(own: &Prekeys, theirs: &PrekeyBundle, key: [u8; 32]) -> Result<Session, StartError> {
-    Ok(own.account.create_outbound_session(CONFIG, theirs.identity_key.into(), key.into())?)
+    Ok(own.olm.create_outbound_session(CONFIG, theirs.identity_key.into(), key.into())?)
 }
 
-fn received(ratchet: Ratchet, prekeys: Option<Prekeys>, plaintext: Vec<u8>, identity_changed: bool) -> Received {
-    // A peer's nonsense moves the ratchet on as sense does: the state must be kept either way.
-    let content = Content::decode(&Zeroizing::new(plaintext));
-    Received { ratchet, prekeys, content, identity_changed }
+fn received(
+    ratchet: Ratchet,
+    prekeys: Option<Prekeys>,
+    plaintext: Vec<u8>,
+    identity_changed: bool,
+) -> Result<Received, ReceiveError> {
+    match Content::decode(&Zeroizing::new(plaintext), &ratchet.contact, &ratchet.owner) {
+        Err(ContentError::Misdirected) => Err(ReceiveError::Misdirected),
+        // A contact's nonsense moves the ratchet on as sense does: the state must be kept either way.
+        content => Ok(Received { ratchet, prekeys, content, identity_changed }),
+    }
 }
 
 #[cfg(test)]

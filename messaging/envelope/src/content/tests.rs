@@ -6,6 +6,20 @@ pub(crate) fn text(text: &str) -> Content {
     Content { id, timestamp: 1_790_000_000_000, sync: None, body: Some(Body::Text(text.to_owned())) }
 }
 
+pub(crate) fn accounts() -> [AccountAddress; 2] {
+    [[1; 32], [2; 32]].map(AccountAddress::from_x25519)
+}
+
+fn encode(content: &Content) -> Vec<u8> {
+    let [sender, recipient] = accounts();
+    content.encode(&sender, &recipient)
+}
+
+fn decode(bytes: &[u8]) -> Result<Content, ContentError> {
+    let [sender, recipient] = accounts();
+    Content::decode(bytes, &sender, &recipient)
+}
+
 fn bundle() -> impl Strategy<Value = PrekeyBundle> {
     any::<[[u8; 32]; 3]>().prop_map(|[identity_key, one_time_key, fallback_key]| PrekeyBundle {
         identity_key,
@@ -41,17 +55,17 @@ fn content() -> impl Strategy<Value = Content> {
 proptest! {
     #[test]
     fn contents_are_read_back(content in content()) {
-        prop_assert_eq!(Content::decode(&content.encode()), Ok(content));
+        prop_assert_eq!(decode(&encode(&content)), Ok(content));
     }
 
     #[test]
     fn strangers_bytes_never_panic(mut bytes: Vec<u8>, content in content(), at: prop::sample::Index, byte: u8) {
-        let _ = Content::decode(&bytes);
-        bytes = content.encode();
+        let _ = decode(&bytes);
+        bytes = encode(&content);
         let at = at.index(bytes.len());
         bytes[at] = byte;
-        let _ = Content::decode(&bytes);
-        let _ = Content::decode(&bytes[..at]);
+        let _ = decode(&bytes);
+        let _ = decode(&bytes[..at]);
     }
 
     #[test]
@@ -67,28 +81,44 @@ proptest! {
 /// Pins the wire format: messages are written by one version and read by another.
 #[test]
 fn pinned_encoding() {
-    let expected = concat!("0a1002020202020202020202020202020202", "1080d8c1a28c34", "52040a026869");
-    assert_eq!(hex::encode(text("hi").encode()), expected);
+    let [sender, recipient] = ["01", "02"].map(|byte| format!("2105{}", byte.repeat(32)));
+    let expected = format!("0a10{}1080d8c1a28c3422{sender}2a{recipient}52040a026869", "02".repeat(16));
+    assert_eq!(hex::encode(encode(&text("hi"))), expected);
 }
 
 #[test]
 fn what_a_later_version_says_is_not_an_error() {
-    let mut later = Content { body: None, ..text("hi") }.encode();
+    let mut later = encode(&Content { body: None, ..text("hi") });
     // Field 30, a string: no body of this version.
     later.extend([0xf2, 0x01, 0x02, b'h', b'i']);
-    assert_eq!(Content::decode(&later), Ok(Content { body: None, ..text("hi") }));
+    assert_eq!(decode(&later), Ok(Content { body: None, ..text("hi") }));
 }
 
 #[test]
 fn incomplete_contents_are_refused() {
-    assert_eq!(Content::decode(&[]), Err(ContentError::Length { field: "id", expected: 16, actual: 0 }));
+    assert_eq!(decode(&[]), Err(ContentError::Misdirected));
+    let nameless = encode(&text("hi")).split_off(18);
+    assert_eq!(decode(&nameless), Err(ContentError::Length { field: "id", expected: 16, actual: 0 }));
     let accept = wire::FriendAccept { display_name: "Bee".into(), prekeys: None };
-    let content =
-        |body| wire::Content { id: vec![0; 16].into(), body: Some(body), ..Default::default() }.encode_to_vec();
+    let content = |body| {
+        let mut content = wire::Content::decode(encode(&text("")).as_slice()).unwrap();
+        content.body = Some(body);
+        content.encode_to_vec()
+    };
     let without_prekeys = content(wire::content::Body::FriendAccept(accept));
-    assert_eq!(Content::decode(&without_prekeys), Err(ContentError::Missing("friend_accept.prekeys")));
+    assert_eq!(decode(&without_prekeys), Err(ContentError::Missing("friend_accept.prekeys")));
     let nameless = content(wire::content::Body::Profile(wire::Profile { display_name: " ".into() }));
-    assert_eq!(Content::decode(&nameless), Err(DisplayNameError::Empty.into()));
+    assert_eq!(decode(&nameless), Err(DisplayNameError::Empty.into()));
+}
+
+#[test]
+fn who_wrote_to_whom_is_part_of_the_content() {
+    let [sender, recipient] = accounts();
+    let bytes = encode(&text("hi"));
+    let other = AccountAddress::from_x25519([3; 32]);
+    for (from, to) in [(other, recipient), (sender, other), (recipient, sender)] {
+        assert_eq!(Content::decode(&bytes, &from, &to), Err(ContentError::Misdirected));
+    }
 }
 
 #[test]

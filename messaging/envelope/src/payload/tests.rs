@@ -18,16 +18,17 @@ fn people() -> (Identity, Identity) {
 }
 
 fn request(introduction: &str) -> FriendRequest {
-    let (_, bundle) = Prekeys::new().bundle();
+    let (_, bundle) = Prekeys::new(people().0.account()).bundle();
     FriendRequest::new(1_790_000_000_000, introduction.to_owned(), "Ada".parse().unwrap(), bundle).unwrap()
 }
 
 /// A message that starts a session, and one that does not.
 fn messages(content: &Content) -> [RatchetMessage; 2] {
-    let (alice, bob) = (Prekeys::new(), Prekeys::new());
-    let (alice, bundle) = alice.bundle();
-    let (_, start) = Ratchet::start(&bob, &bundle).unwrap().encrypt(content).unwrap();
-    let heard = Ratchet::receive(&alice, None, &start).unwrap();
+    let (alice, bob) = people();
+    let (of_alice, bundle) = Prekeys::new(alice.account()).bundle();
+    let of_bob = Prekeys::new(bob.account());
+    let (_, start) = Ratchet::start(&of_bob, alice.account(), &bundle).unwrap().encrypt(content).unwrap();
+    let heard = Ratchet::receive(&of_alice, None, bob.account(), &start).unwrap();
     let (_, message) = heard.ratchet.encrypt(content).unwrap();
     [start, message]
 }
@@ -64,7 +65,7 @@ fn what_is_sealed_opens_for_the_recipient_only() {
 fn short_payloads_of_all_kinds_look_alike() {
     let (alice, bob) = people();
     let name = "n".repeat(100);
-    let (_, prekeys) = Prekeys::new().bundle();
+    let (_, prekeys) = Prekeys::new(people().0.account()).bundle();
     let longest_request =
         FriendRequest::new(u64::MAX, "x".repeat(FriendRequest::MAX_INTRODUCTION), name.parse().unwrap(), prekeys);
     let mut payloads = vec![Payload::FriendRequest(longest_request.unwrap()), Payload::FriendRequest(request(""))];
@@ -86,7 +87,7 @@ fn short_payloads_of_all_kinds_look_alike() {
 #[test]
 fn the_longest_message_can_be_stored() {
     let (alice, bob) = people();
-    let overhead = text("").encode().len();
+    let overhead = text("").encode(&alice.account(), &bob.account()).len();
     let longest = text(&"x".repeat(Ratchet::MAX_CONTENT - overhead - 8));
     for message in messages(&longest) {
         let payload = Payload::Ratchet(message);
@@ -199,8 +200,8 @@ fn crossed_requests_become_one_conversation() {
     let mut people = <[Identity; 2]>::from(people());
     people.sort_by_key(Identity::account);
     let [low, high] = people;
-    let (low_keys, low_bundle) = Prekeys::new().bundle();
-    let (high_keys, high_bundle) = Prekeys::new().bundle();
+    let (low_keys, low_bundle) = Prekeys::new(low.account()).bundle();
+    let (high_keys, high_bundle) = Prekeys::new(high.account()).bundle();
     let requests = [low_bundle, high_bundle]
         .map(|bundle| FriendRequest::new(0, String::new(), "Ada".parse().unwrap(), bundle).unwrap());
     let to_high = sealed(&low, &high, &Payload::FriendRequest(requests[0].clone()));
@@ -208,7 +209,7 @@ fn crossed_requests_become_one_conversation() {
     assert_eq!(crossed_requests(&low.account(), &high.account()), Crossed::KeepOurs);
     assert_eq!(crossed_requests(&high.account(), &low.account()), Crossed::AcceptTheirs);
     let Payload::FriendRequest(theirs) = open(&high, &GENESIS, &to_high).unwrap().payload else { panic!() };
-    let started = Ratchet::start(&high_keys, theirs.prekeys()).unwrap();
+    let started = Ratchet::start(&high_keys, low.account(), theirs.prekeys()).unwrap();
     let (_, acceptance) = started.encrypt(&text("accepted")).unwrap();
     let to_low = sealed(&high, &low, &Payload::Ratchet(acceptance));
 
@@ -216,7 +217,7 @@ fn crossed_requests_become_one_conversation() {
         panic!()
     };
     assert_eq!(source, high.account());
-    let received = Ratchet::receive(&low_keys, None, &message).unwrap();
+    let received = Ratchet::receive(&low_keys, None, source, &message).unwrap();
     assert_eq!(received.content, Ok(text("accepted")));
 }
 
@@ -262,7 +263,8 @@ proptest! {
         let envelope = Envelope { kind, source, content: content.into() };
         let opened = open(&bob, &GENESIS, &sealed_envelope(&bob, envelope.encode_to_vec()));
         if let Ok(Opened { payload: Payload::Ratchet(message), .. }) = opened {
-            prop_assert!(Ratchet::receive(&Prekeys::new(), None, &message).is_err());
+            let prekeys = Prekeys::new(bob.account());
+            prop_assert!(Ratchet::receive(&prekeys, None, alice.account(), &message).is_err());
         }
     }
 

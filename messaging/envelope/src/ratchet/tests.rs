@@ -1,16 +1,27 @@
 use super::*;
-use crate::content::tests::text;
+use crate::content::tests::{accounts, text};
 use proptest::prelude::*;
 
 /// One side of a conversation.
 struct Side {
+    contact: AccountAddress,
     prekeys: Prekeys,
     ratchet: Option<Ratchet>,
 }
 
 impl Side {
-    fn new() -> Self {
-        Self { prekeys: Prekeys::new(), ratchet: None }
+    fn new(owner: AccountAddress, contact: AccountAddress) -> Self {
+        Self { contact, prekeys: Prekeys::new(owner), ratchet: None }
+    }
+
+    fn alice() -> Self {
+        let [alice, bob] = accounts();
+        Self::new(alice, bob)
+    }
+
+    fn bob() -> Self {
+        let [alice, bob] = accounts();
+        Self::new(bob, alice)
     }
 
     fn bundle(&mut self) -> PrekeyBundle {
@@ -20,7 +31,7 @@ impl Side {
     }
 
     fn start(&mut self, bundle: &PrekeyBundle) {
-        self.ratchet = Some(Ratchet::start(&self.prekeys, bundle).unwrap());
+        self.ratchet = Some(Ratchet::start(&self.prekeys, self.contact, bundle).unwrap());
     }
 
     fn restart(&mut self, bundle: &PrekeyBundle) {
@@ -34,7 +45,7 @@ impl Side {
     }
 
     fn hear(&mut self, message: &RatchetMessage) -> Result<(String, bool), ReceiveError> {
-        let received = Ratchet::receive(&self.prekeys, self.ratchet.as_ref(), message)?;
+        let received = Ratchet::receive(&self.prekeys, self.ratchet.as_ref(), self.contact, message)?;
         self.ratchet = Some(received.ratchet);
         if let Some(prekeys) = received.prekeys {
             self.prekeys = prekeys;
@@ -64,7 +75,7 @@ fn over_the_wire(message: &RatchetMessage) -> RatchetMessage {
 
 /// Bob accepted Alice's request and Alice has answered.
 fn acquainted() -> (Side, Side) {
-    let (mut alice, mut bob) = (Side::new(), Side::new());
+    let (mut alice, mut bob) = (Side::alice(), Side::bob());
     let request = alice.bundle();
     bob.start(&request);
     let acceptance = bob.say("accepted");
@@ -92,7 +103,7 @@ fn two_sides_talk_across_restarts_of_the_program() {
 
 #[test]
 fn every_message_starts_the_session_until_something_is_heard() {
-    let (mut alice, mut bob) = (Side::new(), Side::new());
+    let (mut alice, mut bob) = (Side::alice(), Side::bob());
     bob.start(&alice.bundle());
     let [lost, second, third] = ["accepted", "two", "three"].map(|words| bob.say(words));
     assert!(lost.starts_session() && second.starts_session() && third.starts_session());
@@ -106,7 +117,7 @@ fn every_message_starts_the_session_until_something_is_heard() {
 
 #[test]
 fn nothing_is_read_twice() {
-    let (mut alice, mut bob) = (Side::new(), Side::new());
+    let (mut alice, mut bob) = (Side::alice(), Side::bob());
     bob.start(&alice.bundle());
     let acceptance = bob.say("accepted");
     alice.hears(&acceptance, "accepted");
@@ -152,7 +163,7 @@ fn forty_messages_may_overtake_one() {
 fn a_message_needs_its_session() {
     let (mut alice, mut bob) = acquainted();
     let message = alice.say("hello");
-    assert!(matches!(Side::new().hear(&message), Err(ReceiveError::NoSession)));
+    assert!(matches!(Side::bob().hear(&message), Err(ReceiveError::NoSession)));
     let (_, mut stranger) = acquainted();
     assert!(matches!(stranger.hear(&message), Err(ReceiveError::Decrypt(_))));
     bob.hears(&message, "hello");
@@ -160,19 +171,44 @@ fn a_message_needs_its_session() {
 
 #[test]
 fn a_session_starts_only_with_our_keys() {
-    let (mut alice, mut bob, mut carol) = (Side::new(), Side::new(), Side::new());
+    let (mut alice, mut bob, mut carol) = (Side::alice(), Side::bob(), Side::alice());
     bob.start(&alice.bundle());
     let acceptance = bob.say("accepted");
     assert!(matches!(carol.hear(&acceptance), Err(ReceiveError::Start(_))));
     alice.hears(&acceptance, "accepted");
 }
 
+/// Mallory gives Alice's prekeys to Bob as her own, and Bob's answer to Alice as her own: Alice must not take Bob's words for
+/// Mallory's.
+#[test]
+fn sessions_cannot_be_passed_off() {
+    let [alice, bob] = accounts();
+    let mallory = AccountAddress::from_x25519([9; 32]);
+    let mut alice = Side::new(alice, mallory);
+    let mut bob = Side::new(bob, mallory);
+    bob.start(&alice.bundle());
+    let relayed = bob.say("I like you, Mallory");
+    let before = alice.prekeys.pickle();
+    assert!(matches!(alice.hear(&relayed), Err(ReceiveError::Misdirected)));
+    assert!(alice.ratchet.is_none());
+    assert_eq!(alice.prekeys.pickle(), before);
+}
+
+#[test]
+fn a_conversation_is_with_one_contact() {
+    let (mut alice, bob) = acquainted();
+    let message = alice.say("hello");
+    let other = AccountAddress::from_x25519([9; 32]);
+    let received = Ratchet::receive(&bob.prekeys, bob.ratchet.as_ref(), other, &message);
+    assert!(matches!(received, Err(ReceiveError::NoSession)));
+}
+
 #[test]
 fn keys_of_small_order_start_nothing() {
-    let mut alice = Side::new();
+    let mut alice = Side::alice();
     let bundle = alice.bundle();
     for weak in [PrekeyBundle { one_time_key: [0; 32], ..bundle }, PrekeyBundle { identity_key: [0; 32], ..bundle }] {
-        assert!(Ratchet::start(&Prekeys::new(), &weak).is_err());
+        assert!(Ratchet::start(&Side::bob().prekeys, alice.prekeys.owner, &weak).is_err());
     }
 }
 
@@ -209,10 +245,9 @@ fn both_sides_may_start_anew_at_once() {
 
 #[test]
 fn a_restored_contact_is_noticed() {
-    let (mut alice, mut bob) = acquainted();
+    let (mut alice, _) = acquainted();
     let bundle = alice.bundle();
-    bob.prekeys = Prekeys::new();
-    bob.ratchet = None;
+    let mut bob = Side::bob();
     bob.start(&bundle);
     let message = bob.say("new phone");
     assert_eq!(alice.hear(&message).unwrap(), ("new phone".to_owned(), true));
@@ -235,7 +270,7 @@ fn sessions_are_bounded() {
 
 #[test]
 fn every_changed_bit_is_refused() {
-    let (mut alice, mut bob) = (Side::new(), Side::new());
+    let (mut alice, mut bob) = (Side::alice(), Side::bob());
     bob.start(&alice.bundle());
     let start = bob.say("accepted");
     let refuse_changed = |hearer: &mut Side, message: &RatchetMessage| {
@@ -281,7 +316,8 @@ fn too_long_a_message_is_refused() {
 fn nonsense_inside_a_session_moves_it_on() {
     let (mut alice, mut bob) = acquainted();
     let message = alice.ratchet.as_mut().unwrap().sessions[0].encrypt([0xff]).unwrap();
-    let received = Ratchet::receive(&bob.prekeys, bob.ratchet.as_ref(), &RatchetMessage(message)).unwrap();
+    let message = RatchetMessage(message);
+    let received = Ratchet::receive(&bob.prekeys, bob.ratchet.as_ref(), bob.contact, &message).unwrap();
     assert!(received.content.is_err());
     bob.ratchet = Some(received.ratchet);
     let next = alice.say("sorry");
@@ -290,7 +326,7 @@ fn nonsense_inside_a_session_moves_it_on() {
 
 #[test]
 fn every_bundle_has_its_own_one_time_key() {
-    let mut alice = Side::new();
+    let mut alice = Side::alice();
     let (one, other) = (alice.bundle(), alice.bundle());
     assert_ne!(one.one_time_key, other.one_time_key);
     assert_eq!((one.identity_key, one.fallback_key), (other.identity_key, other.fallback_key));
@@ -350,7 +386,7 @@ proptest! {
         let framed = [&[version], bytes.as_slice()].concat();
         for bytes in [&bytes, &framed] {
             for message in [RatchetMessage::decode(bytes), RatchetMessage::decode_start(bytes)].into_iter().flatten() {
-                prop_assert!(Side::new().hear(&message).is_err());
+                prop_assert!(Side::bob().hear(&message).is_err());
             }
         }
     }
