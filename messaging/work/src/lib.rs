@@ -99,7 +99,7 @@ pub fn solve(challenge: &Challenge, start: [u8; 16], mut go_on: impl FnMut() -> 
     let mut nonce = u128::from_be_bytes(start);
     while go_on() {
         let puzzle = puzzle(&prefix, &nonce.to_be_bytes());
-        // A few percent of all puzzles make no valid hash function and are skipped; verifiers refuse them.
+        // A rare puzzle makes no valid hash function: it is skipped here, and verifiers refuse it.
         if let Ok(equix) = EquiXBuilder::new().build(&puzzle) {
             let solutions = equix.solve_with_memory(&mut memory);
             let solution =
