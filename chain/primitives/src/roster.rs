@@ -143,10 +143,11 @@ impl NodeState {
         }
     }
 
-    /// Height of the first unlock request, 0 when there is none (the form existing clients read).
+    /// Height at which the node ends since somebody asked to unlock, 0 when nobody did (the form existing clients read:
+    /// they take a node for gone from this height on).
     pub const fn requested_unlock_height(&self) -> BlockNumber {
         match self {
-            Self::Leaving { requested_at, .. } => *requested_at,
+            Self::Leaving { leaves_at, .. } => *leaves_at,
             Self::Gathering { .. } | Self::Active { .. } => 0,
         }
     }
