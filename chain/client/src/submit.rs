@@ -108,6 +108,12 @@ impl Submitter {
         Ok(Self { chain, rpc, key })
     }
 
+    /// The same connection for another staker.
+    #[must_use]
+    pub fn signing_with(&self, key: StakerKey) -> Self {
+        Self { chain: self.chain.clone(), rpc: self.rpc.clone(), key }
+    }
+
     /// The account that signs.
     pub fn staker(&self) -> StakerId {
         self.key.staker()

@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod devnet;
 mod nodes;
 mod stake;
 
@@ -14,6 +15,8 @@ pub(crate) enum Command {
     Nodes(nodes::Command),
     /// Lock tokens behind service nodes, and take them back
     Stake(stake::StakeArgs),
+    /// Run a whole network on this machine
+    Devnet(devnet::DevnetArgs),
 }
 
 /// Does it.
@@ -21,5 +24,6 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
     match command {
         Command::Nodes(command) => nodes::run(command, context).await,
         Command::Stake(args) => stake::run(args, context).await,
+        Command::Devnet(args) => devnet::run(args, context).await,
     }
 }
