@@ -1,1 +1,20 @@
-//! Placeholder.
+//! The chain node: produces and finalizes blocks, and serves the roster to wallets, messaging nodes and clients.
+//!
+//! | room | what it does |
+//! |---|---|
+//! | [`cli`], [`command`] | what an operator types, and what happens then |
+//! | [`chain_spec`] | how the networks begin |
+//! | [`service`] | database, network, BABE, GRANDPA: wired and started |
+//! | [`roster`] | the roster at a block, read from the runtime once a block |
+//! | [`rpc`] | JSON-RPC: the standard methods and `skep_*` |
+//! | [`front_door`] | `POST /json_rpc` for existing clients |
+
+pub mod chain_spec;
+pub mod cli;
+pub mod command;
+pub mod front_door;
+pub mod roster;
+pub mod rpc;
+pub mod service;
+
+pub use command::run;

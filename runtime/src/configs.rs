@@ -3,10 +3,12 @@
 use crate::{
     AccountId, Authorship, Babe, Balance, Balances, Block, BlockNumber, Hash, Historical, Moment, Nonce, PalletInfo,
     Rewards, Runtime, RuntimeCall, RuntimeEvent, RuntimeFreezeReason, RuntimeHoldReason, RuntimeOrigin, RuntimeTask,
-    ServiceNodes, Session, SessionKeys, Swarms, System, Timestamp, VERSION,
+    ServiceNodes, Session, SessionKeys, Swarms, System, VERSION,
 };
 use frame_support::{
-    PalletId, derive_impl, parameter_types,
+    PalletId, derive_impl,
+    dispatch::DispatchClass,
+    parameter_types,
     traits::{
         ConstU8, ConstU32, ConstU64, ConstU128, Get, KeyOwnerProofSystem, OnUnbalanced, VariantCountOf,
         fungible::{Balanced, Credit},
@@ -60,7 +62,10 @@ parameter_types! {
     pub const Version: sp_version::RuntimeVersion = VERSION;
     pub const BlockHashCount: BlockNumber = 4096;
     pub const Ss58Prefix: u16 = SS58_PREFIX;
-    pub Length: BlockLength = BlockLength::max_with_normal_ratio(BLOCK_BYTES, NORMAL_SHARE);
+    pub Length: BlockLength = BlockLength::builder()
+        .max_length(BLOCK_BYTES)
+        .modify_max_length_for_class(DispatchClass::Normal, |bytes| *bytes = NORMAL_SHARE * *bytes)
+        .build();
     pub Treasury: AccountId = PalletId(*b"skep/tre").into_account_truncating();
 }
 

@@ -1,0 +1,164 @@
+//! The list of service nodes in the form existing clients read (`protocol.md` section 4, "Node list"): one rule for the
+//! chain node's front door and for messaging nodes.
+
+use rand::{Rng, seq::SliceRandom};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::{Map, Value, json};
+use skep_primitives::{BlockHash, BlockNumber, RosterEntry, ServiceNodeId};
+use std::collections::BTreeMap;
+
+/// Says "every field" in a query.
+const ALL_FIELDS: &str = "all";
+
+/// Which service nodes to list and what to tell of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct NodeListQuery {
+    /// Fields wanted; all if empty. Read from a list of names or an object whose wanted fields are `true`.
+    #[serde(deserialize_with = "field_names")]
+    pub fields: Vec<String>,
+    /// Above 0: a random sample of so many; -1: all, shuffled; absent or 0: all in order.
+    pub limit: Option<i64>,
+    /// Only nodes that serve.
+    pub active_only: bool,
+    /// Only these nodes, if any are named.
+    #[serde(rename = "service_node_pubkeys")]
+    pub nodes: Vec<ServiceNodeId>,
+    /// The caller's last block hash (hex): if it is still the latest, the list is left out.
+    pub poll_block_hash: Option<String>,
+}
+
+fn field_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Fields {
+        Names(Vec<String>),
+        Flags(BTreeMap<String, bool>),
+    }
+    let names = match Option::<Fields>::deserialize(deserializer)
+        .map_err(|_| de::Error::custom("`fields` must be a list of names or an object of true and false"))?
+    {
+        None => Vec::new(),
+        Some(Fields::Names(names)) => names,
+        Some(Fields::Flags(flags)) => flags.into_iter().filter_map(|(name, wanted)| wanted.then_some(name)).collect(),
+    };
+    Ok(if names.iter().any(|name| name == ALL_FIELDS) { Vec::new() } else { names })
+}
+
+/// The result of `get_n_service_nodes` and `get_service_nodes` over a roster. `x25519` is the conversion of a node's key.
+pub fn node_list<'a>(
+    height: BlockNumber,
+    block: &BlockHash,
+    nodes: impl IntoIterator<Item = &'a RosterEntry>,
+    query: &NodeListQuery,
+    x25519: impl Fn(&ServiceNodeId) -> [u8; 32],
+    rng: &mut impl Rng,
+) -> Value {
+    let block_hash = hex::encode(block);
+    if query.poll_block_hash.as_ref() == Some(&block_hash) {
+        return json!({ "status": "OK", "height": height, "block_hash": block_hash, "unchanged": true });
+    }
+    let mut chosen: Vec<_> = nodes
+        .into_iter()
+        .filter(|entry| !query.active_only || entry.state.is_serving())
+        .filter(|entry| query.nodes.is_empty() || query.nodes.contains(&entry.id))
+        .collect();
+    match query.limit {
+        Some(limit) if limit > 0 => {
+            let amount = usize::try_from(limit).unwrap_or(usize::MAX).min(chosen.len());
+            chosen = chosen.partial_shuffle(rng, amount).0.to_vec();
+        }
+        Some(-1) => chosen.shuffle(rng),
+        Some(_) | None => {}
+    }
+    let states: Vec<_> = chosen.into_iter().map(|entry| state(entry, &x25519, &query.fields)).collect();
+    json!({ "status": "OK", "height": height, "block_hash": block_hash, "service_node_states": states })
+}
+
+fn state(entry: &RosterEntry, x25519: impl Fn(&ServiceNodeId) -> [u8; 32], fields: &[String]) -> Value {
+    let RosterEntry { id, endpoint, state, .. } = entry;
+    let all = [
+        ("service_node_pubkey", json!(id)),
+        ("pubkey_ed25519", json!(id)),
+        ("pubkey_x25519", json!(hex::encode(x25519(id)))),
+        ("public_ip", json!(endpoint.ip().to_string())),
+        ("storage_port", json!(endpoint.https_port)),
+        ("storage_lmq_port", json!(endpoint.quic_port)),
+        ("service_node_version", json!(entry.version.0)),
+        ("active", json!(state.is_serving())),
+        ("funded", json!(entry.staked() == entry.requirement)),
+        ("requested_unlock_height", json!(state.requested_unlock_height())),
+        ("registration_height", json!(entry.registered_at)),
+        ("last_reward_block_height", json!(entry.last_rewarded_at)),
+        ("swarm_id", json!(entry.swarm.0)),
+        ("swarm", json!(entry.swarm)),
+        ("operator_address", json!(entry.operator)),
+    ];
+    let wanted = |name: &str| fields.is_empty() || fields.iter().any(|field| field == name);
+    Value::Object(
+        all.into_iter()
+            .filter(|(name, _)| wanted(name))
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect::<Map<_, _>>(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_primitives::{Contribution, Endpoint, NodeState, Permyriad, SoftwareVersion, StakerId, SwarmId};
+
+    fn entry(number: u8, state: NodeState) -> RosterEntry {
+        RosterEntry {
+            id: ServiceNodeId([number; 32]),
+            operator: StakerId([1; 32]),
+            fee: Permyriad::default(),
+            contributions: vec![Contribution { staker: StakerId([1; 32]), amount: 100 }],
+            requirement: 100,
+            endpoint: Endpoint { ipv4: [127, 0, number, 1], https_port: 22_021, quic_port: 22_020 },
+            version: SoftwareVersion([0, 1, 0]),
+            state,
+            swarm: SwarmId(7),
+            registered_at: 1,
+            last_rewarded_at: 2,
+        }
+    }
+
+    fn list(query: &str) -> Value {
+        let query = serde_json::from_str(query).expect("a query");
+        let mut nodes: Vec<_> = (1..=20).map(|number| entry(number, NodeState::Active { since: 1 })).collect();
+        nodes.push(entry(21, NodeState::Gathering { expires_at: 9 }));
+        node_list(5, &[0xab; 32], &nodes, &query, |_| [9; 32], &mut rand::rng())
+    }
+
+    fn count(query: &str) -> usize {
+        list(query)["service_node_states"].as_array().expect("a list").len()
+    }
+
+    #[test]
+    fn fields_are_named_in_either_form() {
+        for query in [r#"{"fields":{"public_ip":true,"swarm":false}}"#, r#"{"fields":["public_ip"]}"#] {
+            assert_eq!(list(query)["service_node_states"][0], json!({ "public_ip": "127.0.1.1" }));
+        }
+        for query in ["{}", r#"{"fields":[]}"#, r#"{"fields":["all"]}"#, r#"{"fields":null}"#] {
+            assert!(list(query)["service_node_states"][0].as_object().expect("an object").len() > 10, "{query}");
+        }
+        assert!(serde_json::from_str::<NodeListQuery>(r#"{"fields":7}"#).is_err());
+    }
+
+    #[test]
+    fn limits_sample_and_filters_choose() {
+        assert_eq!(
+            ["{}", r#"{"active_only":true}"#, r#"{"limit":5}"#, r#"{"limit":50}"#, r#"{"limit":-1}"#].map(count),
+            [21, 20, 5, 21, 21]
+        );
+        let one = "03".repeat(32);
+        assert_eq!(count(&format!(r#"{{"service_node_pubkeys":["{one}"]}}"#)), 1);
+    }
+
+    #[test]
+    fn a_caller_that_has_the_latest_is_told_so() {
+        let again = list(&format!(r#"{{"poll_block_hash":"{}"}}"#, "ab".repeat(32)));
+        assert_eq!((&again["unchanged"], again.get("service_node_states")), (&json!(true), None));
+    }
+}

@@ -1,0 +1,219 @@
+//! `POST /json_rpc` for existing Session-style clients (`protocol.md` section 4, "Node list").
+//!
+//! They send no `id` and no Content-Type and demand `application/json` to the letter, which a strict JSON-RPC server
+//! refuses: hence a listener of its own. Full lists are the common question: their bytes are made once a finalized block.
+
+use crate::roster::{FinalizedState, RosterError};
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{DefaultBodyLimit, State},
+    http::{StatusCode, header},
+    response::Response,
+    routing::post,
+};
+use ed25519_dalek::VerifyingKey;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use skep_primitives::{BlockHash, RosterSnapshot, ServiceNodeId};
+use skep_rpc::node_list::{NodeListQuery, node_list};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tower_http::timeout::TimeoutLayer;
+
+/// Most bytes of a request.
+const MAX_REQUEST: usize = 64 * 1024;
+
+/// Longest a request may take, reading included.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most different questions of one block whose answers are kept.
+const MAX_KEPT_ANSWERS: usize = 32;
+
+const PARSE_ERROR: i32 = -32_700;
+const INVALID_REQUEST: i32 = -32_600;
+const METHOD_NOT_FOUND: i32 = -32_601;
+const INVALID_PARAMS: i32 = -32_602;
+const SERVER_ERROR: i32 = -32_000;
+
+/// The address could not be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} for --front-door: {source}; choose another address or stop what uses it")]
+pub struct BindError {
+    address: SocketAddr,
+    source: std::io::Error,
+}
+
+/// Begins to listen, so that a taken address stops the start.
+pub fn bind(address: SocketAddr) -> Result<std::net::TcpListener, BindError> {
+    let listen = || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    listen().map_err(|source| BindError { address, source })
+}
+
+/// Serves until the node stops.
+pub async fn serve(listener: std::net::TcpListener, state: Arc<impl FinalizedState>) {
+    let served = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => axum::serve(listener, router(state)).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = served {
+        log::error!("The front door for existing clients closed: {error}. Restart the node.");
+    }
+}
+
+/// The routes, over any source of finalized state.
+pub fn router(state: Arc<impl FinalizedState>) -> Router {
+    let door = Arc::new(FrontDoor { state, answers: Mutex::default() });
+    Router::new()
+        .route("/json_rpc", post(answer))
+        .layer(DefaultBodyLimit::max(MAX_REQUEST))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
+        .with_state(door)
+}
+
+struct FrontDoor<S> {
+    state: Arc<S>,
+    answers: Mutex<Answers>,
+}
+
+/// What was computed for one block.
+#[derive(Default)]
+struct Answers {
+    block: BlockHash,
+    x25519: Arc<BTreeMap<ServiceNodeId, [u8; 32]>>,
+    /// Results in JSON by the parameters that asked for them.
+    lists: BTreeMap<String, Bytes>,
+}
+
+struct RpcError(i32, String);
+
+impl From<RosterError> for RpcError {
+    fn from(error: RosterError) -> Self {
+        Self(SERVER_ERROR, error.to_string())
+    }
+}
+
+async fn answer<S: FinalizedState>(State(door): State<Arc<FrontDoor<S>>>, body: Bytes) -> Response {
+    // It may run the runtime, which blocks.
+    let answered = tokio::task::spawn_blocking(move || door.answer(&body)).await;
+    let bytes = answered.unwrap_or_else(|_| {
+        envelope(&Value::Null, Err(RpcError(SERVER_ERROR, "the node failed to answer; see its log".into())))
+    });
+    let mut response = Response::new(Body::from(bytes));
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+}
+
+impl<S: FinalizedState> FrontDoor<S> {
+    fn answer(&self, body: &[u8]) -> Bytes {
+        let request: Value = match serde_json::from_slice(body) {
+            Ok(request) => request,
+            Err(error) => return envelope(&Value::Null, Err(RpcError(PARSE_ERROR, format!("not JSON: {error}")))),
+        };
+        envelope(&request["id"], self.result(&request))
+    }
+
+    fn result(&self, request: &Value) -> Result<Bytes, RpcError> {
+        let method = request["method"]
+            .as_str()
+            .ok_or_else(|| RpcError(INVALID_REQUEST, "`method` must be given as text".into()))?;
+        match method {
+            "get_n_service_nodes" | "get_service_nodes" => self.list(&request["params"]),
+            "get_staking_requirement" => {
+                let terms = self.state.staking_terms()?;
+                let roster = self.state.roster()?;
+                Ok(to_bytes(&json!({
+                    "status": "OK",
+                    "height": roster.height,
+                    "staking_requirement": terms.requirement.to_string(),
+                })))
+            }
+            "get_info" => {
+                let roster = self.state.roster()?;
+                Ok(to_bytes(&json!({
+                    "status": "OK",
+                    "height": roster.height,
+                    "top_block_hash": hex::encode(roster.block_hash),
+                    "service_node_count": roster.nodes.len(),
+                    "version": env!("CARGO_PKG_VERSION"),
+                })))
+            }
+            unknown => {
+                let shown: String = unknown.chars().take(64).collect();
+                Err(RpcError(METHOD_NOT_FOUND, format!("no method `{shown}`")))
+            }
+        }
+    }
+
+    fn list(&self, params: &Value) -> Result<Bytes, RpcError> {
+        let roster = self.state.roster()?;
+        let query = match params {
+            Value::Null => NodeListQuery::default(),
+            params => NodeListQuery::deserialize(params).map_err(|error| RpcError(INVALID_PARAMS, error.to_string()))?,
+        };
+        // A sample is drawn anew for each caller; everything else is the same for all.
+        let key = query.limit.unwrap_or(0).eq(&0).then(|| params.to_string());
+        let x25519 = {
+            let mut answers = self.answers();
+            if answers.block != roster.block_hash {
+                *answers = Answers { block: roster.block_hash, x25519: keys_of(&roster, &answers.x25519), ..Answers::default() };
+            }
+            if let Some(bytes) = key.as_ref().and_then(|key| answers.lists.get(key)) {
+                return Ok(bytes.clone());
+            }
+            answers.x25519.clone()
+        };
+        let convert = |id: &ServiceNodeId| x25519.get(id).copied().unwrap_or_default();
+        let list = node_list(roster.height, &roster.block_hash, &roster.nodes, &query, convert, &mut rand::rng());
+        let bytes = to_bytes(&list);
+        let mut answers = self.answers();
+        if let Some(key) = key.filter(|_| answers.block == roster.block_hash && answers.lists.len() < MAX_KEPT_ANSWERS) {
+            answers.lists.insert(key, bytes.clone());
+        }
+        Ok(bytes)
+    }
+
+    fn answers(&self) -> std::sync::MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The X25519 keys of a roster's nodes; those already converted are taken over.
+fn keys_of(
+    roster: &RosterSnapshot,
+    known: &BTreeMap<ServiceNodeId, [u8; 32]>,
+) -> Arc<BTreeMap<ServiceNodeId, [u8; 32]>> {
+    let convert = |id: &ServiceNodeId| {
+        known.get(id).copied().or_else(|| Some(VerifyingKey::from_bytes(&id.0).ok()?.to_montgomery().to_bytes()))
+    };
+    Arc::new(roster.nodes.iter().filter_map(|entry| Some((entry.id, convert(&entry.id)?))).collect())
+}
+
+fn to_bytes(value: &Value) -> Bytes {
+    value.to_string().into()
+}
+
+/// A JSON-RPC answer around a result that is JSON already.
+fn envelope(id: &Value, result: Result<Bytes, RpcError>) -> Bytes {
+    let mut answer = format!(r#"{{"jsonrpc":"2.0","id":{id},"#).into_bytes();
+    match result {
+        Ok(result) => {
+            answer.extend_from_slice(br#""result":"#);
+            answer.extend_from_slice(&result);
+        }
+        Err(RpcError(code, message)) => {
+            answer.extend_from_slice(br#""error":"#);
+            answer.extend_from_slice(json!({ "code": code, "message": message }).to_string().as_bytes());
+        }
+    }
+    answer.push(b'}');
+    answer.into()
+}

@@ -1,0 +1,5 @@
+//! The `skep-node` program.
+
+fn main() -> sc_cli::Result<()> {
+    skep_node::run()
+}

@@ -1,0 +1,98 @@
+//! The roster at a block, read from the runtime once a block however many ask.
+
+use sc_client_api::HeaderBackend;
+use skep_primitives::{RosterEntry, RosterSnapshot, Stake, StakerId, StakingTerms, SwarmMembers};
+use skep_runtime::{Hash, OpaqueBlock as Block};
+use skep_runtime_api::SkepApi;
+use sp_api::ProvideRuntimeApi;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Why a question about a block has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RosterError {
+    /// No such block here, or its state was pruned.
+    #[error("this node does not have block {0:?}, or no longer has its state")]
+    UnknownBlock(Hash),
+    /// The runtime failed to answer.
+    #[error("the runtime did not answer: {0}")]
+    Runtime(#[from] sp_api::ApiError),
+    /// The database failed.
+    #[error("the chain's database failed: {0}")]
+    Database(#[from] sp_blockchain::Error),
+}
+
+/// Where the front door gets its answers.
+pub trait FinalizedState: Send + Sync + 'static {
+    /// The roster at the last finalized block.
+    fn roster(&self) -> Result<Arc<RosterSnapshot>, RosterError>;
+    /// What a registration must bring at that block.
+    fn staking_terms(&self) -> Result<StakingTerms, RosterError>;
+}
+
+/// Asks the runtime.
+#[derive(Debug)]
+pub struct RosterReader<C> {
+    client: Arc<C>,
+    last: Mutex<Option<Arc<RosterSnapshot>>>,
+}
+
+impl<C> RosterReader<C>
+where
+    C: ProvideRuntimeApi<Block> + HeaderBackend<Block> + Send + Sync + 'static,
+    C::Api: SkepApi<Block>,
+{
+    /// Reads through this client.
+    pub fn new(client: Arc<C>) -> Self {
+        Self { client, last: Mutex::new(None) }
+    }
+
+    /// The last finalized block.
+    pub fn finalized(&self) -> Hash {
+        self.client.info().finalized_hash
+    }
+
+    /// The roster at a block. The last one read is kept.
+    pub fn roster_at(&self, block: Hash) -> Result<Arc<RosterSnapshot>, RosterError> {
+        if let Some(known) = self.last().clone().filter(|known| known.block_hash == block.0) {
+            return Ok(known);
+        }
+        let height = self.client.number(block)?.ok_or(RosterError::UnknownBlock(block))?;
+        let nodes: Vec<RosterEntry> = self.client.runtime_api().roster(block)?;
+        let snapshot = Arc::new(RosterSnapshot { height, block_hash: block.0, nodes });
+        *self.last() = Some(snapshot.clone());
+        Ok(snapshot)
+    }
+
+    /// Every swarm at a block.
+    pub fn swarms_at(&self, block: Hash) -> Result<Vec<SwarmMembers>, RosterError> {
+        Ok(self.client.runtime_api().swarms(block)?)
+    }
+
+    /// What a registration must bring at a block.
+    pub fn terms_at(&self, block: Hash) -> Result<StakingTerms, RosterError> {
+        Ok(self.client.runtime_api().staking_terms(block)?)
+    }
+
+    /// One account's stakes at a block.
+    pub fn stakes_at(&self, block: Hash, staker: StakerId) -> Result<Vec<Stake>, RosterError> {
+        Ok(self.client.runtime_api().stakes(block, staker)?)
+    }
+
+    fn last(&self) -> std::sync::MutexGuard<'_, Option<Arc<RosterSnapshot>>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<C> FinalizedState for RosterReader<C>
+where
+    C: ProvideRuntimeApi<Block> + HeaderBackend<Block> + Send + Sync + 'static,
+    C::Api: SkepApi<Block>,
+{
+    fn roster(&self) -> Result<Arc<RosterSnapshot>, RosterError> {
+        self.roster_at(self.finalized())
+    }
+
+    fn staking_terms(&self) -> Result<StakingTerms, RosterError> {
+        self.terms_at(self.finalized())
+    }
+}

@@ -1,0 +1,152 @@
+//! JSON-RPC: the standard methods and `skep_*`.
+
+use crate::{
+    roster::{RosterError, RosterReader},
+    service::{FullBackend, FullClient},
+};
+use futures::StreamExt;
+use jsonrpsee::{
+    PendingSubscriptionSink, RpcModule, SubscriptionMessage,
+    core::{RpcResult, SubscriptionResult, async_trait},
+    types::{ErrorObjectOwned, error::INVALID_PARAMS_CODE},
+};
+use sc_client_api::BlockchainEvents;
+use sc_consensus_babe_rpc::{Babe, BabeApiServer};
+use sc_consensus_grandpa_rpc::{Grandpa, GrandpaApiServer};
+use sc_rpc::SubscriptionTaskExecutor;
+use sc_sync_state_rpc::{SyncState, SyncStateApiServer};
+use skep_primitives::{RosterSnapshot, Stake, StakerId, StakingTerms, SwarmMembers};
+use skep_rpc::SkepRpcServer;
+use skep_runtime::{BlockNumber, Hash, OpaqueBlock as Block};
+use std::{sync::Arc, time::Duration};
+use substrate_frame_rpc_system::{System, SystemApiServer};
+
+/// How long a subscriber may take to accept a roster before it is dropped.
+const SLOW_SUBSCRIBER: Duration = Duration::from_secs(10);
+
+/// Code of an error that is this node's, not the caller's.
+const SERVER_ERROR_CODE: i32 = -32_000;
+
+type SelectChain = sc_consensus::LongestChain<FullBackend, Block>;
+
+/// What the methods need.
+#[expect(missing_debug_implementations, reason = "the SDK's handles have none")]
+#[derive(Clone)]
+pub struct Deps {
+    /// The chain.
+    pub client: Arc<FullClient>,
+    /// Transactions that wait.
+    pub pool: Arc<sc_transaction_pool::TransactionPoolHandle<Block, FullClient>>,
+    /// Which fork is best.
+    pub select_chain: SelectChain,
+    /// Keys of this node.
+    pub keystore: sp_keystore::KeystorePtr,
+    /// BABE's state.
+    pub babe: sc_consensus_babe::BabeWorkerHandle<Block>,
+    /// GRANDPA's authorities.
+    pub authorities: sc_consensus_grandpa::SharedAuthoritySet<Hash, BlockNumber>,
+    /// GRANDPA's rounds.
+    pub voter_state: sc_consensus_grandpa::SharedVoterState,
+    /// GRANDPA's justifications as they come.
+    pub justifications: sc_consensus_grandpa::GrandpaJustificationStream<Block>,
+    /// GRANDPA's proofs.
+    pub finality: Arc<sc_consensus_grandpa::FinalityProofProvider<FullBackend, Block>>,
+    /// The roster.
+    pub roster: Arc<RosterReader<FullClient>>,
+}
+
+/// All methods that `sc-service` does not bring itself.
+pub fn module(
+    deps: &Deps,
+    spec: Box<dyn sc_service::ChainSpec>,
+    executor: SubscriptionTaskExecutor,
+) -> Result<RpcModule<()>, Box<dyn std::error::Error + Send + Sync>> {
+    let Deps { client, pool, select_chain, keystore, babe, authorities, voter_state, justifications, finality, roster } =
+        deps.clone();
+    let mut module = RpcModule::new(());
+    module.merge(System::new(client.clone(), pool).into_rpc())?;
+    module.merge(pallet_transaction_payment_rpc::TransactionPaymentApiServer::into_rpc(
+        pallet_transaction_payment_rpc::TransactionPayment::new(client.clone()),
+    ))?;
+    module.merge(Babe::new(client.clone(), babe.clone(), keystore, select_chain).into_rpc())?;
+    let grandpa = Grandpa::new(executor, authorities.clone(), voter_state, justifications, finality);
+    module.merge(grandpa.into_rpc())?;
+    module.merge(SyncState::new(spec, client.clone(), authorities, babe)?.into_rpc())?;
+    module.merge(SkepRpc { client, roster }.into_rpc())?;
+    Ok(module)
+}
+
+struct SkepRpc {
+    client: Arc<FullClient>,
+    roster: Arc<RosterReader<FullClient>>,
+}
+
+impl SkepRpc {
+    /// Answers a question about block `at` (the last finalized one without it), off the async threads: it may have to
+    /// run the runtime.
+    async fn ask<A: Send + 'static>(
+        &self,
+        at: Option<String>,
+        question: impl FnOnce(&RosterReader<FullClient>, Hash) -> Result<A, RosterError> + Send + 'static,
+    ) -> RpcResult<A> {
+        let block = match at {
+            Some(text) => parse_hash(&text)?,
+            None => self.roster.finalized(),
+        };
+        let roster = self.roster.clone();
+        tokio::task::spawn_blocking(move || question(&roster, block))
+            .await
+            .map_err(|_| ErrorObjectOwned::owned(SERVER_ERROR_CODE, "the node is stopping", None::<()>))?
+            .map_err(|error| ErrorObjectOwned::owned(SERVER_ERROR_CODE, error.to_string(), None::<()>))
+    }
+}
+
+fn parse_hash(text: &str) -> Result<Hash, ErrorObjectOwned> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), &mut bytes).map_err(|_| {
+        let message = "`at` must be a block hash: 0x and 64 hexadecimal digits";
+        ErrorObjectOwned::owned(INVALID_PARAMS_CODE, message, None::<()>)
+    })?;
+    Ok(Hash::from(bytes))
+}
+
+#[async_trait]
+impl SkepRpcServer for SkepRpc {
+    async fn roster(&self, at: Option<String>) -> RpcResult<RosterSnapshot> {
+        self.ask(at, |roster, block| roster.roster_at(block).map(|snapshot| (*snapshot).clone())).await
+    }
+
+    async fn swarms(&self, at: Option<String>) -> RpcResult<Vec<SwarmMembers>> {
+        self.ask(at, RosterReader::swarms_at).await
+    }
+
+    async fn staking_requirement(&self, at: Option<String>) -> RpcResult<StakingTerms> {
+        self.ask(at, RosterReader::terms_at).await
+    }
+
+    async fn stakes(&self, staker: StakerId, at: Option<String>) -> RpcResult<Vec<Stake>> {
+        self.ask(at, move |roster, block| roster.stakes_at(block, staker)).await
+    }
+
+    async fn subscribe_roster(&self, pending: PendingSubscriptionSink) -> SubscriptionResult {
+        // Taken before the first answer, so that no block is missed between the two.
+        let mut finalized = self.client.finality_notification_stream();
+        let mut sent = self.ask(None, |roster, block| roster.roster_at(block)).await?;
+        let sink = pending.accept().await?;
+        sink.send_timeout(SubscriptionMessage::from_json(&*sent)?, SLOW_SUBSCRIBER).await?;
+        loop {
+            let block = tokio::select! {
+                () = sink.closed() => return Ok(()),
+                notification = finalized.next() => match notification {
+                    Some(notification) => notification.hash,
+                    None => return Ok(()),
+                },
+            };
+            let roster = self.ask(None, move |roster, _| roster.roster_at(block)).await?;
+            if roster.nodes != sent.nodes {
+                sink.send_timeout(SubscriptionMessage::from_json(&*roster)?, SLOW_SUBSCRIBER).await?;
+                sent = roster;
+            }
+        }
+    }
+}

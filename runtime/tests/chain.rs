@@ -1,0 +1,295 @@
+//! Whole blocks, carried out by the native build and by the Wasm blob every network runs: both must agree on every
+//! header, and what the chain then says must be what its rules promise.
+
+use codec::{Decode, Encode};
+use frame_support::traits::Get;
+use sc_executor::WasmExecutor;
+use skep_primitives::{
+    Endpoint, NodeState, Permyriad, RosterEntry, ServiceNodeId, SoftwareVersion, StakerId, SwarmMembers, UNIT, signing,
+};
+use skep_runtime::{
+    Balances, Hash, Header, Nonce, Runtime, RuntimeCall, SignedPayload, TxExtension, UncheckedExtrinsic, VERSION,
+    WASM_BINARY, apis::api::dispatch, presets,
+};
+use sp_consensus_babe::{
+    BABE_ENGINE_ID, Epoch, OpaqueKeyOwnershipProof, Slot,
+    digests::{PreDigest, SecondaryVRFPreDigest},
+    make_vrf_sign_data,
+};
+use sp_core::{
+    Pair,
+    crypto::VrfSecret,
+    ed25519,
+    traits::{CallContext, CodeExecutor, RuntimeCode, WrappedRuntimeCode},
+};
+use sp_inherents::InherentData;
+use sp_io::{SubstrateHostFunctions, TestExternalities};
+use sp_keyring::Sr25519Keyring;
+use sp_runtime::{ApplyExtrinsicResult, Digest, DigestItem, MultiAddress, generic::Era, traits::Header as _};
+use std::collections::BTreeMap;
+
+/// Who carries out the runtime.
+enum Engine {
+    Native,
+    Wasm(Box<WasmExecutor<SubstrateHostFunctions>>),
+}
+
+/// A chain of the `dev` preset: Alice produces every block, one a slot.
+struct Chain {
+    engine: Engine,
+    state: TestExternalities,
+    genesis: Hash,
+    head: Header,
+    slot: u64,
+}
+
+const SLOT_MILLISECONDS: u64 = 1_000;
+const FIRST_SLOT: u64 = 1_700_000_000;
+const BLOCKS_OF_AN_EPOCH: u32 = 10;
+
+impl Chain {
+    fn begin(engine: Engine) -> Self {
+        let mut chain = Self {
+            engine,
+            state: TestExternalities::default(),
+            genesis: Hash::default(),
+            head: Header::new(0, Hash::default(), Hash::default(), Hash::default(), Digest::default()),
+            slot: FIRST_SLOT,
+        };
+        let patch: Option<Vec<u8>> = chain.call("GenesisBuilder_get_preset", &Some(presets::DEV.to_owned()));
+        chain.build_genesis(&patch.expect("a preset"));
+        chain.genesis = chain.head.hash();
+        chain
+    }
+
+    /// The default genesis with `patch` over it.
+    fn build_genesis(&mut self, patch: &[u8]) {
+        let defaults: Option<Vec<u8>> = self.call("GenesisBuilder_get_preset", &None::<String>);
+        let mut genesis = serde_json::from_slice(&defaults.expect("a default")).expect("JSON");
+        sc_chain_spec::json_merge(&mut genesis, serde_json::from_slice(patch).expect("JSON"));
+        let built: Result<(), String> = self.call("GenesisBuilder_build_state", &genesis.to_string().into_bytes());
+        built.expect("the genesis is accepted");
+        self.state.commit_all().expect("commits");
+    }
+
+    fn call<R: Decode>(&mut self, method: &str, argument: &impl Encode) -> R {
+        let data = argument.encode();
+        let answer = match &self.engine {
+            Engine::Native => self.state.execute_with(|| dispatch(method, &data)).expect("a known method"),
+            Engine::Wasm(executor) => {
+                let blob = WrappedRuntimeCode(wasm().into());
+                let code = RuntimeCode { code_fetcher: &blob, heap_pages: None, hash: vec![0] };
+                let context = CallContext::Onchain { import: false };
+                executor.call(&mut self.state.ext(), &code, method, &data, context).0.expect("the blob answers")
+            }
+        };
+        R::decode(&mut answer.as_slice()).expect("the answer decodes")
+    }
+
+    /// Makes the next block of these transactions, all of which must succeed.
+    fn make_block(&mut self, transactions: &[UncheckedExtrinsic]) -> Header {
+        self.slot += 1;
+        let epoch: Epoch = self.call("BabeApi_current_epoch", &());
+        let slot = Slot::from(self.slot);
+        let claim = make_vrf_sign_data(&epoch.randomness, slot, epoch.epoch_index);
+        let vrf_signature = Sr25519Keyring::Alice.pair().vrf_sign(&claim);
+        let claim = PreDigest::SecondaryVRF(SecondaryVRFPreDigest { authority_index: 0, slot, vrf_signature });
+        let digest = Digest { logs: vec![DigestItem::PreRuntime(BABE_ENGINE_ID, claim.encode())] };
+        let number = self.head.number + 1;
+        let parent = self.head.hash();
+        let begun = Header::new(number, Hash::default(), Hash::default(), parent, digest);
+        let _: sp_runtime::ExtrinsicInclusionMode = self.call("Core_initialize_block", &begun);
+
+        let mut inherents = InherentData::new();
+        let now = sp_timestamp::Timestamp::new(self.slot * SLOT_MILLISECONDS);
+        inherents.put_data(sp_timestamp::INHERENT_IDENTIFIER, &now).expect("once");
+        let inherents: Vec<UncheckedExtrinsic> = self.call("BlockBuilder_inherent_extrinsics", &inherents);
+        for extrinsic in inherents.iter().chain(transactions) {
+            let applied: ApplyExtrinsicResult = self.call("BlockBuilder_apply_extrinsic", extrinsic);
+            applied.expect("valid").expect("succeeds");
+        }
+        self.head = self.call("BlockBuilder_finalize_block", &());
+        self.state.commit_all().expect("commits");
+        self.head.clone()
+    }
+
+    fn roster(&mut self) -> Vec<RosterEntry> {
+        self.call("SkepApi_roster", &())
+    }
+
+    fn swarms(&mut self) -> Vec<SwarmMembers> {
+        self.call("SkepApi_swarms", &())
+    }
+}
+
+fn wasm() -> &'static [u8] {
+    WASM_BINARY.expect("build without SKIP_WASM_BUILD: this test runs the blob")
+}
+
+fn blob() -> Engine {
+    Engine::Wasm(Box::new(WasmExecutor::builder().build()))
+}
+
+fn signed(signer: Sr25519Keyring, nonce: Nonce, genesis: Hash, call: RuntimeCall) -> UncheckedExtrinsic {
+    let extension: TxExtension = (
+        frame_system::AuthorizeCall::new(),
+        frame_system::CheckNonZeroSender::new(),
+        frame_system::CheckSpecVersion::new(),
+        frame_system::CheckTxVersion::new(),
+        frame_system::CheckGenesis::new(),
+        frame_system::CheckEra::from(Era::Immortal),
+        frame_system::CheckNonce::from(nonce),
+        frame_system::CheckWeight::new(),
+        pallet_transaction_payment::ChargeTransactionPayment::from(0),
+        frame_metadata_hash_extension::CheckMetadataHash::new(false),
+        frame_system::WeightReclaim::new(),
+    );
+    let (spec, transactions) = (VERSION.spec_version, VERSION.transaction_version);
+    let implicit = ((), (), spec, transactions, genesis, genesis, (), (), (), None, ());
+    let payload = SignedPayload::from_raw(call.clone(), extension.clone(), implicit);
+    let signature = payload.using_encoded(|bytes| signer.sign(bytes));
+    let address = MultiAddress::Id(signer.to_account_id());
+    UncheckedExtrinsic::new_signed(call, address, signature.into(), extension)
+}
+
+/// Registers node `number` of `operator` with `stake`.
+fn register(operator: Sr25519Keyring, nonce: Nonce, genesis: Hash, number: u8, stake: u128) -> UncheckedExtrinsic {
+    let key = ed25519::Pair::from_seed(&[number; 32]);
+    let fee = Permyriad::new(1_000).expect("10 %");
+    let staker = StakerId(operator.to_raw_public());
+    let proof = key.sign(&signing::registration(&genesis.0, &staker, fee)).0;
+    let call = pallet_service_nodes::Call::register {
+        node: ServiceNodeId(key.public().0),
+        proof,
+        fee,
+        endpoint: Endpoint { ipv4: [127, 0, number, 1], https_port: 22021, quic_port: 22020 },
+        version: SoftwareVersion([0, 1, 0]),
+        stake,
+    };
+    signed(operator, nonce, genesis, RuntimeCall::ServiceNodes(call))
+}
+
+const NODES: u8 = 24;
+
+/// A network that grows to [`NODES`] nodes over a few epochs; every header it made.
+fn grow(chain: &mut Chain) -> Vec<Header> {
+    let operators: Vec<_> = Sr25519Keyring::well_known().collect();
+    let mut nonces = BTreeMap::<&str, Nonce>::new();
+    let genesis = chain.genesis;
+    let mut headers = Vec::new();
+    for block in 1..=5 * BLOCKS_OF_AN_EPOCH {
+        let mut transactions = Vec::new();
+        // Two nodes in every second block, until all are there.
+        let first = u8::try_from(block).expect("few blocks");
+        if block % 2 == 1 && first < NODES {
+            for number in [first, first + 1] {
+                let operator = operators[usize::from(number) % operators.len()];
+                let nonce = nonces.entry(operator.into()).or_default();
+                transactions.push(register(operator, *nonce, genesis, number, 100 * UNIT));
+                *nonce += 1;
+            }
+        }
+        headers.push(chain.make_block(&transactions));
+    }
+    headers
+}
+
+#[test]
+fn native_and_wasm_make_the_same_blocks() {
+    let (mut native, mut wasm) = (Chain::begin(Engine::Native), Chain::begin(blob()));
+    let (ours, theirs) = (grow(&mut native), grow(&mut wasm));
+    // State roots among them: the swarm map, the rewards and the roster's child trie are equal to the last bit.
+    assert_eq!(ours, theirs);
+    assert_eq!(native.roster(), wasm.roster());
+    assert_eq!(native.swarms(), wasm.swarms());
+}
+
+#[test]
+fn nodes_that_join_are_placed_and_paid() {
+    let mut chain = Chain::begin(Engine::Native);
+    let before = chain.state.execute_with(Balances::total_issuance);
+    grow(&mut chain);
+
+    let roster = chain.roster();
+    assert_eq!(roster.len(), usize::from(NODES));
+    let swarms = chain.swarms();
+    assert!(swarms.len() > 1, "{NODES} nodes are more than one swarm holds: {swarms:?}");
+    for node in &roster {
+        assert!(matches!(node.state, NodeState::Active { .. }), "{node:?}");
+        let home: Vec<_> = swarms.iter().filter(|swarm| swarm.nodes.contains(&node.id)).map(|swarm| swarm.id).collect();
+        assert_eq!(home, [node.swarm]);
+        assert!(node.last_rewarded_at >= node.registered_at);
+    }
+    // More blocks than nodes have passed since all were there: each was paid.
+    assert!(roster.iter().filter(|node| node.last_rewarded_at > 25).count() >= usize::from(NODES));
+
+    let created = chain.state.execute_with(pallet_rewards::Created::<Runtime>::get);
+    let owed = chain.state.execute_with(pallet_rewards::Owed::<Runtime>::get);
+    let after = chain.state.execute_with(Balances::total_issuance);
+    assert_eq!(after + owed, before + created, "fees and rewards neither burn nor mint anything else");
+}
+
+#[test]
+fn keys_of_producers_can_be_proven_from_the_first_session_on() {
+    let mut chain = Chain::begin(Engine::Native);
+    for _ in 0..3 * BLOCKS_OF_AN_EPOCH {
+        chain.make_block(&[]);
+        let alice: sp_consensus_babe::AuthorityId = Sr25519Keyring::Alice.public().into();
+        let slot = Slot::from(chain.slot);
+        let proof: Option<OpaqueKeyOwnershipProof> = chain.call("BabeApi_generate_key_ownership_proof", &(slot, alice));
+        let proof = proof.expect("Alice produces blocks").decode::<sp_session::MembershipProof>().expect("a proof");
+        let session = chain.state.execute_with(pallet_session::Pallet::<Runtime>::current_index);
+        assert_eq!(proof.session, session);
+        let root = chain.state.execute_with(|| pallet_session::historical::HistoricalSessions::<Runtime>::get(session));
+        assert!(root.is_some(), "a proof of session {session} has a root to be checked against");
+    }
+}
+
+#[test]
+fn every_preset_builds_its_genesis() {
+    for engine in [Engine::Native, blob()] {
+        let mut chain = Chain::begin(engine);
+        let names: Vec<String> = chain.call("GenesisBuilder_preset_names", &());
+        assert_eq!(names, [presets::DEV, presets::LOCAL, presets::MAIN]);
+        for name in names {
+            let patch: Option<Vec<u8>> = chain.call("GenesisBuilder_get_preset", &Some(name.clone()));
+            chain.state = TestExternalities::default();
+            chain.build_genesis(&patch.expect("a preset"));
+            let epoch: sp_consensus_babe::BabeConfiguration = chain.call("BabeApi_configuration", &());
+            let (slot, authorities) = (epoch.slot_duration, epoch.authorities.len());
+            let expected = match name.as_str() {
+                presets::DEV => (1_000, 1),
+                presets::LOCAL => (2_000, 4),
+                _ => (6_000, 0),
+            };
+            assert_eq!((slot, authorities), expected, "{name}");
+        }
+        let unknown: Option<Vec<u8>> = chain.call("GenesisBuilder_get_preset", &Some("test".to_owned()));
+        assert_eq!(unknown, None);
+    }
+}
+
+#[test]
+fn the_metadata_names_what_clients_call() {
+    let mut chain = Chain::begin(blob());
+    let metadata: sp_core::OpaqueMetadata = chain.call("Metadata_metadata", &());
+    let metadata = frame_metadata_text(&metadata);
+    for name in ["ServiceNodes", "register", "contribute", "request_unlock", "withdraw", "CheckMetadataHash"] {
+        assert!(metadata.contains(name), "{name}");
+    }
+    let versions: Vec<u32> = chain.call("Metadata_metadata_versions", &());
+    assert!(versions.contains(&14) && versions.contains(&15), "{versions:?}");
+}
+
+/// Names stand in SCALE metadata as plain text.
+fn frame_metadata_text(metadata: &sp_core::OpaqueMetadata) -> String {
+    String::from_utf8_lossy(metadata).into_owned()
+}
+
+#[test]
+fn a_block_may_take_a_third_of_its_slot() {
+    let mut chain = Chain::begin(Engine::Native);
+    let weights = chain.state.execute_with(<Runtime as frame_system::Config>::BlockWeights::get);
+    assert_eq!(weights.max_block.ref_time(), SLOT_MILLISECONDS / 3 * 1_000_000_000);
+    weights.validate().expect("sound");
+}
