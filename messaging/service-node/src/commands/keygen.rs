@@ -1,0 +1,25 @@
+//! `skep-messaging keygen`
+
+use super::{Outcome, say};
+use rand::{TryRngCore, rngs::OsRng};
+use skep_messaging::NodeKey;
+use std::path::PathBuf;
+use zeroize::Zeroizing;
+
+/// Makes a node key. An existing file is never overwritten.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Keygen {
+    /// The file to make; only its owner may read it
+    #[arg(long)]
+    out: PathBuf,
+}
+
+impl Keygen {
+    pub(super) fn run(self) -> Outcome {
+        let mut seed = Zeroizing::new([0; 32]);
+        OsRng.try_fill_bytes(&mut *seed)?;
+        let key = NodeKey::from_seed(&seed);
+        key.save(&self.out)?;
+        Ok(say(&key.id().to_string())?)
+    }
+}

@@ -1,0 +1,237 @@
+//! The node's configuration: one TOML file, documented in `skep-messaging.example.toml`.
+
+use serde::Deserialize;
+use skep_chain_client::{ChainUrls, ParseUrlsError};
+use std::{
+    fs, io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+/// The documented configuration with every default, as `skep-messaging config` prints it.
+pub const EXAMPLE: &str = include_str!("../skep-messaging.example.toml");
+
+/// A whole configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where messages are kept.
+    #[serde(default = "default_data_dir")]
+    pub data_dir: PathBuf,
+    /// The node's key; `node.key` in the data directory if absent.
+    key_file: Option<PathBuf>,
+    /// WebSocket addresses of chain nodes, in the order they are tried.
+    chain: Vec<String>,
+    /// Where the node listens.
+    #[serde(default)]
+    pub listen: Listen,
+    /// Prometheus metrics.
+    #[serde(default)]
+    pub metrics: MetricsConfig,
+    /// What one node grants.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Logs.
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// Where the node listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// Address, for both.
+    pub address: IpAddr,
+    /// TCP port for clients.
+    pub https_port: u16,
+    /// UDP port for other service nodes.
+    pub quic_port: u16,
+}
+
+/// Prometheus metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// Address of the listener; loopback only.
+    pub address: SocketAddr,
+    /// Whether there is a listener.
+    pub enabled: bool,
+}
+
+/// What one node grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of messages kept, in MiB.
+    pub store_mib: u64,
+    /// Bytes of requests and answers held at once, in MiB.
+    pub memory_mib: u32,
+    /// Client connections.
+    pub connections: usize,
+    /// Client connections from one address.
+    pub connections_per_address: usize,
+    /// Requests a second from one client address.
+    pub requests_per_second: u32,
+    /// Requests from one client address at once.
+    pub request_burst: u32,
+    /// Client addresses whose rate is followed.
+    pub tracked_addresses: usize,
+    /// Requests a second from one service node.
+    pub peer_requests_per_second: u32,
+    /// The least effort of proofs of work attached to messages.
+    pub work_effort: u32,
+}
+
+/// Logs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Filter, as `tracing` takes it.
+    pub level: String,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {source}. `skep-messaging config` prints one to begin with", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is not TOML, or has unknown, missing or misplaced keys.
+    #[error("the configuration is not understood:\n{0}")]
+    Parse(#[from] toml::de::Error),
+    /// The chain nodes are not usable.
+    #[error("the configuration's `chain` is wrong: {0}")]
+    Chain(#[from] ParseUrlsError),
+    /// The metrics would be open to everyone.
+    #[error("the configuration's `metrics.address` {0} is not a loopback address: metrics tell much about a node")]
+    MetricsExposed(SocketAddr),
+    /// A number is too small.
+    #[error("the configuration's `limits.{0}` must be at least {1}")]
+    TooSmall(&'static str, u64),
+}
+
+impl Config {
+    /// Reads a configuration file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+        Self::parse(&text)
+    }
+
+    /// Reads a configuration.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text)?;
+        config.chain_urls()?;
+        if config.metrics.enabled && !config.metrics.address.ip().is_loopback() {
+            return Err(ConfigError::MetricsExposed(config.metrics.address));
+        }
+        let limits = &config.limits;
+        for (name, value, least) in [
+            ("store_mib", limits.store_mib, 1),
+            ("memory_mib", limits.memory_mib.into(), 24),
+            ("connections", limits.connections as u64, 1),
+            ("connections_per_address", limits.connections_per_address as u64, 1),
+            ("requests_per_second", limits.requests_per_second.into(), 1),
+            ("request_burst", limits.request_burst.into(), 1),
+            ("tracked_addresses", limits.tracked_addresses as u64, 1),
+            ("peer_requests_per_second", limits.peer_requests_per_second.into(), 1),
+        ] {
+            if value < least {
+                return Err(ConfigError::TooSmall(name, least));
+            }
+        }
+        Ok(config)
+    }
+
+    /// The chain nodes.
+    pub fn chain_urls(&self) -> Result<ChainUrls, ParseUrlsError> {
+        ChainUrls::new(self.chain.iter().cloned())
+    }
+
+    /// Where the node's key is.
+    pub fn key_file(&self) -> PathBuf {
+        self.key_file.clone().unwrap_or_else(|| self.data_dir.join("node.key"))
+    }
+}
+
+fn default_data_dir() -> PathBuf {
+    "/var/lib/skep-messaging".into()
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self { address: Ipv4Addr::UNSPECIFIED.into(), https_port: 22021, quic_port: 22020 }
+    }
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self { address: (Ipv4Addr::LOCALHOST, 9101).into(), enabled: true }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            store_mib: 16 * 1024,
+            memory_mib: 32,
+            connections: 512,
+            connections_per_address: 64,
+            requests_per_second: 300,
+            request_burst: 600,
+            tracked_addresses: 10_000,
+            peer_requests_per_second: 600,
+            work_effort: 1,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".into(), format: LogFormat::Text }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_spells_out_the_defaults() {
+        let example = Config::parse(EXAMPLE).expect("the example is valid");
+        let defaults = Config::parse("chain = [\"ws://127.0.0.1:9944\"]").expect("only `chain` is needed");
+        assert_eq!(Config { key_file: None, ..example.clone() }, defaults);
+        assert_eq!(example.key_file(), defaults.key_file());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let refusal = |text: &str| Config::parse(text).expect_err(text).to_string();
+        let chain = "chain = [\"ws://a\"]\n";
+        assert!(refusal("").contains("missing field `chain`"));
+        assert!(refusal("chain = []").contains("no chain node is given"));
+        assert!(refusal("chain = [\"http://a\"]").contains("http://a"));
+        for unknown in ["colour = 1", "[listen]\nport = 1", "[limits]\nspeed = 1", "[log]\nlevels = \"x\""] {
+            assert!(refusal(&format!("{chain}{unknown}")).contains("unknown field"), "{unknown}");
+        }
+        assert!(refusal(&format!("{chain}[metrics]\naddress = \"0.0.0.0:1\"")).contains("loopback"));
+        assert!(refusal(&format!("{chain}[limits]\nconnections = 0")).contains("limits.connections"));
+        assert!(refusal(&format!("{chain}[listen]\nhttps_port = 70000")).contains("https_port"));
+    }
+}

@@ -1,0 +1,53 @@
+//! Where the node stands in the network, and where an account's mailbox is.
+
+use skep_chain_client::RosterView;
+use skep_primitives::{RosterEntry, ServiceNodeId, SwarmId};
+use skep_proto::account::AccountAddress;
+
+/// Whether the node may serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Readiness {
+    /// It is in the roster and serves.
+    #[error("ready")]
+    Ready,
+    /// The chain does not know it.
+    #[error("it is not registered on the chain")]
+    Unregistered,
+    /// Its stake is not complete.
+    #[error("its stake is not complete")]
+    Gathering,
+}
+
+/// Whether `me` may serve.
+pub fn readiness(view: &RosterView, me: &ServiceNodeId) -> Readiness {
+    match view.node(me) {
+        None => Readiness::Unregistered,
+        Some(entry) if entry.state.is_serving() => Readiness::Ready,
+        Some(_) => Readiness::Gathering,
+    }
+}
+
+/// Who keeps an account's mailbox.
+#[derive(Debug)]
+pub enum Placement<'a> {
+    /// This node and its swarm.
+    Here {
+        /// The other members.
+        peers: Vec<&'a RosterEntry>,
+    },
+    /// Another swarm, or none.
+    Elsewhere,
+}
+
+impl<'a> Placement<'a> {
+    /// Who keeps the mailbox of `account`, as `me` sees it.
+    pub fn of(view: &'a RosterView, me: &ServiceNodeId, account: &AccountAddress) -> Self {
+        let mine = view.node(me).filter(|entry| entry.state.is_serving()).map(|entry| entry.swarm);
+        match mine.filter(|swarm| swarm.is_assigned()) {
+            Some(swarm) if view.swarm_of(&account.key()) == Some(swarm) => {
+                Self::Here { peers: view.members(swarm).filter(|entry| entry.id != *me).collect() }
+            }
+            Some(SwarmId(_)) | None => Self::Elsewhere,
+        }
+    }
+}

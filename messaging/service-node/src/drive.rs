@@ -1,0 +1,21 @@
+//! Sockets, clock, disk and tasks.
+
+mod budget;
+mod https;
+mod metrics;
+mod node;
+mod peer_tls;
+mod quic;
+mod rate;
+mod server;
+mod tls;
+
+pub use server::{MessagingNode, NodeParts, StartError};
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Unix milliseconds.
+pub(crate) fn now_ms() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}

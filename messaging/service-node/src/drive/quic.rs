@@ -1,0 +1,366 @@
+//! Service nodes among themselves: one QUIC endpoint for both directions, one request a stream.
+
+use super::{
+    budget::{Budget, Lease},
+    node::Node,
+    peer_tls,
+    rate::RateLimits,
+};
+use crate::NodeKey;
+use prost::Message;
+use quinn::{
+    ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, ReadToEndError, RecvStream,
+    ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig},
+};
+use rustls::pki_types::CertificateDer;
+use skep_chain_client::{RosterReceiver, RosterView};
+use skep_onion::MAX_BODY_BYTES;
+use skep_primitives::{RosterEntry, ServiceNodeId};
+use skep_proto::peer;
+use std::{
+    collections::HashMap,
+    io,
+    net::{SocketAddr, SocketAddrV4, UdpSocket},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::time::timeout;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Largest request: an onion body and its envelope.
+const MAX_REQUEST: usize = MAX_BODY_BYTES + 64 * 1024;
+/// Largest answer: a full retrieve, sealed and in base64 twice.
+const MAX_ANSWER: usize = 16 * 1024 * 1024;
+/// Streams a peer may have open at once.
+const STREAMS: u32 = 64;
+/// Connections from one peer: the old one may linger while a new one opens.
+const CONNECTIONS_PER_PEER: usize = 4;
+const IDLE: Duration = Duration::from_secs(30);
+const CONNECT: Duration = Duration::from_secs(4);
+const HANDSHAKE: Duration = Duration::from_secs(5);
+const READ_REQUEST: Duration = Duration::from_secs(20);
+/// Handshakes at once; beyond, newcomers are told to try again.
+const HANDSHAKES: usize = 64;
+
+/// Why the endpoint cannot open.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// The keys do not fit TLS.
+    #[error("cannot set up TLS for other service nodes: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The cipher suites do not fit QUIC.
+    #[error("cannot set up QUIC: {0}")]
+    Quic(#[from] NoInitialCipherSuite),
+    /// The port is taken, or not allowed.
+    #[error("cannot listen on UDP {address}: {source}. Is another node running there?")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why a peer did not answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PeerError {
+    #[error("cannot connect: {0}")]
+    Connect(String),
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    #[error("no answer in time")]
+    TimedOut,
+    #[error("its answer cannot be read")]
+    Unreadable,
+}
+
+/// Connections to other service nodes, opened when needed and kept while used.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    endpoint: Endpoint,
+    key: NodeKey,
+    transport: Arc<TransportConfig>,
+    slots: Mutex<HashMap<ServiceNodeId, Arc<Slot>>>,
+}
+
+/// The connection to one peer; whoever finds none opens it while the others wait.
+type Slot = tokio::sync::Mutex<Option<Connection>>;
+
+impl Peers {
+    pub(crate) fn open(address: SocketAddr, key: NodeKey, roster: RosterReceiver) -> Result<Self, EndpointError> {
+        let tls = QuicServerConfig::try_from(peer_tls::server_config(&key, roster)?)?;
+        let transport = Arc::new(transport());
+        let mut config = ServerConfig::with_crypto(Arc::new(tls));
+        config.transport_config(Arc::clone(&transport));
+        let bind = |source| EndpointError::Bind { address, source };
+        let socket = UdpSocket::bind(address).map_err(bind)?;
+        let runtime = Arc::new(TokioRuntime);
+        let endpoint = Endpoint::new(endpoint_config(&key), Some(config), socket, runtime).map_err(bind)?;
+        Ok(Self { endpoint, key, transport, slots: Mutex::default() })
+    }
+
+    pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// Asks a peer and waits for its answer, at most `patience` in all.
+    pub(crate) async fn ask(
+        &self,
+        peer: &RosterEntry,
+        request: &peer::Request,
+        patience: Duration,
+    ) -> Result<peer::Response, PeerError> {
+        timeout(patience, self.ask_patiently(peer, request)).await.unwrap_or(Err(PeerError::TimedOut))
+    }
+
+    async fn ask_patiently(&self, peer: &RosterEntry, request: &peer::Request) -> Result<peer::Response, PeerError> {
+        let (connection, fresh) = self.connection(peer).await?;
+        match ask_over(&connection, request).await {
+            // The peer may have restarted since: every request may be made twice, so try once more.
+            Err(PeerError::Broken(_)) if !fresh => {
+                connection.close(VarInt::from_u32(0), b"broken");
+                let (connection, _) = self.connection(peer).await?;
+                ask_over(&connection, request).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// An open connection, and whether it was opened for this.
+    async fn connection(&self, peer: &RosterEntry) -> Result<(Connection, bool), PeerError> {
+        let address = SocketAddr::V4(SocketAddrV4::new(peer.endpoint.ip(), peer.endpoint.quic_port));
+        let slot = {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(slots.entry(peer.id).or_default())
+        };
+        let mut slot = slot.lock().await;
+        if let Some(connection) = &*slot
+            && connection.close_reason().is_none()
+            && connection.remote_address() == address
+        {
+            return Ok((connection.clone(), false));
+        }
+        let connection = timeout(CONNECT, self.connect(peer.id, address))
+            .await
+            .unwrap_or_else(|_| Err(PeerError::Connect("no answer".into())))?;
+        *slot = Some(connection.clone());
+        Ok((connection, true))
+    }
+
+    async fn connect(&self, peer: ServiceNodeId, address: SocketAddr) -> Result<Connection, PeerError> {
+        let failed = |error: &dyn std::error::Error| PeerError::Connect(error.to_string());
+        let tls = peer_tls::client_config(&self.key, peer).map_err(|error| failed(&error))?;
+        let tls = QuicClientConfig::try_from(tls).map_err(|error| failed(&error))?;
+        let mut config = ClientConfig::new(Arc::new(tls));
+        config.transport_config(Arc::clone(&self.transport));
+        // Names play no part: the peer proves its key.
+        let connecting = self.endpoint.connect_with(config, address, "skep.invalid").map_err(|error| failed(&error))?;
+        connecting.await.map_err(|error| failed(&error))
+    }
+
+    /// Closes connections to nodes that have left the roster.
+    pub(crate) fn forget_strangers(&self, view: &RosterView) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|id, _| view.node(id).is_some());
+    }
+
+    /// Ends every connection, and waits until the peers have been told.
+    pub(crate) async fn close(&self) {
+        self.endpoint.close(VarInt::from_u32(0), b"stopping");
+        // Somebody who does not listen cannot hold us up.
+        let _ = timeout(Duration::from_secs(2), self.endpoint.wait_idle()).await;
+    }
+}
+
+/// The reset key is the same after a restart, so that peers learn at once that their old connections are gone.
+fn endpoint_config(key: &NodeKey) -> EndpointConfig {
+    let secret = key.derive(b"skep/quic-reset/1");
+    EndpointConfig::new(Arc::new(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &*secret)))
+}
+
+async fn ask_over(connection: &Connection, request: &peer::Request) -> Result<peer::Response, PeerError> {
+    let broken = |error: &dyn std::error::Error| PeerError::Broken(error.to_string());
+    let (mut send, mut receive) = connection.open_bi().await.map_err(|error| broken(&error))?;
+    send.write_all(&request.encode_to_vec()).await.map_err(|error| broken(&error))?;
+    // Fails only if the stream is closed already, which reading will tell.
+    let _ = send.finish();
+    let answer = receive.read_to_end(MAX_ANSWER).await.map_err(|error| match error {
+        ReadToEndError::TooLong => PeerError::Unreadable,
+        ReadToEndError::Read(error) => broken(&error),
+    })?;
+    peer::Response::decode(answer.as_slice()).map_err(|_| PeerError::Unreadable)
+}
+
+fn transport() -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    let idle = IdleTimeout::try_from(IDLE).unwrap_or_else(|_| VarInt::from_u32(30_000).into());
+    transport
+        .max_idle_timeout(Some(idle))
+        .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .stream_receive_window(VarInt::from_u32(512 * 1024))
+        .receive_window(VarInt::from_u32(2 * 1024 * 1024))
+        .send_window(4 * 1024 * 1024)
+        .datagram_receive_buffer_size(None);
+    transport
+}
+
+/// Serves other nodes until told to stop.
+pub(crate) async fn serve(node: Arc<Node>, tasks: TaskTracker, stop: CancellationToken) {
+    let handshakes = Arc::new(tokio::sync::Semaphore::new(HANDSHAKES));
+    let open = Arc::new(Mutex::new(HashMap::new()));
+    loop {
+        let incoming = tokio::select! {
+            () = stop.cancelled() => return,
+            incoming = node.peers.endpoint.accept() => incoming,
+        };
+        let Some(incoming) = incoming else { return };
+        if !incoming.remote_address_validated() {
+            // A round trip proves the address, before any key is looked at.
+            let _ = incoming.retry();
+            continue;
+        }
+        let Ok(handshake) = Arc::clone(&handshakes).try_acquire_owned() else {
+            incoming.refuse();
+            continue;
+        };
+        let (node, open, stop) = (Arc::clone(&node), Arc::clone(&open), stop.clone());
+        let streams = tasks.clone();
+        tasks.spawn(async move {
+            let accepted = timeout(HANDSHAKE, accept(incoming)).await;
+            drop(handshake);
+            let Ok(Some((connection, peer))) = accepted else { return };
+            let Some(_guard) = OpenGuard::of(open, peer) else {
+                connection.close(VarInt::from_u32(1), b"too many connections");
+                return;
+            };
+            node.metrics.peer_connections.inc();
+            serve_connection(&node, &connection, peer, &streams, &stop).await;
+            node.metrics.peer_connections.dec();
+        });
+    }
+}
+
+async fn accept(incoming: Incoming) -> Option<(Connection, ServiceNodeId)> {
+    let connection = match incoming.accept().ok()?.await {
+        Ok(connection) => connection,
+        Err(error) => {
+            tracing::debug!(%error, "refused a connection of a supposed service node");
+            return None;
+        }
+    };
+    let identity = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    Some((connection, peer_tls::node_of(&identity)?))
+}
+
+/// Counts the connections of one peer.
+struct OpenGuard {
+    open: Arc<Mutex<HashMap<ServiceNodeId, usize>>>,
+    peer: ServiceNodeId,
+}
+
+impl OpenGuard {
+    fn of(open: Arc<Mutex<HashMap<ServiceNodeId, usize>>>, peer: ServiceNodeId) -> Option<Self> {
+        {
+            let mut counts = open.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = counts.entry(peer).or_default();
+            if *count >= CONNECTIONS_PER_PEER {
+                return None;
+            }
+            *count += 1;
+        }
+        Some(Self { open, peer })
+    }
+}
+
+impl Drop for OpenGuard {
+    fn drop(&mut self) {
+        let mut counts = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.peer) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.peer);
+            }
+        }
+    }
+}
+
+async fn serve_connection(
+    node: &Arc<Node>,
+    connection: &Connection,
+    peer: ServiceNodeId,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    loop {
+        let stream = tokio::select! {
+            () = stop.cancelled() => return,
+            stream = connection.accept_bi() => stream,
+        };
+        let Ok((mut send, receive)) = stream else { return };
+        let node = Arc::clone(node);
+        tasks.spawn(async move {
+            let response = match timeout(READ_REQUEST, read(receive, &node.budget)).await {
+                Ok(Ok((request, lease))) => node.answer_peer(peer, &request, lease).await,
+                Ok(Err(refusal)) => refusal.into_response(),
+                Err(_) => Refused { status: 408, reason: "the request did not arrive in time" }.into_response(),
+            };
+            // A peer that has gone away needs no answer.
+            if send.write_all(&response.encode_to_vec()).await.is_ok() {
+                let _ = send.finish();
+            }
+        });
+    }
+}
+
+/// What a peer is told instead of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refused {
+    pub(crate) status: u16,
+    pub(crate) reason: &'static str,
+}
+
+impl Refused {
+    pub(crate) const BUSY: Self = Self { status: 503, reason: crate::core::SERVER_BUSY };
+
+    pub(crate) fn into_response(self) -> peer::Response {
+        refusal(self.status, self.reason)
+    }
+}
+
+pub(crate) fn refusal(status: u16, reason: impl Into<String>) -> peer::Response {
+    let refusal = peer::Refusal { status: status.into(), reason: reason.into() };
+    peer::Response { response: Some(peer::response::Response::Refusal(refusal)) }
+}
+
+/// Reads a whole request within the budget.
+async fn read(mut receive: RecvStream, budget: &Budget) -> Result<(Vec<u8>, Lease), Refused> {
+    const CHUNK: usize = 64 * 1024;
+    let mut body = Vec::new();
+    let mut lease = budget.lease(0).ok_or(Refused::BUSY)?;
+    let broken = Refused { status: 400, reason: "the stream broke" };
+    while let Some(chunk) = receive.read_chunk(CHUNK, true).await.map_err(|_| broken)? {
+        let length = body.len() + chunk.bytes.len();
+        if length > MAX_REQUEST {
+            return Err(Refused { status: 413, reason: "the request is too large" });
+        }
+        if !lease.grow(length, budget) {
+            return Err(Refused::BUSY);
+        }
+        body.extend_from_slice(&chunk.bytes);
+    }
+    Ok((body, lease))
+}
+
+/// The rate at which one peer may ask.
+pub(crate) fn peer_rates(per_second: u32) -> RateLimits<ServiceNodeId> {
+    // Only nodes of the roster get this far: more than any roster has.
+    const MOST_NODES: usize = 100_000;
+    RateLimits::new(per_second, per_second.saturating_mul(2), MOST_NODES)
+}
+
+/// Takes a token of a peer's bucket.
+pub(crate) fn peer_may_ask(rates: &RateLimits<ServiceNodeId>, peer: ServiceNodeId) -> bool {
+    rates.allows(peer, Instant::now())
+}

@@ -1,0 +1,216 @@
+//! Starting and stopping a node.
+
+use super::{
+    budget::Budget,
+    https,
+    metrics::Metrics,
+    node::Node,
+    now_ms,
+    quic::{self, EndpointError, Peers, peer_rates},
+    tls::{self, CertificateError},
+};
+use crate::{NodeKey, config::Config, core::Directory};
+use axum::{Router, extract::State, http::header, routing::get};
+use skep_chain_client::RosterReceiver;
+use skep_mailbox::{Store, Writer};
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{net::TcpListener, sync::oneshot, time::timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How often expired messages are removed, and how many in one go.
+const EXPIRY_PAUSE: Duration = Duration::from_secs(10);
+const EXPIRY_BATCH: usize = 500;
+/// How long requests under way may take once the node is told to stop.
+const LAST_REQUESTS: Duration = Duration::from_secs(10);
+
+/// What a node is made of.
+#[derive(Debug)]
+pub struct NodeParts {
+    /// Its key.
+    pub key: NodeKey,
+    /// The roster as it changes.
+    pub roster: RosterReceiver,
+    /// Where messages are kept.
+    pub store: Arc<dyn Store>,
+}
+
+/// A node that serves.
+#[derive(Debug)]
+pub struct MessagingNode {
+    node: Arc<Node>,
+    https: SocketAddr,
+    quic: SocketAddr,
+    metrics: Option<SocketAddr>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// No QUIC endpoint.
+    #[error(transparent)]
+    Quic(#[from] EndpointError),
+    /// A TCP port is taken, or not allowed.
+    #[error("cannot listen on TCP {address}: {source}. Is another node running there?")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No thread for the disk.
+    #[error("cannot start the message store's writer: {0}")]
+    Writer(#[source] io::Error),
+}
+
+impl MessagingNode {
+    /// Opens every door and begins to serve.
+    pub async fn start(config: &Config, parts: NodeParts) -> Result<Self, StartError> {
+        let NodeParts { key, roster, store } = parts;
+        let listen = config.listen;
+        let acceptor = TlsAcceptor::from(tls::server_config(&key)?);
+        let (https_listener, https) = bind((listen.address, listen.https_port).into()).await?;
+        let quic_address = (listen.address, listen.quic_port).into();
+        let peers = Peers::open(quic_address, key.clone(), roster.clone())?;
+        let quic = peers.local_address().map_err(|source| EndpointError::Bind { address: quic_address, source })?;
+        let metrics_listener = match config.metrics.enabled {
+            true => Some(bind(config.metrics.address).await?),
+            false => None,
+        };
+        let limits = config.limits;
+        let node = Arc::new(Node {
+            id: key.id(),
+            hop: key.hop_secret(),
+            key,
+            roster: roster.clone(),
+            writer: Writer::start(Arc::clone(&store)).map_err(StartError::Writer)?,
+            store,
+            peers,
+            peer_rates: peer_rates(limits.peer_requests_per_second),
+            budget: Budget::new(limits.memory_mib as usize * 1024 * 1024),
+            metrics: Metrics::new(),
+            least_effort: limits.work_effort,
+            directory: Mutex::new(Arc::new(Directory::default())),
+        });
+
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let at_stop = |stop: &CancellationToken| stop.clone().cancelled_owned();
+        let door = https::serve(https_listener, acceptor, Arc::clone(&node), limits, tasks.clone(), stop.clone());
+        tasks.spawn(door);
+        tasks.spawn(quic::serve(Arc::clone(&node), tasks.clone(), stop.clone()));
+        tasks.spawn(until(at_stop(&stop), expire(Arc::clone(&node))));
+        tasks.spawn(until(at_stop(&stop), forget_strangers(Arc::clone(&node), roster)));
+        let metrics = metrics_listener.as_ref().map(|(_, address)| *address);
+        if let Some((listener, _)) = metrics_listener {
+            tasks.spawn(serve_metrics(listener, Arc::clone(&node), at_stop(&stop)));
+        }
+        tracing::info!(node = %node.id, %https, %quic, "serving");
+        Ok(Self { node, https, quic, metrics, tasks, stop })
+    }
+
+    /// Where clients are served.
+    pub fn https_address(&self) -> SocketAddr {
+        self.https
+    }
+
+    /// Where other service nodes are served.
+    pub fn quic_address(&self) -> SocketAddr {
+        self.quic
+    }
+
+    /// Where metrics are told, if they are.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics
+    }
+
+    /// Takes no new requests, finishes those under way, and writes what is queued.
+    pub async fn stop(self) {
+        let Self { node, tasks, stop, .. } = self;
+        stop.cancel();
+        tasks.close();
+        if timeout(LAST_REQUESTS, tasks.wait()).await.is_err() {
+            tracing::warn!(left = tasks.len(), "requests did not finish in time");
+        }
+        node.peers.close().await;
+        tracing::info!("stopped");
+        // The writer's thread empties its queue before it goes; that blocks, and must not hold up the runtime.
+        let _ = tokio::task::spawn_blocking(move || drop(node)).await;
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Bind { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// Runs a task that does not end by itself.
+async fn until(stop: impl Future<Output = ()>, task: impl Future<Output = ()>) {
+    tokio::select! {
+        () = stop => {}
+        () = task => {}
+    }
+}
+
+async fn expire(node: Arc<Node>) {
+    loop {
+        let (done, outcome) = oneshot::channel();
+        node.writer.expire(now_ms(), EXPIRY_BATCH, move |outcome| {
+            let _ = done.send(outcome);
+        });
+        let more = match outcome.await {
+            Ok(Ok(expired)) => {
+                node.metrics.count_expired(expired.removed);
+                expired.more
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "expired messages were not removed");
+                false
+            }
+            Err(_) => return,
+        };
+        if !more {
+            tokio::time::sleep(EXPIRY_PAUSE).await;
+        }
+    }
+}
+
+async fn forget_strangers(node: Arc<Node>, mut roster: RosterReceiver) {
+    let mut readiness = None;
+    loop {
+        let view = roster.borrow_and_update().clone();
+        node.peers.forget_strangers(&view);
+        let now = node.readiness();
+        if readiness.replace(now) != Some(now) {
+            let swarm = view.node(&node.id).map(|entry| entry.swarm);
+            tracing::info!(height = view.height(), ?swarm, "this node: {now}");
+        }
+        if roster.changed().await.is_err() {
+            tracing::error!("the roster is no longer followed; going on with the last one known");
+            return;
+        }
+    }
+}
+
+async fn serve_metrics(listener: TcpListener, node: Arc<Node>, stop: impl Future<Output = ()> + Send + 'static) {
+    let answer = async |State(node): State<Arc<Node>>| {
+        let text = node.metrics.encode(node.store.usage(), &node.view());
+        ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+    };
+    let router = Router::new().route("/metrics", get(answer)).with_state(node);
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
+        tracing::error!(%error, "metrics are no longer served");
+    }
+}

@@ -1,0 +1,194 @@
+//! Onion requests through real nodes over loopback.
+
+use crate::support::{Network, Owner, entry, node_key, start_node, view};
+use blake2::{Blake2b, Digest, digest::consts::U32};
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305, aead::Aead};
+use serde_json::{Value, json};
+use skep_onion::{Answer, EncType, Hop, PathError, ReplyOpener, WrapOptions, Wrapped, wrap};
+use skep_primitives::ServiceNodeId;
+use skep_proto::storage::{
+    MemberResult, Method, Request, RetrieveResponse, StoreResponse, SwarmResponse, decode_base64,
+};
+use std::time::Instant;
+use x25519_dalek::{PublicKey, StaticSecret};
+
+fn hop(id: ServiceNodeId) -> Hop {
+    Hop::from_id(id).expect("a usable key")
+}
+
+fn wrapped(network: &Network, path: &[usize], request: &[u8]) -> Wrapped {
+    let mut hops: Vec<_> = path.iter().map(|number| hop(network.id(*number))).collect();
+    let destination = hops.pop().expect("a destination");
+    wrap(&hops, &destination, request, WrapOptions::default(), &mut rand::rng()).expect("wraps")
+}
+
+fn body_of(method: Method) -> Vec<u8> {
+    serde_json::to_vec(&Request::Single(method)).expect("serializes")
+}
+
+fn open(opener: &ReplyOpener, (status, text): (u16, String)) -> Answer {
+    assert_eq!(status, 200, "{text}");
+    opener.open(text.as_bytes()).expect("an answer for us")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_hops_carry_a_store_and_a_retrieve() {
+    let network = Network::start(&[0, 0, 0, 0]).await;
+    let owner = Owner::new(50);
+    for enc_type in [EncType::XChaCha20, EncType::AesGcm] {
+        let path: Vec<_> = (0..3).map(|number| hop(network.id(number))).collect();
+        let options = WrapOptions { enc_type, ..WrapOptions::default() };
+        let request = body_of(Method::Store(owner.deposit(enc_type.to_string().as_bytes())));
+        let Wrapped { body, opener } =
+            wrap(&path, &hop(network.id(3)), &request, options, &mut rand::rng()).expect("wraps");
+        let answer = open(&opener, network.post(0, "/onion_req/v2", body).await);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let stored: StoreResponse = serde_json::from_str(&answer.body).expect("an answer to store");
+        assert!(stored.swarm.values().all(|result| matches!(result, MemberResult::Stored(_))));
+    }
+    let Wrapped { body, opener } = wrapped(&network, &[2, 0, 3, 1], &body_of(Method::Retrieve(owner.retrieval())));
+    let answer = open(&opener, network.post(2, "/onion_req/v2", body).await);
+    let page: RetrieveResponse = serde_json::from_str(&answer.body).expect("an answer to retrieve");
+    assert_eq!(page.messages.len(), 2);
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inner_answers_keep_their_status_and_text() {
+    let network = Network::start(&[0, 1 << 63]).await;
+    let near = |number: usize| {
+        let view = view(network.entries.clone());
+        let swarm = Some(network.entries[number].swarm);
+        (50..).map(Owner::new).find(|owner| view.swarm_of(&owner.account().key()) == swarm).expect("one of many")
+    };
+    for (request, status, check) in [
+        (b"nonsense".to_vec(), 400, (|body| assert_eq!(body, "invalid json")) as fn(&str)),
+        (body_of(Method::Store(near(0).deposit(b"x"))), 421, |body| {
+            // A string in a direct answer: the JSON of get_swarm.
+            let swarm: SwarmResponse = serde_json::from_str(body).expect("a swarm");
+            assert_eq!(swarm.swarm, "0");
+        }),
+    ] {
+        let Wrapped { body, opener } = wrapped(&network, &[0, 1], &request);
+        let answer = open(&opener, network.post(0, "/onion_req/v2", body).await);
+        assert_eq!(answer.status, status);
+        check(&answer.body);
+    }
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_of_the_path_are_told_in_plain_text() {
+    let mut network = Network::start(&[0, 0]).await;
+    let unknown = node_key(90).id();
+    let request = body_of(Method::Info);
+    let path = [hop(network.id(0)), hop(network.id(1))];
+    let relay_to = |id| wrap(&path, &hop(id), &request, WrapOptions::default(), &mut rand::rng());
+    let body = relay_to(unknown).expect("wraps").body;
+    let answer = network.post(0, "/onion_req/v2", body).await;
+    assert_eq!(answer, (502, format!("Next node not found: {unknown}")));
+    assert_eq!(
+        PathError::recognise(answer.0, answer.1.as_bytes()),
+        Some(PathError::NextNodeNotFound(unknown)),
+        "through one hop, unchanged"
+    );
+
+    // In the roster, but nobody is there.
+    let absent = node_key(91);
+    network.entries.push(entry(&absent, 1, 1, 0));
+    network.publish(network.entries.clone());
+    let body = relay_to(absent.id()).expect("wraps").body;
+    let begun = Instant::now();
+    assert_eq!(network.post(0, "/onion_req/v2", body).await, (504, "Request time out".to_owned()));
+    assert!(begun.elapsed().as_secs() < 10);
+
+    let Wrapped { body, .. } = wrapped(&network, &[1], &request);
+    assert_eq!(network.post(0, "/onion_req/v2", body).await, (400, "Invalid ciphertext".to_owned()));
+    for garbage in [&b""[..], b"\xff\xff\xff\xff", b"\0\0\0\0{}", b"\x02\0\0\0xx[]"] {
+        let (status, text) = network.post(0, "/onion_req/v2", garbage).await;
+        assert_eq!(status, 400);
+        assert!(text.starts_with("Error parsing onion request: "), "{text}");
+    }
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_is_not_spoken_to_by_peers() {
+    let network = Network::start(&[0]).await;
+    // It knows the others, they do not know it.
+    let stranger = node_key(92);
+    let mut entries = network.entries.clone();
+    let (_roster, receiver) = {
+        entries.push(entry(&stranger, 1, 1, 0));
+        tokio::sync::watch::channel(std::sync::Arc::new(view(entries)))
+    };
+    let store = std::sync::Arc::new(skep_mailbox::MemoryStore::new(0));
+    let node = start_node(&crate::support::config(""), &stranger, receiver, store).await;
+    let path = [hop(stranger.id())];
+    let Wrapped { body, .. } =
+        wrap(&path, &hop(network.id(0)), &body_of(Method::Info), WrapOptions::default(), &mut rand::rng())
+            .expect("wraps");
+    let client = crate::support::client_of(stranger.id(), crate::support::BOTH_VERSIONS[1]);
+    let answer = crate::support::post(&client, node.https_address(), "/onion_req/v2", body).await;
+    assert_eq!(answer, (504, "Request time out".to_owned()));
+    node.stop().await;
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_peer_is_reached_at_once() {
+    let mut network = Network::start(&[0, 0]).await;
+    let ask = async |network: &Network| {
+        let Wrapped { body, opener } = wrapped(network, &[0, 1], &body_of(Method::Info));
+        open(&opener, network.post(0, "/onion_req/v2", body).await).status
+    };
+    assert_eq!(ask(&network).await, 200);
+    let port = network.entries[1].endpoint.quic_port;
+    network.nodes.pop().expect("two nodes").stop().await;
+    let mut config = crate::support::config("");
+    config.listen.quic_port = port;
+    let store = std::sync::Arc::new(skep_mailbox::MemoryStore::new(0));
+    network.nodes.push(start_node(&config, &node_key(1), network.receiver(), store).await);
+    assert_eq!(ask(&network).await, 200);
+    network.stop().await;
+}
+
+/// The final layer with control fields `wrap` never writes, made by hand (`protocol.md` section 5).
+fn odd_request(node: ServiceNodeId, control: &Value) -> (Vec<u8>, XChaCha20Poly1305) {
+    let (secret, node_key) = (StaticSecret::from([0x42; 32]), hop(node).x25519);
+    let public = PublicKey::from(&secret);
+    let shared = secret.diffie_hellman(&PublicKey::from(node_key));
+    let key = Blake2b::<U32>::new()
+        .chain_update(shared.as_bytes())
+        .chain_update(public.as_bytes())
+        .chain_update(node_key)
+        .finalize();
+    let cipher = XChaCha20Poly1305::new(&key);
+    let framed = |content: &[u8], control: &Value| {
+        let length = u32::try_from(content.len()).expect("short").to_le_bytes();
+        [&length, content, control.to_string().as_bytes()].concat()
+    };
+    let nonce = [7; 24];
+    let sealed = cipher.encrypt(&nonce.into(), framed(b"request", control).as_slice()).expect("encrypts");
+    let outer = json!({"ephemeral_key": hex::encode(public), "enc_type": "xchacha20"});
+    (framed(&[&nonce[..], &sealed].concat(), &outer), cipher)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_leaves_the_network() {
+    let network = Network::start(&[0]).await;
+    for (control, text) in [
+        (json!({"host": "example.org", "target": "/oxen/v4/lsrpc"}), "Invalid url"),
+        (json!({"destination": 5}), "Invalid json"),
+    ] {
+        let (body, cipher) = odd_request(network.id(0), &control);
+        let (status, answer) = network.post(0, "/onion_req/v2", body).await;
+        assert_eq!(status, 200);
+        let sealed = decode_base64(&answer).expect("base64");
+        let (nonce, sealed) = sealed.split_first_chunk::<24>().expect("a nonce");
+        let answer = cipher.decrypt(nonce.into(), sealed).expect("for us");
+        let answer: Answer = serde_json::from_slice(&answer).expect("an answer");
+        assert_eq!((answer.status, answer.body.as_str()), (400, text));
+    }
+    network.stop().await;
+}

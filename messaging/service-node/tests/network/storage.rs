@@ -1,0 +1,316 @@
+//! The storage RPC of real nodes over loopback.
+
+use crate::support::{
+    BLOCK, BOTH_VERSIONS, Network, Owner, client_of, config, node_key, now_ms, post, start_node, view,
+};
+use ed25519_dalek::{Signature, VerifyingKey};
+use serde_json::{Value, json};
+use skep_mailbox::RocksStore;
+use skep_messaging::{config::MetricsConfig, drive::MessagingNode};
+use skep_proto::storage::{
+    BatchResponse, HexKey, InfoResponse, MemberFailure, MemberResult, MessageHash, Method, Namespace, NodeListQuery,
+    Request, RetrieveRequest, RetrieveResponse, StoreRequest, StoreResponse, SwarmResponse, limits::MAX_REQUEST_BYTES,
+    signed,
+};
+use skep_work::{Challenge, solve};
+use std::{sync::Arc, time::Instant};
+use tokio::sync::watch;
+
+fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{error}: {value}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stored_on_one_read_from_another() {
+    let network = Network::start(&[0, 0, 0]).await;
+    let owner = Owner::new(50);
+    let deposit = owner.deposit(b"hello");
+    let hash = MessageHash::of(&owner.account(), Namespace::DEFAULT, b"hello");
+
+    let (status, answer) = network.ask(0, Method::Store(deposit.clone())).await;
+    assert_eq!(status, 200, "{answer}");
+    let stored: StoreResponse = read(answer);
+    assert_eq!(stored.hash, Some(hash));
+    assert_eq!(stored.swarm.len(), 3);
+    for (member, result) in &stored.swarm {
+        let MemberResult::Stored(result) = result else { panic!("{member} did not store: {result:?}") };
+        assert_eq!((result.hash, result.expiry, result.already), (hash, deposit.expiry, false));
+        let key = VerifyingKey::from_bytes(&member.0).expect("a key");
+        key.verify_strict(&signed::stored(&hash), &Signature::from_bytes(&result.signature)).expect("its signature");
+    }
+
+    for number in 0..3 {
+        let (status, answer) = network.ask(number, Method::Retrieve(owner.retrieval())).await;
+        assert_eq!(status, 200, "{answer}");
+        let read: RetrieveResponse = read(answer);
+        assert_eq!((read.messages.len(), read.more), (1, false));
+        assert_eq!((read.messages[0].hash, read.messages[0].data.as_slice()), (hash, &b"hello"[..]));
+    }
+
+    let longer = StoreRequest { expiry: deposit.expiry + 5, ..deposit };
+    let (_, answer) = network.ask(2, Method::Store(longer.clone())).await;
+    let again: StoreResponse = read(answer);
+    for result in again.swarm.values() {
+        let MemberResult::Stored(result) = result else { panic!("{result:?}") };
+        assert_eq!((result.expiry, result.already), (longer.expiry, true));
+    }
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wrong_swarm_names_the_right_one() {
+    // Ids as far apart as the ring allows: every account is near one of them.
+    let network = Network::start(&[0, 1 << 63]).await;
+    let here = (50..)
+        .map(Owner::new)
+        .find(|owner| view(network.entries.clone()).swarm_of(&owner.account().key()) == Some(network.entries[1].swarm));
+    let owner = here.expect("one of many");
+    for method in [Method::Store(owner.deposit(b"x")), Method::Retrieve(owner.retrieval())] {
+        let (status, answer) = network.ask(0, method).await;
+        assert_eq!(status, 421);
+        let swarm: SwarmResponse = read(answer);
+        assert_eq!(swarm.swarm, "8000000000000000");
+        assert_eq!(swarm.snodes.len(), 1);
+        let (node, entry) = (&swarm.snodes[0], &network.entries[1]);
+        assert_eq!(node.pubkey_ed25519, HexKey(entry.id.0));
+        assert_eq!((node.ip.as_str(), node.port_https), ("127.0.0.1", entry.endpoint.https_port));
+        assert_eq!(
+            (node.port.clone(), node.port_quic),
+            (entry.endpoint.https_port.to_string(), entry.endpoint.quic_port)
+        );
+        let x25519 = skep_onion::Hop::from_id(entry.id).expect("a hop").x25519;
+        assert_eq!(node.pubkey_x25519, HexKey(x25519));
+        assert_eq!(node.address.len(), 52 + ".snode".len());
+    }
+    let (status, answer) = network.ask(0, Method::GetSwarm(owner.account())).await;
+    assert_eq!((status, read::<SwarmResponse>(answer).swarm.as_str()), (200, "8000000000000000"));
+    let (status, _) = network.ask(1, Method::Store(owner.deposit(b"x"))).await;
+    assert_eq!(status, 200);
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_or_false_member_is_told_and_costs_at_most_five_seconds() {
+    let mut network = Network::start(&[0, 0]).await;
+    // One member that nobody runs, and one whose port another node answers.
+    network.entries.push(crate::support::entry(&node_key(20), 1, 1, 0));
+    let port = network.entries[1].endpoint.quic_port;
+    network.entries.push(crate::support::entry(&node_key(21), 1, port, 0));
+    network.publish(network.entries.clone());
+
+    let begun = Instant::now();
+    let (status, answer) = network.ask(0, Method::Store(Owner::new(50).deposit(b"x"))).await;
+    assert!(begun.elapsed().as_secs_f32() < 5.5);
+    let response: StoreResponse = read(answer);
+    assert_eq!(status, 200);
+    let result = |number: usize| &response.swarm[&HexKey(network.id(number).0)];
+    assert!(matches!(result(0), MemberResult::Stored(_)) && matches!(result(1), MemberResult::Stored(_)));
+    for absent in [2, 3] {
+        assert_eq!(*result(absent), MemberResult::Failed(MemberFailure::Timeout));
+    }
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_requests_are_refused_in_the_known_words_and_change_nothing() {
+    let network = Network::start(&[0]).await;
+    let owner = Owner::new(50);
+    let (account, now) = (owner.account().to_string(), now_ms());
+    let store = |changes: Value| {
+        let mut params = json!({"pubkey": account, "timestamp": now, "ttl": 60_000, "data": "aGk="});
+        for (field, value) in changes.as_object().expect("an object") {
+            params[field] = value.clone();
+        }
+        json!({"method": "store", "params": params}).to_string()
+    };
+    let retrieve = |request| serde_json::to_string(&Request::Single(Method::Retrieve(request))).expect("serializes");
+    let unsigned = RetrieveRequest { auth: None, ..owner.retrieval() };
+    let early = now - 61_000;
+    let old = RetrieveRequest {
+        auth: Some(owner.auth(&signed::retrieve(Namespace::DEFAULT, early), early)),
+        ..owner.retrieval()
+    };
+    let forged = RetrieveRequest { auth: Some(owner.auth(b"retrieve", now)), ..owner.retrieval() };
+    let hour = 3_600_000_u64;
+    for (body, status, text) in [
+        ("nonsense".to_owned(), 400, "invalid json"),
+        (r#"{"params":{}}"#.to_owned(), 400, "invalid json: no `method` field"),
+        (r#"{"method":"store"}"#.to_owned(), 400, "invalid json: no `params` field"),
+        (r#"{"method":"steal","params":{}}"#.to_owned(), 400, "no method steal"),
+        (store(json!({"pubkey": null})), 400, "invalid request: Required field 'pubkey' missing"),
+        (store(json!({"data": 5})), 400, "invalid request: Invalid value given for 'data': expected string"),
+        (store(json!({"ttl": 9_999})), 403, "Provided expiry/TTL is not valid."),
+        (store(json!({"ttl": 14 * 24 * hour + 1})), 403, "Provided expiry/TTL is not valid."),
+        (store(json!({"timestamp": now + 20_000})), 406, "Timestamp error: check your clock"),
+        (store(json!({"timestamp": now - 2 * hour})), 406, "Timestamp error: check your clock"),
+        (store(json!({"namespace": 5})), 401, "store: signature required to store to namespace 5"),
+        (
+            store(json!({"namespace": 5, "signature": "A".repeat(86), "sig_timestamp": now})),
+            401,
+            "store signature verification failed",
+        ),
+        (
+            store(json!({"namespace": 5, "signature": "A".repeat(86), "sig_timestamp": now - 120_000})),
+            406,
+            "store signature timestamp too far from current time",
+        ),
+        (
+            store(json!({"namespace": -1})),
+            403,
+            "store: namespace -1 is a public outbox, which this node does not offer",
+        ),
+        (retrieve(unsigned), 401, "retrieve: request signature required"),
+        (retrieve(old), 406, "retrieve timestamp too far from current time"),
+        (retrieve(forged), 401, "retrieve signature verification failed"),
+        (
+            json!({"method": "oxend_request", "params": {"endpoint": "stop_daemon"}}).to_string(),
+            400,
+            "invalid request: Invalid oxend endpoint 'stop_daemon'",
+        ),
+        ("x".repeat(MAX_REQUEST_BYTES + 1), 413, "Request body too large"),
+    ] {
+        let shown: String = body.chars().take(200).collect();
+        assert_eq!(network.post(0, "/storage_rpc/v1", body).await, (status, text.to_owned()), "{shown}");
+    }
+    assert_eq!(network.post(0, "/elsewhere", "").await, (404, "POST /elsewhere Not Found".to_owned()));
+
+    let work = skep_proto::peer::Work { block_hash: vec![1; 32].into(), ..Default::default() };
+    let (status, answer) =
+        network.ask(0, Method::Store(StoreRequest { work: Some(work), ..owner.deposit(b"x") })).await;
+    assert_eq!((status, answer), (400, json!({"reason": "work", "effort": 1, "block": hex::encode(BLOCK)})));
+
+    let (_, answer) = network.ask(0, Method::Retrieve(owner.retrieval())).await;
+    assert_eq!(read::<RetrieveResponse>(answer).messages, []);
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn worked_and_owned_messages_are_taken_by_the_whole_swarm() {
+    let network = Network::start(&[0, 0]).await;
+    let owner = Owner::new(50);
+    let worked = {
+        let deposit = owner.deposit(b"worked");
+        let hash = MessageHash::of(&deposit.account, deposit.namespace, &deposit.data);
+        let StoreRequest { account, namespace, timestamp, expiry, .. } = deposit;
+        let ttl = expiry - timestamp;
+        let challenge = Challenge { account, namespace, hash, timestamp, ttl, effort: 2, block_hash: BLOCK };
+        let proof = solve(&challenge, [0; 16], || true).expect("never gives up");
+        StoreRequest { work: Some(challenge.to_wire(&proof)), ..deposit }
+    };
+    let owned = {
+        let (namespace, now) = (Namespace(5), now_ms());
+        let auth = Some(owner.auth(&signed::store(namespace, now), now));
+        StoreRequest { namespace, auth, ..owner.deposit(b"owned") }
+    };
+    for deposit in [worked, owned] {
+        let (status, answer) = network.ask(1, Method::Store(deposit)).await;
+        assert_eq!(status, 200, "{answer}");
+        let response: StoreResponse = read(answer);
+        assert!(response.swarm.values().all(|result| matches!(result, MemberResult::Stored(_))), "{response:?}");
+    }
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_and_questions_about_the_network() {
+    let network = Network::start(&[0, 0, 0]).await;
+    let owner = Owner::new(50);
+    let batch = Request::Batch(vec![
+        Method::Store(owner.deposit(b"one")),
+        Method::Info,
+        Method::Retrieve(RetrieveRequest { auth: None, ..owner.retrieval() }),
+        Method::GetSwarm(owner.account()),
+        Method::NodeList(NodeListQuery { active_only: true, ..Default::default() }),
+    ]);
+    let (status, text) = network.post(0, "/storage_rpc/v1", serde_json::to_vec(&batch).expect("serializes")).await;
+    assert_eq!(status, 200);
+    let results = serde_json::from_str::<BatchResponse>(&text).expect("a batch").results;
+    assert_eq!(results.iter().map(|result| result.code).collect::<Vec<_>>(), [200, 200, 401, 200, 200]);
+    assert_eq!(results[2].body, json!("retrieve: request signature required"));
+    let info: InfoResponse = read(results[1].body.clone());
+    assert_eq!(info.version, skep_messaging::VERSION);
+    assert!(now_ms().abs_diff(info.timestamp) < 5_000);
+    let list = &results[4].body["result"];
+    assert_eq!(list["service_node_states"].as_array().expect("a list").len(), 3);
+
+    let (_, answer) = network.ask(1, Method::Retrieve(owner.retrieval())).await;
+    assert_eq!(read::<RetrieveResponse>(answer).messages.len(), 1);
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_tls_versions_and_health() {
+    let network = Network::start(&[9]).await;
+    let address = network.nodes[0].https_address();
+    for versions in BOTH_VERSIONS {
+        let client = client_of(network.id(0), versions);
+        let health = client.get(format!("https://{address}/health")).send().await.expect("an answer");
+        assert_eq!(health.status().as_u16(), 200);
+        assert_eq!(health.headers()["content-type"], "application/json");
+        let health: Value = serde_json::from_str(&health.text().await.expect("a body")).expect("JSON");
+        assert_eq!((&health["node"], &health["swarm"]), (&json!(network.id(0)), &json!("9")));
+    }
+    let stranger = client_of(node_key(99).id(), BOTH_VERSIONS[1]);
+    assert!(stranger.get(format!("https://{address}/health")).send().await.is_err(), "not the node we know");
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_outside_the_roster_serves_nobody() {
+    let network = Network::start(&[0, 0]).await;
+    network.publish(vec![network.entries[1].clone()]);
+    let (status, answer) = network.ask(0, Method::Info).await;
+    assert_eq!((status, answer), (503, json!("Service node is not ready: it is not registered on the chain\n")));
+    let (status, answer) = network.ask(1, Method::Store(Owner::new(50).deposit(b"x"))).await;
+    assert_eq!((status, read::<StoreResponse>(answer).swarm.len()), (200, 1));
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_requests_of_one_address_are_refused() {
+    let limits = "limits = { requests_per_second = 1, request_burst = 5 }";
+    let network = Network::start_with(&[0], &config(limits)).await;
+    let mut refused = 0;
+    for _ in 0..10 {
+        let (status, answer) = network.ask(0, Method::Info).await;
+        if status == 429 {
+            assert_eq!(answer, json!(""));
+            refused += 1;
+        }
+    }
+    assert!((3..=5).contains(&refused), "{refused} of 10 refused");
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_outlive_the_node_that_took_them_and_numbers_are_told() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let key = node_key(0);
+    let entries = vec![crate::support::entry(&key, 1, 1, 0)];
+    let (_roster, receiver) = watch::channel(Arc::new(view(entries)));
+    let mut config = config("");
+    config.metrics = MetricsConfig { address: ([127, 0, 0, 1], 0).into(), enabled: true };
+    let client = client_of(key.id(), BOTH_VERSIONS[1]);
+    let owner = Owner::new(50);
+    let ask = async |node: &MessagingNode, method| {
+        let body = serde_json::to_vec(&Request::Single(method)).expect("serializes");
+        let (status, text) = post(&client, node.https_address(), "/storage_rpc/v1", body).await;
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str::<Value>(&text).expect("JSON")
+    };
+
+    for round in 0..3_u8 {
+        let store = Arc::new(RocksStore::open(directory.path(), u64::MAX).expect("the store opens"));
+        let node = start_node(&config, &key, receiver.clone(), store).await;
+        ask(&node, Method::Store(owner.deposit(&[round]))).await;
+        let page: RetrieveResponse = read(ask(&node, Method::Retrieve(owner.retrieval())).await);
+        let data: Vec<_> = page.messages.iter().map(|message| message.data[0]).collect();
+        assert_eq!(data, (0..=round).collect::<Vec<_>>());
+
+        let metrics = format!("http://{}/metrics", node.metrics_address().expect("enabled"));
+        let text = client.get(metrics).send().await.expect("an answer").text().await.expect("a body");
+        assert!(text.contains(&format!("skep_messaging_messages {}\n", round + 1)), "{text}");
+        assert!(text.contains(r#"skep_messaging_requests_total{door="storage",status="200"} 2"#), "{text}");
+        node.stop().await;
+    }
+}
