@@ -1,5 +1,7 @@
 //! The reward queue: first in, first paid, then to the back.
 
+#[cfg(any(test, feature = "try-runtime"))]
+use crate::LastRewarded;
 use crate::{Config, Position, Queue, QueueSpan};
 use core::marker::PhantomData;
 use skep_primitives::ServiceNodeId;
@@ -64,6 +66,13 @@ impl<T: Config> RewardQueue<T> {
         frame_support::ensure!(
             Position::<T>::iter().count() == Queue::<T>::iter().count(),
             "no position without a node"
+        );
+        for node in LastRewarded::<T>::iter_keys() {
+            frame_support::ensure!(Position::<T>::contains_key(node), "who was paid or started has a position");
+        }
+        frame_support::ensure!(
+            LastRewarded::<T>::iter_keys().count() == Position::<T>::iter_keys().count(),
+            "who has a position was paid or started"
         );
         Ok(())
     }
