@@ -299,7 +299,7 @@ fn chain_arguments(node: ChainNode, dir: &Path) -> Vec<String> {
         arguments.push(option.into());
         arguments.push(value);
     }
-    arguments.extend(["--allow-private-ip", "--no-mdns", "--no-telemetry", "--no-hardware-benchmarks"].map(Into::into));
+    arguments.extend(["--allow-private-ip", "--no-mdns", "--no-telemetry"].map(Into::into));
     for other in CHAIN_NODES.iter().filter(|other| other.name != node.name) {
         arguments.push("--bootnodes".into());
         arguments.push(other.p2p_address());
