@@ -3,11 +3,12 @@
 
 mod answer;
 mod base32z;
+mod directory;
 mod fan_out;
-mod node_list;
 mod placement;
 
 pub use answer::{Body, Reply, SERVER_BUSY, refuse_retrieve, refuse_store, swarm_response};
+pub use directory::{Directory, list_nodes};
 pub use fan_out::{FanOut, PeerFailure};
-pub use node_list::{Directory, node_list};
+
 pub use placement::{Placement, Readiness, readiness};

@@ -1,13 +1,14 @@
 //! `skep-messaging run`
 
 use super::{Outcome, runtime};
+use skep_chain_client::{ChainUrls, RosterReceiver, follow};
 use skep_mailbox::RocksStore;
 use skep_messaging::{
     NodeKey,
     config::{Config, Log, LogFormat},
     drive::{MessagingNode, NodeParts},
 };
-use std::{fs, io, path::PathBuf, sync::Arc};
+use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -47,7 +48,7 @@ async fn serve(config: Config, key: NodeKey) -> Outcome {
     let capacity = config.limits.store_mib.saturating_mul(1024 * 1024);
     let store = Arc::new(RocksStore::open(&config.data_dir.join("messages"), capacity)?);
     let roster = tokio::select! {
-        roster = skep_chain_client::follow(config.chain_urls()?) => roster?,
+        roster = find_chain(config.chain_urls()?) => roster,
         () = &mut stop => return Ok(()),
     };
     let node = MessagingNode::start(&config, NodeParts { key, roster, store }).await?;
@@ -55,6 +56,18 @@ async fn serve(config: Config, key: NodeKey) -> Outcome {
     tracing::info!("stopping");
     node.stop().await;
     Ok(())
+}
+
+/// Follows the roster. A chain node that starts together with this one may take its time.
+async fn find_chain(urls: ChainUrls) -> RosterReceiver {
+    const PAUSE: Duration = Duration::from_secs(5);
+    loop {
+        match follow(urls.clone()).await {
+            Ok(roster) => return roster,
+            Err(error) => tracing::warn!(%error, "waiting for a chain node"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 fn start_log(log: &Log) -> Result<(), Box<dyn std::error::Error>> {

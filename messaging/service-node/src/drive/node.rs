@@ -10,7 +10,7 @@ use super::{
 use crate::{
     NodeKey, VERSION,
     core::{
-        Body, Directory, FanOut, PeerFailure, Placement, Readiness, Reply, node_list, readiness, refuse_retrieve,
+        Body, Directory, FanOut, PeerFailure, Placement, Readiness, Reply, list_nodes, readiness, refuse_retrieve,
         refuse_store, swarm_response,
     },
 };
@@ -130,7 +130,7 @@ impl Node {
                 let info = InfoResponse { version: VERSION, timestamp: now, t: now, hf: PROTOCOL_GENERATION };
                 Reply::json(200, &info).into()
             }
-            Method::NodeList(query) => self.node_list(&query),
+            Method::NodeList(query) => self.node_list(query),
         }
     }
 
@@ -152,12 +152,12 @@ impl Node {
         Arc::clone(&directory)
     }
 
-    fn node_list(&self, query: &NodeListQuery) -> Served {
+    fn node_list(&self, query: NodeListQuery) -> Served {
         /// More than one entry of the list takes in JSON.
         const ENTRY: usize = 1024;
         let view = self.view();
         let Some(lease) = self.budget.lease(view.nodes().len() * ENTRY) else { return Reply::busy().into() };
-        let result = node_list(&view, &self.directory(&view), query, &mut rand::rng());
+        let result = list_nodes(&view, &self.directory(&view), query, &mut rand::rng());
         let response = NodeListResponse { result, t: now_ms(), hf: PROTOCOL_GENERATION };
         Served { reply: Reply::json(200, &response), lease: Some(lease) }
     }

@@ -9,7 +9,7 @@ use skep_primitives::ServiceNodeId;
 use skep_proto::storage::{
     MemberResult, Method, Request, RetrieveResponse, StoreResponse, SwarmResponse, decode_base64,
 };
-use std::time::Instant;
+use std::{net::UdpSocket, time::Instant};
 use x25519_dalek::{PublicKey, StaticSecret};
 
 fn hop(id: ServiceNodeId) -> Hop {
@@ -145,6 +145,10 @@ async fn a_restarted_peer_is_reached_at_once() {
     assert_eq!(ask(&network).await, 200);
     let port = network.entries[1].endpoint.quic_port;
     network.nodes.pop().expect("two nodes").stop().await;
+    // The socket goes with the last of the endpoint's tasks.
+    while UdpSocket::bind(("127.0.0.1", port)).is_err() {
+        tokio::task::yield_now().await;
+    }
     let mut config = crate::support::config("");
     config.listen.quic_port = port;
     let store = std::sync::Arc::new(skep_mailbox::MemoryStore::new(0));

@@ -1,0 +1,63 @@
+//! The command line as operators use it.
+
+use skep_messaging::config::EXAMPLE;
+use std::{
+    error::Error,
+    fs,
+    path::Path,
+    process::{Command, Output, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+fn run(arguments: &[&str]) -> std::io::Result<Output> {
+    Command::new(env!("CARGO_BIN_EXE_skep-messaging")).args(arguments).output()
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("a plain path")
+}
+
+#[test]
+fn keys_and_configurations() -> Result<(), Box<dyn Error>> {
+    let directory = tempfile::tempdir()?;
+    let (key, config) = (directory.path().join("node.key"), directory.path().join("node.toml"));
+    let made = run(&["keygen", "--out", path(&key)])?;
+    assert!(made.status.success());
+    let id = String::from_utf8(made.stdout)?;
+    assert_eq!(id.trim().len(), 64);
+    let again = run(&["keygen", "--out", path(&key)])?;
+    assert!(!again.status.success(), "an existing key is not overwritten");
+
+    assert_eq!(String::from_utf8(run(&["config"])?.stdout)?.trim(), EXAMPLE.trim());
+    fs::write(&config, format!("chain = [\"ws://127.0.0.1:1\"]\ndata_dir = {:?}\n", path(directory.path())))?;
+    let checked = run(&["check-config", "--config", path(&config)])?;
+    assert!(String::from_utf8(checked.stdout)?.contains(id.trim()));
+
+    fs::write(&config, "chain = [\"ws://127.0.0.1:1\"]\ncolour = 1\n")?;
+    let refused = run(&["check-config", "--config", path(&config)])?;
+    assert!(!refused.status.success());
+    assert!(String::from_utf8(refused.stderr)?.contains("colour"));
+    Ok(())
+}
+
+#[test]
+fn a_node_without_a_chain_waits_and_stops_when_told() -> Result<(), Box<dyn Error>> {
+    let directory = tempfile::tempdir()?;
+    let (key, config) = (directory.path().join("node.key"), directory.path().join("node.toml"));
+    run(&["keygen", "--out", path(&key)])?;
+    fs::write(&config, format!("chain = [\"ws://127.0.0.1:1\"]\ndata_dir = {:?}\n", path(directory.path())))?;
+    let mut node = Command::new(env!("CARGO_BIN_EXE_skep-messaging"))
+        .args(["run", "--config", path(&config)])
+        .stderr(Stdio::null())
+        .spawn()?;
+    let started = Instant::now();
+    while !directory.path().join("messages/CURRENT").exists() {
+        assert!(started.elapsed() < Duration::from_secs(20), "the store should have been opened");
+        sleep(Duration::from_millis(20));
+    }
+    assert!(node.try_wait()?.is_none(), "it waits");
+    Command::new("kill").args(["-TERM", &node.id().to_string()]).status()?;
+    assert!(node.wait()?.success());
+    Ok(())
+}
