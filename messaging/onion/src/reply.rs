@@ -4,7 +4,6 @@ use crate::cipher::{CipherFailure, LayerKey};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use rand::CryptoRng;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// How the client wants its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +32,8 @@ pub struct ReplyKey {
 pub enum ReplyBody<'a> {
     /// A text.
     Text(&'a str),
-    /// JSON, embedded if the client asked for that.
-    Json(&'a Value),
+    /// JSON, written out (well-formed: it is not read again); embedded if the client asked for that.
+    Json(&'a str),
 }
 
 /// The answer cannot be encrypted: it is beyond what the cipher takes (64 GiB).
@@ -53,14 +52,15 @@ impl ReplyKey {
     /// [`SealError`] for an answer no cipher takes.
     pub fn seal(&self, status: u16, body: ReplyBody<'_>, rng: &mut impl CryptoRng) -> Result<Vec<u8>, SealError> {
         #[derive(Serialize)]
-        struct Written<T> {
+        struct Written<'a> {
             status: u16,
-            body: T,
+            body: &'a str,
         }
         let plaintext = match body {
-            ReplyBody::Text(body) => serde_json::to_vec(&Written { status, body }),
-            ReplyBody::Json(body) if self.flags.json => serde_json::to_vec(&Written { status, body }),
-            ReplyBody::Json(body) => serde_json::to_vec(&Written { status, body: body.to_string() }),
+            ReplyBody::Json(body) if self.flags.json => {
+                Ok(format!(r#"{{"status":{status},"body":{body}}}"#).into_bytes())
+            }
+            ReplyBody::Text(body) | ReplyBody::Json(body) => serde_json::to_vec(&Written { status, body }),
         };
         let plaintext = plaintext.map_err(|_| SealError)?;
         let sealed = self.key.seal(&plaintext, rng).map_err(|CipherFailure| SealError)?;
@@ -122,7 +122,6 @@ mod tests {
     use super::*;
     use crate::EncType;
     use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
-    use serde_json::json;
     use x25519_dalek::{PublicKey, StaticSecret};
 
     fn key() -> LayerKey {
@@ -135,10 +134,10 @@ mod tests {
 
     #[test]
     fn json_is_a_string_unless_the_client_asked_to_embed_it() {
-        let object = json!({"hi": "123"});
+        let object = r#"{"hi":"123"}"#;
         for (json, body, expected) in [
-            (false, ReplyBody::Json(&object), r#"{"status":421,"body":"{\"hi\":\"123\"}"}"#),
-            (true, ReplyBody::Json(&object), r#"{"status":421,"body":{"hi":"123"}}"#),
+            (false, ReplyBody::Json(object), r#"{"status":421,"body":"{\"hi\":\"123\"}"}"#),
+            (true, ReplyBody::Json(object), r#"{"status":421,"body":{"hi":"123"}}"#),
             (true, ReplyBody::Text("no \"json\""), r#"{"status":421,"body":"no \"json\""}"#),
         ] {
             let plaintext = key().open(&sealed(ReplyFlags { json, base64: false }, body)).unwrap();

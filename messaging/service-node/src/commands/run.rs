@@ -8,7 +8,13 @@ use skep_messaging::{
     config::{Config, Log, LogFormat},
     drive::{MessagingNode, NodeParts},
 };
-use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    io::{self, IsTerminal},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -72,7 +78,8 @@ async fn find_chain(urls: ChainUrls) -> RosterReceiver {
 
 fn start_log(log: &Log) -> Result<(), Box<dyn std::error::Error>> {
     let filter = EnvFilter::try_new(&log.level).map_err(|error| format!("`log.level` is not understood: {error}"))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     match log.format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().init(),

@@ -50,8 +50,10 @@ use tower::Service;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const READ_HEAD: Duration = Duration::from_secs(30);
 const READ_BODY: Duration = Duration::from_secs(60);
-/// A connection that takes nothing of its answers is cut after this.
+/// After this, a connection is closed once its request is answered, so that nobody holds a slot for good.
 const LONGEST_CONNECTION: Duration = Duration::from_secs(10 * 60);
+/// How long that last answer may take.
+const LAST_ANSWER: Duration = Duration::from_secs(60);
 /// Headers of one request.
 const HEAD_BYTES: usize = 16 * 1024;
 
@@ -85,8 +87,7 @@ pub(crate) async fn serve(
         let (acceptor, router, stop, node) = (acceptor.clone(), router.clone(), stop.clone(), Arc::clone(&node));
         tasks.spawn(async move {
             node.metrics.client_connections.inc();
-            // Beyond this, the connection's own timeouts have failed to end it.
-            let _ = timeout(LONGEST_CONNECTION, serve_connection(stream, address, acceptor, router, stop)).await;
+            serve_connection(stream, address, acceptor, router, stop).await;
             node.metrics.client_connections.dec();
             drop((slot, guard));
         });
@@ -127,13 +128,13 @@ async fn serve_connection(
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     tokio::pin!(connection);
     let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = stop.cancelled() => {
+        ended = &mut connection => Ok(ended),
+        _ = timeout(LONGEST_CONNECTION, stop.cancelled()) => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            timeout(LAST_ANSWER, connection).await
         }
     };
-    if let Err(error) = ended {
+    if let Ok(Err(error)) = ended {
         tracing::trace!(%error, "a client's connection ended early");
     }
 }

@@ -191,11 +191,11 @@ impl Node {
                     fan_out.handle_own(kept.map_or_else(MemberResult::Failed, MemberResult::Stored));
                 }
                 Some((peer, answer)) = answers.next() => match answer {
-                    Ok(answer) => fan_out.handle_answer(peer, answer),
+                    Ok((answer, _lease)) => fan_out.handle_answer(peer, answer),
                     Err(error) => {
                         tracing::debug!(%peer, %error, "a member of the swarm did not store a message");
                         let failure = match error {
-                            PeerError::Connect(_) | PeerError::Broken(_) | PeerError::TimedOut => PeerFailure::Silent,
+                            PeerError::Connect(_) | PeerError::Broken(_) | PeerError::TimedOut | PeerError::NoRoom => PeerFailure::Silent,
                             PeerError::Unreadable => PeerFailure::Unreadable,
                         };
                         fan_out.handle_failure(peer, failure);
@@ -305,24 +305,25 @@ impl Node {
         };
         let request = peer::Request { request: Some(PeerRequest::Onion(peer::Onion { body: body.into() })) };
         match self.ask_onion(entry, &request).await {
-            Ok(PeerResponse::Onion(answer)) => match u16::try_from(answer.status) {
-                Ok(status) => OnionServed { status, body: answer.body.into(), lease: None },
+            Ok((PeerResponse::Onion(answer), lease)) => match u16::try_from(answer.status) {
+                Ok(status) => OnionServed { status, body: answer.body.into(), lease: Some(lease) },
                 Err(_) => PathError::InvalidResponse.into(),
             },
-            Ok(PeerResponse::Refusal(peer::Refusal { status, reason })) => {
-                OnionServed { status: u16::try_from(status).unwrap_or(500), body: reason.into_bytes(), lease: None }
-            }
-            Ok(PeerResponse::Stored(_) | PeerResponse::Pong(_)) => PathError::InvalidResponse.into(),
+            Ok((PeerResponse::Refusal(peer::Refusal { status, reason }), lease)) => OnionServed {
+                status: u16::try_from(status).unwrap_or(500),
+                body: reason.into_bytes(),
+                lease: Some(lease),
+            },
+            Ok((PeerResponse::Stored(_) | PeerResponse::Pong(_), _)) => PathError::InvalidResponse.into(),
             Err(error) => error.into(),
         }
     }
 
-    async fn ask_onion(&self, next: &RosterEntry, request: &peer::Request) -> Result<PeerResponse, PathError> {
-        let answer = self.peers.ask(next, request, Duration::from_millis(ONION_TIMEOUT)).await;
-        match answer.map(|answer| answer.response) {
-            Ok(Some(response)) => Ok(response),
-            Ok(None) | Err(PeerError::Unreadable) => Err(PathError::InvalidResponse),
-            Err(error @ (PeerError::Connect(_) | PeerError::Broken(_) | PeerError::TimedOut)) => {
+    async fn ask_onion(&self, next: &RosterEntry, request: &peer::Request) -> Result<(PeerResponse, Lease), PathError> {
+        match self.peers.ask(next, request, Duration::from_millis(ONION_TIMEOUT)).await {
+            Ok((peer::Response { response: Some(response) }, lease)) => Ok((response, lease)),
+            Ok((peer::Response { response: None }, _)) | Err(PeerError::Unreadable) => Err(PathError::InvalidResponse),
+            Err(error @ (PeerError::Connect(_) | PeerError::Broken(_) | PeerError::TimedOut | PeerError::NoRoom)) => {
                 tracing::debug!(next = %next.id, %error, "the next node of an onion request did not answer");
                 Err(PathError::TimedOut)
             }
@@ -410,16 +411,9 @@ fn now_after(then: u64, since: Instant) -> u64 {
 /// Seals an answer for the client at the other end of the path.
 fn seal(reply: &ReplyKey, served: Served) -> OnionServed {
     let Served { reply: Reply { status, body }, lease } = served;
-    let parsed;
     let body = match &body {
         Body::Text(text) => ReplyBody::Text(text),
-        Body::Json(json) => match serde_json::from_str(json) {
-            Ok(value) => {
-                parsed = value;
-                ReplyBody::Json(&parsed)
-            }
-            Err(_) => ReplyBody::Text(json),
-        },
+        Body::Json(json) => ReplyBody::Json(json),
     };
     match reply.seal(status, body, &mut rand::rng()) {
         Ok(body) => OnionServed { status: 200, body, lease },

@@ -9,8 +9,8 @@ use super::{
 use crate::NodeKey;
 use prost::Message;
 use quinn::{
-    ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, ReadToEndError, RecvStream,
-    ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, RecvStream, ServerConfig, TokioRuntime,
+    TransportConfig, VarInt,
     crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig},
 };
 use rustls::pki_types::CertificateDer;
@@ -73,6 +73,8 @@ pub(crate) enum PeerError {
     TimedOut,
     #[error("its answer cannot be read")]
     Unreadable,
+    #[error("there is no room for its answer")]
+    NoRoom,
 }
 
 /// Connections to other service nodes, opened when needed and kept while used.
@@ -81,6 +83,7 @@ pub(crate) struct Peers {
     endpoint: Endpoint,
     key: NodeKey,
     transport: Arc<TransportConfig>,
+    budget: Budget,
     slots: Mutex<HashMap<ServiceNodeId, Arc<Slot>>>,
 }
 
@@ -88,7 +91,12 @@ pub(crate) struct Peers {
 type Slot = tokio::sync::Mutex<Option<Connection>>;
 
 impl Peers {
-    pub(crate) fn open(address: SocketAddr, key: NodeKey, roster: RosterReceiver) -> Result<Self, EndpointError> {
+    pub(crate) fn open(
+        address: SocketAddr,
+        key: NodeKey,
+        roster: RosterReceiver,
+        budget: Budget,
+    ) -> Result<Self, EndpointError> {
         let tls = QuicServerConfig::try_from(peer_tls::server_config(&key, roster)?)?;
         let transport = Arc::new(transport());
         let mut config = ServerConfig::with_crypto(Arc::new(tls));
@@ -97,31 +105,35 @@ impl Peers {
         let socket = UdpSocket::bind(address).map_err(bind)?;
         let runtime = Arc::new(TokioRuntime);
         let endpoint = Endpoint::new(endpoint_config(&key), Some(config), socket, runtime).map_err(bind)?;
-        Ok(Self { endpoint, key, transport, slots: Mutex::default() })
+        Ok(Self { endpoint, key, transport, budget, slots: Mutex::default() })
     }
 
     pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
         self.endpoint.local_addr()
     }
 
-    /// Asks a peer and waits for its answer, at most `patience` in all.
+    /// Asks a peer and waits for its answer, at most `patience` in all. The lease is for the answer's memory.
     pub(crate) async fn ask(
         &self,
         peer: &RosterEntry,
         request: &peer::Request,
         patience: Duration,
-    ) -> Result<peer::Response, PeerError> {
+    ) -> Result<(peer::Response, Lease), PeerError> {
         timeout(patience, self.ask_patiently(peer, request)).await.unwrap_or(Err(PeerError::TimedOut))
     }
 
-    async fn ask_patiently(&self, peer: &RosterEntry, request: &peer::Request) -> Result<peer::Response, PeerError> {
+    async fn ask_patiently(
+        &self,
+        peer: &RosterEntry,
+        request: &peer::Request,
+    ) -> Result<(peer::Response, Lease), PeerError> {
         let (connection, fresh) = self.connection(peer).await?;
-        match ask_over(&connection, request).await {
+        match ask_over(&connection, request, &self.budget).await {
             // The peer may have restarted since: every request may be made twice, so try once more.
             Err(PeerError::Broken(_)) if !fresh => {
                 connection.close(VarInt::from_u32(0), b"broken");
                 let (connection, _) = self.connection(peer).await?;
-                ask_over(&connection, request).await
+                ask_over(&connection, request, &self.budget).await
             }
             outcome => outcome,
         }
@@ -179,17 +191,23 @@ fn endpoint_config(key: &NodeKey) -> EndpointConfig {
     EndpointConfig::new(Arc::new(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &*secret)))
 }
 
-async fn ask_over(connection: &Connection, request: &peer::Request) -> Result<peer::Response, PeerError> {
+async fn ask_over(
+    connection: &Connection,
+    request: &peer::Request,
+    budget: &Budget,
+) -> Result<(peer::Response, Lease), PeerError> {
     let broken = |error: &dyn std::error::Error| PeerError::Broken(error.to_string());
-    let (mut send, mut receive) = connection.open_bi().await.map_err(|error| broken(&error))?;
+    let (mut send, receive) = connection.open_bi().await.map_err(|error| broken(&error))?;
     send.write_all(&request.encode_to_vec()).await.map_err(|error| broken(&error))?;
     // Fails only if the stream is closed already, which reading will tell.
     let _ = send.finish();
-    let answer = receive.read_to_end(MAX_ANSWER).await.map_err(|error| match error {
-        ReadToEndError::TooLong => PeerError::Unreadable,
-        ReadToEndError::Read(error) => broken(&error),
+    let (answer, lease) = read(receive, MAX_ANSWER, budget).await.map_err(|error| match error {
+        ReadError::Broken(error) => broken(&error),
+        ReadError::TooLong => PeerError::Unreadable,
+        ReadError::NoRoom => PeerError::NoRoom,
     })?;
-    peer::Response::decode(answer.as_slice()).map_err(|_| PeerError::Unreadable)
+    let answer = peer::Response::decode(answer.as_slice()).map_err(|_| PeerError::Unreadable)?;
+    Ok((answer, lease))
 }
 
 fn transport() -> TransportConfig {
@@ -301,9 +319,9 @@ async fn serve_connection(
         let Ok((mut send, receive)) = stream else { return };
         let node = Arc::clone(node);
         tasks.spawn(async move {
-            let response = match timeout(READ_REQUEST, read(receive, &node.budget)).await {
+            let response = match timeout(READ_REQUEST, read(receive, MAX_REQUEST, &node.budget)).await {
                 Ok(Ok((request, lease))) => node.answer_peer(peer, &request, lease).await,
-                Ok(Err(refusal)) => refusal.into_response(),
+                Ok(Err(error)) => Refused::from(error).into_response(),
                 Err(_) => Refused { status: 408, reason: "the request did not arrive in time" }.into_response(),
             };
             // A peer that has gone away needs no answer.
@@ -334,23 +352,40 @@ pub(crate) fn refusal(status: u16, reason: impl Into<String>) -> peer::Response 
     peer::Response { response: Some(peer::response::Response::Refusal(refusal)) }
 }
 
-/// Reads a whole request within the budget.
-async fn read(mut receive: RecvStream, budget: &Budget) -> Result<(Vec<u8>, Lease), Refused> {
+/// Why a message of a peer was not read.
+#[derive(Debug)]
+enum ReadError {
+    Broken(quinn::ReadError),
+    TooLong,
+    NoRoom,
+}
+
+impl From<ReadError> for Refused {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Broken(_) => Self { status: 400, reason: "the stream broke" },
+            ReadError::TooLong => Self { status: 413, reason: "the request is too large" },
+            ReadError::NoRoom => Self::BUSY,
+        }
+    }
+}
+
+/// Reads a whole message of at most `most` bytes, taking room for it as it comes.
+async fn read(mut receive: RecvStream, most: usize, budget: &Budget) -> Result<(Vec<u8>, Lease), ReadError> {
     const CHUNK: usize = 64 * 1024;
-    let mut body = Vec::new();
-    let mut lease = budget.lease(0).ok_or(Refused::BUSY)?;
-    let broken = Refused { status: 400, reason: "the stream broke" };
-    while let Some(chunk) = receive.read_chunk(CHUNK, true).await.map_err(|_| broken)? {
-        let length = body.len() + chunk.bytes.len();
-        if length > MAX_REQUEST {
-            return Err(Refused { status: 413, reason: "the request is too large" });
+    let mut bytes = Vec::new();
+    let mut lease = budget.lease(0).ok_or(ReadError::NoRoom)?;
+    while let Some(chunk) = receive.read_chunk(CHUNK, true).await.map_err(ReadError::Broken)? {
+        let length = bytes.len() + chunk.bytes.len();
+        if length > most {
+            return Err(ReadError::TooLong);
         }
         if !lease.grow(length, budget) {
-            return Err(Refused::BUSY);
+            return Err(ReadError::NoRoom);
         }
-        body.extend_from_slice(&chunk.bytes);
+        bytes.extend_from_slice(&chunk.bytes);
     }
-    Ok((body, lease))
+    Ok((bytes, lease))
 }
 
 /// The rate at which one peer may ask.

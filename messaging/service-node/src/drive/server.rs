@@ -78,17 +78,17 @@ impl MessagingNode {
     /// Opens every door and begins to serve.
     pub async fn start(config: &Config, parts: NodeParts) -> Result<Self, StartError> {
         let NodeParts { key, roster, store } = parts;
-        let listen = config.listen;
+        let (listen, limits) = (config.listen, config.limits);
         let acceptor = TlsAcceptor::from(tls::server_config(&key)?);
         let (https_listener, https) = bind((listen.address, listen.https_port).into()).await?;
         let quic_address = (listen.address, listen.quic_port).into();
-        let peers = Peers::open(quic_address, key.clone(), roster.clone())?;
+        let budget = Budget::new(limits.memory_mib as usize * 1024 * 1024);
+        let peers = Peers::open(quic_address, key.clone(), roster.clone(), budget.clone())?;
         let quic = peers.local_address().map_err(|source| EndpointError::Bind { address: quic_address, source })?;
         let metrics_listener = match config.metrics.enabled {
             true => Some(bind(config.metrics.address).await?),
             false => None,
         };
-        let limits = config.limits;
         let node = Arc::new(Node {
             id: key.id(),
             hop: key.hop_secret(),
@@ -98,7 +98,7 @@ impl MessagingNode {
             store,
             peers,
             peer_rates: peer_rates(limits.peer_requests_per_second),
-            budget: Budget::new(limits.memory_mib as usize * 1024 * 1024),
+            budget,
             metrics: Metrics::new(),
             least_effort: limits.work_effort,
             directory: Mutex::new(Arc::new(Directory::default())),
