@@ -1,1 +1,49 @@
 //! Paths, swarm lookup, sending and receiving, encrypted local state.
+//!
+//! ```text
+//! Client --+--> conversation   requests, acceptances, messages           pure
+//!          +--> state          one encrypted database                    disk
+//!          +--> network        the roster, questions through paths       chain nodes, guards
+//!                 +--> paths      which hops, who is to blame            pure
+//!                 +--> delivery   whom to ask, when it counts as sent    pure
+//!                 +--> transport  HTTPS to a guard, proven by its key
+//! ```
+//!
+//! A message is sealed, queued in the state together with the ratchet that made it, given to members of the recipient's swarm
+//! through three hops, and leaves the queue when three members have signed that they keep it.
+//!
+//! # Security
+//!
+//! **Requires.** Chain nodes that tell the truth about finalized blocks; a passphrase nobody guesses.
+//!
+//! **Provides.** No node learns both who sends and to whom, nor both who reads and what was read from where, unless hops of
+//! one path work together. A connection to a guard is a connection to the holder of the key in the roster. Members of a
+//! swarm cannot pretend that others keep a message, cannot change one, and cannot have one shown twice.
+//!
+//! **Does not provide.** Protection against someone who sees the client's connection and a swarm's members at the same time.
+//! Hops that fail on purpose can have other hops replaced, though not the guard. A member can keep messages back; two are
+//! read.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unreachable)
+)]
+
+mod client;
+mod clock;
+mod conversation;
+mod delivery;
+mod network;
+mod paths;
+mod state;
+mod tls;
+mod transport;
+
+pub use client::{Client, CreateError, FindContactError, ReceiveError, SendError};
+pub use conversation::{AcceptError, Contact, ContactStatus, Event, RequestError, SayError};
+pub use delivery::Receipt;
+pub use network::{DeliverError, Delivery, NetworkError, PathSurvey, survey_paths};
+pub use skep_chain_client::{ChainUrls, ParseUrlsError};
+pub use skep_envelope::{DisplayName, DisplayNameError, MessageId, PhraseError};
+pub use skep_onion::{Diversity, PathChoiceError};
+pub use skep_proto::account::{AccountAddress, ParseAccountError};
+pub use state::{Passphrase, PassphraseError, StateError};

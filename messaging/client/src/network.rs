@@ -1,0 +1,520 @@
+//! The network as one client uses it: the roster, paths that work, questions asked through them.
+
+use crate::{
+    clock,
+    delivery::{COPIES, Deposits, Receipt, Verdict},
+    paths::{Blame, Path, PathBook, Purpose, RequestFailure},
+    state::{OutboxItem, State, StateError},
+    transport::{ANSWER, Transport},
+};
+use futures::future::join_all;
+use skep_chain_client::{AskError, ChainClient, ChainUrls, ConnectError, RosterView};
+use skep_envelope::Identity;
+use skep_onion::{
+    Answer, Candidate, Diversity, Hop, OpenError, PATH_HOPS, PathChoiceError, WrapError, WrapOptions, wrap,
+};
+use skep_primitives::{BlockHash, ServiceNodeId, SwarmId};
+use skep_proto::{
+    account::AccountAddress,
+    storage::{
+        HexKey, MessageHash, Method, Namespace, OwnerAuth, Request, RetrieveRequest, RetrieveResponse, StoreRequest,
+        signed,
+    },
+};
+use skep_work::{Challenge, solve};
+use std::time::{Duration, Instant};
+
+/// A roster older than this is asked for again before it is used.
+const ROSTER_AGE: Duration = Duration::from_secs(30);
+/// How long a hop may take to answer a test.
+const TEST: Duration = Duration::from_secs(10);
+/// How many paths are tried before giving up.
+const MOST_PATHS: usize = 8;
+/// How many times a message is brought anew, to another swarm or with more work, before giving up.
+const MOST_ATTEMPTS: usize = 3;
+
+/// The effort of the work done for a message unless a node asks for more: about four Equi-X puzzles, a tenth of a second on a
+/// slow phone. A floor set by this program until the chain carries one (`protocol.md` section 8).
+const WORK_EFFORT: u32 = 8;
+/// The most effort done for a message, however much a node asks for.
+const MOST_WORK_EFFORT: u32 = 4_000;
+/// How long to work on one message.
+const LONGEST_WORK: Duration = Duration::from_secs(120);
+
+/// A message is kept by its recipient's swarm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Names the stored message.
+    pub hash: MessageHash,
+    /// The hops it went through, guard first.
+    pub path: [ServiceNodeId; PATH_HOPS],
+    /// How different the hops are. Tell the user about anything but [`Diversity::Full`].
+    pub diversity: Diversity,
+    /// The swarm.
+    pub swarm: SwarmId,
+    /// The members that signed that they have it, ordered by key; every signature was verified.
+    pub receipts: Vec<Receipt>,
+}
+
+impl Delivery {
+    /// The members that signed that they have it.
+    pub fn stored_on(&self) -> impl ExactSizeIterator<Item = ServiceNodeId> {
+        self.receipts.iter().map(|receipt| receipt.member)
+    }
+}
+
+/// The network is of no use now.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// No chain node answers.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The chain nodes do not tell.
+    #[error("the roster of service nodes cannot be had")]
+    Roster(#[from] AskError),
+    /// There are no service nodes yet.
+    #[error("there is no swarm yet: wait until service nodes have registered and been placed")]
+    NoSwarm,
+    /// Too few of them.
+    #[error(transparent)]
+    TooFewNodes(#[from] PathChoiceError),
+    /// None of the paths tried works.
+    #[error("no path works; the last one failed: {failure}. Check your connection, then try again")]
+    NoPath {
+        /// How the last one failed, and at whom.
+        failure: String,
+    },
+    /// The state cannot be kept.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// A message was not kept by enough members of the swarm.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliverError {
+    /// The network is of no use now.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// Too few members signed.
+    #[error("only {receipts} of {needed} needed members of swarm {swarm} signed that they keep the message; {reason}")]
+    TooFewReceipts {
+        /// How many signed.
+        receipts: usize,
+        /// How many must.
+        needed: usize,
+        /// The swarm.
+        swarm: SwarmId,
+        /// What the others said.
+        reason: String,
+    },
+    /// Nodes see another time.
+    #[error("service nodes say that this clock is wrong: set it, then try again")]
+    Clock,
+    /// Nodes are under load and ask for more than is bearable.
+    #[error("service nodes ask for too much work ({0}) at the moment: try again later")]
+    TooMuchWork(u32),
+    /// The work was not done in time.
+    #[error("the proof of work took too long: try again when this machine is less busy")]
+    SlowWork,
+    /// The request cannot be wrapped.
+    #[error(transparent)]
+    Wrap(#[from] WrapError),
+}
+
+/// What one member of the swarm did with a request.
+#[derive(Debug)]
+enum Outcome {
+    Answered(Answer),
+    /// It failed.
+    Failed(RequestFailure),
+    /// The path to it failed, and is mended.
+    NotReached(RequestFailure),
+}
+
+/// What a member answered to a request to read.
+#[derive(Debug)]
+pub(crate) enum Read {
+    /// This.
+    Page(RetrieveResponse),
+    /// That the mailbox is another swarm's.
+    WrongSwarm,
+    /// That this clock is wrong.
+    WrongClock,
+    /// Nothing of use.
+    Failed(String),
+}
+
+/// The network.
+#[derive(Debug)]
+pub(crate) struct Network {
+    chain: ChainClient,
+    view: RosterView,
+    asked: Instant,
+    candidates: Vec<Candidate>,
+    transport: Transport,
+    paths: PathBook,
+}
+
+impl Network {
+    /// Asks a chain node for the roster.
+    pub(crate) async fn connect(urls: ChainUrls, state: &mut State) -> Result<Self, NetworkError> {
+        let chain = ChainClient::connect(urls).await?;
+        state.bind_network(&chain.genesis_hash())?;
+        let view = RosterView::new(chain.roster().await?);
+        let candidates = candidates(&view);
+        let paths = state.paths()?;
+        Ok(Self { chain, view, asked: Instant::now(), candidates, transport: Transport::default(), paths })
+    }
+
+    /// The network's name.
+    pub(crate) fn genesis(&self) -> BlockHash {
+        self.chain.genesis_hash()
+    }
+
+    /// Asks for the roster if it is too old.
+    pub(crate) async fn refresh(&mut self) -> Result<(), NetworkError> {
+        if self.asked.elapsed() > ROSTER_AGE { self.ask_roster().await } else { Ok(()) }
+    }
+
+    /// Asks for the roster.
+    pub(crate) async fn ask_roster(&mut self) -> Result<(), NetworkError> {
+        self.view = RosterView::new(self.chain.roster().await?);
+        self.asked = Instant::now();
+        self.candidates = candidates(&self.view);
+        Ok(())
+    }
+
+    /// The swarm that keeps an account's mail, and its members.
+    pub(crate) fn swarm_of(&self, account: &AccountAddress) -> Result<(SwarmId, Vec<ServiceNodeId>), NetworkError> {
+        let swarm = self.view.swarm_of(&account.key()).ok_or(NetworkError::NoSwarm)?;
+        Ok((swarm, self.view.members(swarm).map(|member| member.id).collect()))
+    }
+
+    /// Brings a message into its recipient's swarm.
+    pub(crate) async fn deliver(&mut self, state: &mut State, item: &OutboxItem) -> Result<Delivery, DeliverError> {
+        let mut effort = WORK_EFFORT;
+        self.refresh().await?;
+        for _ in 1..MOST_ATTEMPTS {
+            match self.attempt(state, item, effort).await? {
+                Attempt::Kept(delivery) => return Ok(delivery),
+                Attempt::MoreWork(asked) if asked > MOST_WORK_EFFORT => return Err(DeliverError::TooMuchWork(asked)),
+                Attempt::MoreWork(asked) => effort = effort.max(asked),
+                Attempt::WrongSwarm => {}
+                Attempt::Failed(error) => return Err(error),
+            }
+            // The swarm may have changed, and the block the work was done over may be too old.
+            self.ask_roster().await?;
+        }
+        match self.attempt(state, item, effort).await? {
+            Attempt::Kept(delivery) => Ok(delivery),
+            Attempt::Failed(error) => Err(error),
+            Attempt::MoreWork(asked) => Err(DeliverError::TooMuchWork(asked)),
+            Attempt::WrongSwarm => {
+                let (swarm, _) = self.swarm_of(&item.recipient)?;
+                let reason =
+                    "they say that the mailbox is another swarm's: try again when the roster has settled".into();
+                Err(DeliverError::TooFewReceipts { receipts: 0, needed: COPIES, swarm, reason })
+            }
+        }
+    }
+
+    /// Brings a message into the swarm the roster tells, with work of this effort.
+    async fn attempt(&mut self, state: &mut State, item: &OutboxItem, effort: u32) -> Result<Attempt, DeliverError> {
+        let (swarm, members) = self.swarm_of(&item.recipient)?;
+        let request = store_request(item, effort, self.view.block_hash()).await?;
+        let mut deposits = Deposits::new(item.hash, members, &mut rand::rng());
+        let (mut reason, mut more_work, mut wrong_swarm, mut wrong_clock) = (String::new(), None, false, false);
+        let mut used = None;
+        for _ in 0..MOST_PATHS {
+            if deposits.untried().is_empty() {
+                break;
+            }
+            let path = self.working_path(state, Purpose::Sending, deposits.untried()).await?;
+            let next = deposits.next(&path.ids());
+            used = Some(path);
+            for (member, outcome) in self.round(state, Purpose::Sending, &path, &next, &request).await? {
+                match outcome {
+                    Outcome::NotReached(_) => deposits.postpone(member),
+                    Outcome::Failed(failure) => reason = format!("{member}: {failure}"),
+                    Outcome::Answered(answer) => match deposits.answered(&answer) {
+                        Verdict::Taken => {}
+                        Verdict::MoreWork(effort) => more_work = more_work.max(Some(effort)),
+                        Verdict::WrongSwarm => wrong_swarm = true,
+                        Verdict::WrongClock => wrong_clock = true,
+                        Verdict::Refused => reason = format!("{member} answered with status {}", answer.status),
+                    },
+                }
+            }
+            if !deposits.is_sent() && (more_work.is_some() || wrong_swarm) {
+                break;
+            }
+        }
+        if let (true, Some(path)) = (deposits.is_sent(), used) {
+            let receipts = deposits.receipts().cloned().collect();
+            let (hash, path, diversity) = (item.hash, path.ids(), path.diversity);
+            return Ok(Attempt::Kept(Delivery { hash, path, diversity, swarm, receipts }));
+        }
+        Ok(match more_work {
+            Some(effort) => Attempt::MoreWork(effort),
+            None if wrong_swarm => Attempt::WrongSwarm,
+            None if wrong_clock => Attempt::Failed(DeliverError::Clock),
+            None => {
+                let (receipts, needed) = (deposits.receipts().count(), deposits.needed());
+                Attempt::Failed(DeliverError::TooFewReceipts { receipts, needed, swarm, reason })
+            }
+        })
+    }
+
+    /// Asks one member of the own swarm for what came after `last_hash`.
+    pub(crate) async fn read(
+        &mut self,
+        state: &mut State,
+        identity: &Identity,
+        member: ServiceNodeId,
+        last_hash: Option<MessageHash>,
+    ) -> Result<Read, NetworkError> {
+        let mut reason = String::new();
+        for _ in 0..MOST_PATHS {
+            let path = self.working_path(state, Purpose::Reading, &[member]).await?;
+            let request = retrieve_request(identity, last_hash);
+            let outcome = self.round(state, Purpose::Reading, &path, &[member], &request).await?.pop();
+            match outcome.map(|(_, outcome)| outcome) {
+                Some(Outcome::Answered(answer)) => return Ok(read_answer(&answer)),
+                Some(Outcome::Failed(failure)) => return Ok(Read::Failed(failure.to_string())),
+                Some(Outcome::NotReached(failure)) => reason = failure.to_string(),
+                None => break,
+            }
+        }
+        Ok(Read::Failed(reason))
+    }
+
+    /// A path that has answered, with at least one of `destinations` outside it.
+    async fn working_path(
+        &mut self,
+        state: &mut State,
+        purpose: Purpose,
+        destinations: &[ServiceNodeId],
+    ) -> Result<Path, NetworkError> {
+        let mut last = String::new();
+        for _ in 0..MOST_PATHS {
+            let before = self.paths.clone();
+            let path = self.paths.path(purpose, destinations, &self.candidates, clock::now(), &mut rand::rng())?;
+            // A guard is on disk before it sees the client's address, so that it is the same after a crash.
+            if self.paths != before {
+                state.keep_paths(&self.paths)?;
+            }
+            if path.tested {
+                return Ok(path);
+            }
+            let Some((hop, failure)) = self.failing_hop(&path).await else {
+                self.paths.worked(purpose);
+                state.keep_paths(&self.paths)?;
+                return Ok(Path { tested: true, ..path });
+            };
+            tracing::debug!(%hop, %failure, "path does not work, mending it");
+            last = format!("{failure} (at {hop})");
+            self.paths.failed(purpose, hop, clock::now());
+            state.keep_paths(&self.paths)?;
+        }
+        Err(NetworkError::NoPath { failure: last })
+    }
+
+    /// The hop because of which a path does not work: the whole path is tested first, then, if that does not tell, every
+    /// beginning of it.
+    async fn failing_hop(&mut self, path: &Path) -> Option<(ServiceNodeId, RequestFailure)> {
+        let last = path.hops.last()?.id;
+        let failure = self.test(&path.hops).await.err()?;
+        match failure.blame(&path.hops, &last) {
+            Blame::Hop(hop) => return Some((hop, failure)),
+            Blame::Destination => return Some((last, failure)),
+            Blame::Unknown => {}
+        }
+        for length in 1..path.hops.len() {
+            let beginning = path.hops.get(..length)?;
+            if let Err(failure) = self.test(beginning).await {
+                return Some((beginning.last()?.id, failure));
+            }
+        }
+        Some((last, failure))
+    }
+
+    /// Asks the last of these hops for its version, through the others.
+    async fn test(&mut self, hops: &[Hop]) -> Result<(), RequestFailure> {
+        let Some((last, before)) = hops.split_last() else { return Ok(()) };
+        let request = serde_json::to_vec(&Request::Single(Method::Info)).map_err(|_| RequestFailure::Malformed)?;
+        let prepared = self.prepare(before, last, &request).map_err(|error| match error {
+            PrepareError::Wrap(_) => RequestFailure::Undecryptable,
+            PrepareError::Failed(failure) => failure,
+        })?;
+        prepared.send(TEST).await.map(drop)
+    }
+
+    /// Sends one request to several members through a path; mends the path if it is to blame.
+    async fn round(
+        &mut self,
+        state: &mut State,
+        purpose: Purpose,
+        path: &Path,
+        members: &[ServiceNodeId],
+        request: &[u8],
+    ) -> Result<Vec<(ServiceNodeId, Outcome)>, NetworkError> {
+        let mut prepared = Vec::with_capacity(members.len());
+        for member in members {
+            let Some(hop) = Hop::from_id(*member) else { continue };
+            match self.prepare(&path.hops, &hop, request) {
+                Ok(request) => prepared.push(request),
+                Err(PrepareError::Wrap(error)) => tracing::debug!(%member, %error, "cannot be asked"),
+                Err(PrepareError::Failed(failure)) => {
+                    return Err(NetworkError::NoPath { failure: failure.to_string() });
+                }
+            }
+        }
+        let asked: Vec<_> = prepared.iter().map(|prepared| prepared.destination).collect();
+        let answers = join_all(prepared.into_iter().map(|prepared| prepared.send(ANSWER))).await;
+        let works = answers.iter().any(Result::is_ok);
+        let blames: Vec<_> = asked
+            .iter()
+            .zip(&answers)
+            .filter_map(|(member, answer)| Some(answer.as_ref().err()?.blame(&path.hops, member)))
+            .collect();
+        let told = blames.iter().find_map(|blame| match blame {
+            Blame::Hop(hop) => Some(*hop),
+            Blame::Destination | Blame::Unknown => None,
+        });
+        let hop = match told {
+            _ if works => None,
+            Some(hop) => Some(hop),
+            None if blames.contains(&Blame::Unknown) => self.failing_hop(path).await.map(|(hop, _)| hop),
+            None => None,
+        };
+        match hop {
+            Some(hop) => self.paths.failed(purpose, hop, clock::now()),
+            None if works => self.paths.worked(purpose),
+            None => {}
+        }
+        state.keep_paths(&self.paths)?;
+        let outcomes = asked.into_iter().zip(answers).map(|(member, answer)| {
+            let outcome = match answer {
+                Ok(answer) => Outcome::Answered(answer),
+                Err(failure) if hop.is_some() && failure.blame(&path.hops, &member) != Blame::Destination => {
+                    Outcome::NotReached(failure)
+                }
+                Err(failure) => Outcome::Failed(failure),
+            };
+            (member, outcome)
+        });
+        Ok(outcomes.collect())
+    }
+
+    /// Wraps a request and finds the guard (the destination itself, if there are no hops).
+    fn prepare(&mut self, hops: &[Hop], destination: &Hop, request: &[u8]) -> Result<Prepared, PrepareError> {
+        let options = WrapOptions { base64: false, ..WrapOptions::default() };
+        let wrapped = wrap(hops, destination, request, options, &mut rand::rng()).map_err(PrepareError::Wrap)?;
+        let first = hops.first().unwrap_or(destination).id;
+        let entry = self.view.node(&first).ok_or(PrepareError::Failed(RequestFailure::Silence))?;
+        let door = self
+            .transport
+            .to(first, entry.endpoint)
+            .map_err(|failure| PrepareError::Failed(RequestFailure::Guard(failure)))?;
+        Ok(Prepared { destination: destination.id, door, wrapped })
+    }
+}
+
+/// What came of bringing a message into a swarm.
+enum Attempt {
+    Kept(Delivery),
+    MoreWork(u32),
+    WrongSwarm,
+    Failed(DeliverError),
+}
+
+enum PrepareError {
+    Wrap(WrapError),
+    Failed(RequestFailure),
+}
+
+/// A wrapped request.
+struct Prepared {
+    destination: ServiceNodeId,
+    door: crate::transport::Door,
+    wrapped: skep_onion::Wrapped,
+}
+
+impl Prepared {
+    async fn send(self, timeout: Duration) -> Result<Answer, RequestFailure> {
+        let sealed = self.door.post(self.wrapped.body, timeout).await?;
+        self.wrapped.opener.open(&sealed).map_err(|error| match error {
+            OpenError::Undecryptable => RequestFailure::Undecryptable,
+            OpenError::Malformed => RequestFailure::Malformed,
+        })
+    }
+}
+
+fn candidates(view: &RosterView) -> Vec<Candidate> {
+    view.serving().filter_map(Candidate::from_entry).collect()
+}
+
+/// The body of the deposit, with its proof of work.
+async fn store_request(item: &OutboxItem, effort: u32, block_hash: BlockHash) -> Result<Vec<u8>, DeliverError> {
+    let OutboxItem { hash, recipient, ref data, timestamp, ttl } = *item;
+    let namespace = Namespace::DEFAULT;
+    let challenge = Challenge { account: recipient, namespace, hash, timestamp, ttl, effort, block_hash };
+    let started = Instant::now();
+    let start = rand::random();
+    let proof = tokio::task::spawn_blocking(move || {
+        solve(&challenge, start, || started.elapsed() < LONGEST_WORK).map(|proof| challenge.to_wire(&proof))
+    });
+    let work = proof.await.ok().flatten().ok_or(DeliverError::SlowWork)?;
+    let expiry = timestamp.saturating_add(ttl);
+    let (data, auth, account) = (data.clone(), None, recipient);
+    let store = StoreRequest { account, namespace, timestamp, expiry, data, auth, work: Some(work) };
+    Ok(body(Method::Store(store)))
+}
+
+/// The body of a request to read the own mailbox, signed now.
+fn retrieve_request(identity: &Identity, last_hash: Option<MessageHash>) -> Vec<u8> {
+    let (timestamp, namespace) = (clock::now(), Namespace::DEFAULT);
+    let signature = identity.sign_request(&signed::retrieve(namespace, timestamp));
+    let auth = OwnerAuth { signature, ed25519_key: Some(HexKey(identity.ed25519_key())), timestamp };
+    let (account, auth) = (identity.account(), Some(auth));
+    body(Method::Retrieve(RetrieveRequest { account, namespace, last_hash, max_count: None, max_size: None, auth }))
+}
+
+fn body(method: Method) -> Vec<u8> {
+    // Plain structures with text keys always have a JSON form.
+    serde_json::to_vec(&Request::Single(method)).unwrap_or_default()
+}
+
+fn read_answer(answer: &Answer) -> Read {
+    match answer.status {
+        200 => match serde_json::from_str(&answer.body) {
+            Ok(page) => Read::Page(page),
+            Err(_) => Read::Failed("its answer is malformed".into()),
+        },
+        406 => Read::WrongClock,
+        421 => Read::WrongSwarm,
+        status => Read::Failed(format!("it answered with status {status}")),
+    }
+}
+
+/// How diverse the paths of a network can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathSurvey {
+    /// The rules the best path keeps.
+    pub diversity: Diversity,
+    /// How many nodes may stand beside the node that restricts the choice most, under the full rules.
+    pub fewest_choices: usize,
+}
+
+/// How diverse the paths of the network in `view` can be.
+///
+/// # Errors
+/// There are too few nodes for any path.
+pub fn survey_paths(view: &RosterView) -> Result<PathSurvey, PathChoiceError> {
+    let candidates = candidates(view);
+    let wish = skep_onion::PathWish::default();
+    let diversity = skep_onion::choose_path(&candidates, wish, &mut rand::rng())?.diversity;
+    let beside = |node: &Candidate| candidates.iter().filter(|other| skep_onion::is_diverse(node, other)).count();
+    let fewest_choices = candidates.iter().map(beside).min().unwrap_or_default();
+    Ok(PathSurvey { diversity, fewest_choices })
+}

@@ -1,0 +1,249 @@
+//! The paths in use and how they are mended; pure.
+//!
+//! | what happened | what changes |
+//! |---|---|
+//! | a path answered | its hops' failures are forgotten |
+//! | a hop after the guard failed | it alone is replaced, at once; it is never contacted directly, which would show it the client |
+//! | the guard failed | nothing; it is replaced after [`MOST_FAILURES`] in a row, since each new guard learns the client's address |
+//! | a path failed [`MOST_FAILURES`] times in a row | all but its guard are replaced: perhaps one of them blames the others |
+//! | a node failed [`MOST_FAILURES`] times in a row | it is in no path for [`REST_MS`] |
+//! | a hop left the roster | it is replaced |
+//!
+//! There is one path for sending and one for reading, with different guards and, where the network is large enough, no hop in
+//! common, so that no last hop sees both what an account sends and what it reads (`protocol.md` section 5).
+
+use rand::CryptoRng;
+use serde::{Deserialize, Serialize};
+use skep_onion::{Candidate, Choice, Diversity, Hop, PATH_HOPS, PathChoiceError, PathError, PathWish, choose_path};
+use skep_primitives::{Moment, ServiceNodeId};
+use std::collections::BTreeMap;
+
+/// Failures in a row after which a node or a path is given up (`protocol.md` section 5).
+const MOST_FAILURES: u8 = 3;
+
+/// How long a node that was given up is left alone (ms): about what a restart or an outage takes.
+const REST_MS: Moment = 60 * 60 * 1000;
+
+/// What a path is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Purpose {
+    /// Writing into others' mailboxes.
+    Sending,
+    /// Reading one's own.
+    Reading,
+}
+
+/// A path to use now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Path {
+    /// Guard first.
+    pub(crate) hops: [Hop; PATH_HOPS],
+    /// How different the hops are.
+    pub(crate) diversity: Diversity,
+    /// Whether it has answered since this program started.
+    pub(crate) tested: bool,
+}
+
+impl Path {
+    /// The hops' names, guard first.
+    pub(crate) fn ids(&self) -> [ServiceNodeId; PATH_HOPS] {
+        self.hops.map(|hop| hop.id)
+    }
+}
+
+/// How one onion request failed, before any answer of its destination could be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RequestFailure {
+    /// No connection to the guard, or not the guard's.
+    #[error("no connection to its guard")]
+    Guard(#[source] crate::transport::ConnectFailure),
+    /// The guard does not want to: it is busy, or no messaging node.
+    #[error("its guard refused with status {0}")]
+    Refused(u16),
+    /// No answer in time, or the connection broke.
+    #[error("no answer in time")]
+    Silence,
+    /// A hop says that it could not go on.
+    #[error("a hop answered: {0}")]
+    Path(PathError),
+    /// What came back is not the destination's.
+    #[error("the answer was changed on the way")]
+    Undecryptable,
+    /// The destination answered, but nothing that makes sense.
+    #[error("the destination's answer is malformed")]
+    Malformed,
+}
+
+/// Who is to blame for a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// This hop.
+    Hop(ServiceNodeId),
+    /// The destination.
+    Destination,
+    /// It cannot be told: ask the hops one after the other.
+    Unknown,
+}
+
+impl RequestFailure {
+    /// Who is to blame, as far as the failure itself tells.
+    pub(crate) fn blame(&self, hops: &[Hop], destination: &ServiceNodeId) -> Blame {
+        match self {
+            Self::Guard(_) | Self::Refused(_) => hops.first().map_or(Blame::Destination, |guard| Blame::Hop(guard.id)),
+            Self::Path(PathError::NextNodeNotFound(id)) if id == destination => Blame::Destination,
+            Self::Path(PathError::NextNodeNotFound(id)) if hops.iter().skip(1).any(|hop| hop.id == *id) => {
+                Blame::Hop(*id)
+            }
+            Self::Malformed => Blame::Destination,
+            Self::Path(_) | Self::Silence | Self::Undecryptable => Blame::Unknown,
+        }
+    }
+}
+
+/// The paths of one client; kept across restarts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PathBook {
+    paths: BTreeMap<Purpose, Kept>,
+    failures: BTreeMap<ServiceNodeId, Failures>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    /// Guard first; none where one is to be chosen.
+    hops: [Option<ServiceNodeId>; PATH_HOPS],
+    /// In a row.
+    failures: u8,
+    #[serde(skip)]
+    tested: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Failures {
+    /// In a row.
+    count: u8,
+    last: Moment,
+}
+
+impl PathBook {
+    /// The path for `purpose` now: the kept one if it still stands, mended or chosen anew otherwise. One that has not
+    /// answered since the program started gives way to a more diverse one. At least one of `destinations` is not in it, if
+    /// any are given.
+    ///
+    /// # Errors
+    /// The network has too few nodes.
+    pub(crate) fn path(
+        &mut self,
+        purpose: Purpose,
+        destinations: &[ServiceNodeId],
+        candidates: &[Candidate],
+        now: Moment,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Path, PathChoiceError> {
+        self.failures.retain(|_, failures| failures.last.saturating_add(REST_MS) > now);
+        let kept = self.paths.get(&purpose).copied().unwrap_or_default();
+        let keep = self.still_good(kept, candidates);
+        let reserved = reserve(keep, destinations);
+        let keep = keep.map(|hop| hop.filter(|id| Some(*id) != reserved));
+        let choice = match choose_path(candidates, PathWish { keep, exclude: &[] }, rng) {
+            Ok(choice) if kept.tested && keep.iter().all(Option::is_some) => choice,
+            _ => self.choose(purpose, keep, reserved, candidates, rng)?,
+        };
+        let ids = choice.hops.map(|hop| Some(hop.id));
+        let unchanged = kept.hops == ids;
+        let kept = Kept { hops: ids, tested: unchanged && kept.tested, ..kept };
+        self.paths.insert(purpose, kept);
+        Ok(Path { hops: choice.hops, diversity: choice.diversity, tested: kept.tested })
+    }
+
+    /// The path answered.
+    pub(crate) fn worked(&mut self, purpose: Purpose) {
+        let Some(kept) = self.paths.get_mut(&purpose) else { return };
+        kept.tested = true;
+        kept.failures = 0;
+        for hop in kept.hops.into_iter().flatten() {
+            self.failures.remove(&hop);
+        }
+    }
+
+    /// The path failed, and `node` is to blame.
+    pub(crate) fn failed(&mut self, purpose: Purpose, node: ServiceNodeId, now: Moment) {
+        let failures = self.failures.entry(node).or_insert(Failures { count: 0, last: now });
+        failures.count = failures.count.saturating_add(1);
+        failures.last = now;
+        if let Some(kept) = self.paths.get_mut(&purpose) {
+            kept.failures = kept.failures.saturating_add(1);
+            kept.tested = false;
+            let renew = kept.failures >= MOST_FAILURES;
+            if renew {
+                kept.failures = 0;
+            }
+            for hop in kept.hops.iter_mut().skip(1) {
+                if renew || *hop == Some(node) {
+                    *hop = None;
+                }
+            }
+        }
+    }
+
+    /// The hops to keep at their places.
+    fn still_good(&self, kept: Kept, candidates: &[Candidate]) -> [Option<ServiceNodeId>; PATH_HOPS] {
+        kept.hops.map(|hop| {
+            hop.filter(|id| {
+                let known = candidates.iter().any(|candidate| candidate.hop.id == *id);
+                known && self.failures.get(id).is_none_or(|failures| failures.count < MOST_FAILURES)
+            })
+        })
+    }
+
+    /// The most diverse path, giving way in this order: share no hop with the other paths and avoid all nodes that
+    /// failed lately; avoid these nodes; avoid those given up; avoid none. Kept hops other than the guard give way to
+    /// diversity, too.
+    fn choose(
+        &self,
+        purpose: Purpose,
+        keep: [Option<ServiceNodeId>; PATH_HOPS],
+        reserved: Option<ServiceNodeId>,
+        candidates: &[Candidate],
+        rng: &mut impl CryptoRng,
+    ) -> Result<Choice, PathChoiceError> {
+        let others = self.paths.iter().filter(|(other, _)| **other != purpose);
+        let others: Vec<_> = others.flat_map(|(_, kept)| kept.hops.into_iter().flatten()).collect();
+        let failing = |least: u8| {
+            self.failures.iter().filter(move |(_, failures)| failures.count >= least).map(|(node, _)| *node)
+        };
+        let excluded: [Vec<ServiceNodeId>; 4] = [
+            others.into_iter().chain(failing(1)).collect(),
+            failing(1).collect(),
+            failing(MOST_FAILURES).collect(),
+            Vec::new(),
+        ];
+        let [guard, ..] = keep;
+        let mut best: Result<Choice, PathChoiceError> = Err(PathChoiceError::TooFewNodes(candidates.len()));
+        for mut exclude in excluded {
+            exclude.retain(|id| !keep.contains(&Some(*id)));
+            exclude.extend(reserved);
+            for keep in [keep, [guard, None, None]] {
+                let choice = choose_path(candidates, PathWish { keep, exclude: &exclude }, rng);
+                match (&choice, &best) {
+                    (Ok(Choice { diversity: Diversity::Full, .. }), _) => return choice,
+                    (Ok(new), Ok(old)) if new.diversity >= old.diversity => {}
+                    (Ok(_), _) => best = choice,
+                    (Err(_), Err(_)) => best = choice,
+                    (Err(_), Ok(_)) => {}
+                }
+            }
+        }
+        best
+    }
+}
+
+/// The destination that must not be a hop: one that is none already, else one that is not the guard.
+fn reserve(hops: [Option<ServiceNodeId>; PATH_HOPS], destinations: &[ServiceNodeId]) -> Option<ServiceNodeId> {
+    let [guard, ..] = hops;
+    let outside = destinations.iter().find(|id| !hops.contains(&Some(**id)));
+    outside.or_else(|| destinations.iter().find(|id| Some(**id) != guard)).or(destinations.first()).copied()
+}
+
+#[cfg(test)]
+mod tests;

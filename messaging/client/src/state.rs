@@ -1,0 +1,383 @@
+//! What a client keeps: account, contacts, conversations, messages, receipts, paths; encrypted at rest.
+//!
+//! One SQLCipher database (AES-256 and an HMAC for every page), whose key Argon2id derives from the passphrase and a salt
+//! beside it. Both files are their owner's alone. The database is locked while it is open, so that two programs cannot use
+//! one ratchet key twice.
+//!
+//! # Security
+//!
+//! **Requires.** A passphrase nobody guesses in the time 64 MiB and three passes of Argon2id buy; a machine that is honest
+//! while the state is open.
+//!
+//! **Provides.** Secrecy and integrity of every page to whoever reads or changes the files without the passphrase.
+//!
+//! **Does not provide.** Protection against putting back an older copy of the whole file (its ratchet keys would then be
+//! used twice), and concealment of the file's size and times.
+
+mod key;
+mod rows;
+mod schema;
+
+use crate::{conversation::Contact, delivery::Receipt, paths::PathBook};
+pub use key::{Passphrase, PassphraseError};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, TransactionBehavior, params};
+use skep_envelope::{DisplayName, Identity, MessageId, Prekeys};
+use skep_primitives::{BlockHash, Moment, ServiceNodeId};
+use skep_proto::{account::AccountAddress, storage::MessageHash};
+use std::{
+    fs::{self, DirBuilder, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+const DATABASE: &str = "state.db";
+/// The database while it is made.
+const DRAFT: &str = "state.db.new";
+
+/// How long to wait for another program to let go of the state.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// The open state.
+#[derive(Debug)]
+pub(crate) struct State {
+    database: Connection,
+}
+
+/// The account whose state this is.
+#[derive(Debug)]
+pub(crate) struct StoredAccount {
+    pub(crate) identity: Identity,
+    pub(crate) name: DisplayName,
+    pub(crate) prekeys: Prekeys,
+}
+
+/// A sealed message that waits to be kept by its recipient's swarm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OutboxItem {
+    pub(crate) hash: MessageHash,
+    pub(crate) recipient: AccountAddress,
+    pub(crate) data: Vec<u8>,
+    /// When it was written (ms).
+    pub(crate) timestamp: Moment,
+    /// For how long it is to be kept (ms).
+    pub(crate) ttl: u64,
+}
+
+/// A text of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredText<'a> {
+    pub(crate) contact: AccountAddress,
+    /// None for a text of the contact's, the hash under which it was stored for one of ours.
+    pub(crate) sent_as: Option<MessageHash>,
+    pub(crate) id: MessageId,
+    pub(crate) text: &'a str,
+    pub(crate) timestamp: Moment,
+}
+
+/// The local state cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Nothing is there.
+    #[error("there is no account in {0}: make one (account new) or restore one (account restore)")]
+    NoAccount(PathBuf),
+    /// Something is there already.
+    #[error("there is an account in {0} already: show it (account show), or choose another home")]
+    Exists(PathBuf),
+    /// The key does not open it.
+    #[error("wrong passphrase (or the file is damaged); without the passphrase, restore from the recovery phrase")]
+    WrongPassphrase,
+    /// Another program has it open.
+    #[error("another program uses this account: wait until it is done")]
+    InUse,
+    /// Written by a later version.
+    #[error("the account was last used by a newer version (format {0}): update")]
+    Newer(i64),
+    /// Its mail is on another network.
+    #[error("this account's state belongs to the network with genesis 0x{}: use another home for another network", hex::encode(.0))]
+    OtherNetwork(BlockHash),
+    /// What was read makes no sense.
+    #[error("the account's state is damaged ({0}); restore the account from its recovery phrase into another home")]
+    Damaged(&'static str),
+    /// The key of the database cannot be derived.
+    #[error("cannot derive a key from the passphrase: {0}")]
+    KeyDerivation(argon2::Error),
+    /// The file system refuses.
+    #[error("cannot use {path}")]
+    Io {
+        /// Which file or directory.
+        path: PathBuf,
+        /// What it says.
+        source: io::Error,
+    },
+    /// The database fails.
+    #[error("the account's state cannot be read or written")]
+    Database(#[source] rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for StateError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => Self::WrongPassphrase,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse,
+            _ => Self::Database(error),
+        }
+    }
+}
+
+impl State {
+    /// Makes the state of `identity` in the directory `home`, which is made too. Nothing is there before it is complete.
+    pub(crate) fn create(
+        home: &Path,
+        passphrase: &Passphrase,
+        identity: &Identity,
+        name: &DisplayName,
+    ) -> Result<Self, StateError> {
+        let database = home.join(DATABASE);
+        if database.exists() {
+            return Err(StateError::Exists(home.to_owned()));
+        }
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source| StateError::Io { path, source }
+        };
+        DirBuilder::new().recursive(true).mode(0o700).create(home).map_err(at(home))?;
+        let salt = key::make_salt(home)?;
+        let draft = home.join(DRAFT);
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&draft)(error)),
+            Ok(()) | Err(_) => {}
+        }
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(at(&draft))?;
+        let mut state = Self::open_file(&draft, passphrase, &salt)?;
+        let prekeys = Prekeys::new(identity.account());
+        state.write(|writer| {
+            writer.change(
+                "INSERT INTO account (id, phrase, name, prekeys) VALUES (1, ?1, ?2, ?3)",
+                params![identity.phrase().as_str(), name.as_str(), prekeys.pickle().as_slice()],
+            )
+        })?;
+        state.database.close().map_err(|(_, error)| StateError::from(error))?;
+        // Unlike a renaming, this does not replace what another program may have made meanwhile.
+        fs::hard_link(&draft, &database).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => StateError::Exists(home.to_owned()),
+            _ => at(&database)(source),
+        })?;
+        fs::remove_file(&draft).map_err(at(&draft))?;
+        Self::open_file(&database, passphrase, &salt)
+    }
+
+    /// Opens the state in the directory `home`.
+    pub(crate) fn open(home: &Path, passphrase: &Passphrase) -> Result<Self, StateError> {
+        let database = home.join(DATABASE);
+        if !database.exists() {
+            return Err(StateError::NoAccount(home.to_owned()));
+        }
+        Self::open_file(&database, passphrase, &key::read_salt(home)?)
+    }
+
+    fn open_file(path: &Path, passphrase: &Passphrase, salt: &key::Salt) -> Result<Self, StateError> {
+        let mut database = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        database.pragma_update(None, "key", passphrase.database_key(salt)?.as_str())?;
+        database.busy_timeout(LOCK_WAIT)?;
+        database.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        database.pragma_update(None, "foreign_keys", true)?;
+        database.pragma_update(None, "secure_delete", true)?;
+        schema::migrate(&mut database)?;
+        Ok(Self { database })
+    }
+
+    /// Does all that `changes` writes, or nothing.
+    pub(crate) fn write<T>(
+        &mut self,
+        changes: impl FnOnce(&Writer<'_>) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        let transaction = self.database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let done = changes(&Writer(&transaction))?;
+        transaction.commit()?;
+        Ok(done)
+    }
+
+    /// The account.
+    pub(crate) fn account(&self) -> Result<StoredAccount, StateError> {
+        let row = self.database.query_row("SELECT phrase, name, prekeys FROM account", [], rows::account);
+        row.optional()?.ok_or(StateError::Damaged("no account"))?
+    }
+
+    /// Binds the state to a network, or checks that it is bound to this one.
+    pub(crate) fn bind_network(&mut self, genesis: &BlockHash) -> Result<(), StateError> {
+        let bound: Option<BlockHash> =
+            self.database.query_row("SELECT genesis FROM network", [], |row| row.get(0)).optional()?;
+        match bound {
+            Some(bound) if bound != *genesis => Err(StateError::OtherNetwork(bound)),
+            Some(_) => Ok(()),
+            None => self.write(|writer| {
+                let paths = rows::paths_text(&PathBook::default())?;
+                writer.change("INSERT INTO network (id, genesis, paths) VALUES (1, ?1, ?2)", params![genesis, paths])
+            }),
+        }
+    }
+
+    /// The paths in use.
+    pub(crate) fn paths(&self) -> Result<PathBook, StateError> {
+        let text: Option<String> =
+            self.database.query_row("SELECT paths FROM network", [], |row| row.get(0)).optional()?;
+        text.map_or(Ok(PathBook::default()), |text| rows::paths(&text))
+    }
+
+    /// Keeps the paths in use.
+    pub(crate) fn keep_paths(&mut self, paths: &PathBook) -> Result<(), StateError> {
+        let text = rows::paths_text(paths)?;
+        self.write(|writer| writer.change("UPDATE network SET paths = ?1", [text]))
+    }
+
+    /// Everybody known, by name and account.
+    pub(crate) fn contacts(&self) -> Result<Vec<Contact>, StateError> {
+        let mut query = self.database.prepare(concat!(
+            "SELECT account, name, status, since, introduction, bundle, ratchet FROM contacts ",
+            "ORDER BY name IS NULL, name, account"
+        ))?;
+        let contacts = query.query_map([], rows::contact)?;
+        contacts.map(|contact| contact?).collect()
+    }
+
+    /// One of them.
+    pub(crate) fn contact(&self, account: &AccountAddress) -> Result<Option<Contact>, StateError> {
+        let row = self.database.query_row(
+            "SELECT account, name, status, since, introduction, bundle, ratchet FROM contacts WHERE account = ?1",
+            [account.as_bytes()],
+            rows::contact,
+        );
+        row.optional()?.transpose()
+    }
+
+    /// What waits to be sent, oldest first.
+    pub(crate) fn outbox(&self) -> Result<Vec<OutboxItem>, StateError> {
+        let mut query =
+            self.database.prepare("SELECT hash, recipient, data, timestamp, ttl FROM outbox ORDER BY sequence")?;
+        let items = query.query_map([], rows::outbox_item)?;
+        items.map(|item| item?).collect()
+    }
+
+    /// Whether a stored message was dealt with before.
+    pub(crate) fn is_seen(&self, hash: &MessageHash) -> Result<bool, StateError> {
+        let known = self.database.query_row("SELECT 1 FROM seen WHERE hash = ?1", [hash.as_bytes()], |_| Ok(()));
+        Ok(known.optional()?.is_some())
+    }
+
+    /// How far each member was read.
+    pub(crate) fn cursors(&self) -> Result<Vec<(ServiceNodeId, MessageHash)>, StateError> {
+        let mut query = self.database.prepare("SELECT member, hash FROM cursors")?;
+        let cursors = query
+            .query_map([], |row| Ok((ServiceNodeId(row.get(0)?), MessageHash::from(row.get::<_, [u8; 32]>(1)?))))?;
+        Ok(cursors.collect::<Result<_, _>>()?)
+    }
+}
+
+/// Writes inside one transaction.
+pub(crate) struct Writer<'a>(&'a Connection);
+
+impl Writer<'_> {
+    fn change(&self, sql: &str, values: impl Params) -> Result<(), StateError> {
+        self.0.prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    }
+
+    /// Our prekeys from now on.
+    pub(crate) fn put_prekeys(&self, prekeys: &Prekeys) -> Result<(), StateError> {
+        self.change("UPDATE account SET prekeys = ?1", [prekeys.pickle().as_slice()])
+    }
+
+    /// A contact from now on.
+    pub(crate) fn put_contact(&self, contact: &Contact) -> Result<(), StateError> {
+        let row = rows::ContactRow::of(contact);
+        self.change(
+            concat!(
+                "INSERT INTO contacts (account, name, status, since, introduction, bundle, ratchet) ",
+                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (account) DO UPDATE SET name = excluded.name, ",
+                "status = excluded.status, since = excluded.since, introduction = excluded.introduction, ",
+                "bundle = excluded.bundle, ratchet = excluded.ratchet"
+            ),
+            params![
+                contact.account.as_bytes(),
+                contact.name.as_ref().map(DisplayName::as_str),
+                row.status,
+                row.since,
+                row.introduction,
+                row.bundle,
+                row.ratchet.as_ref().map(|ratchet| ratchet.as_slice()),
+            ],
+        )
+    }
+
+    /// Keeps a text. False: it was kept before.
+    pub(crate) fn put_text(&self, text: &StoredText<'_>) -> Result<bool, StateError> {
+        let StoredText { contact, sent_as, id, text, timestamp } = text;
+        let added = self.0.execute(
+            concat!(
+                "INSERT INTO messages (contact, sent_as, id, text, timestamp) VALUES (?1, ?2, ?3, ?4, ?5) ",
+                "ON CONFLICT DO NOTHING"
+            ),
+            params![
+                contact.as_bytes(),
+                sent_as.as_ref().map(MessageHash::as_bytes),
+                id.0,
+                text,
+                rows::time(*timestamp)
+            ],
+        )?;
+        Ok(added == 1)
+    }
+
+    /// Queues a sealed message.
+    pub(crate) fn queue(&self, item: &OutboxItem) -> Result<(), StateError> {
+        let OutboxItem { hash, recipient, data, timestamp, ttl } = item;
+        self.change(
+            "INSERT INTO outbox (hash, recipient, data, timestamp, ttl) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![hash.as_bytes(), recipient.as_bytes(), data, rows::time(*timestamp), rows::time(*ttl)],
+        )
+    }
+
+    /// A queued message was sent, and these members signed that they have it.
+    pub(crate) fn sent<'a>(
+        &self,
+        hash: &MessageHash,
+        receipts: impl IntoIterator<Item = &'a Receipt>,
+    ) -> Result<(), StateError> {
+        self.unqueue(hash)?;
+        for Receipt { member, signature, expiry } in receipts {
+            self.change(
+                "INSERT OR REPLACE INTO receipts (hash, member, signature, expiry) VALUES (?1, ?2, ?3, ?4)",
+                params![hash.as_bytes(), member.0, signature, rows::time(*expiry)],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// A queued message is not to be sent any more.
+    pub(crate) fn unqueue(&self, hash: &MessageHash) -> Result<(), StateError> {
+        self.change("DELETE FROM outbox WHERE hash = ?1", [hash.as_bytes()])
+    }
+
+    /// A stored message was dealt with; no node has it after `until`.
+    pub(crate) fn put_seen(&self, hash: &MessageHash, until: Moment) -> Result<(), StateError> {
+        self.change(
+            "INSERT OR REPLACE INTO seen (hash, until) VALUES (?1, ?2)",
+            params![hash.as_bytes(), rows::time(until)],
+        )
+    }
+
+    /// `member` was read up to this message.
+    pub(crate) fn put_cursor(&self, member: &ServiceNodeId, hash: &MessageHash) -> Result<(), StateError> {
+        self.change("INSERT OR REPLACE INTO cursors (member, hash) VALUES (?1, ?2)", params![member.0, hash.as_bytes()])
+    }
+
+    /// Forgets the seen messages no node has any more.
+    pub(crate) fn forget_seen(&self, now: Moment) -> Result<(), StateError> {
+        self.change("DELETE FROM seen WHERE until < ?1", [rows::time(now)])
+    }
+}
+
+#[cfg(test)]
+mod tests;
