@@ -9,6 +9,7 @@
 //! DIR/demo             the accounts of the last demonstration
 //! ```
 
+mod demo;
 mod layout;
 mod process;
 mod progress;
@@ -38,6 +39,8 @@ pub(crate) struct DevnetArgs {
 enum DevnetCommand {
     /// Start 4 chain nodes and 12 messaging nodes, and lock stake behind each of these
     Up(up::UpArgs),
+    /// Let two new people meet and write to each other; starts the network for that if it is not up
+    Demo(demo::DemoArgs),
     /// Show processes, heights, swarms and memory
     Status,
     /// Stop every process of the network
@@ -65,6 +68,7 @@ pub(crate) async fn run(args: DevnetArgs, context: &Context) -> Result<(), Failu
     let layout = Layout::new(args.dir.map_or_else(state_dir, Ok)?);
     match args.command {
         DevnetCommand::Up(args) => up::run(args, &layout, context).await,
+        DevnetCommand::Demo(args) => demo::run(args, &layout, context).await,
         DevnetCommand::Status => status::run(&layout, context).await,
         DevnetCommand::Down => {
             let stopped = down(&layout).await?;

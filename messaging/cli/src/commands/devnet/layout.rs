@@ -118,6 +118,10 @@ impl Layout {
         self.dir.join("chain").join(node.name)
     }
 
+    pub(super) fn chain_spec(&self) -> PathBuf {
+        self.dir.join("chain").join("local.json")
+    }
+
     pub(super) fn service_node(&self, node: ServiceNode) -> PathBuf {
         self.dir.join("nodes").join(format!("{:02}", node.0))
     }

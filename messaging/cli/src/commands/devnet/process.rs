@@ -218,6 +218,8 @@ fn spawn(name: &str, program: PathBuf, arguments: Vec<String>, log: PathBuf) -> 
     let out = OpenOptions::new().create(true).append(true).open(&log).map_err(failed)?;
     let child = Command::new(&program)
         .args(&arguments)
+        // Logs are read by people and programs alike (no-color.org).
+        .env("NO_COLOR", "1")
         .stdin(Stdio::null())
         .stdout(out.try_clone().map_err(failed)?)
         .stderr(out)

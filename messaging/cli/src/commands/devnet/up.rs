@@ -81,8 +81,8 @@ pub(super) enum UpError {
     Late { what: &'static str, seconds: u64, logs: PathBuf },
     #[error("cannot write {path}", path = path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("`skep-messaging {command}` failed: {message}")]
-    Messaging { command: &'static str, message: String },
+    #[error("{program} {command} failed: {message}", program = program.display())]
+    Program { program: PathBuf, command: &'static str, message: String },
     #[error(transparent)]
     Connect(#[from] ConnectError),
     #[error("cannot ask the chain")]
@@ -150,13 +150,14 @@ async fn bring_up(
     let programs = Programs::find(args.programs.as_deref())?;
     ports_are_free()?;
 
+    progress.doing("making keys and the chain's first block");
+    let (keys, spec) = tokio::try_join!(make_keys(layout, &programs), write_chain_spec(layout, &programs))?;
     progress.doing("starting 4 chain nodes");
     for node in CHAIN_NODES {
         let dir = layout.chain_node(node);
         create_private_dir(&dir).map_err(|source| UpError::Write { path: dir.clone(), source })?;
-        processes.start(node.name, programs.chain.clone(), chain_arguments(node, &dir))?;
+        processes.start(node.name, programs.chain.clone(), chain_arguments(node, &dir, &spec))?;
     }
-    let keys = make_keys(layout, &programs).await?;
     progress.doing("waiting for the chain to finalize blocks");
     until(layout, processes, "finalizing the first block", FINALITY_TIME, async || {
         for node in CHAIN_NODES {
@@ -278,20 +279,33 @@ fn ports_are_free() -> Result<(), UpError> {
     Ok(())
 }
 
-/// How a chain node is started: everything on loopback, and as little memory as it works with.
-fn chain_arguments(node: ChainNode, dir: &Path) -> Vec<String> {
-    let mut arguments: Vec<String> = ["--chain", "local", "--base-path"].map(Into::into).into();
-    arguments.push(dir.display().to_string());
-    arguments.push(format!("--{}", node.name));
+/// Writes the `local` network in the form a node starts from, so that its genesis is computed once and not by every
+/// chain node.
+async fn write_chain_spec(layout: &Layout, programs: &Programs) -> Result<PathBuf, UpError> {
+    let path = layout.chain_spec();
+    if !path.exists() {
+        let spec = call(&programs.chain, "export-chain-spec", &["--chain", "local", "--raw"]).await?;
+        let write = || {
+            create_private_dir(path.parent().unwrap_or(Path::new(".")))?;
+            std::fs::write(&path, spec)
+        };
+        write().map_err(|source| UpError::Write { path: path.clone(), source })?;
+    }
+    Ok(path)
+}
+
+/// How a chain node is started: everything on loopback, and a cache that fits a small state.
+fn chain_arguments(node: ChainNode, dir: &Path, spec: &Path) -> Vec<String> {
+    let mut arguments = vec![format!("--{}", node.name)];
     let options = [
+        ("--chain", spec.display().to_string()),
+        ("--base-path", dir.display().to_string()),
         ("--node-key", node.node_key()),
         ("--listen-addr", format!("/ip4/127.0.0.1/tcp/{}", node.p2p_port())),
         ("--rpc-port", node.rpc_port().to_string()),
         ("--rpc-max-connections", "200".into()),
         ("--prometheus-port", node.prometheus_port().to_string()),
         ("--front-door", node.front_door()),
-        ("--max-runtime-instances", "2".into()),
-        ("--runtime-cache-size", "1".into()),
         ("--trie-cache-size", (16 * 1024 * 1024).to_string()),
         ("--pool-limit", "512".into()),
     ];
@@ -320,7 +334,7 @@ async fn make_keys(layout: &Layout, programs: &Programs) -> Result<HashMap<u8, S
                 std::fs::write(&id, printed).map_err(|source| UpError::Write { path: id.clone(), source })?;
             }
             let text = std::fs::read_to_string(&id).map_err(|source| UpError::Write { path: id.clone(), source })?;
-            let id = text.trim().parse().map_err(|_| UpError::Messaging { command: "keygen", message: text })?;
+            let id = text.trim().parse().map_err(|_| UpError::Program { program, command: "keygen", message: text })?;
             Ok((node.0, id))
         });
     }
@@ -378,8 +392,11 @@ async fn register(program: &Path, dir: &Path, stakes: &NodeStakes, submitter: &S
     let printed = call(program, "prove", &arguments).await?;
     let path = dir.join("proof.json");
     std::fs::write(&path, &printed).map_err(|source| UpError::Write { path, source })?;
-    let NodeProof { node, fee, proof, .. } = serde_json::from_str(&printed)
-        .map_err(|error| UpError::Messaging { command: "prove", message: error.to_string() })?;
+    let NodeProof { node, fee, proof, .. } = serde_json::from_str(&printed).map_err(|error| UpError::Program {
+        program: program.into(),
+        command: "prove",
+        message: error.to_string(),
+    })?;
     let registration = Registration {
         node,
         proof,
@@ -396,9 +413,9 @@ async fn register(program: &Path, dir: &Path, stakes: &NodeStakes, submitter: &S
     outcome.map(drop).map_err(|source| UpError::Stake { node: stakes.node.name(), source })
 }
 
-/// Runs a command of the messaging node to its end; its standard output.
+/// Runs a command of a program to its end; its standard output.
 async fn call(program: &Path, command: &'static str, arguments: &[&str]) -> Result<String, UpError> {
-    let failed = |message: String| UpError::Messaging { command, message };
+    let failed = |message: String| UpError::Program { program: program.into(), command, message };
     let output = Command::new(program)
         .arg(command)
         .args(arguments)
