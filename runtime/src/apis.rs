@@ -1,8 +1,8 @@
 //! What the runtime answers to nodes and wallets.
 
 use crate::{
-    AccountId, Babe, Balance, Block, Executive, Grandpa, Historical, InherentDataExt, Nonce, Runtime,
-    RuntimeCall, RuntimeGenesisConfig, ServiceNodes, SessionKeys, Swarms, System, TransactionPayment, VERSION,
+    AccountId, Babe, Balance, Block, Executive, Grandpa, Historical, InherentDataExt, Nonce, Runtime, RuntimeCall,
+    RuntimeGenesisConfig, ServiceNodes, SessionKeys, Swarms, System, TransactionPayment, VERSION,
     configs::BABE_GENESIS_EPOCH_CONFIG, presets,
 };
 use alloc::vec::Vec;

@@ -4,7 +4,9 @@ use crate::{
     AccountId, Authorship, Babe, Balance, Balances, Block, BlockNumber, Hash, Historical, Moment, Nonce, PalletInfo,
     Rewards, Runtime, RuntimeCall, RuntimeEvent, RuntimeFreezeReason, RuntimeHoldReason, RuntimeOrigin, RuntimeTask,
     ServiceNodes, Session, SessionKeys, Swarms, System, VERSION,
+    equivocation::{DisableProducer, DisableUpToAThird},
 };
+use alloc::vec::Vec;
 use frame_support::{
     PalletId, derive_impl,
     dispatch::DispatchClass,
@@ -23,7 +25,7 @@ use sp_consensus_grandpa::AuthorityId as GrandpaId;
 use sp_core::crypto::KeyTypeId;
 use sp_runtime::{
     FixedPointNumber, Perbill, Perquintill,
-    traits::{AccountIdConversion, Bounded, ConvertInto, OpaqueKeys},
+    traits::{AccountIdConversion, Bounded, Convert, OpaqueKeys},
 };
 use sp_staking::SessionIndex;
 
@@ -37,6 +39,9 @@ pub const MAX_AUTHORITIES: u32 = 100;
 
 /// Sessions whose keys can still be proven, for reports of equivocation.
 pub const PROVABLE_SESSIONS: SessionIndex = 24 * 15;
+
+/// Blocks for which a report of equivocation may wait to be included.
+const REPORT_LONGEVITY: u64 = 4096;
 
 /// Share of a block open to ordinary calls; the rest is for operational ones.
 const NORMAL_SHARE: Perbill = Perbill::from_percent(75);
@@ -94,7 +99,6 @@ impl pallet_timestamp::Config for Runtime {
     type WeightInfo = ();
 }
 
-/// Reports of equivocation are not acted on yet (`()`): the proofs they need are kept from the first block on.
 impl pallet_babe::Config for Runtime {
     type EpochDuration = pallet_network::EpochBlocks<Self>;
     type ExpectedBlockTime = pallet_network::BlockTime<Self>;
@@ -104,7 +108,8 @@ impl pallet_babe::Config for Runtime {
     type MaxAuthorities = ConstU32<MAX_AUTHORITIES>;
     type MaxNominators = ConstU32<0>;
     type KeyOwnerProof = <Historical as KeyOwnerProofSystem<(KeyTypeId, BabeId)>>::Proof;
-    type EquivocationReportSystem = ();
+    type EquivocationReportSystem =
+        pallet_babe::EquivocationReportSystem<Self, DisableProducer, Historical, ConstU64<REPORT_LONGEVITY>>;
 }
 
 impl pallet_grandpa::Config for Runtime {
@@ -114,7 +119,8 @@ impl pallet_grandpa::Config for Runtime {
     type MaxNominators = ConstU32<0>;
     type MaxSetIdSessionEntries = ConstU64<{ PROVABLE_SESSIONS as u64 }>;
     type KeyOwnerProof = <Historical as KeyOwnerProofSystem<(KeyTypeId, GrandpaId)>>::Proof;
-    type EquivocationReportSystem = ();
+    type EquivocationReportSystem =
+        pallet_grandpa::EquivocationReportSystem<Self, DisableProducer, Historical, ConstU64<REPORT_LONGEVITY>>;
 }
 
 impl pallet_authorship::Config for Runtime {
@@ -139,14 +145,18 @@ impl pallet_balances::Config for Runtime {
     type DoneSlashHandler = ();
 }
 
-/// Transaction fees go to the block's producer.
+/// Transaction fees go to the block's producer, or to the treasury where that account cannot take them.
 pub struct ToProducer;
 
 impl OnUnbalanced<Credit<AccountId, Balances>> for ToProducer {
     fn on_nonzero_unbalanced(fees: Credit<AccountId, Balances>) {
-        if let Some(producer) = Authorship::author() {
-            // A producer whose account cannot exist on so little lets the fee go.
-            drop(Balances::resolve(&producer, fees));
+        let left = match Authorship::author() {
+            Some(producer) => Balances::resolve(&producer, fees),
+            None => Err(fees),
+        };
+        if let Err(fees) = left {
+            // Less than an account can begin with, and no treasury yet: such a fee ceases to exist.
+            drop(Balances::resolve(&Treasury::get(), fees));
         }
     }
 }
@@ -184,9 +194,22 @@ impl pallet_transaction_payment::Config for Runtime {
 /// drawing authorities from them by era is a later step.
 pub struct GenesisAuthorities;
 
+impl GenesisAuthorities {
+    /// Whoever genesis gives keys. They must be named once: a session inherits its proofs' root from the one before.
+    fn at_genesis() -> Vec<AccountId> {
+        let mut producers: Vec<_> = pallet_session::NextKeys::<Runtime>::iter_keys().collect();
+        producers.sort_unstable();
+        producers
+    }
+}
+
 impl pallet_session::SessionManager<AccountId> for GenesisAuthorities {
-    fn new_session(_: SessionIndex) -> Option<alloc::vec::Vec<AccountId>> {
+    fn new_session(_: SessionIndex) -> Option<Vec<AccountId>> {
         None
+    }
+
+    fn new_session_genesis(_: SessionIndex) -> Option<Vec<AccountId>> {
+        Some(Self::at_genesis())
     }
 
     fn end_session(_: SessionIndex) {}
@@ -197,8 +220,12 @@ impl pallet_session::SessionManager<AccountId> for GenesisAuthorities {
 }
 
 impl pallet_session::historical::SessionManager<AccountId, ()> for GenesisAuthorities {
-    fn new_session(_: SessionIndex) -> Option<alloc::vec::Vec<(AccountId, ())>> {
+    fn new_session(_: SessionIndex) -> Option<Vec<(AccountId, ())>> {
         None
+    }
+
+    fn new_session_genesis(_: SessionIndex) -> Option<Vec<(AccountId, ())>> {
+        Some(Self::at_genesis().into_iter().map(|producer| (producer, ())).collect())
     }
 
     fn start_session(index: SessionIndex) {
@@ -208,16 +235,25 @@ impl pallet_session::historical::SessionManager<AccountId, ()> for GenesisAuthor
     fn end_session(_: SessionIndex) {}
 }
 
+/// Only present producers may change their keys: there is no other way to become one yet.
+pub struct PresentProducer;
+
+impl Convert<AccountId, Option<AccountId>> for PresentProducer {
+    fn convert(account: AccountId) -> Option<AccountId> {
+        Session::validators().contains(&account).then_some(account)
+    }
+}
+
 impl pallet_session::Config for Runtime {
     type RuntimeEvent = RuntimeEvent;
     type ValidatorId = AccountId;
-    type ValidatorIdOf = ConvertInto;
+    type ValidatorIdOf = PresentProducer;
     type ShouldEndSession = Babe;
     type NextSessionRotation = Babe;
     type SessionManager = pallet_session::historical::NoteHistoricalRoot<Self, GenesisAuthorities>;
     type SessionHandler = <SessionKeys as OpaqueKeys>::KeyTypeIdProviders;
     type Keys = SessionKeys;
-    type DisablingStrategy = ();
+    type DisablingStrategy = DisableUpToAThird;
     type WeightInfo = pallet_session::weights::SubstrateWeight<Self>;
     type Currency = Balances;
     type KeyDeposit = ConstU128<UNIT>;
@@ -226,7 +262,7 @@ impl pallet_session::Config for Runtime {
 /// A producer is fully known by its account.
 pub struct Known;
 
-impl sp_runtime::traits::Convert<AccountId, Option<()>> for Known {
+impl Convert<AccountId, Option<()>> for Known {
     fn convert(_: AccountId) -> Option<()> {
         Some(())
     }

@@ -19,6 +19,7 @@ include!(concat!(env!("OUT_DIR"), "/wasm_binary.rs"));
 
 pub mod apis;
 pub mod configs;
+pub mod equivocation;
 pub mod presets;
 
 use alloc::{borrow::Cow, vec::Vec};
@@ -67,13 +68,8 @@ pub type TxExtension = (
 );
 
 /// Carries out blocks.
-pub type Executive = frame_executive::Executive<
-    Runtime,
-    Block,
-    frame_system::ChainContext<Runtime>,
-    Runtime,
-    AllPalletsWithSystem,
->;
+pub type Executive =
+    frame_executive::Executive<Runtime, Block, frame_system::ChainContext<Runtime>, Runtime, AllPalletsWithSystem>;
 
 impl_opaque_keys! {
     /// Keys of a block producer.

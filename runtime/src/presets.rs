@@ -85,8 +85,7 @@ fn test_parameters(block_time: Moment) -> Parameters {
 }
 
 fn test_genesis(producers: &[Producer], parameters: Parameters) -> Value {
-    let balances: Vec<_> =
-        Sr25519Keyring::well_known().map(|person| (person.to_account_id(), ENDOWMENT)).collect();
+    let balances: Vec<_> = Sr25519Keyring::well_known().map(|person| (person.to_account_id(), ENDOWMENT)).collect();
     build_struct_json_patch!(RuntimeGenesisConfig {
         babe: pallet_babe::GenesisConfig { epoch_config: BABE_GENESIS_EPOCH_CONFIG },
         balances: pallet_balances::GenesisConfig { balances },

@@ -12,7 +12,7 @@ use skep_runtime::{
     WASM_BINARY, apis::api::dispatch, presets,
 };
 use sp_consensus_babe::{
-    BABE_ENGINE_ID, Epoch, OpaqueKeyOwnershipProof, Slot,
+    AuthorityId, BABE_ENGINE_ID, BabeConfiguration, Epoch, EquivocationProof, OpaqueKeyOwnershipProof, Slot,
     digests::{PreDigest, SecondaryVRFPreDigest},
     make_vrf_sign_data,
 };
@@ -25,7 +25,12 @@ use sp_core::{
 use sp_inherents::InherentData;
 use sp_io::{SubstrateHostFunctions, TestExternalities};
 use sp_keyring::Sr25519Keyring;
-use sp_runtime::{ApplyExtrinsicResult, Digest, DigestItem, MultiAddress, generic::Era, traits::Header as _};
+use sp_runtime::{
+    ApplyExtrinsicResult, Digest, DigestItem, MultiAddress,
+    generic::Era,
+    traits::{Convert, Header as _},
+    transaction_validity::{InvalidTransaction, TransactionSource, TransactionValidity},
+};
 use std::collections::BTreeMap;
 
 /// Who carries out the runtime.
@@ -34,30 +39,32 @@ enum Engine {
     Wasm(Box<WasmExecutor<SubstrateHostFunctions>>),
 }
 
-/// A chain of the `dev` preset: Alice produces every block, one a slot.
+/// A chain whose first authority produces every block, one a slot.
 struct Chain {
     engine: Engine,
     state: TestExternalities,
     genesis: Hash,
     head: Header,
     slot: u64,
+    slot_milliseconds: u64,
 }
 
-const SLOT_MILLISECONDS: u64 = 1_000;
 const FIRST_SLOT: u64 = 1_700_000_000;
 const BLOCKS_OF_AN_EPOCH: u32 = 10;
 
 impl Chain {
-    fn begin(engine: Engine) -> Self {
+    fn begin(engine: Engine, preset: &str) -> Self {
         let mut chain = Self {
             engine,
             state: TestExternalities::default(),
             genesis: Hash::default(),
             head: Header::new(0, Hash::default(), Hash::default(), Hash::default(), Digest::default()),
             slot: FIRST_SLOT,
+            slot_milliseconds: 0,
         };
-        let patch: Option<Vec<u8>> = chain.call("GenesisBuilder_get_preset", &Some(presets::DEV.to_owned()));
+        let patch: Option<Vec<u8>> = chain.call("GenesisBuilder_get_preset", &Some(preset.to_owned()));
         chain.build_genesis(&patch.expect("a preset"));
+        chain.slot_milliseconds = chain.call::<BabeConfiguration>("BabeApi_configuration", &()).slot_duration;
         chain.genesis = chain.head.hash();
         chain
     }
@@ -86,22 +93,32 @@ impl Chain {
         R::decode(&mut answer.as_slice()).expect("the answer decodes")
     }
 
-    /// Makes the next block of these transactions, all of which must succeed.
-    fn make_block(&mut self, transactions: &[UncheckedExtrinsic]) -> Header {
-        self.slot += 1;
+    /// The first authority's claim of the next slot.
+    fn claim(&mut self) -> DigestItem {
         let epoch: Epoch = self.call("BabeApi_current_epoch", &());
-        let slot = Slot::from(self.slot);
-        let claim = make_vrf_sign_data(&epoch.randomness, slot, epoch.epoch_index);
-        let vrf_signature = Sr25519Keyring::Alice.pair().vrf_sign(&claim);
+        let slot = Slot::from(self.slot + 1);
+        let input = make_vrf_sign_data(&epoch.randomness, slot, epoch.epoch_index);
+        let vrf_signature = Sr25519Keyring::Alice.pair().vrf_sign(&input);
         let claim = PreDigest::SecondaryVRF(SecondaryVRFPreDigest { authority_index: 0, slot, vrf_signature });
-        let digest = Digest { logs: vec![DigestItem::PreRuntime(BABE_ENGINE_ID, claim.encode())] };
+        DigestItem::PreRuntime(BABE_ENGINE_ID, claim.encode())
+    }
+
+    /// Makes the next block of these transactions, all of which must succeed.
+    fn make_block(&mut self, transactions: &[UncheckedExtrinsic]) {
+        let claim = self.claim();
+        self.carry_out(claim, transactions);
+    }
+
+    fn carry_out(&mut self, claim: DigestItem, transactions: &[UncheckedExtrinsic]) {
+        self.slot += 1;
+        let digest = Digest { logs: vec![claim] };
         let number = self.head.number + 1;
         let parent = self.head.hash();
         let begun = Header::new(number, Hash::default(), Hash::default(), parent, digest);
         let _: sp_runtime::ExtrinsicInclusionMode = self.call("Core_initialize_block", &begun);
 
         let mut inherents = InherentData::new();
-        let now = sp_timestamp::Timestamp::new(self.slot * SLOT_MILLISECONDS);
+        let now = sp_timestamp::Timestamp::new(self.slot * self.slot_milliseconds);
         inherents.put_data(sp_timestamp::INHERENT_IDENTIFIER, &now).expect("once");
         let inherents: Vec<UncheckedExtrinsic> = self.call("BlockBuilder_inherent_extrinsics", &inherents);
         for extrinsic in inherents.iter().chain(transactions) {
@@ -110,7 +127,6 @@ impl Chain {
         }
         self.head = self.call("BlockBuilder_finalize_block", &());
         self.state.commit_all().expect("commits");
-        self.head.clone()
     }
 
     fn roster(&mut self) -> Vec<RosterEntry> {
@@ -171,44 +187,50 @@ fn register(operator: Sr25519Keyring, nonce: Nonce, genesis: Hash, number: u8, s
 
 const NODES: u8 = 24;
 
-/// A network that grows to [`NODES`] nodes over a few epochs; every header it made.
-fn grow(chain: &mut Chain) -> Vec<Header> {
+/// A network that grows to [`NODES`] nodes over a few epochs. Every chain carries out the same blocks (claims and
+/// signatures are randomized) and must come to the same header.
+fn grow(chains: &mut [Chain]) {
     let operators: Vec<_> = Sr25519Keyring::well_known().collect();
     let mut nonces = BTreeMap::<&str, Nonce>::new();
-    let genesis = chain.genesis;
-    let mut headers = Vec::new();
+    let genesis = chains[0].genesis;
     for block in 1..=5 * BLOCKS_OF_AN_EPOCH {
         let mut transactions = Vec::new();
-        // Two nodes in every second block, until all are there.
-        let first = u8::try_from(block).expect("few blocks");
-        if block % 2 == 1 && first < NODES {
-            for number in [first, first + 1] {
+        // Two nodes in every even block, until all are there: the first block of an epoch, which is odd, is full by itself.
+        let last = u8::try_from(block).expect("few blocks");
+        if block % 2 == 0 && last <= NODES {
+            for number in [last - 1, last] {
                 let operator = operators[usize::from(number) % operators.len()];
                 let nonce = nonces.entry(operator.into()).or_default();
                 transactions.push(register(operator, *nonce, genesis, number, 100 * UNIT));
                 *nonce += 1;
             }
         }
-        headers.push(chain.make_block(&transactions));
+        let claim = chains[0].claim();
+        for chain in &mut *chains {
+            chain.carry_out(claim.clone(), &transactions);
+        }
+        // The state root says that swarm map, rewards and the roster's child trie are equal to the last bit.
+        for chain in &chains[1..] {
+            assert_eq!(chain.head, chains[0].head);
+        }
     }
-    headers
 }
 
 #[test]
 fn native_and_wasm_make_the_same_blocks() {
-    let (mut native, mut wasm) = (Chain::begin(Engine::Native), Chain::begin(blob()));
-    let (ours, theirs) = (grow(&mut native), grow(&mut wasm));
-    // State roots among them: the swarm map, the rewards and the roster's child trie are equal to the last bit.
-    assert_eq!(ours, theirs);
+    let mut chains = [Chain::begin(Engine::Native, presets::DEV), Chain::begin(blob(), presets::DEV)];
+    grow(&mut chains);
+    let [mut native, mut wasm] = chains;
+    assert!(!native.swarms().is_empty());
     assert_eq!(native.roster(), wasm.roster());
     assert_eq!(native.swarms(), wasm.swarms());
 }
 
 #[test]
 fn nodes_that_join_are_placed_and_paid() {
-    let mut chain = Chain::begin(Engine::Native);
+    let mut chain = Chain::begin(Engine::Native, presets::DEV);
     let before = chain.state.execute_with(Balances::total_issuance);
-    grow(&mut chain);
+    grow(std::slice::from_mut(&mut chain));
 
     let roster = chain.roster();
     assert_eq!(roster.len(), usize::from(NODES));
@@ -231,10 +253,10 @@ fn nodes_that_join_are_placed_and_paid() {
 
 #[test]
 fn keys_of_producers_can_be_proven_from_the_first_session_on() {
-    let mut chain = Chain::begin(Engine::Native);
+    let mut chain = Chain::begin(Engine::Native, presets::DEV);
     for _ in 0..3 * BLOCKS_OF_AN_EPOCH {
         chain.make_block(&[]);
-        let alice: sp_consensus_babe::AuthorityId = Sr25519Keyring::Alice.public().into();
+        let alice: AuthorityId = Sr25519Keyring::Alice.public().into();
         let slot = Slot::from(chain.slot);
         let proof: Option<OpaqueKeyOwnershipProof> = chain.call("BabeApi_generate_key_ownership_proof", &(slot, alice));
         let proof = proof.expect("Alice produces blocks").decode::<sp_session::MembershipProof>().expect("a proof");
@@ -246,24 +268,65 @@ fn keys_of_producers_can_be_proven_from_the_first_session_on() {
 }
 
 #[test]
-fn every_preset_builds_its_genesis() {
-    for engine in [Engine::Native, blob()] {
-        let mut chain = Chain::begin(engine);
-        let names: Vec<String> = chain.call("GenesisBuilder_preset_names", &());
-        assert_eq!(names, [presets::DEV, presets::LOCAL, presets::MAIN]);
-        for name in names {
-            let patch: Option<Vec<u8>> = chain.call("GenesisBuilder_get_preset", &Some(name.clone()));
-            chain.state = TestExternalities::default();
-            chain.build_genesis(&patch.expect("a preset"));
-            let epoch: sp_consensus_babe::BabeConfiguration = chain.call("BabeApi_configuration", &());
-            let (slot, authorities) = (epoch.slot_duration, epoch.authorities.len());
-            let expected = match name.as_str() {
-                presets::DEV => (1_000, 1),
-                presets::LOCAL => (2_000, 4),
-                _ => (6_000, 0),
-            };
-            assert_eq!((slot, authorities), expected, "{name}");
+fn a_producer_that_equivocates_is_disabled_once() {
+    let mut chain = Chain::begin(Engine::Native, presets::LOCAL);
+    chain.make_block(&[]);
+    let authorities = chain.call::<BabeConfiguration>("BabeApi_configuration", &()).authorities;
+    let offender = authorities[1].0.clone();
+    let signer = Sr25519Keyring::from_raw_public(offender.clone().into_inner().0).expect("well-known").pair();
+
+    // Two blocks of one slot, both under the offender's seal.
+    let slot = Slot::from(chain.slot);
+    let vrf_signature = signer.vrf_sign(&make_vrf_sign_data(&[0; 32], slot, 0));
+    let claim = PreDigest::SecondaryVRF(SecondaryVRFPreDigest { authority_index: 1, slot, vrf_signature });
+    let sealed = |extrinsics: u8| {
+        let digest = Digest { logs: vec![DigestItem::PreRuntime(BABE_ENGINE_ID, claim.encode())] };
+        let mut header = Header::new(1, [extrinsics; 32].into(), Hash::default(), chain.genesis, digest);
+        let seal = signer.sign(header.hash().as_bytes());
+        header.digest.push(DigestItem::Seal(BABE_ENGINE_ID, seal.0.to_vec()));
+        header
+    };
+    let proof =
+        EquivocationProof { slot, offender: offender.clone(), first_header: sealed(1), second_header: sealed(2) };
+    let ownership: Option<OpaqueKeyOwnershipProof> =
+        chain.call("BabeApi_generate_key_ownership_proof", &(slot, offender));
+    let report = pallet_babe::Call::report_equivocation_unsigned {
+        equivocation_proof: Box::new(proof),
+        key_owner_proof: ownership.expect("a producer").decode().expect("a proof"),
+    };
+    let report = UncheckedExtrinsic::new_bare(RuntimeCall::Babe(report));
+
+    chain.make_block(std::slice::from_ref(&report));
+    let disabled = chain.state.execute_with(pallet_session::Pallet::<Runtime>::disabled_validators);
+    assert_eq!(disabled, [1]);
+    let question = (TransactionSource::Local, report, chain.head.hash());
+    let again: TransactionValidity = chain.call("TaggedTransactionQueue_validate_transaction", &question);
+    assert_eq!(again, Err(InvalidTransaction::Stale.into()));
+}
+
+#[test]
+fn only_producers_may_set_session_keys_in_the_session_pallet() {
+    let mut chain = Chain::begin(Engine::Native, presets::LOCAL);
+    let may = |chain: &mut Chain, who: Sr25519Keyring| {
+        let account = who.to_account_id();
+        chain.state.execute_with(|| <Runtime as pallet_session::Config>::ValidatorIdOf::convert(account)).is_some()
+    };
+    assert!(may(&mut chain, Sr25519Keyring::Dave));
+    assert!(!may(&mut chain, Sr25519Keyring::Eve));
+}
+
+#[test]
+fn every_preset_builds_its_genesis_natively_and_in_wasm() {
+    let expected = [(presets::DEV, 1_000, 1), (presets::LOCAL, 2_000, 4), (presets::MAIN, 6_000, 0)];
+    for engine in [|| Engine::Native, blob] {
+        for (name, slot, authorities) in expected {
+            let mut chain = Chain::begin(engine(), name);
+            let config: BabeConfiguration = chain.call("BabeApi_configuration", &());
+            assert_eq!((config.slot_duration, config.authorities.len()), (slot, authorities), "{name}");
         }
+        let mut chain = Chain::begin(engine(), presets::DEV);
+        let names: Vec<String> = chain.call("GenesisBuilder_preset_names", &());
+        assert_eq!(names, expected.map(|(name, ..)| name));
         let unknown: Option<Vec<u8>> = chain.call("GenesisBuilder_get_preset", &Some("test".to_owned()));
         assert_eq!(unknown, None);
     }
@@ -271,9 +334,10 @@ fn every_preset_builds_its_genesis() {
 
 #[test]
 fn the_metadata_names_what_clients_call() {
-    let mut chain = Chain::begin(blob());
+    let mut chain = Chain::begin(blob(), presets::DEV);
     let metadata: sp_core::OpaqueMetadata = chain.call("Metadata_metadata", &());
-    let metadata = frame_metadata_text(&metadata);
+    // Names stand in SCALE as plain text.
+    let metadata = String::from_utf8_lossy(&metadata).into_owned();
     for name in ["ServiceNodes", "register", "contribute", "request_unlock", "withdraw", "CheckMetadataHash"] {
         assert!(metadata.contains(name), "{name}");
     }
@@ -281,15 +345,10 @@ fn the_metadata_names_what_clients_call() {
     assert!(versions.contains(&14) && versions.contains(&15), "{versions:?}");
 }
 
-/// Names stand in SCALE metadata as plain text.
-fn frame_metadata_text(metadata: &sp_core::OpaqueMetadata) -> String {
-    String::from_utf8_lossy(metadata).into_owned()
-}
-
 #[test]
 fn a_block_may_take_a_third_of_its_slot() {
-    let mut chain = Chain::begin(Engine::Native);
+    let mut chain = Chain::begin(Engine::Native, presets::DEV);
     let weights = chain.state.execute_with(<Runtime as frame_system::Config>::BlockWeights::get);
-    assert_eq!(weights.max_block.ref_time(), SLOT_MILLISECONDS / 3 * 1_000_000_000);
+    assert_eq!(weights.max_block.ref_time(), chain.slot_milliseconds / 3 * 1_000_000_000);
     weights.validate().expect("sound");
 }

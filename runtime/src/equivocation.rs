@@ -1,0 +1,65 @@
+//! What follows a proven equivocation: the producer is disabled until the authority set changes.
+//!
+//! BABE then refuses its blocks. GRANDPA goes on to count its votes, since a set must not shrink below what finality
+//! needs; for the same reason at most a third of the set is disabled.
+
+use crate::{AccountId, Runtime, Session, UncheckedExtrinsic};
+use alloc::vec::Vec;
+use frame_support::traits::DisabledValidators;
+use pallet_session::disabling::{DisablingStrategy, UpToLimitDisablingStrategy};
+use sp_staking::offence::{Offence, OffenceError, OffenceSeverity, ReportOffence};
+
+/// A producer as equivocation proofs identify it.
+type Offender = (AccountId, ());
+
+/// How many may be disabled: a third of the set.
+pub type DisableUpToAThird = UpToLimitDisablingStrategy<3>;
+
+/// Takes proven equivocations.
+pub struct DisableProducer;
+
+impl DisableProducer {
+    /// Whether a report of `producer` would change anything.
+    fn would_disable(producer: &AccountId) -> bool {
+        let Some(index) = Session::validator_id_to_index(producer) else { return false };
+        let disabled = pallet_session::DisabledValidators::<Runtime>::get();
+        let severity = OffenceSeverity::max_severity();
+        let decision = <DisableUpToAThird as DisablingStrategy<Runtime>>::decision(producer, severity, &disabled);
+        !Session::is_disabled(index) && decision.disable.is_some()
+    }
+}
+
+impl<O: Offence<Offender>> ReportOffence<AccountId, Offender, O> for DisableProducer {
+    fn report_offence(_: Vec<AccountId>, offence: O) -> Result<(), OffenceError> {
+        let offenders = offence.offenders();
+        // A report that changes nothing is no service to the chain: it fails, and so its sender pays for it.
+        if !offenders.iter().any(|(producer, ())| Self::would_disable(producer)) {
+            return Err(OffenceError::DuplicateReport);
+        }
+        for (producer, ()) in offenders {
+            Session::report_offence(producer, OffenceSeverity::max_severity());
+        }
+        Ok(())
+    }
+
+    fn is_known_offence(offenders: &[Offender], _: &O::Slot) -> bool {
+        !offenders.iter().any(|(producer, ())| Self::would_disable(producer))
+    }
+}
+
+impl<C> frame_system::offchain::CreateTransactionBase<C> for Runtime
+where
+    crate::RuntimeCall: From<C>,
+{
+    type Extrinsic = UncheckedExtrinsic;
+    type RuntimeCall = crate::RuntimeCall;
+}
+
+impl<C> frame_system::offchain::CreateBare<C> for Runtime
+where
+    crate::RuntimeCall: From<C>,
+{
+    fn create_bare(call: crate::RuntimeCall) -> UncheckedExtrinsic {
+        UncheckedExtrinsic::new_bare(call)
+    }
+}
