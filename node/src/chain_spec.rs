@@ -26,7 +26,8 @@ pub enum LoadError {
     NoRuntime,
     /// The main network's keys and allocations do not come with the program.
     #[error(
-        "the main network has no launch genesis yet: give its specification as --chain FILE, or run --chain dev or local"
+        "the main network has no launch genesis yet: give its specification as --chain FILE (`export-chain-spec --chain main` \
+         writes the form to fill in), or run --chain dev or local"
     )]
     NotLaunched,
     /// A file could not be read.
@@ -34,12 +35,16 @@ pub enum LoadError {
     File(String),
 }
 
-/// The specification of a network: `dev` (also the default), `local`, `main`, or the path of a file.
+/// Name of the main network's built-in specification, which is also the default: numbers only, to make the launch's
+/// specification from. No node starts from it.
+pub const MAIN: &str = presets::MAIN;
+
+/// The specification of a network: `dev`, `local`, `main` (also the default), or the path of a file.
 pub fn load(id: &str) -> Result<Box<dyn sc_service::ChainSpec>, LoadError> {
     let spec = match id {
-        "" | "dev" => preset(presets::DEV, "Skep development", "skep_dev", ChainType::Development)?,
+        "dev" => preset(presets::DEV, "Skep development", "skep_dev", ChainType::Development)?,
         "local" => preset(presets::LOCAL, "Skep local", "skep_local", ChainType::Local)?,
-        "main" => return Err(LoadError::NotLaunched),
+        "" | MAIN => preset(presets::MAIN, "Skep", "skep", ChainType::Live)?,
         path => ChainSpec::from_json_file(PathBuf::from(path)).map_err(LoadError::File)?,
     };
     Ok(Box::new(spec))
@@ -66,16 +71,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_network_of_one_machine_builds_its_genesis() {
-        for id in ["dev", "local"] {
+    fn every_network_builds_its_genesis() {
+        for id in ["dev", "local", "main"] {
             let spec = load(id).expect("a preset");
             assert!(spec.as_json(true).expect("genesis builds").contains("\"raw\""));
         }
     }
 
     #[test]
-    fn main_says_what_to_do() {
-        let error = load("main").err().expect("not launched").to_string();
-        assert!(error.contains("--chain FILE"), "{error}");
+    fn a_missing_file_is_named() {
+        let error = load("/nowhere/skep.json").err().expect("no such file").to_string();
+        assert!(error.contains("skep.json"), "{error}");
     }
 }

@@ -32,6 +32,19 @@ impl SubstrateCli for Cli {
         2026
     }
 
+    fn setup_command(command: clap::Command) -> clap::Command {
+        command
+            .name(Self::executable_name())
+            .version(Self::impl_version())
+            .author(Self::author())
+            .after_help(format!("Support: {}", Self::support_url()))
+            // The SDK's own defaults are for large machines: a gibibyte of state, eight copies of the runtime.
+            .mut_arg("trie_cache_size", |argument| argument.default_value("67108864"))
+            .mut_arg("max_runtime_instances", |argument| argument.default_value("2"))
+            // `--offchain-worker`: the runtime has none to run.
+            .mut_arg("enabled", |argument| argument.hide(true))
+    }
+
     fn load_spec(&self, id: &str) -> Result<Box<dyn sc_service::ChainSpec>, String> {
         chain_spec::load(id).map_err(|error| error.to_string())
     }
@@ -51,10 +64,33 @@ pub fn run() -> sc_cli::Result<()> {
             runner.sync_run(|config| command.run(config.database))
         }
         None => {
+            let shared = &cli.run.shared_params;
+            let built_in_main = matches!(shared.chain.as_deref(), None | Some("" | chain_spec::MAIN));
+            if built_in_main && !shared.dev {
+                return Err(sc_cli::Error::Input(chain_spec::LoadError::NotLaunched.to_string()));
+            }
             let runner = cli.create_runner(&cli.run)?;
             runner.run_node_until_exit(|config| async move {
                 service::start(config, cli.front_door).map_err(sc_cli::Error::Service)
             })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sc_cli::CliConfiguration;
+
+    #[test]
+    fn defaults_are_modest_and_can_be_changed() {
+        let cache = |arguments: &[&str]| {
+            let cli = Cli::try_from_iter(arguments).expect("parses");
+            let instances = cli.run.runtime_params.max_runtime_instances;
+            (cli.run.trie_cache_maximum_size().expect("valid"), instances)
+        };
+        assert_eq!(cache(&["skep-node", "--dev"]), (Some(64 * 1024 * 1024), 2));
+        let changed = ["skep-node", "--dev", "--trie-cache-size", "1024", "--max-runtime-instances", "8"];
+        assert_eq!(cache(&changed), (Some(1024), 8));
     }
 }

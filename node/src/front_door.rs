@@ -13,6 +13,11 @@ use axum::{
     routing::post,
 };
 use ed25519_dalek::VerifyingKey;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use skep_primitives::{BlockHash, RosterSnapshot, ServiceNodeId};
@@ -23,6 +28,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tower_http::timeout::TimeoutLayer;
 
 /// Most bytes of a request.
@@ -31,8 +37,17 @@ const MAX_REQUEST: usize = 64 * 1024;
 /// Longest a request may take, reading included.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Most connections at a time.
+const MAX_CONNECTIONS: usize = 128;
+
+/// Age at which a connection is closed once its request is answered.
+const MAX_AGE: Duration = Duration::from_secs(60);
+
+/// Pause after a connection could not be accepted (out of file descriptors, say).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
 /// Most different questions of one block whose answers are kept.
-const MAX_KEPT_ANSWERS: usize = 32;
+const MAX_KEPT_ANSWERS: usize = 8;
 
 const PARSE_ERROR: i32 = -32_700;
 const INVALID_REQUEST: i32 = -32_600;
@@ -60,12 +75,37 @@ pub fn bind(address: SocketAddr) -> Result<std::net::TcpListener, BindError> {
 
 /// Serves until the node stops.
 pub async fn serve(listener: std::net::TcpListener, state: Arc<impl FinalizedState>) {
-    let served = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => axum::serve(listener, router(state)).await,
-        Err(error) => Err(error),
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            return log::error!("The front door for existing clients stays closed: {error}. Restart the node.");
+        }
     };
-    if let Err(error) = served {
-        log::error!("The front door for existing clients closed: {error}. Restart the node.");
+    let service = TowerToHyperService::new(router(state));
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        // Without a place, clients wait in the system's queue.
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(TIMEOUT)
+                    .serve_connection(TokioIo::new(stream), service.clone());
+                tokio::spawn(async move {
+                    let mut connection = std::pin::pin!(connection);
+                    if timeout(MAX_AGE, connection.as_mut()).await.is_err() {
+                        connection.as_mut().graceful_shutdown();
+                        drop(timeout(TIMEOUT, connection).await);
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                log::debug!("The front door could not accept a connection: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
     }
 }
 
@@ -133,7 +173,8 @@ impl<S: FinalizedState> FrontDoor<S> {
                 Ok(to_bytes(&json!({
                     "status": "OK",
                     "height": roster.height,
-                    "staking_requirement": terms.requirement.to_string(),
+                    // A number, as existing clients read it; requirements stay far below 2^63.
+                    "staking_requirement": u64::try_from(terms.requirement).unwrap_or(u64::MAX),
                 })))
             }
             "get_info" => {
@@ -157,14 +198,20 @@ impl<S: FinalizedState> FrontDoor<S> {
         let roster = self.state.roster()?;
         let query = match params {
             Value::Null => NodeListQuery::default(),
-            params => NodeListQuery::deserialize(params).map_err(|error| RpcError(INVALID_PARAMS, error.to_string()))?,
+            params => {
+                NodeListQuery::deserialize(params).map_err(|error| RpcError(INVALID_PARAMS, error.to_string()))?
+            }
         };
         // A sample is drawn anew for each caller; everything else is the same for all.
         let key = query.limit.unwrap_or(0).eq(&0).then(|| params.to_string());
         let x25519 = {
             let mut answers = self.answers();
             if answers.block != roster.block_hash {
-                *answers = Answers { block: roster.block_hash, x25519: keys_of(&roster, &answers.x25519), ..Answers::default() };
+                *answers = Answers {
+                    block: roster.block_hash,
+                    x25519: keys_of(&roster, &answers.x25519),
+                    ..Answers::default()
+                };
             }
             if let Some(bytes) = key.as_ref().and_then(|key| answers.lists.get(key)) {
                 return Ok(bytes.clone());
@@ -175,7 +222,8 @@ impl<S: FinalizedState> FrontDoor<S> {
         let list = node_list(roster.height, &roster.block_hash, &roster.nodes, &query, convert, &mut rand::rng());
         let bytes = to_bytes(&list);
         let mut answers = self.answers();
-        if let Some(key) = key.filter(|_| answers.block == roster.block_hash && answers.lists.len() < MAX_KEPT_ANSWERS) {
+        if let Some(key) = key.filter(|_| answers.block == roster.block_hash && answers.lists.len() < MAX_KEPT_ANSWERS)
+        {
             answers.lists.insert(key, bytes.clone());
         }
         Ok(bytes)

@@ -33,7 +33,7 @@ pub trait FinalizedState: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct RosterReader<C> {
     client: Arc<C>,
-    last: Mutex<Option<Arc<RosterSnapshot>>>,
+    newest: Mutex<Option<Arc<RosterSnapshot>>>,
 }
 
 impl<C> RosterReader<C>
@@ -43,7 +43,7 @@ where
 {
     /// Reads through this client.
     pub fn new(client: Arc<C>) -> Self {
-        Self { client, last: Mutex::new(None) }
+        Self { client, newest: Mutex::new(None) }
     }
 
     /// The last finalized block.
@@ -51,15 +51,18 @@ where
         self.client.info().finalized_hash
     }
 
-    /// The roster at a block. The last one read is kept.
+    /// The roster at a block. The newest one read is kept; who asks while it is read waits for that reading.
     pub fn roster_at(&self, block: Hash) -> Result<Arc<RosterSnapshot>, RosterError> {
-        if let Some(known) = self.last().clone().filter(|known| known.block_hash == block.0) {
-            return Ok(known);
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = newest.as_ref().filter(|known| known.block_hash == block.0) {
+            return Ok(known.clone());
         }
         let height = self.client.number(block)?.ok_or(RosterError::UnknownBlock(block))?;
         let nodes: Vec<RosterEntry> = self.client.runtime_api().roster(block)?;
         let snapshot = Arc::new(RosterSnapshot { height, block_hash: block.0, nodes });
-        *self.last() = Some(snapshot.clone());
+        if newest.as_ref().is_none_or(|known| known.height < height) {
+            *newest = Some(snapshot.clone());
+        }
         Ok(snapshot)
     }
 
@@ -77,10 +80,6 @@ where
     pub fn stakes_at(&self, block: Hash, staker: StakerId) -> Result<Vec<Stake>, RosterError> {
         Ok(self.client.runtime_api().stakes(block, staker)?)
     }
-
-    fn last(&self) -> std::sync::MutexGuard<'_, Option<Arc<RosterSnapshot>>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl<C> FinalizedState for RosterReader<C>
@@ -94,5 +93,46 @@ where
 
     fn staking_terms(&self) -> Result<StakingTerms, RosterError> {
         self.terms_at(self.finalized())
+    }
+}
+
+/// Whether two readings differ in more than who was rewarded last, which every block changes.
+pub fn changed(before: &[RosterEntry], after: &[RosterEntry]) -> bool {
+    let same = |(old, new): (&RosterEntry, &RosterEntry)| {
+        *old == RosterEntry { last_rewarded_at: old.last_rewarded_at, ..new.clone() }
+    };
+    before.len() != after.len() || !before.iter().zip(after).all(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_primitives::{Endpoint, NodeState, Permyriad, ServiceNodeId, SoftwareVersion, SwarmId};
+
+    fn entry(number: u8) -> RosterEntry {
+        RosterEntry {
+            id: ServiceNodeId([number; 32]),
+            operator: StakerId([1; 32]),
+            fee: Permyriad::default(),
+            contributions: Vec::new(),
+            requirement: 100,
+            endpoint: Endpoint { ipv4: [127, 0, number, 1], https_port: 22_021, quic_port: 22_020 },
+            version: SoftwareVersion([0, 1, 0]),
+            state: NodeState::Active { since: 1 },
+            swarm: SwarmId::UNASSIGNED,
+            registered_at: 1,
+            last_rewarded_at: 1,
+        }
+    }
+
+    #[test]
+    fn a_reward_alone_is_no_change() {
+        let before = [entry(1), entry(2)];
+        let rewarded = [RosterEntry { last_rewarded_at: 9, ..entry(1) }, entry(2)];
+        assert!(!changed(&before, &rewarded));
+        let placed = [entry(1), RosterEntry { swarm: SwarmId::FIRST, ..entry(2) }];
+        assert!(changed(&before, &placed));
+        assert!(changed(&before, &before[..1]));
+        assert!(changed(&before[..1], &before));
     }
 }

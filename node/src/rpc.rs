@@ -1,10 +1,10 @@
 //! JSON-RPC: the standard methods and `skep_*`.
 
 use crate::{
-    roster::{RosterError, RosterReader},
+    roster::{RosterError, RosterReader, changed},
     service::{FullBackend, FullClient},
 };
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use jsonrpsee::{
     PendingSubscriptionSink, RpcModule, SubscriptionMessage,
     core::{RpcResult, SubscriptionResult, async_trait},
@@ -142,8 +142,12 @@ impl SkepRpcServer for SkepRpc {
                     None => return Ok(()),
                 },
             };
+            // A subscriber that took long gets the newest roster, not every one it missed.
+            let block = std::iter::from_fn(|| finalized.next().now_or_never().flatten())
+                .last()
+                .map_or(block, |newest| newest.hash);
             let roster = self.ask(None, move |roster, _| roster.roster_at(block)).await?;
-            if roster.nodes != sent.nodes {
+            if changed(&sent.nodes, &roster.nodes) {
                 sink.send_timeout(SubscriptionMessage::from_json(&*roster)?, SLOW_SUBSCRIBER).await?;
                 sent = roster;
             }

@@ -6,7 +6,7 @@ use sc_client_api::BlockBackend;
 use sc_consensus_babe::SlotProportion;
 use sc_consensus_grandpa::{FinalityProofProvider, SharedVoterState};
 use sc_network_sync::strategy::warp::WarpSyncConfig;
-use sc_service::{Configuration, TaskManager, error::Error as ServiceError};
+use sc_service::{ChainType, Configuration, TaskManager, error::Error as ServiceError};
 use sc_telemetry::{Telemetry, TelemetryWorker};
 use sc_transaction_pool_api::OffchainTransactionPoolFactory;
 use skep_runtime::{OpaqueBlock as Block, apis::RuntimeApi};
@@ -54,7 +54,8 @@ fn start_on<N: sc_network::NetworkBackend<Block, <Block as BlockT>::Hash>>(
         &config,
         telemetry.as_ref().map(|(_, telemetry)| telemetry.handle()),
         executor,
-        vec![],
+        // Warp proofs are made of these justifications, so blocks that carry one are not pruned.
+        vec![Arc::new(sc_consensus_grandpa::GrandpaPruningFilter)],
     )?;
     let client = Arc::new(client);
     let mut telemetry = telemetry.map(|(worker, telemetry)| {
@@ -124,7 +125,8 @@ fn start_on<N: sc_network::NetworkBackend<Block, <Block as BlockT>::Hash>>(
     );
     net_config.add_notification_protocol(grandpa_peers);
     let authorities = grandpa_link.shared_authority_set().clone();
-    let warp_sync = sc_consensus_grandpa::warp_proof::NetworkProvider::new(backend.clone(), authorities.clone(), vec![]);
+    let warp_sync =
+        sc_consensus_grandpa::warp_proof::NetworkProvider::new(backend.clone(), authorities.clone(), vec![]);
     let (network, system_rpc_tx, tx_handler_controller, sync, _) =
         sc_service::build_network(sc_service::BuildNetworkParams {
             config: &config,
@@ -142,7 +144,8 @@ fn start_on<N: sc_network::NetworkBackend<Block, <Block as BlockT>::Hash>>(
         })?;
 
     let role = config.role;
-    let force_authoring = config.force_authoring;
+    // A development chain has one producer and nobody to wait for.
+    let force_authoring = config.force_authoring || config.chain_spec.chain_type() == ChainType::Development;
     let name = config.network.node_name.clone();
     let grandpa_enabled = !config.disable_grandpa;
     let voter_state = SharedVoterState::empty();

@@ -5,8 +5,8 @@ use skep_node::{
     roster::{FinalizedState, RosterError},
 };
 use skep_primitives::{
-    Contribution, Endpoint, NodeState, Permyriad, RosterEntry, RosterSnapshot, ServiceNodeId, SoftwareVersion, StakerId,
-    StakingTerms, SwarmId,
+    Contribution, Endpoint, NodeState, Permyriad, RosterEntry, RosterSnapshot, ServiceNodeId, SoftwareVersion,
+    StakerId, StakingTerms, SwarmId,
 };
 use std::{net::SocketAddr, sync::Arc};
 use tokio::{
@@ -112,7 +112,7 @@ async fn the_same_question_gets_the_same_bytes_and_ids_come_back() {
 async fn other_questions_are_answered() {
     let address = open().await;
     let (_, terms) = post(address, "", r#"{"method":"get_staking_requirement"}"#).await;
-    assert_eq!(terms["result"]["staking_requirement"], "100");
+    assert_eq!(terms["result"]["staking_requirement"], 100);
     let (_, info) = post(address, "", r#"{"method":"get_info","id":null}"#).await;
     assert_eq!((&info["result"]["height"], &info["result"]["service_node_count"]), (&77.into(), &12.into()));
 }
@@ -135,7 +135,10 @@ async fn bad_input_is_named() {
         assert!(!answer["error"]["message"].as_str().expect("a reason").is_empty());
     }
     let large = "x".repeat(65 * 1024);
-    let request = format!("POST /json_rpc HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{large}", large.len());
+    let request = format!(
+        "POST /json_rpc HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{large}",
+        large.len()
+    );
     let (head, _) = send(address, request).await;
     assert!(head.starts_with("HTTP/1.1 413"), "{head}");
 }
