@@ -150,6 +150,8 @@ impl PathBook {
             _ => self.choose(purpose, keep, reserved, candidates, rng)?,
         };
         let ids = choice.hops.map(|hop| Some(hop.id));
+        // Where nobody else is left, those given up get a new chance.
+        self.failures.retain(|node, failures| failures.count < MOST_FAILURES || !ids.contains(&Some(*node)));
         let unchanged = kept.hops == ids;
         let kept = Kept { hops: ids, tested: unchanged && kept.tested, ..kept };
         self.paths.insert(purpose, kept);
