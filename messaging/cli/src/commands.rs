@@ -1,7 +1,11 @@
 //! One file a command.
 
+mod account;
+mod contact;
 mod devnet;
 mod nodes;
+mod receive;
+mod send;
 mod stake;
 
 use crate::{context::Context, failure::Failure};
@@ -10,6 +14,16 @@ use clap::Subcommand;
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Make, restore and show your account
+    #[command(subcommand)]
+    Account(account::Command),
+    /// Ask people to talk, accept their requests, list contacts
+    #[command(subcommand)]
+    Contact(contact::Command),
+    /// Send a message to a contact
+    Send(send::Arguments),
+    /// Fetch what has arrived: friend requests, acceptances, messages
+    Receive(receive::Arguments),
     /// Look at the network's service nodes and swarms
     #[command(subcommand)]
     Nodes(nodes::Command),
@@ -22,6 +36,10 @@ pub(crate) enum Command {
 /// Does it.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
+        Command::Account(command) => account::run(command, context),
+        Command::Contact(command) => contact::run(command, context).await,
+        Command::Send(arguments) => send::run(arguments, context).await,
+        Command::Receive(arguments) => receive::run(arguments, context).await,
         Command::Nodes(command) => nodes::run(command, context).await,
         Command::Stake(args) => stake::run(args, context).await,
         Command::Devnet(args) => devnet::run(args, context).await,

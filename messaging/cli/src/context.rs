@@ -1,9 +1,10 @@
 //! What every command knows: where the state is, whom to ask, how to answer.
 
-use crate::{failure::Failure, output::Output};
+use crate::{failure::Failure, output::Output, passphrase};
 use clap::Args;
 use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
 use skep_chain_client::{ChainClient, ChainUrls};
+use skep_client::Client;
 use std::path::PathBuf;
 
 /// Options of every command.
@@ -34,6 +35,12 @@ impl Context {
     /// A connection to one of them.
     pub(crate) async fn chain(&self) -> Result<ChainClient, Failure> {
         ChainClient::connect(self.chain_url.clone()).await.map_err(Failure::network)
+    }
+
+    /// The account's client. Asks for the passphrase if the environment does not tell it.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        let home = self.home()?;
+        Client::open(&home, &passphrase::existing()?, self.chain_url.clone()).map_err(Failure::account)
     }
 
     /// Where the state is.

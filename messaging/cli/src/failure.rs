@@ -1,6 +1,7 @@
 //! How a command fails: a kind, which is its exit code, and what to do.
 
 use serde::Serialize;
+use skep_client::{NetworkError, ReceiveError, SendError};
 use std::{error::Error, fmt::Write as _, process::ExitCode};
 
 /// Shown below `--help`.
@@ -68,5 +69,40 @@ impl Failure {
     /// The same number for the same kind in every version.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.kind as u8)
+    }
+}
+
+impl<E: Error + 'static> From<SendError<E>> for Failure {
+    fn from(error: SendError<E>) -> Self {
+        match error {
+            SendError::Network(error) => error.into(),
+            SendError::State(error) => Self::account(error),
+            SendError::Undelivered(_) => Self::network(error),
+            SendError::NoContact(_) | SendError::Seal(_) => Self::usage(error),
+            SendError::Refused(error) => Self::failed(error),
+        }
+    }
+}
+
+impl From<ReceiveError> for Failure {
+    fn from(error: ReceiveError) -> Self {
+        match error {
+            ReceiveError::Network(error) => error.into(),
+            ReceiveError::State(error) => Self::account(error),
+            ReceiveError::NoMember(_) | ReceiveError::Clock => Self::network(error),
+        }
+    }
+}
+
+impl From<NetworkError> for Failure {
+    fn from(error: NetworkError) -> Self {
+        match error {
+            NetworkError::State(error) => Self::account(error),
+            NetworkError::Connect(_)
+            | NetworkError::Roster(_)
+            | NetworkError::NoSwarm
+            | NetworkError::TooFewNodes(_)
+            | NetworkError::NoPath { .. } => Self::network(error),
+        }
     }
 }

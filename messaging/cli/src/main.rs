@@ -4,6 +4,7 @@ mod commands;
 mod context;
 mod failure;
 mod output;
+mod passphrase;
 mod tokens;
 
 use crate::{commands::Command, context::Context};

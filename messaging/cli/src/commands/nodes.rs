@@ -1,9 +1,10 @@
 //! The network's service nodes and swarms.
 
-use crate::{context::Context, failure::Failure};
+use crate::{commands::send::diversity_word, context::Context, failure::Failure};
 use clap::Subcommand;
 use serde::Serialize;
 use skep_chain_client::RosterView;
+use skep_client::{AccountAddress, Diversity, NetworkError, survey_paths};
 use skep_primitives::{BlockNumber, NodeState, RosterEntry, ServiceNodeId, SwarmId};
 use std::fmt;
 
@@ -16,6 +17,11 @@ pub(crate) enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// The swarm that keeps an account's mail
+    Swarm {
+        /// The account; yours if none is given
+        account: Option<AccountAddress>,
+    },
 }
 
 /// Looks.
@@ -24,7 +30,18 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
     match command {
         Command::List { all } => {
             let nodes = view.nodes().filter(|node| all || node.state.is_serving()).map(Node::from).collect();
-            context.output().answer(&List { height: view.height(), nodes });
+            let paths = survey_paths(&view).ok();
+            let paths = paths.map(|paths| Paths { diversity: paths.diversity, fewest_choices: paths.fewest_choices });
+            context.output().answer(&List { height: view.height(), paths, nodes });
+        }
+        Command::Swarm { account } => {
+            let account = match account {
+                Some(account) => account,
+                None => context.client()?.account(),
+            };
+            let swarm = view.swarm_of(&account.key()).ok_or_else(|| Failure::from(NetworkError::NoSwarm))?;
+            let members = view.members(swarm).map(Node::from).collect();
+            context.output().answer(&Swarm { account: account.to_string(), swarm, members });
         }
     }
     Ok(())
@@ -34,7 +51,25 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
 #[derive(Serialize)]
 struct List {
     height: BlockNumber,
+    /// None: too few nodes for a path.
+    paths: Option<Paths>,
     nodes: Vec<Node>,
+}
+
+/// How diverse paths can be.
+#[derive(Serialize)]
+struct Paths {
+    #[serde(serialize_with = "diversity_word")]
+    diversity: Diversity,
+    fewest_choices: usize,
+}
+
+/// The answer of `nodes swarm`.
+#[derive(Serialize)]
+struct Swarm {
+    account: String,
+    swarm: SwarmId,
+    members: Vec<Node>,
 }
 
 #[derive(Serialize)]
@@ -66,8 +101,22 @@ impl From<&RosterEntry> for Node {
 
 impl fmt::Display for List {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} service nodes at block {}", self.nodes.len(), self.height)?;
-        self.nodes.iter().try_for_each(|node| writeln!(f, "{node}"))
+        write!(f, "{} service nodes at block {}", self.nodes.len(), self.height)?;
+        self.nodes.iter().try_for_each(|node| write!(f, "\n{node}"))?;
+        match &self.paths {
+            None => write!(f, "\ntoo few serve for a path of three hops"),
+            Some(Paths { diversity, fewest_choices }) => {
+                write!(f, "\npaths: {diversity}; beside each node at least {fewest_choices} others may stand")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Swarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { account, swarm, members } = self;
+        write!(f, "swarm {swarm} keeps the mail of {account}; its {} members:", members.len())?;
+        members.iter().try_for_each(|node| write!(f, "\n{node}"))
     }
 }
 

@@ -1,0 +1,145 @@
+//! The program as people and programs run it: what is answered, what fails how.
+
+use serde_json::Value;
+use std::{
+    io::Write,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+use tempfile::TempDir;
+
+const PHRASE_WORDS: usize = 13;
+
+/// Runs `skep` in `home`, with nothing of the caller's environment that it reads.
+fn skep(home: &Path, passphrase: Option<&str>, arguments: &[&str], input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
+    for variable in ["SKEP_HOME", "SKEP_CHAIN", "SKEP_PASSPHRASE", "RUST_LOG"] {
+        command.env_remove(variable);
+    }
+    // Nobody listens on port 1.
+    command.env("SKEP_HOME", home).env("SKEP_CHAIN", "ws://127.0.0.1:1").args(arguments);
+    if let Some(passphrase) = passphrase {
+        command.env("SKEP_PASSPHRASE", passphrase);
+    }
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    // A program that does not read its input may be gone by now.
+    let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
+    child.wait_with_output().expect("ends")
+}
+
+/// The one JSON object on standard output of a command that succeeded.
+fn answer(output: &Output) -> Value {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{errors}");
+    let text = str::from_utf8(&output.stdout).expect("UTF-8");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    serde_json::from_str(text).expect("JSON")
+}
+
+/// Kind and text of the failure on standard error; nothing is on standard output.
+fn failure(output: &Output, code: i32) -> (String, String) {
+    let errors = str::from_utf8(&output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(code), "{errors}");
+    assert!(output.stdout.is_empty());
+    let json: Value = serde_json::from_str(errors).expect("JSON");
+    let text = |field: &str| json[field].as_str().expect("text").to_owned();
+    (text("kind"), text("error"))
+}
+
+#[test]
+fn an_account_is_made_shown_and_restored() {
+    let directory = TempDir::new().expect("made");
+    let home = directory.path().join("one");
+    let made = answer(&skep(&home, Some("secret"), &["account", "new", "--name", "Ada", "--json"], ""));
+    let account = made["account"].as_str().expect("text");
+    let phrase = made["phrase"].as_str().expect("text");
+    assert!(account.len() == 66 && account.starts_with("05"), "{account}");
+    assert_eq!((made["name"].as_str(), phrase.split(' ').count()), (Some("Ada"), PHRASE_WORDS));
+
+    let shown = answer(&skep(&home, Some("secret"), &["account", "show", "--json"], ""));
+    assert_eq!((&shown["account"], &shown["name"]), (&made["account"], &made["name"]));
+    assert!(shown.get("phrase").is_none());
+
+    let other = directory.path().join("two");
+    let arguments = ["account", "restore", "--name", "Ada II", "--json"];
+    let restored = answer(&skep(&other, Some("other"), &arguments, phrase));
+    assert_eq!((&restored["account"], restored["name"].as_str()), (&made["account"], Some("Ada II")));
+
+    let text = skep(&other, Some("other"), &["account", "show"], "");
+    assert!(String::from_utf8_lossy(&text.stdout).contains(account));
+}
+
+#[test]
+fn a_wrong_word_is_named() {
+    let home = TempDir::new().expect("made");
+    let phrase = "abbey zzyzx abducts ability ablaze abnormal abort abrasive absorb abyss academy aces aching";
+    let output = skep(home.path(), Some("secret"), &["account", "restore", "--name", "Ada", "--json"], phrase);
+    let (kind, error) = failure(&output, 2);
+    assert_eq!(kind, "usage");
+    assert!(error.contains("word 2") && error.contains("zzyzx"), "{error}");
+    // Nothing was made.
+    let (kind, error) = failure(&skep(home.path(), Some("secret"), &["account", "show", "--json"], ""), 3);
+    assert_eq!(kind, "account");
+    assert!(error.contains("account new"), "{error}");
+}
+
+#[test]
+fn failures_have_their_codes_and_say_what_to_do() {
+    let home = TempDir::new().expect("made");
+    let home = home.path();
+    answer(&skep(home, Some("secret"), &["account", "new", "--name", "Ada", "--json"], ""));
+    let fails = |passphrase, arguments: &[&str], code, hint: &str| {
+        let output = skep(home, passphrase, &[arguments, &["--json"]].concat(), "");
+        let (_, error) = failure(&output, code);
+        assert!(error.contains(hint), "{arguments:?}: {error}");
+    };
+    fails(Some("Secret"), &["account", "show"], 3, "wrong passphrase");
+    fails(None, &["account", "show"], 3, "SKEP_PASSPHRASE");
+    fails(Some(""), &["account", "show"], 2, "passphrase is empty");
+    fails(Some("secret"), &["account", "new", "--name", "Eve"], 3, "already");
+    fails(Some("secret"), &["send", "Bob", "hi"], 2, "no contact is called");
+    fails(Some("secret"), &["receive"], 4, "ws://127.0.0.1:1");
+    let stranger = format!("05{}", "ab".repeat(32));
+    fails(Some("secret"), &["contact", "request", &stranger], 4, "ws://127.0.0.1:1");
+    fails(None, &["nodes", "list"], 4, "start one, or name others");
+    fails(None, &["nodes", "swarm", &stranger], 4, "no chain node answers");
+}
+
+#[test]
+fn wrong_usage_is_refused_before_anything_is_done() {
+    let home = TempDir::new().expect("made");
+    for arguments in [
+        &["account", "new"][..],
+        &["account", "new", "--name", " "],
+        &["contact", "request", "05abc"],
+        &["send", "Bob"],
+        &["receive", "--chain-url", "http://example.org"],
+        &["frobnicate"],
+    ] {
+        let output = skep(home.path(), Some("secret"), arguments, "");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+    assert_eq!(std::fs::read_dir(home.path()).expect("there").count(), 0);
+}
+
+#[test]
+fn contacts_are_listed_one_a_line_and_none_at_first() {
+    let home = TempDir::new().expect("made");
+    answer(&skep(home.path(), Some("secret"), &["account", "new", "--name", "Ada", "--json"], ""));
+    let output = skep(home.path(), Some("secret"), &["contact", "list", "--json"], "");
+    assert_eq!((output.status.code(), output.stdout.len(), output.stderr.len()), (Some(0), 0, 0));
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let home = TempDir::new().expect("made");
+    for command in [&[][..], &["account"], &["contact"], &["send"], &["receive"], &["nodes"], &["stake"], &["devnet"]] {
+        let output = skep(home.path(), None, &[command, &["--help"]].concat(), "");
+        assert_eq!(output.status.code(), Some(0), "{command:?}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        for part in ["Usage:", "--json", "--home", "--chain-url", "SKEP_CHAIN"] {
+            assert!(text.contains(part), "{command:?} lacks {part}");
+        }
+    }
+}

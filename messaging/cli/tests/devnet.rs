@@ -1,0 +1,188 @@
+//! The whole network, end to end: every part real, on this machine. Takes minutes and a devnet's ports, so only
+//! `scripts/test` runs it.
+
+mod devnet {
+    pub(super) mod cookbook;
+    pub(super) mod network;
+}
+
+use devnet::{
+    cookbook,
+    network::{Network, Run},
+};
+use serde_json::Value;
+use std::{fs, path::Path, time::Duration};
+
+const MIB: u64 = 1024 * 1024;
+
+#[test]
+#[ignore = "starts a whole network: scripts/test runs it"]
+fn one_message_crosses_the_whole_network() {
+    let network = Network::up();
+    println!("up: {}", network.summary());
+    check_processes(&network);
+    check_demo(&network.demo());
+
+    let scratch = tempfile::tempdir().expect("creates a directory");
+    cookbook::check(scratch.path());
+    stakes_come_and_go(&network, scratch.path());
+    bad_input_is_refused_and_changes_nothing(&network, scratch.path());
+    a_killed_node_keeps_every_acknowledged_message(&network, scratch.path());
+
+    // The one that everybody asks first.
+    network.devnet(&["stop", "alice"]).succeeds();
+    check_demo(&network.demo());
+    network.devnet(&["start", "alice"]).succeeds();
+
+    let pids = network.pids();
+    network.devnet(&["down"]).succeeds();
+    let left: Vec<_> = pids.iter().filter(|pid| is_running(**pid)).collect();
+    assert!(left.is_empty(), "still running: {left:?}");
+    network.devnet(&["down"]).succeeds();
+}
+
+fn check_processes(network: &Network) {
+    let status = network.devnet(&["status"]).succeeds();
+    assert_eq!((&status["running"], &status["service_nodes"]), (&16.into(), &12.into()), "{status}");
+    for process in list(&status["processes"]) {
+        let memory = process["resident_bytes"].as_u64().expect("runs") / MIB;
+        println!("{}: {memory} MiB", process["name"]);
+        let most = if process["health"].is_object() { 60 } else { 400 };
+        assert!(memory < most, "{} takes {memory} MiB, which is more than {most}", process["name"]);
+    }
+    let placed: usize = list(&status["swarms"]).iter().map(|swarm| list(&swarm["nodes"]).len()).sum();
+    assert_eq!(placed, 12, "every node is in exactly one swarm");
+}
+
+fn check_demo(demo: &Value) {
+    println!("demo: {demo}");
+    assert_eq!(demo["delivered"], true);
+    for text in ["text", "reply", "swarm"] {
+        assert!(demo[text].as_str().is_some_and(|text| !text.is_empty()), "{text} in {demo}");
+    }
+    for (nodes, least) in [("path", 3), ("stored_on", 3)] {
+        let nodes = list(&demo[nodes]);
+        assert!(nodes.len() >= least, "{demo}");
+        assert!(nodes.iter().all(|node| node.as_str().is_some_and(|node| node.len() == 64)), "{demo}");
+        assert!(nodes.iter().enumerate().all(|(number, node)| !nodes[..number].contains(node)), "{demo}");
+    }
+    assert_eq!(demo["service_nodes"], 12);
+    assert!(demo["finalized"].as_u64().is_some_and(|height| height > 0));
+    assert!(demo["seconds"].is_u64());
+}
+
+/// A thirteenth node gathers stake and gives it back.
+fn stakes_come_and_go(network: &Network, scratch: &Path) {
+    let proof = network.prove(&scratch.join("13.key"), "//Alice");
+    let file = scratch.join("13.json");
+    fs::write(&file, proof.to_string()).expect("writes");
+    let (file, node) = (file.to_str().expect("is text"), proof["node"].as_str().expect("is text"));
+
+    let registered =
+        network.stake("//Alice", &["register", "--proof", file, "--ip", "127.0.13.1", "--stake", "40.5"]).succeeds();
+    assert_eq!((&registered["staked"], &registered["requirement"]), (&"40500000000".into(), &"100000000000".into()));
+    let contributed = network.stake("//Bob", &["contribute", node, "30"]).succeeds();
+    assert_eq!(contributed["staked"], "30000000000");
+    let error = network.stake("//Charlie", &["contribute", node, "31"]).fails(2);
+    assert!(error.contains("room for 29.5 SKEP") && error.contains("at most 29.795 SKEP"), "{error}");
+    let error = network.stake("//Bob", &["contribute", node, "29.5"]).fails(1);
+    assert!(error.contains("AlreadyContributes"), "{error}");
+    let error = network.stake("//Charlie", &["withdraw", node]).fails(2);
+    assert!(error.contains("has no stake"), "{error}");
+
+    let stakes = network.stake("//Bob", &["status"]).succeeds();
+    assert!(
+        list(&stakes["stakes"]).iter().any(|stake| stake["node"] == node && stake["lock"] == "gathering"),
+        "{stakes}"
+    );
+    network.stake("//Bob", &["withdraw", node]).succeeds();
+    let stakes = network.stake("//Bob", &["status"]).succeeds();
+    assert!(list(&stakes["stakes"]).iter().all(|stake| stake["node"] != node), "{stakes}");
+    network.stake("//Alice", &["withdraw", node]).succeeds();
+    assert!(list(&network.nodes()).iter().all(|listed| listed["id"] != node));
+}
+
+fn bad_input_is_refused_and_changes_nothing(network: &Network, scratch: &Path) {
+    let before = network.nodes();
+    let proof = network.prove(&scratch.join("14.key"), "//Alice");
+    let file = |name: &str, proof: &Value| {
+        let path = scratch.join(name);
+        fs::write(&path, proof.to_string()).expect("writes");
+        path.to_str().expect("is text").to_owned()
+    };
+    let good = file("good.json", &proof);
+    let mut forged = proof.clone();
+    let signature = proof["proof"].as_str().expect("is text");
+    forged["proof"] = format!("{}{}", &signature[2..], &signature[..2]).into();
+    let forged = file("forged.json", &forged);
+    let serving = list(&before)[0]["id"].as_str().expect("is text").to_owned();
+    let unknown = "11".repeat(32);
+
+    let register_at = |ip: &str, staker: &str, proof: &str, more: &[&str]| {
+        network.stake(staker, &[&["register", "--proof", proof, "--ip", ip], more].concat())
+    };
+    let register = |staker: &str, proof: &str, more: &[&str]| register_at("127.0.14.1", staker, proof, more);
+    let cases = [
+        ("over-staking", register("//Alice", &good, &["--stake", "101.1"]).fails(2), "at most 101 SKEP"),
+        ("under-staking", register("//Alice", &good, &["--stake", "24.9"]).fails(2), "at least 25 SKEP"),
+        ("another operator", register("//Bob", &good, &[]).fails(3), "skep-messaging prove --operator"),
+        ("a wrong signature", register("//Alice", &forged, &[]).fails(1), "BadProof"),
+        ("an address in use", register_at("127.0.1.1", "//Alice", &good, &[]).fails(1), "EndpointTaken"),
+        ("an unknown node", network.stake("//Eve", &["contribute", &unknown, "50"]).fails(2), "is not registered"),
+        ("a serving node", network.stake("//Eve", &["contribute", &serving, "50"]).fails(2), "gathers no stake"),
+        ("someone else's node", network.stake("//Eve", &["unlock", &serving]).fails(2), "has no stake"),
+        ("no amount", network.stake("//Eve", &["contribute", &serving, "1e9"]).fails(2), "digits"),
+        ("no secret", network.stake("correct horse", &["status"]).fails(3), "not a secret URI"),
+        ("no chain", network.skep(&["--chain-url", "ws://127.0.0.1:1", "nodes", "list"]).fails(4), "127.0.0.1:1"),
+    ];
+    for (case, error, expected) in cases {
+        assert!(error.contains(expected), "{case}: {error}");
+    }
+    assert_eq!(list(&network.nodes()).len(), list(&before).len(), "nothing was registered");
+}
+
+/// What a member acknowledged is there after SIGKILL; what came meanwhile is with the others.
+fn a_killed_node_keeps_every_acknowledged_message(network: &Network, scratch: &Path) {
+    let member = "node-03";
+    cookbook::script(scratch, "leave acknowledged", "https://127.0.3.1:22021", "[ \"$(members_failed)\" = 0 ]");
+    network.devnet(&["stop", member, "--kill"]).succeeds();
+    cookbook::script(scratch, "leave meanwhile", "https://127.0.4.1:22021", "[ \"$(members_failed)\" = 1 ]");
+    network.devnet(&["start", member]).succeeds();
+    network.wait_until("the killed node serves again", Duration::from_secs(30), || {
+        let status = network.devnet(&["status"]).succeeds();
+        list(&status["processes"])
+            .iter()
+            .any(|process| process["name"] == member && process["health"]["status"] == "ready")
+    });
+    cookbook::script(scratch, "read", "https://127.0.3.1:22021", "grep -qx acknowledged mail");
+    cookbook::script(
+        scratch,
+        "read",
+        "https://127.0.4.1:22021",
+        "grep -qx acknowledged mail && grep -qx meanwhile mail",
+    );
+}
+
+fn is_running(pid: u64) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with('Z'))
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+impl Run {
+    /// The answer of a command that must have done it.
+    fn succeeds(self) -> Value {
+        assert_eq!(self.code, 0, "{}: {}", self.command, self.stderr);
+        let line = self.stdout.lines().last().unwrap_or_default();
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{}: {error} in {line:?}", self.command))
+    }
+
+    /// What a command that must not have done it says.
+    fn fails(self, code: i32) -> String {
+        assert_eq!(self.code, code, "{}: {}{}", self.command, self.stdout, self.stderr);
+        self.stderr
+    }
+}
