@@ -5,6 +5,7 @@ use std::{
     io,
     net::Ipv4Addr,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 /// The chain nodes: one of each authority of the `local` preset.
@@ -147,16 +148,22 @@ impl Layout {
         std::fs::write(self.marker(), "{\"version\":1}\n").map_err(failed)
     }
 
-    /// Removes the state of an earlier network.
+    /// Puts the state of an earlier network away, and removes it while others work: databases are slow to remove.
     pub(super) fn clear(&self) -> Result<(), LayoutError> {
+        let trash = self.dir.join("trash");
+        create_private_dir(&trash).map_err(|source| LayoutError::Io { dir: trash.clone(), source })?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
         for part in ["chain", "nodes", "logs", "demo"] {
-            match std::fs::remove_dir_all(self.dir.join(part)) {
+            let dir = self.dir.join(part);
+            match std::fs::rename(&dir, trash.join(format!("{now}-{part}"))) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(LayoutError::Io { dir: self.dir.join(part), source: error });
+                    return Err(LayoutError::Io { dir, source: error });
                 }
-                _ => {}
+                Ok(()) | Err(_) => {}
             }
         }
+        // What an early end leaves is removed the next time.
+        std::thread::spawn(move || std::fs::remove_dir_all(trash));
         Ok(())
     }
 }
@@ -202,6 +209,9 @@ mod tests {
         layout.claim().expect("new");
         layout.claim().expect("ours");
         std::fs::write(dir.path().join("letter"), "dear").expect("writes");
+        std::fs::create_dir(layout.dir().join("chain")).expect("creates");
+        layout.clear().expect("clears");
+        assert!(!layout.dir().join("chain").exists());
         let foreign = Layout::new(dir.path().into());
         assert!(matches!(foreign.claim(), Err(LayoutError::Foreign { .. })));
     }
