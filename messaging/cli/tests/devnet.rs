@@ -34,6 +34,8 @@ fn one_message_crosses_the_whole_network() {
     check_demo(&network.demo());
     network.devnet(&["start", "alice"]).succeeds();
 
+    a_stake_is_asked_back(&network);
+
     let pids = network.pids();
     network.devnet(&["down"]).succeeds();
     let left: Vec<_> = pids.iter().filter(|pid| is_running(**pid)).collect();
@@ -102,6 +104,18 @@ fn stakes_come_and_go(network: &Network, scratch: &Path) {
     assert!(list(&network.nodes()).iter().all(|listed| listed["id"] != node));
 }
 
+fn a_stake_is_asked_back(network: &Network) {
+    let stakes = network.stake("//Dave", &["status"]).succeeds();
+    let node = list(&stakes["stakes"]).iter().find(|stake| stake["lock"] == "bonded").expect("operates a node");
+    let node = node["node"].as_str().expect("is text");
+    let unlock = network.stake("//Dave", &["unlock", node]).succeeds();
+    let error = network.stake("//Dave", &["unlock", node]).fails(1);
+    assert!(error.contains("AlreadyLeaving"), "{error}");
+    let stakes = network.stake("//Dave", &["status"]).succeeds();
+    let stake = list(&stakes["stakes"]).iter().find(|stake| stake["node"] == node).expect("is held still");
+    assert_eq!((&stake["lock"], &stake["block"]), (&"until".into(), &unlock["free_after_block"]));
+}
+
 fn bad_input_is_refused_and_changes_nothing(network: &Network, scratch: &Path) {
     let before = network.nodes();
     let proof = network.prove(&scratch.join("14.key"), "//Alice");
@@ -130,7 +144,7 @@ fn bad_input_is_refused_and_changes_nothing(network: &Network, scratch: &Path) {
         ("an address in use", register_at("127.0.1.1", "//Alice", &good, &[]).fails(1), "EndpointTaken"),
         ("an unknown node", network.stake("//Eve", &["contribute", &unknown, "50"]).fails(2), "is not registered"),
         ("a serving node", network.stake("//Eve", &["contribute", &serving, "50"]).fails(2), "gathers no stake"),
-        ("someone else's node", network.stake("//Eve", &["unlock", &serving]).fails(2), "has no stake"),
+        ("someone else's node", network.stake("//Nobody", &["unlock", &serving]).fails(2), "has no stake"),
         ("no amount", network.stake("//Eve", &["contribute", &serving, "1e9"]).fails(2), "digits"),
         ("no secret", network.stake("correct horse", &["status"]).fails(3), "not a secret URI"),
         ("no chain", network.skep(&["--chain-url", "ws://127.0.0.1:1", "nodes", "list"]).fails(4), "127.0.0.1:1"),

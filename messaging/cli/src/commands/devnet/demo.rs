@@ -90,10 +90,8 @@ pub(super) async fn run(args: DemoArgs, layout: &Layout, context: &Context) -> R
     let was_up = up::is_up(layout).map_err(Failure::failed)?;
     if !was_up {
         output.remark("The devnet is not up: starting it.");
+        up::start(&args.up, layout, &Progress::new(output)).await?;
     }
-    let progress = Progress::new(output);
-    up::start(&args.up, layout, &progress).await?;
-    drop(progress);
     let outcome = tokio::select! {
         outcome = demonstrate(layout, output, began) => outcome,
         _ = tokio::signal::ctrl_c() => Err(UpError::Interrupted.into()),
