@@ -160,9 +160,9 @@ impl State {
         })?;
         state.database.close().map_err(|(_, error)| StateError::from(error))?;
         // Unlike a renaming, this does not replace what another program may have made meanwhile.
-        fs::hard_link(&draft, &database).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => StateError::Exists(home.to_owned()),
-            _ => at(&database)(source),
+        fs::hard_link(&draft, &database).map_err(|source| {
+            let taken = source.kind() == io::ErrorKind::AlreadyExists;
+            if taken { StateError::Exists(home.to_owned()) } else { at(&database)(source) }
         })?;
         fs::remove_file(&draft).map_err(at(&draft))?;
         Self::open_file(&database, passphrase, &salt)
