@@ -39,6 +39,8 @@ fn start_on<N: sc_network::NetworkBackend<Block, <Block as BlockT>::Hash>>(
     config: Configuration,
     front_door: SocketAddr,
 ) -> Result<TaskManager, ServiceError> {
+    // First of all, so that a taken address stops the start before anything runs.
+    let listener = front_door::bind(front_door).map_err(|error| ServiceError::Application(Box::new(error)))?;
     let telemetry = config
         .telemetry_endpoints
         .clone()
@@ -180,7 +182,6 @@ fn start_on<N: sc_network::NetworkBackend<Block, <Block as BlockT>::Hash>>(
         telemetry: telemetry.as_mut(),
         tracing_execute_block: None,
     })?;
-    let listener = front_door::bind(front_door).map_err(|error| ServiceError::Application(Box::new(error)))?;
     task_manager.spawn_handle().spawn("front-door", None, front_door::serve(listener, roster));
 
     if role.is_authority() {
