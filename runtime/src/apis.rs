@@ -1,4 +1,5 @@
 //! What the runtime answers to nodes and wallets.
+#![allow(clippy::use_self, reason = "the macro moves these bodies to where `Self` is another type")]
 
 use crate::{
     AccountId, Babe, Balance, Block, Executive, Grandpa, Historical, InherentDataExt, Nonce, Runtime, RuntimeCall,
