@@ -15,6 +15,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// The largest answer read: a roster of about twenty thousand nodes.
 const MAX_ANSWER_BYTES: u32 = 32 * 1024 * 1024;
+/// Most events of a subscription that wait to be read; a reader that far behind begins anew.
+const MAX_WAITING_EVENTS: usize = 16;
 /// A silent connection is probed this often, so that a chain node that vanished is noticed.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -71,6 +73,7 @@ impl Connection {
             .connection_timeout(CONNECT_TIMEOUT)
             .request_timeout(REQUEST_TIMEOUT)
             .max_response_size(MAX_ANSWER_BYTES)
+            .max_buffer_capacity_per_subscription(MAX_WAITING_EVENTS)
             .enable_ws_ping(ping)
             .build(url)
             .await?;

@@ -89,6 +89,8 @@ fn stakes_come_and_go(network: &Network, scratch: &Path) {
     assert!(error.contains("room for 29.5 SKEP") && error.contains("at most 29.795 SKEP"), "{error}");
     let error = network.stake("//Bob", &["contribute", node, "29.5"]).fails(1);
     assert!(error.contains("AlreadyContributes"), "{error}");
+    let error = network.stake("//Nobody", &["contribute", node, "29.5"]).fails(1);
+    assert!(error.contains("Inability to pay some fees"), "{error}");
     let error = network.stake("//Charlie", &["withdraw", node]).fails(2);
     assert!(error.contains("has no stake"), "{error}");
 
