@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = load("/nowhere/skep.json").err().expect("no such file").to_string();
-        assert!(error.contains("skep.json"), "{error}");
+        let Err(error) = load("/nowhere/skep.json") else { panic!("no such file") };
+        assert!(error.to_string().contains("skep.json"), "{error}");
     }
 }

@@ -196,11 +196,10 @@ impl<S: FinalizedState> FrontDoor<S> {
 
     fn list(&self, params: &Value) -> Result<Bytes, RpcError> {
         let roster = self.state.roster()?;
-        let query = match params {
-            Value::Null => NodeListQuery::default(),
-            params => {
-                NodeListQuery::deserialize(params).map_err(|error| RpcError(INVALID_PARAMS, error.to_string()))?
-            }
+        let query = if params.is_null() {
+            NodeListQuery::default()
+        } else {
+            NodeListQuery::deserialize(params).map_err(|error| RpcError(INVALID_PARAMS, error.to_string()))?
         };
         // A sample is drawn anew for each caller; everything else is the same for all.
         let key = query.limit.unwrap_or(0).eq(&0).then(|| params.to_string());
