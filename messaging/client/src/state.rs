@@ -179,6 +179,8 @@ impl State {
 
     fn open_file(path: &Path, passphrase: &Passphrase, salt: &key::Salt) -> Result<Self, StateError> {
         let mut database = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        // It would write to standard error what is told as an error anyway.
+        database.pragma_update(None, "cipher_log_level", "NONE")?;
         database.pragma_update(None, "key", passphrase.database_key(salt)?.as_str())?;
         database.busy_timeout(LOCK_WAIT)?;
         database.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
