@@ -179,9 +179,9 @@ impl State {
 
     fn open_file(path: &Path, passphrase: &Passphrase, salt: &key::Salt) -> Result<Self, StateError> {
         let mut database = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        // It would write to standard error what is told as an error anyway.
-        database.pragma_update(None, "cipher_log_level", "NONE")?;
         database.pragma_update(None, "key", passphrase.database_key(salt)?.as_str())?;
+        // SQLCipher, awake from here on, would write to standard error what is told as an error anyway.
+        database.pragma_update(None, "cipher_log_level", "NONE")?;
         database.busy_timeout(LOCK_WAIT)?;
         database.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         database.pragma_update(None, "foreign_keys", true)?;
