@@ -1,6 +1,8 @@
 //! The whole network, end to end: every part real, on this machine. Takes minutes and a devnet's ports, so only
 //! `scripts/test` runs it.
 
+#![allow(clippy::print_stdout, reason = "a run of minutes tells what it found")]
+
 mod devnet {
     pub(super) mod cookbook;
     pub(super) mod network;

@@ -91,8 +91,8 @@ proptest! {
         let before = book.path(Purpose::Sending, &[], &candidates, NOW, &mut rng).unwrap().ids();
         book.failed(Purpose::Sending, before[hop], NOW);
         let after = book.path(Purpose::Sending, &[], &candidates, NOW, &mut rng).unwrap();
-        for place in 0..PATH_HOPS {
-            prop_assert_eq!(after.ids()[place] == before[place], place != hop);
+        for (place, (now, then)) in after.ids().iter().zip(&before).enumerate() {
+            prop_assert_eq!(now == then, place != hop);
         }
         prop_assert!(!after.tested);
     }

@@ -200,7 +200,7 @@ fn changes_are_kept_as_a_whole_or_not_at_all() {
 
     state.write(|writer| writer.queue(&item)).unwrap();
     let mut state = reopened(&home, state);
-    assert_eq!(state.outbox().unwrap(), [item.clone()]);
+    assert_eq!(state.outbox().unwrap(), std::slice::from_ref(&item));
     let receipt = Receipt { member: ServiceNodeId([1; 32]), signature: [2; 64], expiry: NOW };
     state.write(|writer| writer.sent(&item.hash, [&receipt])).unwrap();
     assert!(state.outbox().unwrap().is_empty());

@@ -118,18 +118,12 @@ async fn demonstrate(layout: &Layout, output: Output, began: Instant) -> Result<
 
     let delivery = ada.client.request_contact(ben.account(), "Hello Ben, may I write to you?".into()).await?;
     output.remark(format_args!("Ada asks Ben to be a contact. {}", Told(&delivery)));
-    ben.wait("the friend request", |event| match event {
-        Event::Request { sender, .. } => Some(sender),
-        _ => None,
-    })
-    .await?;
+    ben.wait("the friend request", |event| if let Event::Request { sender, .. } = event { Some(sender) } else { None })
+        .await?;
     let delivery = ben.client.accept(ada.account()).await?;
     output.remark(format_args!("Ben decrypts the request and accepts it. {}", Told(&delivery)));
-    ada.wait("the acceptance", |event| match event {
-        Event::Accepted { sender, .. } => Some(sender),
-        _ => None,
-    })
-    .await?;
+    ada.wait("the acceptance", |event| if let Event::Accepted { sender, .. } = event { Some(sender) } else { None })
+        .await?;
 
     let text = "Hello Ben, this came through three hops, and nobody on the way knows both of us.";
     let delivery = ada.client.send(ben.account(), text).await?;
@@ -192,12 +186,8 @@ impl Person {
     }
 
     async fn wait_for_text(&mut self, what: &'static str, expected: &str) -> Result<String, DemoError> {
-        let text = self
-            .wait(what, |event| match event {
-                Event::Message { text, .. } => Some(text),
-                _ => None,
-            })
-            .await?;
+        let text =
+            self.wait(what, |event| if let Event::Message { text, .. } = event { Some(text) } else { None }).await?;
         if text == expected { Ok(text) } else { Err(DemoError::Altered { what, found: text }) }
     }
 }
