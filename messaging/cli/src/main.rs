@@ -28,7 +28,9 @@ struct Cli {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli { context, command } = Cli::parse();
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
+    // A program that reads standard error expects failures there and nothing else.
+    let level = if context.output().is_json() { LevelFilter::OFF } else { LevelFilter::WARN };
+    let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match commands::run(command, &context).await {
         Ok(()) => ExitCode::SUCCESS,
