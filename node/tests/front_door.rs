@@ -45,7 +45,7 @@ fn node_key(number: u8) -> ServiceNodeId {
     ServiceNodeId(ed25519_dalek::SigningKey::from_bytes(&[number; 32]).verifying_key().to_bytes())
 }
 
-async fn open() -> SocketAddr {
+fn open() -> SocketAddr {
     let listener = front_door::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
     let address = listener.local_addr().expect("bound");
     tokio::spawn(front_door::serve(listener, Arc::new(Roster)));
@@ -73,7 +73,7 @@ async fn post(address: SocketAddr, headers: &str, body: &str) -> (String, serde_
 
 #[tokio::test]
 async fn desktop_gets_its_list_without_id_and_content_type() {
-    let address = open().await;
+    let address = open();
     let body = r#"{"jsonrpc":"2.0","method":"get_n_service_nodes","params":{"active_only":true,"fields":{"public_ip":true,"storage_port":true,"pubkey_x25519":true,"pubkey_ed25519":true,"requested_unlock_height":true,"height":true}}}"#;
     let headers = "User-Agent: WhatsApp\r\nAccept-Language: en-us\r\nAccept: */*\r\nAccept-Encoding: gzip,deflate\r\n";
     let (head, answer) = post(address, headers, body).await;
@@ -98,7 +98,7 @@ async fn desktop_gets_its_list_without_id_and_content_type() {
 
 #[tokio::test]
 async fn the_same_question_gets_the_same_bytes_and_ids_come_back() {
-    let address = open().await;
+    let address = open();
     let ask = |id: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"get_service_nodes"}}"#);
     let (_, first) = post(address, "", &ask("1")).await;
     let (_, second) = post(address, "", &ask("\"two\"")).await;
@@ -110,7 +110,7 @@ async fn the_same_question_gets_the_same_bytes_and_ids_come_back() {
 
 #[tokio::test]
 async fn other_questions_are_answered() {
-    let address = open().await;
+    let address = open();
     let (_, terms) = post(address, "", r#"{"method":"get_staking_requirement"}"#).await;
     assert_eq!(terms["result"]["staking_requirement"], 100);
     let (_, info) = post(address, "", r#"{"method":"get_info","id":null}"#).await;
@@ -119,7 +119,7 @@ async fn other_questions_are_answered() {
 
 #[tokio::test]
 async fn bad_input_is_named() {
-    let address = open().await;
+    let address = open();
     let wrong = [
         ("{", -32_700),
         ("{}", -32_600),
