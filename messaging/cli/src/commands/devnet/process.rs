@@ -302,6 +302,15 @@ mod tests {
         processes.start(name, "/bin/sh".into(), vec!["-c".into(), script.into()]).expect("starts");
     }
 
+    /// A process that was started has not yet done anything: waits until its log holds a line.
+    async fn said(layout: &Layout, name: &str, line: &str) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while !std::fs::read_to_string(layout.log(name)).is_ok_and(|log| log.lines().any(|said| said == line)) {
+            assert!(Instant::now() < until, "{name} never said {line}");
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     #[test]
     fn fields_are_counted_behind_any_name() {
         let text = "7 (a) b) (c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242 9";
@@ -315,8 +324,9 @@ mod tests {
         let (_dir, layout) = devnet();
         let mut processes = Processes::open(&layout).expect("opens");
         assert!(matches!(Processes::open(&layout), Err(ProcessError::Busy(_))));
-        sleeper(&mut processes, "a", "echo hello; sleep 600");
-        sleeper(&mut processes, "b", "sleep 600");
+        sleeper(&mut processes, "a", "echo hello; exec sleep 600");
+        sleeper(&mut processes, "b", "exec sleep 600");
+        said(&layout, "a", "hello").await;
         drop(processes);
 
         let mut processes = Processes::open(&layout).expect("opens");
