@@ -232,10 +232,10 @@ impl Client {
 
     async fn receive_into(&mut self, events: &mut Vec<Event>) -> Result<(), ReceiveError> {
         self.connect().await?;
-        self.flush(events).await?;
+        self.flush(Some(events)).await?;
         self.read_mailbox(events).await?;
         // Answers to what has arrived.
-        self.flush(events).await?;
+        self.flush(Some(events)).await?;
         Ok(())
     }
 
@@ -261,16 +261,16 @@ impl Client {
     /// Connects, and sends what was to be sent before.
     async fn ready_to_send(&mut self) -> Result<(), NetworkError> {
         self.connect().await?;
-        // Whoever sends is not told what arrives; that a message was given up is told by the log, too.
-        self.flush(&mut Vec::new()).await
+        self.flush(None).await
     }
 
-    /// Sends what waits in the outbox; what fails stays there. Tells of messages that waited too long.
-    async fn flush(&mut self, events: &mut Vec<Event>) -> Result<(), NetworkError> {
+    /// Sends what waits in the outbox; what fails stays there. A message that waited too long is given up once somebody is
+    /// there to be told.
+    async fn flush(&mut self, mut events: Option<&mut Vec<Event>>) -> Result<(), NetworkError> {
         for item in self.state.outbox()? {
             if item.timestamp.saturating_add(item.ttl) <= clock::now() {
+                let Some(events) = &mut events else { continue };
                 self.state.write(|writer| writer.unqueue(&item.hash))?;
-                tracing::warn!(recipient = %item.recipient, "a message could not be delivered in time and was given up");
                 events.push(Event::Expired { recipient: item.recipient, timestamp: item.timestamp });
             } else if let Err(error) = self.deliver(&item).await {
                 tracing::warn!(%error, "a message of the outbox is still not delivered");

@@ -1,0 +1,232 @@
+//! Clients and whole messaging nodes over real sockets on loopback; only the chain node is a stand-in that tells a roster.
+
+use jsonrpsee::{
+    RpcModule,
+    server::{Server, ServerHandle},
+    types::ErrorObjectOwned,
+};
+use skep_chain_client::RosterView;
+use skep_client::{ChainUrls, Client, Delivery, Diversity, Event, Passphrase, SendError};
+use skep_mailbox::MemoryStore;
+use skep_messaging::{
+    NodeKey,
+    config::Config,
+    drive::{MessagingNode, NodeParts},
+};
+use skep_primitives::{
+    Endpoint, NodeState, Permyriad, RosterEntry, RosterSnapshot, ServiceNodeId, SoftwareVersion, StakerId, SwarmId,
+};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+const BLOCK: [u8; 32] = [0xbb; 32];
+/// The two swarms share the ring evenly.
+const SWARMS: [u64; 2] = [0, 1 << 63];
+
+/// Nodes, each on a network and of an operator of its own, and a chain node that tells their roster.
+struct Network {
+    nodes: Vec<Option<MessagingNode>>,
+    entries: Vec<RosterEntry>,
+    roster: watch::Sender<Arc<RosterView>>,
+    told: Arc<Mutex<RosterSnapshot>>,
+    urls: ChainUrls,
+    _chain: ServerHandle,
+}
+
+impl Network {
+    async fn start(count: u8) -> Self {
+        let (roster, receiver) = watch::channel(Arc::new(RosterView::new(snapshot(Vec::new()))));
+        let (mut nodes, mut entries) = (Vec::new(), Vec::new());
+        for number in 1..=count {
+            let config = format!(
+                "chain = [\"ws://127.0.0.1:1\"]\n\
+                 listen = {{ address = \"127.0.{number}.1\", https_port = 0, quic_port = 0 }}\n\
+                 metrics = {{ enabled = false }}\n"
+            );
+            let config = Config::parse(&config).expect("a valid configuration");
+            let key = NodeKey::from_seed(&[number; 32]);
+            let store = Arc::new(MemoryStore::new(u64::MAX));
+            let parts = NodeParts { key: key.clone(), roster: receiver.clone(), store };
+            let node = MessagingNode::start(&config, parts).await.expect("the node starts");
+            entries.push(entry(number, key.id(), &node));
+            nodes.push(Some(node));
+        }
+        let told = Arc::new(Mutex::new(snapshot(entries.clone())));
+        let (urls, chain) = chain_node(Arc::clone(&told)).await;
+        let network = Self { nodes, entries, roster, told, urls, _chain: chain };
+        network.tell(network.entries.clone());
+        network
+    }
+
+    /// What the chain says from now on.
+    fn tell(&self, entries: Vec<RosterEntry>) {
+        *self.told.lock().expect("no panic") = snapshot(entries.clone());
+        self.roster.send_replace(Arc::new(RosterView::new(snapshot(entries))));
+    }
+
+    /// Members of the swarm that keeps `client`'s mail.
+    fn swarm(&self, client: &Client) -> Vec<ServiceNodeId> {
+        let view = self.roster.borrow();
+        let swarm = view.swarm_of(&client.account().key()).expect("there are swarms");
+        view.members(swarm).map(|member| member.id).collect()
+    }
+
+    async fn stop(&mut self, id: ServiceNodeId) {
+        let number = self.entries.iter().position(|entry| entry.id == id).expect("a node of ours");
+        self.nodes[number].take().expect("still running").stop().await;
+    }
+}
+
+/// Stands in for a chain node: genesis and roster are all a client asks for.
+async fn chain_node(told: Arc<Mutex<RosterSnapshot>>) -> (ChainUrls, ServerHandle) {
+    let mut module = RpcModule::new(told);
+    let genesis = format!("0x{}", "01".repeat(32));
+    module
+        .register_method("chain_getBlockHash", move |_, _, _| Ok::<_, ErrorObjectOwned>(vec![genesis.clone()]))
+        .expect("new name");
+    module
+        .register_method("skep_roster", |_, told, _| {
+            let told = told.lock().expect("no panic").clone();
+            serde_json::to_value(told).expect("serializes")
+        })
+        .expect("new name");
+    let server = Server::builder().build("127.0.0.1:0").await.expect("binds");
+    let url = format!("ws://{}", server.local_addr().expect("bound"));
+    (url.parse().expect("an address"), server.start(module))
+}
+
+fn snapshot(nodes: Vec<RosterEntry>) -> RosterSnapshot {
+    RosterSnapshot { height: 77 + u32::try_from(nodes.len()).expect("few"), block_hash: BLOCK, nodes }
+}
+
+fn entry(number: u8, id: ServiceNodeId, node: &MessagingNode) -> RosterEntry {
+    let (https_port, quic_port) = (node.https_address().port(), node.quic_address().port());
+    RosterEntry {
+        id,
+        operator: StakerId([number; 32]),
+        fee: Permyriad::WHOLE,
+        contributions: Vec::new(),
+        requirement: 0,
+        endpoint: Endpoint { ipv4: [127, 0, number, 1], https_port, quic_port },
+        version: SoftwareVersion([0, 1, 0]),
+        state: NodeState::Active { since: 1 },
+        swarm: SwarmId(SWARMS[usize::from(number) % SWARMS.len()]),
+        registered_at: 1,
+        last_rewarded_at: 1,
+    }
+}
+
+/// Somebody whose program ends and starts again at every step.
+struct Person {
+    home: PathBuf,
+    urls: ChainUrls,
+    _directory: TempDir,
+}
+
+fn passphrase() -> Passphrase {
+    Passphrase::new("secret".to_owned().into()).expect("not empty")
+}
+
+impl Person {
+    fn new(name: &str, network: &Network) -> Self {
+        let directory = TempDir::new().expect("made");
+        let person = Self { home: directory.path().join("home"), urls: network.urls.clone(), _directory: directory };
+        let name = name.parse().expect("a name");
+        Client::create(&person.home, &passphrase(), &name, person.urls.clone()).expect("made");
+        person
+    }
+
+    fn client(&self) -> Client {
+        Client::open(&self.home, &passphrase(), self.urls.clone()).expect("opens")
+    }
+
+    async fn receive(&self) -> Vec<Event> {
+        self.client().receive().await.expect("received")
+    }
+
+    async fn receive_texts(&self) -> Vec<String> {
+        let events = self.receive().await;
+        events
+            .into_iter()
+            .map(|event| if let Event::Message { text, .. } = event { text } else { panic!("{event:?}") })
+            .collect()
+    }
+
+    async fn send(&self, to: &Self, text: &str) -> Delivery {
+        self.client().send(to.client().account(), text).await.expect("delivered")
+    }
+}
+
+/// Two people who can write to each other.
+async fn met(network: &Network) -> (Person, Person) {
+    let (alice, bob) = (Person::new("Alice", network), Person::new("Bob", network));
+    let (alice_account, bob_account) = (alice.client().account(), bob.client().account());
+    alice.client().request_contact(bob_account, "It is me".into()).await.expect("delivered");
+    let events = bob.receive().await;
+    assert!(
+        matches!(&events[..], [Event::Request { sender, text, .. }] if *sender == alice_account && text == "It is me")
+    );
+    bob.client().accept(alice_account).await.expect("delivered");
+    let events = alice.receive().await;
+    assert!(
+        matches!(&events[..], [Event::Accepted { sender, name: Some(name), .. }] if *sender == bob_account && name.as_str() == "Bob")
+    );
+    (alice, bob)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_people_write_to_each_other_through_three_hops() {
+    let network = Network::start(12).await;
+    let (alice, bob) = met(&network).await;
+    let there = alice.send(&bob, "Is anybody there?").await;
+    let swarm = network.swarm(&bob.client());
+    assert_eq!(there.diversity, Diversity::Full);
+    // Every member of the swarm has it, and signed so.
+    assert_eq!(there.stored_on().collect::<Vec<_>>(), swarm);
+    // The path is kept across runs of the program.
+    let again = alice.send(&bob, "Hello?").await;
+    assert_eq!(again.path, there.path);
+    assert_eq!(bob.receive_texts().await, ["Is anybody there?", "Hello?"]);
+    bob.send(&alice, "Here I am").await;
+    assert_eq!(alice.receive_texts().await, ["Here I am"]);
+    // Nothing is told twice.
+    assert!(alice.receive().await.is_empty() && bob.receive().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hop_that_is_gone_is_replaced_alone_and_the_guard_in_the_end() {
+    let mut network = Network::start(12).await;
+    let (alice, bob) = met(&network).await;
+    let before = alice.send(&bob, "one").await.path;
+    let [guard, middle, last] = before;
+    network.stop(last).await;
+    let mended = alice.send(&bob, "two").await.path;
+    assert_eq!(mended[..2], [guard, middle]);
+    assert_ne!(mended[2], last);
+    network.stop(guard).await;
+    let guarded_anew = alice.send(&bob, "three").await.path;
+    assert!(!guarded_anew.contains(&guard) && !guarded_anew.contains(&last));
+    assert_eq!(bob.receive_texts().await, ["one", "two", "three"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_nobody_takes_waits_until_somebody_does() {
+    let mut network = Network::start(12).await;
+    let (alice, bob) = met(&network).await;
+    // All of Bob's swarm but two: too few for three receipts.
+    let swarm = network.swarm(&bob.client());
+    for member in &swarm[2..] {
+        network.stop(*member).await;
+    }
+    let lost = alice.client().send(bob.client().account(), "patience").await;
+    assert!(matches!(lost, Err(SendError::Undelivered(_))), "{lost:?}");
+    // The chain drops that swarm: the mailbox is another one's now.
+    let left = network.entries.iter().filter(|entry| !swarm.contains(&entry.id)).cloned().collect();
+    network.tell(left);
+    assert!(alice.receive().await.is_empty());
+    assert_eq!(bob.receive_texts().await, ["patience"]);
+}
