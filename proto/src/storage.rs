@@ -15,18 +15,22 @@ mod namespace;
 mod request;
 mod response;
 pub mod signed;
+mod subaccount;
 
 pub use encoding::decode_base64;
 pub use hash::{MessageHash, ParseMessageHashError};
 pub use key::{HexKey, ParseKeyError};
-pub use namespace::Namespace;
+pub use namespace::{Namespace, Scope};
 pub use request::{
-    Method, NodeListQuery, OwnerAuth, ParamsError, Request, RequestError, RetrieveRequest, RetrieveWindow, StoreRequest,
+    Action, Command, Condition, Delegation, ExpiriesRequest, ExpiryMode, IfElse, Method, NodeListQuery, OwnerAuth,
+    ParamsError, Request, RequestError, RetrieveRequest, RetrieveWindow, RevokedRequest, StoreRequest, TimedAuth,
 };
 pub use response::{
-    BatchResponse, InfoResponse, MemberFailure, MemberResult, MemberStored, NodeListResponse, RetrieveResponse,
-    RetrievedMessage, StoreResponse, SubResponse, SwarmNode, SwarmResponse,
+    BatchResponse, CommandDone, CommandEffect, CommandResponse, ExpiriesResponse, Hashes, IfElseResponse, InfoResponse,
+    MemberFailure, MemberResult, MemberStored, NodeListResponse, RetrieveResponse, RetrievedMessage, RevokedResponse,
+    StoreResponse, SubResponse, SwarmNode, SwarmResponse, Times,
 };
+pub use subaccount::{Access, ParseTokenError, SubaccountToken};
 
 /// `hf` of every answer: the generation of the storage protocol (major, revision) existing clients should assume. From 19
 /// on, retrieval needs a signature.

@@ -14,6 +14,10 @@ pub const MAX_RETRIEVE_BYTES: usize = 7_800_000;
 pub const DEFAULT_RETRIEVE_FRACTION: usize = 5;
 /// Most requests in one batch.
 pub const MAX_BATCH: usize = 20;
+/// Most messages one request may name.
+pub const MAX_LISTED_MESSAGES: usize = 32_000;
+/// Most subaccounts one request may revoke, and most revocations one account has: the newest count.
+pub const MAX_REVOCATIONS: usize = 50;
 /// Most names a node list request may give (fields or keys).
 pub const MAX_LISTED_NAMES: usize = 1_000;
 
@@ -33,6 +37,9 @@ pub const SIGNATURE_TOLERANCE: u64 = 60_000;
 pub const SIGNATURE_TOLERANCE_FORWARDED: u64 = 70_000;
 /// Time stamps below this were surely given in seconds.
 pub const MIN_TIMESTAMP: u64 = 1_000_000_000;
+
+/// How far in the future the bound of `delete_before`, and how far in the past an expiry of `expire`, may be.
+pub const BOUND_TOLERANCE: u64 = 60_000;
 
 /// How long a node waits for another member of the swarm.
 pub const PEER_TIMEOUT: u64 = 5_000;

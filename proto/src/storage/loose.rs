@@ -3,7 +3,7 @@
 //! exact refusal depends on the method.
 #![expect(clippy::wildcard_enum_match_arm, reason = "every other type is refused alike")]
 
-use super::limits::{MAX_BATCH, MAX_LISTED_NAMES};
+use super::limits::{MAX_BATCH, MAX_LISTED_MESSAGES, MAX_LISTED_NAMES};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
@@ -16,7 +16,7 @@ pub(super) struct LooseEnvelope<'a> {
     #[serde(default, borrow)]
     pub(super) method: Scalar<'a>,
     #[serde(default, borrow)]
-    pub(super) params: Shape<LooseParams<'a, LooseBatch<'a>>>,
+    pub(super) params: Shape<LooseParams<'a, LooseNested<'a>>>,
 }
 
 /// One request of a batch: batches do not nest.
@@ -43,7 +43,21 @@ pub(super) struct LooseParams<'a, R> {
     #[serde(default, borrow)]
     pub(super) ttl: Scalar<'a>,
     #[serde(default, borrow)]
-    pub(super) expiry: Scalar<'a>,
+    pub(super) expiry: Scalars<'a>,
+    #[serde(default, borrow)]
+    pub(super) before: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) messages: Scalars<'a>,
+    #[serde(default, borrow)]
+    pub(super) required: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) shorten: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) extend: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) revoke: Scalars<'a>,
+    #[serde(default, borrow)]
+    pub(super) unrevoke: Scalars<'a>,
     #[serde(default, borrow)]
     pub(super) data: Scalar<'a>,
     #[serde(default, borrow)]
@@ -56,6 +70,8 @@ pub(super) struct LooseParams<'a, R> {
     pub(super) sig_timestamp: Scalar<'a>,
     #[serde(default, borrow)]
     pub(super) subaccount: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) subaccount_sig: Scalar<'a>,
     #[serde(default, borrow)]
     pub(super) last_hash: Scalar<'a>,
     #[serde(default, borrow, rename = "lastHash")]
@@ -72,6 +88,29 @@ pub(super) struct LooseParams<'a, R> {
     pub(super) params: Shape<Box<LooseNodeList<'a>>>,
     #[serde(default = "Option::default")]
     pub(super) requests: Option<R>,
+    #[serde(default, borrow, rename = "if")]
+    pub(super) condition: Option<Shape<Box<LooseCondition<'a>>>>,
+    #[serde(default = "Option::default")]
+    pub(super) then: Option<R>,
+    #[serde(default = "Option::default", rename = "else")]
+    pub(super) otherwise: Option<R>,
+}
+
+/// The condition of `ifelse`.
+#[derive(Deserialize)]
+pub(super) struct LooseCondition<'a> {
+    #[serde(default, borrow)]
+    pub(super) height_at_least: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) height_before: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) hf_at_least: Scalars<'a>,
+    #[serde(default, borrow)]
+    pub(super) hf_before: Scalars<'a>,
+    #[serde(default, borrow)]
+    pub(super) v_at_least: Scalars<'a>,
+    #[serde(default, borrow)]
+    pub(super) v_before: Scalars<'a>,
 }
 
 /// Parameters of `get_service_nodes`.
@@ -110,15 +149,32 @@ pub(super) enum Shape<T> {
     Other,
 }
 
-/// The requests of a batch.
-pub(super) enum LooseBatch<'a> {
+/// Requests inside a request.
+pub(super) enum LooseNested<'a> {
+    /// The requests of a batch.
     List {
         /// At most [`MAX_BATCH`].
         requests: Vec<Shape<LooseSubRequest<'a>>>,
         /// There were more.
         excess: bool,
     },
+    /// A branch of `ifelse`. How deep these nest is bounded by the reader of JSON.
+    Call(Box<LooseEnvelope<'a>>),
     Other,
+}
+
+/// One value, or a list of them.
+#[derive(Debug, Default)]
+pub(super) enum Scalars<'a> {
+    #[default]
+    Absent,
+    One(Scalar<'a>),
+    List {
+        /// At most [`MAX_LISTED_MESSAGES`].
+        values: Vec<Scalar<'a>>,
+        /// There were more.
+        excess: bool,
+    },
 }
 
 /// A list of names, or an object whose true fields are the names.
@@ -144,45 +200,45 @@ macro_rules! scalars_are_other {
     };
 }
 
+struct ScalarVisitor<'a>(PhantomData<&'a ()>);
+
+impl<'de: 'a, 'a> Visitor<'de> for ScalarVisitor<'a> {
+    type Value = Scalar<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(Scalar::Absent)
+    }
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Scalar::Bool(value))
+    }
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Scalar::Unsigned(value))
+    }
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(u64::try_from(value).map_or(Scalar::Negative(value), Scalar::Unsigned))
+    }
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Scalar::Other)
+    }
+    fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<Self::Value, E> {
+        Ok(Scalar::Text(Cow::Borrowed(value)))
+    }
+    fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(Scalar::Text(Cow::Owned(value.to_owned())))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+        drain(list).map(|()| Scalar::Other)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        IgnoredAny.visit_map(map).map(|_| Scalar::Other)
+    }
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ScalarVisitor<'a>(PhantomData<&'a ()>);
-
-        impl<'de: 'a, 'a> Visitor<'de> for ScalarVisitor<'a> {
-            type Value = Scalar<'a>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any value")
-            }
-            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-                Ok(Scalar::Absent)
-            }
-            fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
-                Ok(Scalar::Bool(value))
-            }
-            fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
-                Ok(Scalar::Unsigned(value))
-            }
-            fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
-                Ok(u64::try_from(value).map_or(Scalar::Negative(value), Scalar::Unsigned))
-            }
-            fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
-                Ok(Scalar::Other)
-            }
-            fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<Self::Value, E> {
-                Ok(Scalar::Text(Cow::Borrowed(value)))
-            }
-            fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {
-                Ok(Scalar::Text(Cow::Owned(value.to_owned())))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
-                drain(list).map(|()| Scalar::Other)
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                IgnoredAny.visit_map(map).map(|_| Scalar::Other)
-            }
-        }
-
         deserializer.deserialize_any(ScalarVisitor(PhantomData))
     }
 }
@@ -213,37 +269,83 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Shape<T> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for LooseBatch<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct BatchVisitor<'a>(PhantomData<&'a ()>);
+/// The first `limit` elements, and whether there were more.
+fn read_list<'de, A: SeqAccess<'de>, T: Deserialize<'de>>(
+    mut list: A,
+    limit: usize,
+) -> Result<(Vec<T>, bool), A::Error> {
+    let mut values = Vec::new();
+    while values.len() < limit {
+        match list.next_element()? {
+            Some(value) => values.push(value),
+            None => return Ok((values, false)),
+        }
+    }
+    let excess = list.next_element::<IgnoredAny>()?.is_some();
+    drain(list).map(|()| (values, excess))
+}
 
-        impl<'de: 'a, 'a> Visitor<'de> for BatchVisitor<'a> {
-            type Value = LooseBatch<'a>;
+impl<'de: 'a, 'a> Deserialize<'de> for LooseNested<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NestedVisitor<'a>(PhantomData<&'a ()>);
+
+        impl<'de: 'a, 'a> Visitor<'de> for NestedVisitor<'a> {
+            type Value = LooseNested<'a>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("any value")
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut requests = Vec::new();
-                while requests.len() < MAX_BATCH {
-                    match list.next_element()? {
-                        Some(request) => requests.push(request),
-                        None => return Ok(LooseBatch::List { requests, excess: false }),
-                    }
-                }
-                let excess = list.next_element::<IgnoredAny>()?.is_some();
-                drain(list).map(|()| LooseBatch::List { requests, excess })
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+                read_list(list, MAX_BATCH).map(|(requests, excess)| LooseNested::List { requests, excess })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                IgnoredAny.visit_map(map).map(|_| LooseBatch::Other)
+                LooseEnvelope::deserialize(MapAccessDeserializer::new(map))
+                    .map(|envelope| LooseNested::Call(Box::new(envelope)))
             }
             fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-                Ok(LooseBatch::Other)
+                Ok(LooseNested::Other)
             }
             scalars_are_other!(visit_bool: bool, visit_u64: u64, visit_i64: i64, visit_f64: f64, visit_str: &str);
         }
 
-        deserializer.deserialize_any(BatchVisitor(PhantomData))
+        deserializer.deserialize_any(NestedVisitor(PhantomData))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Scalars<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ScalarsVisitor<'a>(PhantomData<&'a ()>);
+
+        macro_rules! one {
+            ($($visit:ident: $from:ty),*) => {
+                $(fn $visit<E: Error>(self, value: $from) -> Result<Self::Value, E> {
+                    ScalarVisitor(PhantomData).$visit(value).map(Scalars::One)
+                })*
+            };
+        }
+
+        impl<'de: 'a, 'a> Visitor<'de> for ScalarsVisitor<'a> {
+            type Value = Scalars<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
+            }
+            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+                Ok(Scalars::Absent)
+            }
+            one!(visit_bool: bool, visit_u64: u64, visit_i64: i64, visit_f64: f64, visit_str: &str);
+            fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<Self::Value, E> {
+                Ok(Scalars::One(Scalar::Text(Cow::Borrowed(value))))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+                read_list(list, MAX_LISTED_MESSAGES).map(|(values, excess)| Scalars::List { values, excess })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                IgnoredAny.visit_map(map).map(|_| Scalars::One(Scalar::Other))
+            }
+        }
+
+        deserializer.deserialize_any(ScalarsVisitor(PhantomData))
     }
 }
 

@@ -28,10 +28,37 @@ impl Namespace {
         self.0 < 0 && -(self.0 % 20) == 1
     }
 
+    /// Whether subaccounts may still read here after they were revoked, to learn of it.
+    pub const fn outlives_revocation(self) -> bool {
+        self.0 < 0 && -(self.0 % 100) == 11
+    }
+
     /// The namespace inside signed strings and message hashes: nothing for the default one.
     pub fn signed_form(self) -> String {
         if self == Self::DEFAULT { String::new() } else { self.0.to_string() }
     }
+}
+
+/// One namespace, or all of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// One.
+    One(Namespace),
+    /// All.
+    All,
+}
+
+impl Scope {
+    /// The scope inside signed strings.
+    pub fn signed_form(self) -> String {
+        match self {
+            Self::One(namespace) => namespace.signed_form(),
+            Self::All => Self::ALL.to_owned(),
+        }
+    }
+
+    /// How requests name every namespace.
+    pub(super) const ALL: &'static str = "all";
 }
 
 impl fmt::Display for Namespace {
@@ -59,5 +86,11 @@ mod tests {
             assert!(!Namespace(inbox).is_public_outbox() && !Namespace(inbox).anyone_may_read(), "{inbox}");
         }
         assert!(Namespace(-10).anyone_may_read());
+        for lasting in [-11, -111, -12_311] {
+            assert!(Namespace(lasting).outlives_revocation(), "{lasting}");
+        }
+        for other in [11, -1, -10, -21, 0, i16::MIN] {
+            assert!(!Namespace(other).outlives_revocation(), "{other}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Answers of the storage RPC. Times are Unix milliseconds; every answer tells the node's clock (`t`) and the protocol
 //! generation (`hf`).
 
-use super::{HexKey, MessageHash, encoding};
+use super::{HexKey, MessageHash, Namespace, SubaccountToken, encoding};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -19,13 +19,13 @@ pub struct StoreResponse {
     pub hf: [u16; 2],
 }
 
-/// What one member of the swarm did with a message.
+/// What one member of the swarm did with a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum MemberResult {
-    /// It has the message on disk.
-    Stored(MemberStored),
-    /// It has not, as far as the answering node knows.
+pub enum MemberResult<R = MemberStored> {
+    /// It is done, and durable.
+    Done(R),
+    /// It is not, as far as the answering node knows.
     Failed(MemberFailure),
 }
 
@@ -44,7 +44,165 @@ pub struct MemberStored {
     pub already: bool,
 }
 
-/// Why a member did not store a message.
+/// Answer to a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandResponse {
+    /// What each member of the swarm did, by its Ed25519 key.
+    pub swarm: BTreeMap<HexKey, MemberResult<CommandDone>>,
+    /// The node's clock.
+    pub t: u64,
+    /// Protocol generation.
+    pub hf: [u16; 2],
+}
+
+/// One member's signed word on a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandDone {
+    /// What it changed.
+    #[serde(flatten)]
+    pub effect: CommandEffect,
+    /// The member's Ed25519 signature over [`signed::done`](super::signed::done).
+    #[serde(with = "encoding::signature")]
+    pub signature: [u8; 64],
+}
+
+/// What a command changed at one member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum CommandEffect {
+    /// Messages are gone.
+    Deleted {
+        /// Which.
+        deleted: Hashes,
+    },
+    /// Messages expire at another time.
+    Expired {
+        /// When: what was applied, one for all or one for each of `updated`.
+        expiry: Times,
+        /// Which, sorted by their text.
+        updated: Vec<MessageHash>,
+        /// When the others that were named and are here expire; only told where changes were restricted to one direction.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unchanged: Option<BTreeMap<MessageHash, u64>>,
+    },
+    /// Messages expire earlier.
+    Updated {
+        /// Which.
+        updated: Hashes,
+    },
+    /// Subaccounts may act again.
+    Unrevoked {
+        /// How many of them were revoked.
+        count: u64,
+    },
+    /// Subaccounts may act no longer.
+    Revoked {},
+}
+
+/// Messages of one namespace, or of all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Hashes {
+    /// Of the one that was named; sorted by their text.
+    List(Vec<MessageHash>),
+    /// Of each.
+    ByNamespace(#[serde(with = "by_namespace")] BTreeMap<Namespace, Vec<MessageHash>>),
+}
+
+impl Hashes {
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &MessageHash> {
+        let (list, map) = match self {
+            Self::List(list) => (Some(list), None),
+            Self::ByNamespace(map) => (None, Some(map)),
+        };
+        list.into_iter().flatten().chain(map.into_iter().flat_map(|map| map.values().flatten()))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+}
+
+/// One time for all, or one each (ms).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Times {
+    /// For all.
+    One(u64),
+    /// One each.
+    Each(Vec<u64>),
+}
+
+impl Times {
+    /// The times.
+    pub const fn as_slice(&self) -> &[u64] {
+        match self {
+            Self::One(time) => std::slice::from_ref(time),
+            Self::Each(times) => times.as_slice(),
+        }
+    }
+}
+
+/// Namespaces as keys of a JSON object.
+mod by_namespace {
+    use super::{BTreeMap, MessageHash, Namespace};
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    type Map = BTreeMap<Namespace, Vec<MessageHash>>;
+
+    pub(super) fn serialize<S: Serializer>(map: &Map, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(map.iter().map(|(namespace, hashes)| (namespace.0.to_string(), hashes)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map, D::Error> {
+        let by_text = BTreeMap::<String, Vec<MessageHash>>::deserialize(deserializer)?;
+        let read = |(namespace, hashes): (String, _)| Some((Namespace(namespace.parse().ok()?), hashes));
+        let map = by_text.into_iter().map(read).collect::<Option<_>>();
+        map.ok_or_else(|| de::Error::custom("expected namespaces as keys"))
+    }
+}
+
+/// Answer to `get_expiries`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpiriesResponse {
+    /// When those messages that are here expire.
+    pub expiries: BTreeMap<MessageHash, u64>,
+    /// The node's clock.
+    pub t: u64,
+    /// Protocol generation.
+    pub hf: [u16; 2],
+}
+
+/// Answer to `revoked_subaccounts`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevokedResponse {
+    /// Tokens, newest revocation first.
+    pub revoked: Vec<SubaccountToken>,
+    /// The node's clock.
+    pub t: u64,
+    /// Protocol generation.
+    pub hf: [u16; 2],
+}
+
+/// Answer to `ifelse`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IfElseResponse {
+    /// Protocol generation.
+    pub hf: [u16; 2],
+    /// The node's software.
+    pub v: [u16; 3],
+    /// The chain's height, as the node sees it.
+    pub height: u64,
+    /// Whether the condition held.
+    pub condition: bool,
+    /// The answer of the branch, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<SubResponse>,
+}
+
+/// Why a member did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "WireFailure", into = "WireFailure")]
 pub enum MemberFailure {
@@ -246,7 +404,7 @@ mod tests {
     #[test]
     fn a_store_answer_in_the_form_clients_read() {
         let hash = "4sMyAuaZlMwww3oFvfhazfw7ASx/7TDtO+TVc8aAjHs".parse().unwrap();
-        let stored = |already| MemberResult::Stored(MemberStored { hash, signature: [0; 64], expiry: 7, already });
+        let stored = |already| MemberResult::Done(MemberStored { hash, signature: [0; 64], expiry: 7, already });
         let refused = MemberFailure::Refused { code: 421, reason: "elsewhere".into() };
         let response = StoreResponse {
             swarm: [
@@ -284,7 +442,42 @@ mod tests {
     fn a_member_that_says_nothing_is_refused() {
         for nothing in [json!({}), json!({"failed": false}), json!({"hash": "x"}), json!({"failed": true, "code": "x"})]
         {
-            assert!(serde_json::from_value::<MemberResult>(nothing.clone()).is_err(), "{nothing}");
+            assert!(serde_json::from_value::<MemberResult<MemberStored>>(nothing.clone()).is_err(), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn effects_in_the_form_clients_read() {
+        let hash = "4sMyAuaZlMwww3oFvfhazfw7ASx/7TDtO+TVc8aAjHs".parse::<MessageHash>().unwrap();
+        let signature = format!("{}==", "A".repeat(86));
+        for (effect, json) in [
+            (CommandEffect::Deleted { deleted: Hashes::List(vec![hash]) }, json!({"deleted": [hash]})),
+            (
+                CommandEffect::Deleted { deleted: Hashes::ByNamespace([(Namespace(-10), vec![hash])].into()) },
+                json!({"deleted": {"-10": [hash]}}),
+            ),
+            (CommandEffect::Updated { updated: Hashes::List(vec![]) }, json!({"updated": []})),
+            (CommandEffect::Updated { updated: Hashes::ByNamespace([].into()) }, json!({"updated": {}})),
+            (
+                CommandEffect::Expired { expiry: Times::One(5), updated: vec![hash], unchanged: None },
+                json!({"expiry": 5, "updated": [hash]}),
+            ),
+            (
+                CommandEffect::Expired {
+                    expiry: Times::Each(vec![]),
+                    updated: vec![],
+                    unchanged: Some([(hash, 7)].into()),
+                },
+                json!({"expiry": [], "updated": [], "unchanged": {hash.to_string(): 7}}),
+            ),
+            (CommandEffect::Unrevoked { count: 2 }, json!({"count": 2})),
+            (CommandEffect::Revoked {}, json!({})),
+        ] {
+            let mut json = json;
+            json["signature"] = signature.clone().into();
+            let done = CommandDone { effect, signature: [0; 64] };
+            assert_eq!(serde_json::to_value(&done).unwrap(), json);
+            assert_eq!(serde_json::from_value::<CommandDone>(json).unwrap(), done);
         }
     }
 

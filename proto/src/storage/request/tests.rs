@@ -1,4 +1,11 @@
 use super::*;
+use crate::{
+    peer::Work,
+    storage::{
+        Access, HexKey, MessageHash, Namespace, Scope, SubaccountToken,
+        limits::{MAX_BATCH, MAX_MESSAGE_BASE64, MAX_RETRIEVE_BYTES, MIN_TIMESTAMP},
+    },
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -24,15 +31,57 @@ fn store(changes: Value) -> Value {
     params
 }
 
-fn arbitrary_auth() -> impl Strategy<Value = OwnerAuth> {
+fn arbitrary_auth() -> impl Strategy<Value = TimedAuth> {
     (any::<[u8; 32]>(), any::<[u8; 32]>(), any::<Option<[u8; 32]>>(), MIN_TIMESTAMP..u64::MAX).prop_map(
         |(r, s, key, timestamp)| {
             let mut signature = [0; 64];
             signature[..32].copy_from_slice(&r);
             signature[32..].copy_from_slice(&s);
-            OwnerAuth { signature, ed25519_key: key.map(HexKey), timestamp }
+            let token = SubaccountToken::new(5, Access::READ, &r);
+            let subaccount = (timestamp % 2 == 0).then_some(Delegation { token, signature });
+            TimedAuth { auth: OwnerAuth { signature, ed25519_key: key.map(HexKey), subaccount }, timestamp }
         },
     )
+}
+
+fn arbitrary_hashes() -> impl Strategy<Value = Vec<MessageHash>> {
+    proptest::collection::vec(any::<[u8; 32]>().prop_map(MessageHash::from), 1..4)
+}
+
+fn arbitrary_action() -> impl Strategy<Value = Action> {
+    let scope = || prop_oneof![any::<i16>().prop_map(|number| Scope::One(Namespace(number))), Just(Scope::All)];
+    let time = || MIN_TIMESTAMP..u64::MAX;
+    let mode = prop_oneof![Just(ExpiryMode::Set), Just(ExpiryMode::Extend), Just(ExpiryMode::Shorten)];
+    let token = any::<[u8; 32]>().prop_map(|key| SubaccountToken::new(3, Access::WRITE, &key));
+    let tokens = proptest::collection::vec(token, 0..3);
+    prop_oneof![
+        (arbitrary_hashes(), any::<bool>()).prop_map(|(messages, required)| Action::Delete { messages, required }),
+        (scope(), time()).prop_map(|(scope, timestamp)| Action::DeleteAll { scope, timestamp }),
+        (scope(), time()).prop_map(|(scope, before)| Action::DeleteBefore { scope, before }),
+        (arbitrary_hashes(), time(), any::<bool>(), mode).prop_map(|(messages, expiry, each, mode)| {
+            let expiry = vec![expiry; if each { messages.len() } else { 1 }];
+            Action::Expire { messages, expiry, mode }
+        }),
+        (scope(), time()).prop_map(|(scope, expiry)| Action::ExpireAll { scope, expiry }),
+        (tokens.clone(), time()).prop_map(|(tokens, timestamp)| Action::Revoke { tokens, timestamp }),
+        (tokens, time()).prop_map(|(tokens, timestamp)| Action::Unrevoke { tokens, timestamp }),
+    ]
+}
+
+prop_compose! {
+    fn arbitrary_command()(key: [u8; 32], action in arbitrary_action(), auth in arbitrary_auth()) -> Command {
+        let subaccount = match action {
+            Action::Revoke { .. } | Action::Unrevoke { .. } => None,
+            _ => auth.auth.subaccount,
+        };
+        Command { account: AccountAddress::from_x25519(key), action, auth: OwnerAuth { subaccount, ..auth.auth } }
+    }
+}
+
+prop_compose! {
+    fn arbitrary_expiries()(key: [u8; 32], messages in arbitrary_hashes(), auth in arbitrary_auth()) -> ExpiriesRequest {
+        ExpiriesRequest { account: AccountAddress::from_x25519(key), messages, auth }
+    }
 }
 
 prop_compose! {
@@ -70,6 +119,8 @@ fn arbitrary_method() -> impl Strategy<Value = Method> {
     prop_oneof![
         arbitrary_store().prop_map(Method::Store),
         arbitrary_retrieve().prop_map(Method::Retrieve),
+        arbitrary_command().prop_map(Method::Command),
+        arbitrary_expiries().prop_map(Method::Expiries),
         any::<[u8; 32]>().prop_map(|key| Method::GetSwarm(AccountAddress::from_x25519(key))),
         Just(Method::Info),
         (any::<bool>(), any::<Option<i64>>(), any::<[u8; 32]>()).prop_map(|(active_only, limit, key)| {
@@ -94,7 +145,27 @@ proptest! {
 
     #[test]
     fn batches_too(methods in proptest::collection::vec(arbitrary_method(), 1..=MAX_BATCH)) {
+        let sequence = Request::Sequence(methods.clone());
+        let json = serde_json::to_vec(&sequence).unwrap();
+        prop_assert_eq!(Request::parse(&json), Ok(sequence));
         let request = Request::Batch(methods);
+        let json = serde_json::to_vec(&request).unwrap();
+        prop_assert_eq!(Request::parse(&json), Ok(request));
+    }
+
+    #[test]
+    fn branches_too(method in arbitrary_method(), bounds: [Option<i64>; 3], list: bool) {
+        let [height_before, hf, v] = bounds;
+        let condition = Condition {
+            height_at_least: Some(3),
+            height_before,
+            hf_at_least: hf.map(|major| [major, 1]),
+            v_before: v.map(|major| [major, 1, 2]),
+            ..Condition::default()
+        };
+        let inner = if list { Request::Sequence(vec![method]) } else { Request::Single(method) };
+        let nested = Request::IfElse(Box::new(IfElse { condition, then: Some(inner.clone()), otherwise: None }));
+        let request = Request::IfElse(Box::new(IfElse { condition, then: Some(inner), otherwise: Some(nested) }));
         let json = serde_json::to_vec(&request).unwrap();
         prop_assert_eq!(Request::parse(&json), Ok(request));
     }
@@ -203,7 +274,15 @@ fn stores_are_refused_in_the_known_words() {
         ),
         (
             json!({"signature": signature, "subaccount": "AAAA"}),
-            "Subaccounts are not supported by this node; sign with the account's own key",
+            "invalid subaccount: subaccount_sig is required when using subaccount",
+        ),
+        (
+            json!({"signature": signature, "subaccount": "AAAA", "subaccount_sig": signature}),
+            "invalid subaccount: expected base64 or hex-encoded subaccount token",
+        ),
+        (
+            json!({"signature": signature, "subaccount": "A".repeat(48), "subaccount_sig": "AAAA"}),
+            "invalid subaccount signature: expected base64 encoded Ed25519 signature",
         ),
     ] {
         assert_eq!(refusal("store", store(changes.clone())), format!("invalid request: {text}"), "{changes}");
@@ -226,6 +305,134 @@ fn retrieves_are_refused_in_the_known_words() {
     ] {
         assert_eq!(refusal("retrieve", params.clone()), format!("invalid request: {text}"), "{params}");
     }
+}
+
+#[test]
+fn commands_are_refused_in_the_known_words() {
+    let hash = "A".repeat(43);
+    let signed = |fields: Value| {
+        let mut params = json!({"pubkey": ACCOUNT, "signature": "A".repeat(86)});
+        params.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        params
+    };
+    for (method, fields, text) in [
+        ("delete", json!({"pubkey": null}), "Required field 'pubkey' missing"),
+        ("delete", json!({"signature": null}), "Required field 'signature' missing"),
+        ("delete", json!({}), "Required field 'messages' missing"),
+        ("delete", json!({"messages": []}), "messages does not contain any message hashes"),
+        ("delete", json!({"messages": ["x"]}), "invalid message hash: x"),
+        ("delete", json!({"messages": [5]}), "Invalid value given for 'messages': expected string array"),
+        ("delete", json!({"messages": {}}), "Invalid value given for 'messages': expected string array"),
+        ("delete", json!({"messages": hash, "required": 1}), "Invalid value given for 'required': expected boolean"),
+        ("delete_all", json!({}), "Required field 'timestamp' missing"),
+        (
+            "delete_all",
+            json!({"timestamp": NOW, "namespace": "some"}),
+            "Invalid value given for 'namespace': expected integer or \"all\"",
+        ),
+        (
+            "delete_all",
+            json!({"timestamp": NOW, "namespace": 32_768}),
+            "Invalid value given for 'namespace': value out of range",
+        ),
+        ("delete_before", json!({}), "Required field 'before' missing"),
+        ("expire_all", json!({}), "Required field 'expiry' missing"),
+        (
+            "expire_all",
+            json!({"expiry": [NOW]}),
+            "Invalid value given for 'expiry': expected integer timestamp (in milliseconds)",
+        ),
+        ("expire", json!({"messages": hash}), "Required field 'expiry' missing"),
+        ("expire", json!({"messages": hash, "expiry": []}), "'expiry' does not contain any expiration timestamps"),
+        (
+            "expire",
+            json!({"messages": hash, "expiry": ["soon"]}),
+            "Invalid value given for 'expiry': expected timestamp array",
+        ),
+        (
+            "expire",
+            json!({"messages": hash, "expiry": [NOW, NOW]}),
+            "'expiry' must be a single expiry, or the same length as 'messages'",
+        ),
+        (
+            "expire",
+            json!({"messages": hash, "expiry": NOW, "shorten": true, "extend": true}),
+            "cannot specify both 'shorten' and 'extend'",
+        ),
+        ("get_expiries", json!({"messages": hash}), "Required field 'timestamp' missing"),
+        ("revoke_subaccount", json!({"timestamp": NOW}), "Required field 'revoke' missing"),
+        (
+            "revoke_subaccount",
+            json!({"timestamp": NOW, "revoke": "x"}),
+            "invalid revoke: expected base64 or hex-encoded subaccount tag",
+        ),
+        (
+            "revoke_subaccount",
+            json!({"timestamp": NOW, "revoke": vec!["A".repeat(48); 51]}),
+            "invalid revoke: cannot revoke more than 50 subaccounts at once",
+        ),
+        ("unrevoke_subaccount", json!({"timestamp": NOW}), "Required field 'unrevoke' missing"),
+    ] {
+        let refused = refusal(method, signed(fields.clone()));
+        assert_eq!(refused, format!("invalid request: {text}"), "{method} {fields}");
+    }
+    let many = vec![hash; MAX_LISTED_MESSAGES + 1];
+    assert_eq!(
+        refusal("delete", signed(json!({"messages": many}))),
+        "invalid request: a list has more than 32000 entries: send several requests"
+    );
+}
+
+#[test]
+fn one_may_stand_for_a_list() {
+    let hash = MessageHash::from([0; 32]);
+    let params = json!({"pubkey": ACCOUNT, "signature": "A".repeat(86), "messages": hash, "expiry": NOW});
+    let Ok(Request::Single(Method::Command(command))) = parse("expire", params) else { panic!("should be read") };
+    assert_eq!(command.action, Action::Expire { messages: vec![hash], expiry: vec![NOW], mode: ExpiryMode::Set });
+}
+
+#[test]
+fn branches_are_refused_in_the_known_words() {
+    let info = json!({"method": "info", "params": {}});
+    for (params, text) in [
+        (json!({"then": info}), "no valid \"if\" field"),
+        (json!({"if": 5, "then": info}), "no valid \"if\" field"),
+        (json!({"if": {}, "then": info}), "must specify at least one \"if\" condition"),
+        (json!({"if": {"hf_before": []}, "then": info}), "must specify at least one \"if\" condition"),
+        (json!({"if": {"hf_before": 5}}), "at least one of \"then\"/\"else\" required"),
+        (json!({"if": {"hf_before": 5}, "then": 5}), "then must be an object"),
+        (json!({"if": {"hf_before": 5}, "else": {"method": "info"}}), "else must have method/params keys"),
+    ] {
+        assert_eq!(refusal("ifelse", params.clone()), format!("invalid request: Invalid ifelse request: {text}"));
+    }
+    let unknown = json!({"if": {"hf_before": 5}, "then": {"method": "x", "params": {}}});
+    assert_eq!(refusal("ifelse", unknown), "invalid request: Invalid ifelse request method \"then\"");
+    let wrong = json!({"if": {"v_before": ["5"]}, "then": info});
+    assert_eq!(refusal("ifelse", wrong), "invalid request: Invalid value given for 'v_before': expected integer array");
+    let mut deep = info;
+    for _ in 0..1_000 {
+        deep = json!({"method": "ifelse", "params": {"if": {"height_before": 1}, "then": deep}});
+    }
+    assert_eq!(Request::parse(deep.to_string().as_bytes()), Err(RequestError::NotJson), "nesting is bounded");
+}
+
+#[test]
+fn conditions_compare_versions_in_order() {
+    let holds = |condition: Condition| condition.holds([19, 4], [2, 9, 0], 100);
+    let none = Condition::default();
+    assert!(
+        holds(Condition { hf_at_least: Some([19, 0]), ..none })
+            && !holds(Condition { hf_at_least: Some([19, 5]), ..none })
+    );
+    assert!(
+        holds(Condition { hf_before: Some([20, 0]), ..none }) && !holds(Condition { hf_before: Some([19, 4]), ..none })
+    );
+    assert!(
+        holds(Condition { v_at_least: Some([2, 8, 7]), ..none })
+            && !holds(Condition { v_before: Some([2, 9, 0]), ..none })
+    );
+    assert!(holds(Condition { height_at_least: Some(100), height_before: Some(101), ..none }));
+    assert!(!holds(Condition { height_at_least: Some(100), height_before: Some(100), ..none }));
 }
 
 #[test]
