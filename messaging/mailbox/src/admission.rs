@@ -2,7 +2,7 @@
 
 use crate::{Query, Record, WorkRefusal, owner::verify_owner, work};
 use skep_proto::storage::{
-    Namespace, OwnerAuth, RetrieveRequest, StoreRequest,
+    Access, Namespace, RetrieveRequest, StoreRequest, TimedAuth,
     limits::{MIN_TTL, SIGNATURE_TOLERANCE, SIGNATURE_TOLERANCE_FORWARDED, STORE_TOLERANCE, max_ttl},
     signed,
 };
@@ -15,6 +15,8 @@ pub struct Admission<'a> {
     pub now: u64,
     /// Who brings it.
     pub origin: Origin,
+    /// Whether the subaccount that signs, if any, has been revoked.
+    pub is_revoked: bool,
     /// The least effort of proofs of work.
     pub least_effort: u32,
     /// Whether a block is recent enough to do work over.
@@ -31,7 +33,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    const fn signature_tolerance(self) -> u64 {
+    pub(crate) const fn signature_tolerance(self) -> u64 {
         match self {
             Self::Client => SIGNATURE_TOLERANCE,
             Self::Member => SIGNATURE_TOLERANCE_FORWARDED,
@@ -62,9 +64,6 @@ pub enum StoreRefusal {
     /// Not signed by the owner.
     #[error("store signature verification failed")]
     Signature,
-    /// A public outbox.
-    #[error("store: namespace {0} is a public outbox, which this node does not offer")]
-    Outbox(Namespace),
     /// Its proof of work is not what this node asks for.
     #[error("store: {0}")]
     Work(#[source] WorkRefusal),
@@ -82,18 +81,12 @@ pub enum RetrieveRefusal {
     /// Not signed by the owner.
     #[error("retrieve signature verification failed")]
     Signature,
-    /// A public outbox.
-    #[error("retrieve: namespace {0} is a public outbox, which this node does not offer")]
-    Outbox(Namespace),
 }
 
 /// Judges a deposit. Its work, where there is any, is judged too, though none is demanded.
 pub fn admit(deposit: StoreRequest, admission: &Admission<'_>) -> Result<Record, StoreRefusal> {
     let &Admission { now, origin, .. } = admission;
     let namespace = deposit.namespace;
-    if namespace.is_public_outbox() {
-        return Err(StoreRefusal::Outbox(namespace));
-    }
     let ttl = deposit.expiry.checked_sub(deposit.timestamp).ok_or(StoreRefusal::Lifetime)?;
     if !(MIN_TTL..=max_ttl(namespace)).contains(&ttl) {
         return Err(StoreRefusal::Lifetime);
@@ -108,28 +101,32 @@ pub fn admit(deposit: StoreRequest, admission: &Admission<'_>) -> Result<Record,
             return Err(StoreRefusal::SignatureClock);
         }
         let message = signed::store(namespace, auth.timestamp);
-        verify_owner(&deposit.account, auth, &message).map_err(|_| StoreRefusal::Signature)?;
+        // What is stored in an outbox replaces what was there.
+        let access = if namespace.is_public_outbox() { Access::WRITE | Access::DELETE } else { Access::WRITE };
+        if admission.is_revoked || verify_owner(&deposit.account, &auth.auth, access, &message).is_err() {
+            return Err(StoreRefusal::Signature);
+        }
     }
     let record = Record::new(deposit);
     work::judge(&record, admission).map_err(StoreRefusal::Work)?;
     Ok(record)
 }
 
-/// Judges a request to read.
-pub fn may_retrieve(request: &RetrieveRequest, now: u64) -> Result<Query, RetrieveRefusal> {
+/// Judges a request to read; `is_revoked` tells of the subaccount that signs, if any.
+pub fn may_retrieve(request: &RetrieveRequest, now: u64, is_revoked: bool) -> Result<Query, RetrieveRefusal> {
     let RetrieveRequest { account, namespace, last_hash, ref auth, .. } = *request;
-    if namespace.is_public_outbox() {
-        return Err(RetrieveRefusal::Outbox(namespace));
-    }
     match auth {
         None if namespace.anyone_may_read() => {}
         None => return Err(RetrieveRefusal::SignatureRequired),
-        Some(OwnerAuth { timestamp, .. }) if timestamp.abs_diff(now) > SIGNATURE_TOLERANCE => {
+        Some(TimedAuth { timestamp, .. }) if timestamp.abs_diff(now) > SIGNATURE_TOLERANCE => {
             return Err(RetrieveRefusal::SignatureClock);
         }
         Some(auth) => {
             let message = signed::retrieve(namespace, auth.timestamp);
-            verify_owner(&account, auth, &message).map_err(|_| RetrieveRefusal::Signature)?;
+            let is_revoked = is_revoked && !namespace.outlives_revocation();
+            if is_revoked || verify_owner(&account, &auth.auth, Access::READ, &message).is_err() {
+                return Err(RetrieveRefusal::Signature);
+            }
         }
     }
     Ok(Query { account, namespace, after: last_hash, window: request.window() })

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! StoreRequest --admit()--> Record --Writer (one thread, one sync for many)--> Store --> the answer
+//! Command ------judge_command()-----> Change --Writer-----------------------> Store --> the answer
 //! RetrieveRequest --may_retrieve()--> Query ---------------------------------> Store --> Page
 //! ```
 //!
@@ -23,6 +24,7 @@
 //! and storing twice only extends. Quotas for single mailboxes: a store has one capacity for all.
 
 mod admission;
+mod command;
 mod memory;
 mod owner;
 mod record;
@@ -35,11 +37,12 @@ mod work;
 mod writer;
 
 pub use admission::{Admission, Origin, RetrieveRefusal, StoreRefusal, admit, may_retrieve};
+pub use command::{CommandRefusal, judge_command, may_ask_expiries, may_ask_revoked};
 pub use memory::MemoryStore;
 pub use owner::{OwnerError, verify_owner};
 pub use record::{ReadRecordError, Record};
 #[cfg(feature = "rocksdb")]
 pub use rocks::{OpenError, RocksStore};
-pub use store::{Expired, Page, Put, Query, Store, StoreError, Usage};
+pub use store::{Change, Changed, Expired, Page, Put, Query, Store, StoreError, Touched, Usage};
 pub use work::WorkRefusal;
 pub use writer::{WriteError, Writer};

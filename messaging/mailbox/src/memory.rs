@@ -1,9 +1,15 @@
 //! A store in memory: for tests and simulations.
 
-use crate::{Expired, Page, Put, Query, Record, Store, StoreError, Usage};
+use crate::{
+    Change, Changed, Expired, Page, Put, Query, Record, Store, StoreError, Touched, Usage,
+    store::{REVOCATION_BYTES, is_wanted, nth_expiry},
+};
 use skep_proto::{
     account::AccountAddress,
-    storage::{MessageHash, Namespace, RetrievedMessage, limits::retrieved_size},
+    storage::{
+        ExpiryMode, MessageHash, Namespace, RetrievedMessage, Scope, SubaccountToken,
+        limits::{MAX_REVOCATIONS, retrieved_size},
+    },
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -23,9 +29,11 @@ type BoxId = (AccountAddress, Namespace);
 #[derive(Debug, Default)]
 struct Inner {
     arrivals: u64,
-    boxes: HashMap<BoxId, BTreeMap<u64, Entry>>,
+    boxes: BTreeMap<BoxId, BTreeMap<u64, Entry>>,
     positions: HashMap<(BoxId, MessageHash), u64>,
     expiries: BTreeSet<(u64, BoxId, u64)>,
+    /// The newest last.
+    revoked: HashMap<AccountAddress, Vec<(u64, SubaccountToken)>>,
     usage: Usage,
 }
 
@@ -77,6 +85,11 @@ impl Inner {
                 self.remove(known, id, position);
             }
         }
+        if deposit.namespace.is_public_outbox() {
+            for (_, position, expiry) in self.select(&deposit.account, Scope::One(deposit.namespace), |_| true) {
+                self.remove(expiry, id, position);
+            }
+        }
         let size = deposit.data.len() as u64;
         if self.usage.bytes.saturating_add(size) > capacity {
             return Put::Full;
@@ -91,6 +104,100 @@ impl Inner {
         self.usage.bytes += size;
         Put::Stored { expiry, already: false }
     }
+
+    fn select(
+        &self,
+        account: &AccountAddress,
+        scope: Scope,
+        wanted: impl Fn(&Entry) -> bool,
+    ) -> Vec<(BoxId, u64, u64)> {
+        let in_scope = |namespace: Namespace| scope == Scope::All || scope == Scope::One(namespace);
+        let boxes = self.boxes.iter().filter(|((owner, namespace), _)| owner == account && in_scope(*namespace));
+        boxes
+            .flat_map(|(id, entries)| entries.iter().map(move |(position, entry)| (*id, *position, entry)))
+            .filter(|(.., entry)| wanted(entry))
+            .map(|(id, position, entry)| (id, position, entry.expiry))
+            .collect()
+    }
+
+    fn find(&self, account: &AccountAddress, hash: &MessageHash, now: u64) -> Vec<(BoxId, u64, u64)> {
+        self.select(account, Scope::All, |entry| entry.record.hash() == *hash && entry.expiry > now)
+    }
+
+    fn delete(&mut self, (id, position, expiry): (BoxId, u64, u64)) -> Option<Touched> {
+        let hash = self.boxes.get(&id)?.get(&position)?.record.hash();
+        self.remove(expiry, id, position);
+        Some(Touched { namespace: id.1, hash, expiry, changed: true })
+    }
+
+    fn set_expiry(&mut self, found: (BoxId, u64, u64), to: u64, mode: ExpiryMode) -> Option<Touched> {
+        let (id, position, from) = found;
+        let entry = self.boxes.get_mut(&id)?.get_mut(&position)?;
+        let changed = is_wanted(mode, from, to);
+        if changed {
+            entry.expiry = to;
+            self.expiries.remove(&(from, id, position));
+            self.expiries.insert((to, id, position));
+        }
+        Some(Touched { namespace: id.1, hash: entry.record.hash(), expiry: entry.expiry, changed })
+    }
+
+    fn change(&mut self, change: &Change, now: u64, capacity: u64) -> Changed {
+        match change {
+            Change::Delete { account, messages } => {
+                let mut touched = Vec::new();
+                for hash in messages {
+                    touched.extend(self.find(account, hash, now).into_iter().filter_map(|found| self.delete(found)));
+                }
+                Changed::Messages(touched)
+            }
+            Change::DeleteSent { account, scope, until } => {
+                let sent = |entry: &Entry| entry.expiry > now && entry.record.deposit().timestamp <= *until;
+                let found = self.select(account, *scope, sent);
+                Changed::Messages(found.into_iter().filter_map(|found| self.delete(found)).collect())
+            }
+            Change::SetExpiry { account, messages, expiry, mode } => {
+                let mut touched = Vec::new();
+                for (number, hash) in messages.iter().enumerate() {
+                    let Some(expiry) = nth_expiry(expiry, number) else { break };
+                    let found = self.find(account, hash, now).into_iter();
+                    touched.extend(found.filter_map(|found| self.set_expiry(found, expiry, *mode)));
+                }
+                Changed::Messages(touched)
+            }
+            Change::LimitExpiry { account, scope, expiry } => {
+                let found = self.select(account, *scope, |entry| entry.expiry > now && entry.expiry > *expiry);
+                let set = |found| self.set_expiry(found, *expiry, ExpiryMode::Shorten);
+                Changed::Messages(found.into_iter().filter_map(set).collect())
+            }
+            Change::Revoke { account, tokens, at } => {
+                let mut all = self.revoked.get(account).cloned().unwrap_or_default();
+                let before = all.clone();
+                for token in tokens {
+                    let known = all.iter().position(|(_, known)| known == token).map(|at| all.remove(at));
+                    all.push((known.map_or(*at, |(known, _)| known.max(*at)), *token));
+                }
+                all.sort_unstable();
+                all.drain(..all.len().saturating_sub(MAX_REVOCATIONS));
+                let grown = (all.len() - before.len()) as u64 * REVOCATION_BYTES;
+                if grown > 0 && self.usage.bytes.saturating_add(grown) > capacity {
+                    return Changed::Full;
+                }
+                self.usage.bytes += grown;
+                let added = all.iter().filter(|(_, token)| before.iter().all(|(_, known)| known != token)).count();
+                self.revoked.insert(*account, all);
+                Changed::Tokens(added as u64)
+            }
+            Change::Unrevoke { account, tokens } => {
+                let Some(all) = self.revoked.get_mut(account) else { return Changed::Tokens(0) };
+                let before = all.len();
+                all.retain(|(_, token)| !tokens.contains(token));
+                let removed = (before - all.len()) as u64;
+                self.usage.bytes -= removed * REVOCATION_BYTES;
+                Changed::Tokens(removed)
+            }
+        }
+    }
 }
 
 impl Store for MemoryStore {
@@ -99,8 +206,31 @@ impl Store for MemoryStore {
         Ok(records.iter().map(|record| inner.put(record, now, self.capacity)).collect())
     }
 
+    fn change(&self, change: &Change, now: u64) -> Result<Changed, StoreError> {
+        Ok(self.lock().change(change, now, self.capacity))
+    }
+
     fn sync(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn expiries(
+        &self,
+        account: &AccountAddress,
+        messages: &[MessageHash],
+        now: u64,
+    ) -> Result<Vec<(MessageHash, u64)>, StoreError> {
+        let inner = self.lock();
+        let of = |hash: &MessageHash| {
+            inner.find(account, hash, now).into_iter().map(|(.., expiry)| (*hash, expiry)).collect()
+        };
+        Ok(messages.iter().flat_map(|hash| -> Vec<_> { of(hash) }).collect())
+    }
+
+    fn revoked(&self, account: &AccountAddress) -> Result<Vec<SubaccountToken>, StoreError> {
+        let inner = self.lock();
+        let all = inner.revoked.get(account).into_iter().flatten();
+        Ok(all.rev().map(|(_, token)| *token).collect())
     }
 
     fn retrieve(&self, query: &Query, now: u64) -> Result<Page, StoreError> {

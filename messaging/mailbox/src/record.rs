@@ -3,7 +3,10 @@
 use skep_proto::{
     account::{AccountAddress, ParseAccountError},
     peer,
-    storage::{HexKey, MessageHash, Namespace, OwnerAuth, StoreRequest, limits::MAX_MESSAGE_BYTES},
+    storage::{
+        Delegation, HexKey, MessageHash, Namespace, OwnerAuth, StoreRequest, SubaccountToken, TimedAuth,
+        limits::MAX_MESSAGE_BYTES,
+    },
 };
 
 /// A message with its hash and with what admitted it.
@@ -57,11 +60,7 @@ impl Record {
             expiry: *expiry,
             data: data.clone().into(),
             work: work.clone(),
-            owner: auth.as_ref().map(|auth| peer::OwnerSignature {
-                signature: auth.signature.to_vec().into(),
-                ed25519_key: auth.ed25519_key.map(|key| key.0.to_vec()).unwrap_or_default().into(),
-                timestamp: auth.timestamp,
-            }),
+            owner: auth.as_ref().map(write_owner),
         }
     }
 
@@ -83,19 +82,42 @@ impl Record {
     }
 }
 
-fn read_owner(wire: peer::OwnerSignature) -> Result<OwnerAuth, ReadRecordError> {
+fn write_owner(TimedAuth { auth, timestamp }: &TimedAuth) -> peer::OwnerSignature {
+    let (token, delegation) = match &auth.subaccount {
+        Some(Delegation { token, signature }) => (token.as_bytes().to_vec(), signature.to_vec()),
+        None => Default::default(),
+    };
+    peer::OwnerSignature {
+        signature: auth.signature.to_vec().into(),
+        ed25519_key: auth.ed25519_key.map(|key| key.0.to_vec()).unwrap_or_default().into(),
+        timestamp: *timestamp,
+        subaccount_token: token.into(),
+        subaccount_signature: delegation.into(),
+    }
+}
+
+fn read_owner(wire: peer::OwnerSignature) -> Result<TimedAuth, ReadRecordError> {
     let ed25519_key = match wire.ed25519_key.as_ref() {
         [] => None,
         key => Some(HexKey(key.try_into().map_err(|_| ReadRecordError::Signature)?)),
     };
+    let subaccount = match (wire.subaccount_token.as_ref(), wire.subaccount_signature.as_ref()) {
+        ([], []) => None,
+        (token, signature) => {
+            let token = <[u8; SubaccountToken::LEN]>::try_from(token).map_err(|_| ReadRecordError::Signature)?;
+            let signature = signature.try_into().map_err(|_| ReadRecordError::Signature)?;
+            Some(Delegation { token: token.into(), signature })
+        }
+    };
     let signature = wire.signature.as_ref().try_into().map_err(|_| ReadRecordError::Signature)?;
-    Ok(OwnerAuth { signature, ed25519_key, timestamp: wire.timestamp })
+    Ok(TimedAuth { auth: OwnerAuth { signature, ed25519_key, subaccount }, timestamp: wire.timestamp })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use skep_proto::storage::Access;
 
     proptest! {
         #[test]
@@ -110,7 +132,9 @@ mod tests {
             let auth = owner.map(|(half, key)| {
                 let mut signature = [0; 64];
                 signature[..32].copy_from_slice(&half);
-                OwnerAuth { signature, ed25519_key: key.map(HexKey), timestamp: times.2 }
+                let token = SubaccountToken::new(5, Access::WRITE, &half);
+                let subaccount = key.is_none().then_some(Delegation { token, signature });
+                TimedAuth { auth: OwnerAuth { signature, ed25519_key: key.map(HexKey), subaccount }, timestamp: times.2 }
             });
             let record = Record::new(StoreRequest {
                 account: AccountAddress::from_x25519(key),
@@ -133,7 +157,10 @@ mod tests {
             timestamp: 1,
             expiry: 2,
             data: vec![],
-            auth: Some(OwnerAuth { signature: [0; 64], ed25519_key: None, timestamp: 3 }),
+            auth: Some(TimedAuth {
+                auth: OwnerAuth { signature: [0; 64], ed25519_key: None, subaccount: None },
+                timestamp: 3,
+            }),
             work: None,
         })
         .to_wire();
@@ -151,6 +178,10 @@ mod tests {
         );
         assert_eq!(
             refused(|wire| wire.owner.as_mut().unwrap().signature = vec![0; 63].into()),
+            ReadRecordError::Signature
+        );
+        assert_eq!(
+            refused(|wire| wire.owner.as_mut().unwrap().subaccount_token = vec![0; 36].into()),
             ReadRecordError::Signature
         );
         assert_eq!(

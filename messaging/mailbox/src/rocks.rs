@@ -1,8 +1,9 @@
 //! A store on RocksDB.
 
+mod change;
 mod keys;
 
-use crate::{Expired, Page, Put, Query, Record, Store, StoreError, Usage};
+use crate::{Change, Changed, Expired, Page, Put, Query, Record, Store, StoreError, Usage};
 use keys::{BoxId, FORMAT, Meta, STATE, State, bucket_of, bucket_start, last_expired, read_expiry};
 use prost::Message;
 use rocksdb::{
@@ -10,8 +11,9 @@ use rocksdb::{
     WriteBatch,
 };
 use skep_proto::{
+    account::AccountAddress,
     peer,
-    storage::{MessageHash, RetrievedMessage, limits::retrieved_size},
+    storage::{MessageHash, RetrievedMessage, SubaccountToken, limits::retrieved_size},
 };
 use std::{
     collections::HashMap,
@@ -27,6 +29,7 @@ const WRITE_BUFFER_BYTES: usize = 4 << 20;
 /// Logs are let go beyond this.
 const MAX_LOG_BYTES: u64 = 16 << 20;
 const MAX_OPEN_FILES: i32 = 128;
+const PUT: &str = "write messages";
 
 /// Keeps records on disk. What [`Store::sync`] has returned for survives a crash of process and machine.
 pub struct RocksStore {
@@ -77,6 +80,10 @@ impl RocksStore {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pending(&self, state: State) -> Pending<'_> {
+        Pending { store: self, state, batch: WriteBatch::default(), known: HashMap::new() }
     }
 
     fn read_meta(&self, id: &BoxId, position: u64) -> Result<Option<Meta>, StoreError> {
@@ -202,10 +209,27 @@ impl Pending<'_> {
 impl Store for RocksStore {
     fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError> {
         let mut state = self.state();
-        let mut pending = Pending { store: self, state: *state, batch: WriteBatch::default(), known: HashMap::new() };
-        let outcomes = records.iter().map(|record| pending.put(record, now)).collect::<Result<_, _>>()?;
-        *state = pending.write("write messages")?;
+        let mut pending = self.pending(*state);
+        let mut outcomes = Vec::with_capacity(records.len());
+        for record in records {
+            if record.deposit().namespace.is_public_outbox() {
+                // What lies in an outbox is found in the database, so all that came before must be there.
+                *state = pending.write(PUT)?;
+                pending = self.pending(*state);
+                pending.clear_outbox(record)?;
+            }
+            outcomes.push(pending.put(record, now)?);
+        }
+        *state = pending.write(PUT)?;
         Ok(outcomes)
+    }
+
+    fn change(&self, change: &Change, now: u64) -> Result<Changed, StoreError> {
+        let mut state = self.state();
+        let mut pending = self.pending(*state);
+        let changed = pending.change(change, now)?;
+        *state = pending.write("change a mailbox")?;
+        Ok(changed)
     }
 
     fn sync(&self) -> Result<(), StoreError> {
@@ -235,7 +259,7 @@ impl Store for RocksStore {
                 page.more = true;
                 break;
             }
-            let position = BoxId::position_of(&key).ok_or(StoreError::Damaged("a message's key"))?;
+            let (_, position) = BoxId::read_meta(&key).ok_or(StoreError::Damaged("a message's key"))?;
             let data = snapshot.get_pinned(id.data(position)).map_err(failed("read a message"))?;
             let record = data.and_then(|data| peer::Store::decode(data.as_ref()).ok());
             let record = record.ok_or(StoreError::Damaged("a message"))?;
@@ -245,9 +269,27 @@ impl Store for RocksStore {
         Ok(page)
     }
 
+    fn expiries(
+        &self,
+        account: &AccountAddress,
+        messages: &[MessageHash],
+        now: u64,
+    ) -> Result<Vec<(MessageHash, u64)>, StoreError> {
+        let mut expiries = Vec::new();
+        for hash in messages {
+            let found = self.find_everywhere(account, hash)?;
+            expiries.extend(found.iter().map(|(.., meta)| (*hash, meta.expiry)).filter(|(_, expiry)| *expiry > now));
+        }
+        Ok(expiries)
+    }
+
+    fn revoked(&self, account: &AccountAddress) -> Result<Vec<SubaccountToken>, StoreError> {
+        Ok(self.revocations(account)?.into_iter().map(|(_, token)| token).collect())
+    }
+
     fn expire(&self, now: u64, limit: usize) -> Result<Expired, StoreError> {
         let mut state = self.state();
-        let mut pending = Pending { store: self, state: *state, batch: WriteBatch::default(), known: HashMap::new() };
+        let mut pending = self.pending(*state);
         let end = last_expired(now).saturating_add(1);
         if end <= state.first_bucket {
             return Ok(Expired { removed: 0, examined: 0, more: false });

@@ -3,25 +3,40 @@
 use crate::Record;
 use skep_proto::{
     account::AccountAddress,
-    storage::{MessageHash, Namespace, RetrieveWindow, RetrievedMessage},
+    storage::{ExpiryMode, MessageHash, Namespace, RetrieveWindow, RetrievedMessage, Scope, SubaccountToken},
 };
 use std::fmt::Debug;
 
 /// Keeps records until they expire. Times are Unix milliseconds.
 ///
 /// Messages of one box are ordered by their arrival here. What has expired is never shown, whether or not
-/// [`expire`](Self::expire) has removed it yet. [`put`](Self::put), [`sync`](Self::sync) and [`expire`](Self::expire) are
-/// called by one [`Writer`](crate::Writer); [`retrieve`](Self::retrieve) by anyone.
+/// [`expire`](Self::expire) has removed it yet. What changes the store is called by one [`Writer`](crate::Writer), what only
+/// reads it by anyone.
 pub trait Store: Debug + Send + Sync + 'static {
-    /// Takes records in this order, all or (on an error) none. A record that is there already only has its expiry extended.
+    /// Takes records in this order. A record that is there already only has its expiry extended; one for a public outbox
+    /// takes the place of all that is there. On an error nothing counts as taken.
     /// They are visible at once, but durable only after [`sync`](Self::sync).
     fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError>;
 
-    /// Makes everything put so far durable.
+    /// Carries out an owner's order. Its effect is visible at once, but durable only after [`sync`](Self::sync).
+    fn change(&self, change: &Change, now: u64) -> Result<Changed, StoreError>;
+
+    /// Makes everything put and changed so far durable.
     fn sync(&self) -> Result<(), StoreError>;
 
     /// Reads from one box.
     fn retrieve(&self, query: &Query, now: u64) -> Result<Page, StoreError>;
+
+    /// When those of `messages` that are here expire.
+    fn expiries(
+        &self,
+        account: &AccountAddress,
+        messages: &[MessageHash],
+        now: u64,
+    ) -> Result<Vec<(MessageHash, u64)>, StoreError>;
+
+    /// Subaccounts that are revoked, the newest revocation first; at most [`MAX_REVOCATIONS`](skep_proto::storage::limits::MAX_REVOCATIONS).
+    fn revoked(&self, account: &AccountAddress) -> Result<Vec<SubaccountToken>, StoreError>;
 
     /// Removes at most `limit` expired records; the work done is proportional to what is removed.
     fn expire(&self, now: u64, limit: usize) -> Result<Expired, StoreError>;
@@ -42,6 +57,107 @@ pub enum Put {
     },
     /// The store has reached its capacity.
     Full,
+}
+
+/// What an owner orders. Times are Unix milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Remove messages, in whichever box they are.
+    Delete {
+        /// Whose.
+        account: AccountAddress,
+        /// Which.
+        messages: Vec<MessageHash>,
+    },
+    /// Remove what was sent by a time.
+    DeleteSent {
+        /// Whose.
+        account: AccountAddress,
+        /// Where.
+        scope: Scope,
+        /// The time, included.
+        until: u64,
+    },
+    /// Let messages expire at other times.
+    SetExpiry {
+        /// Whose.
+        account: AccountAddress,
+        /// Which.
+        messages: Vec<MessageHash>,
+        /// When: one time for all, or one each.
+        expiry: Vec<u64>,
+        /// Which changes are wanted.
+        mode: ExpiryMode,
+    },
+    /// Let everything that would expire later expire at a time.
+    LimitExpiry {
+        /// Whose.
+        account: AccountAddress,
+        /// Where.
+        scope: Scope,
+        /// The time.
+        expiry: u64,
+    },
+    /// Remember subaccounts as revoked; the newest [`MAX_REVOCATIONS`](skep_proto::storage::limits::MAX_REVOCATIONS) are kept.
+    Revoke {
+        /// Whose.
+        account: AccountAddress,
+        /// Which.
+        tokens: Vec<SubaccountToken>,
+        /// When they were revoked.
+        at: u64,
+    },
+    /// Forget that subaccounts were revoked.
+    Unrevoke {
+        /// Whose.
+        account: AccountAddress,
+        /// Which.
+        tokens: Vec<SubaccountToken>,
+    },
+}
+
+/// What an order changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// The messages it was about.
+    Messages(Vec<Touched>),
+    /// How many revocations were added or removed.
+    Tokens(u64),
+    /// The store has reached its capacity.
+    Full,
+}
+
+/// A message an order was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touched {
+    /// Its box.
+    pub namespace: Namespace,
+    /// Which.
+    pub hash: MessageHash,
+    /// When it expires now, or would have.
+    pub expiry: u64,
+    /// The order changed it; else it was named but left as it is.
+    pub changed: bool,
+}
+
+/// What one revocation counts towards the capacity.
+pub(crate) const REVOCATION_BYTES: u64 = 77;
+
+/// The expiry `change` asks of message `number` of those named.
+pub(crate) fn nth_expiry(expiry: &[u64], number: usize) -> Option<u64> {
+    match expiry {
+        [one] => Some(*one),
+        each => each.get(number).copied(),
+    }
+}
+
+/// Whether `mode` lets a message that expires at `from` expire at `to`.
+pub(crate) const fn is_wanted(mode: ExpiryMode, from: u64, to: u64) -> bool {
+    match mode {
+        ExpiryMode::Set => true,
+        ExpiryMode::Extend => from < to,
+        ExpiryMode::Shorten => from > to,
+    }
 }
 
 /// What to read.
@@ -82,7 +198,7 @@ pub struct Expired {
 pub struct Usage {
     /// Records, expired ones not yet removed included.
     pub messages: u64,
-    /// Their data in bytes.
+    /// Their data in bytes, and what revocations take.
     pub bytes: u64,
 }
 

@@ -1,10 +1,13 @@
 //! The suite every store passes, and a random walk that compares each with a plain model.
 
-use crate::{Page, Put, Query, Record, Store};
+use crate::{Change, Changed, Page, Put, Query, Record, Store, Touched};
 use proptest::prelude::*;
 use skep_proto::{
     account::AccountAddress,
-    storage::{MessageHash, Namespace, RetrieveWindow, StoreRequest, limits::retrieved_size},
+    storage::{
+        Access, ExpiryMode, MessageHash, Namespace, RetrieveWindow, Scope, StoreRequest, SubaccountToken,
+        limits::{MAX_REVOCATIONS, retrieved_size},
+    },
 };
 use std::collections::BTreeSet;
 
@@ -164,6 +167,115 @@ pub(crate) fn expires_on_time_at_a_cost_of_what_expires(store: impl Store) {
     assert_eq!(store.usage(), crate::Usage::default());
 }
 
+fn account(owner: u8) -> AccountAddress {
+    AccountAddress::from_x25519([owner; 32])
+}
+
+/// What a change touched, sorted: box, message, expiry, changed.
+fn touched(store: &impl Store, change: &Change, now: u64) -> Vec<(i16, MessageHash, u64, bool)> {
+    let Changed::Messages(touched) = store.change(change, now).unwrap() else { panic!("about messages") };
+    let mut touched: Vec<_> = touched
+        .into_iter()
+        .map(|Touched { namespace, hash, expiry, changed }| (namespace.0, hash, expiry, changed))
+        .collect();
+    touched.sort_unstable();
+    touched
+}
+
+pub(crate) fn deletes_what_is_named_and_nothing_else(store: impl Store) {
+    let [a, b, elsewhere, brief] = [(1, 0, 1, LATER), (1, 5, 2, LATER), (2, 0, 1, LATER), (1, 0, 4, MINUTE)]
+        .map(|(o, n, i, e)| record(o, n, i, e));
+    store.put(&[a.clone(), b.clone(), elsewhere.clone(), brief.clone()], 0).unwrap();
+    let named = [&b, &a, &b, &elsewhere, &brief].map(Record::hash).to_vec();
+    let delete = Change::Delete { account: account(1), messages: named };
+    let mut expected = [(0, a.hash(), LATER, true), (5, b.hash(), LATER, true)];
+    expected.sort_unstable();
+    assert_eq!(touched(&store, &delete, 2 * MINUTE), expected, "once each; not another's; not what has expired");
+    assert_eq!(touched(&store, &delete, 2 * MINUTE), []);
+    assert_eq!(store.usage().messages, 2);
+    store.expire(2 * MINUTE, 10).unwrap();
+    assert_eq!(store.usage().messages, 1);
+    assert_eq!(put(&store, &a, 2 * MINUTE), Put::Stored { expiry: LATER, already: false }, "it may come again");
+}
+
+pub(crate) fn deletes_by_box_and_time(store: impl Store) {
+    let sent = |namespace, number, timestamp| {
+        let deposit = record(1, namespace, number, LATER).deposit().clone();
+        Record::new(StoreRequest { timestamp, ..deposit })
+    };
+    let records = [sent(0, 1, 10), sent(0, 2, 20), sent(5, 3, 10), sent(-10, 4, 30)];
+    store.put(&records, 0).unwrap();
+    store.put(&[record(2, 0, 1, LATER)], 0).unwrap();
+    let delete = |scope, until| Change::DeleteSent { account: account(1), scope, until };
+    let gone = |change| touched(&store, &change, 0).into_iter().map(|(namespace, ..)| namespace).collect::<Vec<_>>();
+    assert!(gone(delete(Scope::One(Namespace(0)), 9)).is_empty());
+    assert_eq!(gone(delete(Scope::One(Namespace(0)), 10)), [0]);
+    assert_eq!(gone(delete(Scope::All, 20)), [0, 5]);
+    assert_eq!(gone(delete(Scope::All, u64::MAX)), [-10]);
+    assert_eq!(store.usage().messages, 1, "another's is left");
+}
+
+pub(crate) fn moves_expiries_as_wanted(store: impl Store) {
+    let records: Vec<_> = (0..3).map(|number| record(1, 0, number, (number + 1) * 10 * MINUTE)).collect();
+    let hashes: Vec<_> = records.iter().map(Record::hash).collect();
+    store.put(&records, 0).unwrap();
+    let set = |expiry: &[u64], mode| Change::SetExpiry {
+        account: account(1),
+        messages: hashes.clone(),
+        expiry: expiry.to_vec(),
+        mode,
+    };
+    let outcome = |expiry: &[u64], mode| {
+        let Changed::Messages(touched) = store.change(&set(expiry, mode), 0).unwrap() else { panic!("messages") };
+        touched.into_iter().map(|touched| (touched.expiry / MINUTE, touched.changed)).collect::<Vec<_>>()
+    };
+    let at = |minutes: u64| minutes * MINUTE;
+    assert_eq!(outcome(&[at(20)], ExpiryMode::Extend), [(20, true), (20, false), (30, false)]);
+    assert_eq!(outcome(&[at(25)], ExpiryMode::Shorten), [(20, false), (20, false), (25, true)]);
+    assert_eq!(outcome(&[at(40), at(50), at(5)], ExpiryMode::Set), [(40, true), (50, true), (5, true)]);
+    let mut told = store.expiries(&account(1), &hashes, 0).unwrap();
+    told.sort_unstable_by_key(|(_, expiry)| *expiry);
+    assert_eq!(told, [(hashes[2], at(5)), (hashes[0], at(40)), (hashes[1], at(50))]);
+    assert_eq!(store.expiries(&account(1), &hashes, at(45)).unwrap(), [(hashes[1], at(50))]);
+    assert_eq!(store.expiries(&account(2), &hashes, 0).unwrap(), []);
+
+    assert_eq!(store.expire(at(10), 10).unwrap().removed, 1, "at its new time");
+    let limit = Change::LimitExpiry { account: account(1), scope: Scope::All, expiry: at(45) };
+    assert_eq!(touched(&store, &limit, at(10)), [(0, hashes[1], at(45), true)]);
+    assert_eq!(store.expire(at(45), 10).unwrap().removed, 2);
+}
+
+pub(crate) fn an_outbox_holds_one_message(store: impl Store) {
+    let records = [record(1, -1, 1, LATER), record(1, -1, 2, LATER), record(1, 0, 3, LATER), record(1, -1, 4, LATER)];
+    store.put(&records[..1], 0).unwrap();
+    assert_eq!(put(&store, &records[0], 0), Put::Stored { expiry: LATER, already: true }, "itself it leaves alone");
+    store.put(&records[1..], 0).unwrap();
+    assert_eq!(hashes(&store.retrieve(&query(1, -1), 0).unwrap()), [records[3].hash()]);
+    assert_eq!(store.usage().messages, 2);
+    assert_eq!(store.usage().bytes, 16);
+}
+
+pub(crate) fn remembers_the_newest_revocations(store: impl Store) {
+    let token = |number: u8| SubaccountToken::new(5, Access::READ, &[number; 32]);
+    let change = |change| match store.change(&change, 0).unwrap() {
+        Changed::Tokens(count) => count,
+        other => panic!("about tokens: {other:?}"),
+    };
+    let revoke = |tokens: Vec<SubaccountToken>, at| Change::Revoke { account: account(1), tokens, at };
+    assert_eq!(change(revoke(vec![token(1), token(2), token(1)], 10)), 2);
+    assert_eq!(change(revoke(vec![token(1)], 20)), 0, "known, but newer now");
+    assert_eq!(store.revoked(&account(1)).unwrap(), [token(1), token(2)]);
+    assert_eq!(store.revoked(&account(2)).unwrap(), []);
+    change(revoke((100..149).map(token).collect(), 15));
+    let kept = store.revoked(&account(1)).unwrap();
+    assert_eq!((kept.len(), kept[0], kept.contains(&token(2))), (MAX_REVOCATIONS, token(1), false));
+    let bytes = store.usage().bytes;
+    let unrevoke = Change::Unrevoke { account: account(1), tokens: vec![token(1), token(2)] };
+    assert_eq!(change(unrevoke), 1);
+    assert!(!store.revoked(&account(1)).unwrap().contains(&token(1)));
+    assert!(store.usage().bytes < bytes);
+}
+
 /// For a store of 100 bytes.
 pub(crate) fn refuses_beyond_its_capacity(store: impl Store) {
     let outcomes = store.put(&[sized(1, 0, 1, LATER, 60), sized(1, 0, 2, LATER, 41), sized(1, 0, 3, LATER, 40)], 0);
@@ -171,6 +283,8 @@ pub(crate) fn refuses_beyond_its_capacity(store: impl Store) {
     assert_eq!(outcomes.unwrap(), [stored(LATER, false), Put::Full, stored(LATER, false)]);
     let known = sized(1, 0, 1, LATER + 1, 60);
     assert_eq!(store.put(&[known], 0).unwrap(), [stored(LATER + 1, true)], "what is here may be extended");
+    let tokens = vec![SubaccountToken::new(5, Access::READ, &[1; 32])];
+    assert_eq!(store.change(&Change::Revoke { account: account(1), tokens, at: 0 }, 0).unwrap(), Changed::Full);
 }
 
 /// One step of a random walk.
@@ -179,6 +293,8 @@ pub(crate) enum Step {
     Put(Vec<(u8, i16, u64, u64)>),
     Wait(u64),
     Expire(usize),
+    Delete { owner: u8, numbers: Vec<u64> },
+    Move { owner: u8, numbers: Vec<u64>, life: u64 },
     Read { owner: u8, namespace: i16, after: Option<u64>, count: usize },
 }
 
@@ -188,10 +304,20 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => proptest::collection::vec(message, 1..4).prop_map(Step::Put),
         1 => (0..2 * MINUTE).prop_map(Step::Wait),
         1 => (0..5_usize).prop_map(Step::Expire),
+        1 => (0..3_u8, proptest::collection::vec(0..12_u64, 1..4))
+            .prop_map(|(owner, numbers)| Step::Delete { owner, numbers }),
+        1 => (0..3_u8, proptest::collection::vec(0..12_u64, 1..4), 1..6 * MINUTE)
+            .prop_map(|(owner, numbers, life)| Step::Move { owner, numbers, life }),
         3 => (0..3_u8, prop_oneof![Just(0_i16), Just(-10)], proptest::option::of(0..12_u64), 1..6_usize)
             .prop_map(|(owner, namespace, after, count)| Step::Read { owner, namespace, after, count }),
     ];
     proptest::collection::vec(step, 1..40)
+}
+
+/// Messages of one owner in either box.
+fn named(owner: u8, numbers: &[u64]) -> Vec<MessageHash> {
+    let both = |number: &u64| [0, -10].map(|namespace| record(owner, namespace, *number, 0).hash());
+    numbers.iter().flat_map(both).collect()
 }
 
 /// A store is a list: what was put last comes last, what expired is gone.
@@ -224,6 +350,23 @@ pub(crate) fn behaves_like_a_list(store: &impl Store, steps: Vec<Step>) {
                 }
             }
             Step::Wait(time) => now += time,
+            Step::Delete { owner, numbers } => {
+                model.retain(|(_, expiry)| *expiry > now);
+                let messages = named(owner, &numbers);
+                let gone = touched(store, &Change::Delete { account: account(owner), messages: messages.clone() }, now);
+                let before = model.len();
+                model.retain(|(record, _)| !messages.contains(&record.hash()));
+                assert_eq!(gone.len(), before - model.len());
+            }
+            Step::Move { owner, numbers, life } => {
+                model.retain(|(_, expiry)| *expiry > now);
+                let messages = named(owner, &numbers);
+                let (expiry, mode) = (vec![now + life], ExpiryMode::Set);
+                let set = Change::SetExpiry { account: account(owner), messages: messages.clone(), expiry, mode };
+                touched(store, &set, now);
+                let moved = model.iter_mut().filter(|(record, _)| messages.contains(&record.hash()));
+                moved.for_each(|(_, expiry)| *expiry = now + life);
+            }
             Step::Expire(limit) => assert!(store.expire(now, limit).unwrap().removed <= limit),
             Step::Read { owner, namespace, after, count } => {
                 model.retain(|(_, expiry)| *expiry > now);
@@ -286,6 +429,31 @@ macro_rules! prove {
         fn expires_on_time_at_a_cost_of_what_expires() {
             let (store, _guard) = $make(u64::MAX);
             suite::expires_on_time_at_a_cost_of_what_expires(store);
+        }
+        #[test]
+        fn deletes_what_is_named_and_nothing_else() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::deletes_what_is_named_and_nothing_else(store);
+        }
+        #[test]
+        fn deletes_by_box_and_time() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::deletes_by_box_and_time(store);
+        }
+        #[test]
+        fn moves_expiries_as_wanted() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::moves_expiries_as_wanted(store);
+        }
+        #[test]
+        fn an_outbox_holds_one_message() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::an_outbox_holds_one_message(store);
+        }
+        #[test]
+        fn remembers_the_newest_revocations() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::remembers_the_newest_revocations(store);
         }
         #[test]
         fn refuses_beyond_its_capacity() {

@@ -1,6 +1,6 @@
 //! Group commit: many requests, one sync.
 
-use crate::{Expired, Put, Record, Store, StoreError};
+use crate::{Change, Changed, Expired, Put, Record, Store, StoreError};
 use std::{
     sync::{
         Arc,
@@ -48,6 +48,7 @@ type Done<T> = Box<dyn FnOnce(Result<T, WriteError>) + Send>;
 #[expect(clippy::large_enum_variant, reason = "most jobs are puts")]
 enum Job {
     Put { record: Record, now: u64, done: Done<Put> },
+    Change { change: Change, now: u64, done: Done<Changed> },
     Expire { now: u64, limit: usize, done: Done<Expired> },
 }
 
@@ -66,6 +67,11 @@ impl Writer {
     /// reason why it is not; it must be quick.
     pub fn put(&self, record: Record, now: u64, done: impl FnOnce(Result<Put, WriteError>) + Send + 'static) {
         self.queue(Job::Put { record, now, done: Box::new(done) });
+    }
+
+    /// Queues an owner's order, as [`Writer::put`] does. What was queued before is done before.
+    pub fn change(&self, change: Change, now: u64, done: impl FnOnce(Result<Changed, WriteError>) + Send + 'static) {
+        self.queue(Job::Change { change, now, done: Box::new(done) });
     }
 
     /// Queues a round of expiry, as [`Writer::put`] does.
@@ -97,41 +103,94 @@ impl Job {
     fn refuse(self, why: WriteError) {
         match self {
             Self::Put { done, .. } => done(Err(why)),
+            Self::Change { done, .. } => done(Err(why)),
             Self::Expire { done, .. } => done(Err(why)),
         }
     }
 }
 
-fn write(store: &dyn Store, jobs: &Receiver<Job>) {
-    let mut records = Vec::new();
-    let mut waiting = Vec::new();
-    while let Ok(first) = jobs.recv() {
-        let mut clock = 0;
-        let mut bytes = 0;
-        let mut next = Some(first);
-        while let Some(job) = next.take() {
-            match job {
-                Job::Put { record, now, done } => {
-                    clock = clock.max(now);
-                    bytes += record.deposit().data.len();
-                    records.push(record);
-                    waiting.push(done);
+/// What one sync will cover.
+struct Round<'a> {
+    store: &'a dyn Store,
+    clock: u64,
+    records: Vec<Record>,
+    depositors: Vec<Done<Put>>,
+    /// Told once it is durable, or why it is not.
+    waiting: Vec<Box<dyn FnOnce(Result<(), WriteError>)>>,
+    jobs: usize,
+    bytes: usize,
+}
+
+impl Round<'_> {
+    fn has_room(&self) -> bool {
+        self.jobs < BATCH_RECORDS && self.bytes < BATCH_BYTES
+    }
+
+    fn take(&mut self, job: Job) {
+        match job {
+            Job::Put { record, now, done } => {
+                self.clock = self.clock.max(now);
+                self.jobs += 1;
+                self.bytes += record.deposit().data.len();
+                self.records.push(record);
+                self.depositors.push(done);
+            }
+            Job::Change { change, now, done } => {
+                self.clock = self.clock.max(now);
+                self.jobs += 1;
+                self.put_all();
+                match self.store.change(&change, self.clock) {
+                    Ok(changed) => self.waiting.push(Box::new(|synced| done(synced.map(|()| changed)))),
+                    Err(error) => done(Err(error.into())),
                 }
-                // Removing needs no sync of its own: if it is lost, it is done again.
-                Job::Expire { now, limit, done } => done(store.expire(now, limit).map_err(WriteError::from)),
             }
-            if records.len() < BATCH_RECORDS && bytes < BATCH_BYTES {
-                next = jobs.try_recv().ok();
+            // Removing needs no sync of its own: if it is lost, it is done again.
+            Job::Expire { now, limit, done } => done(self.store.expire(now, limit).map_err(WriteError::from)),
+        }
+    }
+
+    fn put_all(&mut self) {
+        if self.records.is_empty() {
+            return;
+        }
+        match self.store.put(&self.records, self.clock) {
+            Ok(outcomes) => {
+                for (done, outcome) in self.depositors.drain(..).zip(outcomes) {
+                    self.waiting.push(Box::new(move |synced| done(synced.map(|()| outcome))));
+                }
             }
+            Err(error) => self.depositors.drain(..).for_each(|done| done(Err(error.clone().into()))),
         }
-        if records.is_empty() {
-            continue;
+        self.records.clear();
+    }
+
+    fn finish(mut self) {
+        self.put_all();
+        if self.waiting.is_empty() {
+            return;
         }
-        match store.put(&records, clock).and_then(|outcomes| store.sync().map(|()| outcomes)) {
-            Ok(outcomes) => waiting.drain(..).zip(outcomes).for_each(|(done, outcome)| done(Ok(outcome))),
-            Err(error) => waiting.drain(..).for_each(|done| done(Err(error.clone().into()))),
+        let synced = self.store.sync().map_err(WriteError::from);
+        self.waiting.into_iter().for_each(|answer| answer(synced.clone()));
+    }
+}
+
+fn write(store: &dyn Store, jobs: &Receiver<Job>) {
+    while let Ok(first) = jobs.recv() {
+        let mut round = Round {
+            store,
+            clock: 0,
+            records: Vec::new(),
+            depositors: Vec::new(),
+            waiting: Vec::new(),
+            jobs: 0,
+            bytes: 0,
+        };
+        round.take(first);
+        while round.has_room() {
+            let Ok(next) = jobs.try_recv() else { break };
+            round.take(next);
         }
-        records.clear();
+        round.finish();
     }
 }
 

@@ -21,6 +21,8 @@ pub struct ParseTokenError;
 pub struct Access(u8);
 
 impl Access {
+    /// None.
+    pub const NONE: Self = Self(0);
     /// To read messages and their expiries.
     pub const READ: Self = Self(1);
     /// To store messages and to extend their expiries.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use skep_proto::{
     account::AccountAddress,
     storage::{
-        HexKey,
+        Delegation, HexKey, OwnerAuth, SubaccountToken,
         limits::{MAX_TTL_PRIVATE, MAX_TTL_PUBLIC},
     },
 };
@@ -16,9 +16,19 @@ fn key() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
 }
 
-fn auth(key: &SigningKey, message: &[u8], timestamp: u64) -> OwnerAuth {
+fn auth(key: &SigningKey, message: &[u8], timestamp: u64) -> TimedAuth {
     let ed25519_key = Some(HexKey(key.verifying_key().to_bytes()));
-    OwnerAuth { signature: key.sign(message).to_bytes(), ed25519_key, timestamp }
+    let auth = OwnerAuth { signature: key.sign(message).to_bytes(), ed25519_key, subaccount: None };
+    TimedAuth { auth, timestamp }
+}
+
+/// `auth` signed by a subaccount with the rights `access` instead.
+fn delegated(message: &[u8], access: Access) -> TimedAuth {
+    let user = SigningKey::from_bytes(&[9; 32]);
+    let token = SubaccountToken::new(5, access, &user.verifying_key().to_bytes());
+    let subaccount = Some(Delegation { token, signature: key().sign(token.as_bytes()).to_bytes() });
+    let TimedAuth { auth, timestamp } = auth(&key(), message, NOW);
+    TimedAuth { auth: OwnerAuth { signature: user.sign(message).to_bytes(), subaccount, ..auth }, timestamp }
 }
 
 fn deposit(namespace: i16) -> StoreRequest {
@@ -42,7 +52,12 @@ fn retrieval(namespace: i16) -> RetrieveRequest {
 }
 
 fn judge(deposit: StoreRequest, origin: Origin) -> Result<Record, StoreRefusal> {
-    admit(deposit, &Admission { now: NOW, origin, least_effort: 2, is_recent_block: &|block| *block == [9; 32] })
+    judge_unless(deposit, origin, false)
+}
+
+fn judge_unless(deposit: StoreRequest, origin: Origin, is_revoked: bool) -> Result<Record, StoreRefusal> {
+    let is_recent_block = &|block: &[u8; 32]| *block == [9; 32];
+    admit(deposit, &Admission { now: NOW, origin, is_revoked, least_effort: 2, is_recent_block })
 }
 
 fn at(timestamp: u64, ttl: u64, namespace: i16) -> StoreRequest {
@@ -102,24 +117,52 @@ fn private_namespaces_are_their_owners() {
     for auth in [elsewhere, stranger] {
         assert_eq!(judge(StoreRequest { auth, ..deposit(5) }, Origin::Client), Err(StoreRefusal::Signature));
     }
-    assert_eq!(judge(deposit(-21), Origin::Client), Err(StoreRefusal::Outbox(Namespace(-21))));
+    assert!(judge(deposit(-21), Origin::Client).is_ok());
+    let unsigned = StoreRequest { auth: None, ..deposit(-21) };
+    assert_eq!(judge(unsigned, Origin::Client), Err(StoreRefusal::SignatureRequired(Namespace(-21))));
+}
+
+#[test]
+fn subaccounts_store_with_the_right_to_write() {
+    let by = |namespace, access| {
+        let auth = Some(delegated(&signed::store(Namespace(namespace), NOW), access));
+        StoreRequest { auth, ..deposit(namespace) }
+    };
+    let refused = Err(StoreRefusal::Signature);
+    assert!(judge(by(5, Access::WRITE), Origin::Member).is_ok());
+    assert_eq!(judge_unless(by(5, Access::WRITE), Origin::Client, true), refused, "revoked");
+    assert_eq!(judge(by(5, Access::READ | Access::DELETE), Origin::Client), refused);
+    assert_eq!(judge(by(-1, Access::WRITE), Origin::Client), refused, "storing into an outbox deletes");
+    assert!(judge(by(-1, Access::WRITE | Access::DELETE), Origin::Client).is_ok());
+}
+
+#[test]
+fn subaccounts_read_until_they_are_revoked() {
+    let by = |namespace, access| {
+        let auth = Some(delegated(&signed::retrieve(Namespace(namespace), NOW), access));
+        RetrieveRequest { auth, ..retrieval(namespace) }
+    };
+    assert!(may_retrieve(&by(0, Access::READ), NOW, false).is_ok());
+    assert_eq!(may_retrieve(&by(0, Access::READ), NOW, true), Err(RetrieveRefusal::Signature));
+    assert!(may_retrieve(&by(-11, Access::READ), NOW, true).is_ok(), "where the revocation is told");
+    assert_eq!(may_retrieve(&by(0, Access::WRITE), NOW, false), Err(RetrieveRefusal::Signature));
 }
 
 #[test]
 fn mailboxes_are_read_by_their_owners() {
-    assert!(may_retrieve(&retrieval(0), NOW).is_ok());
+    assert!(may_retrieve(&retrieval(0), NOW, false).is_ok());
     let unsigned = |namespace| RetrieveRequest { auth: None, ..retrieval(namespace) };
-    assert_eq!(may_retrieve(&unsigned(0), NOW), Err(RetrieveRefusal::SignatureRequired));
-    assert_eq!(may_retrieve(&unsigned(5), NOW), Err(RetrieveRefusal::SignatureRequired));
-    assert!(may_retrieve(&unsigned(-10), NOW).is_ok());
-    assert_eq!(may_retrieve(&unsigned(-1), NOW), Err(RetrieveRefusal::Outbox(Namespace(-1))));
-    assert!(may_retrieve(&retrieval(0), NOW + 60_000).is_ok());
-    assert_eq!(may_retrieve(&retrieval(0), NOW + 60_001), Err(RetrieveRefusal::SignatureClock));
+    assert_eq!(may_retrieve(&unsigned(0), NOW, false), Err(RetrieveRefusal::SignatureRequired));
+    assert_eq!(may_retrieve(&unsigned(5), NOW, false), Err(RetrieveRefusal::SignatureRequired));
+    assert!(may_retrieve(&unsigned(-10), NOW, false).is_ok());
+    assert!(may_retrieve(&unsigned(-1), NOW, false).is_ok());
+    assert!(may_retrieve(&retrieval(0), NOW + 60_000, false).is_ok());
+    assert_eq!(may_retrieve(&retrieval(0), NOW + 60_001, false), Err(RetrieveRefusal::SignatureClock));
     let elsewhere = RetrieveRequest { namespace: Namespace(5), ..retrieval(0) };
-    assert_eq!(may_retrieve(&elsewhere, NOW), Err(RetrieveRefusal::Signature));
+    assert_eq!(may_retrieve(&elsewhere, NOW, false), Err(RetrieveRefusal::Signature));
     // A signature that was not needed must still be right.
     let wrong = RetrieveRequest { namespace: Namespace(-10), ..retrieval(0) };
-    assert_eq!(may_retrieve(&wrong, NOW), Err(RetrieveRefusal::Signature));
+    assert_eq!(may_retrieve(&wrong, NOW, false), Err(RetrieveRefusal::Signature));
 }
 
 fn worked(deposit: StoreRequest, effort: u32, block_hash: [u8; 32]) -> StoreRequest {

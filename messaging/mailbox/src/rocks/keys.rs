@@ -2,10 +2,11 @@
 //!
 //! | key | value | read when |
 //! |---|---|---|
-//! | `h` box hash | position | a message is put again; a cursor is looked up |
+//! | `h` account hash namespace | position | a message is put again; a cursor is looked up; an owner names it |
 //! | `m` box position | [`Meta`] | a box is read in order of arrival |
 //! | `d` box position | the record (`skep.peer.v1.Store`) | a message is shown |
 //! | `e` bucket box position | - | what expires next is sought |
+//! | `r` account token | time of revocation | a subaccount signs |
 //! | `s` | [`State`] | the store opens |
 //!
 //! A box is an account and a namespace; a position is the number of an arrival, never used twice. Changing any of this
@@ -13,17 +14,18 @@
 
 use skep_proto::{
     account::AccountAddress,
-    storage::{MessageHash, Namespace},
+    storage::{MessageHash, Namespace, SubaccountToken},
 };
 
 /// Number of this layout.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 /// What expires within the same minute is removed together.
 pub(super) const BUCKET_MS: u64 = 60_000;
 
 pub(super) const STATE: &[u8] = b"s";
 
 const BOX_LEN: usize = AccountAddress::LEN + 2;
+const HASH_LEN: usize = 32;
 
 /// An account and a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,12 +40,23 @@ impl BoxId {
         Self(id)
     }
 
+    pub(super) fn namespace(&self) -> Namespace {
+        let [.., high, low] = self.0;
+        Namespace(i16::from_be_bytes([high, low]))
+    }
+
     pub(super) fn by_hash(&self, hash: &MessageHash) -> Vec<u8> {
-        [b"h", &self.0[..], hash.as_bytes()].concat()
+        let (account, namespace) = self.0.split_at(AccountAddress::LEN);
+        [b"h", account, hash.as_bytes(), namespace].concat()
     }
 
     pub(super) fn meta(&self, position: u64) -> Vec<u8> {
         [b"m", &self.0[..], &position.to_be_bytes()].concat()
+    }
+
+    /// Beginning of the keys made by [`Self::meta`].
+    pub(super) fn meta_prefix(&self) -> Vec<u8> {
+        [b"m", &self.0[..]].concat()
     }
 
     pub(super) fn data(&self, position: u64) -> Vec<u8> {
@@ -54,10 +67,44 @@ impl BoxId {
         [b"e", &bucket.to_be_bytes()[..], &self.0, &position.to_be_bytes()].concat()
     }
 
-    /// The position in a key made by [`Self::meta`].
-    pub(super) fn position_of(key: &[u8]) -> Option<u64> {
-        key.get(1 + BOX_LEN..)?.try_into().ok().map(u64::from_be_bytes)
+    /// The box and position in a key made by [`Self::meta`].
+    pub(super) fn read_meta(key: &[u8]) -> Option<(Self, u64)> {
+        let (id, position) = key.get(1..)?.split_first_chunk()?;
+        Some((Self(*id), u64::from_be_bytes(position.try_into().ok()?)))
     }
+
+    /// The box in a key made by [`Self::by_hash`].
+    pub(super) fn read_by_hash(key: &[u8]) -> Option<Self> {
+        let (account, rest) = key.get(1..)?.split_at_checked(AccountAddress::LEN)?;
+        let namespace = rest.get(HASH_LEN..)?;
+        [account, namespace].concat().try_into().ok().map(Self)
+    }
+}
+
+/// Beginning of the keys made by [`BoxId::by_hash`] for one message in whichever box.
+pub(super) fn hash_prefix(account: &AccountAddress, hash: &MessageHash) -> Vec<u8> {
+    [b"h", &account.as_bytes()[..], hash.as_bytes()].concat()
+}
+
+/// Beginning of the keys made by [`BoxId::meta`] for all messages of an account.
+pub(super) fn meta_prefix(account: &AccountAddress) -> Vec<u8> {
+    [b"m", &account.as_bytes()[..]].concat()
+}
+
+/// Beginning of the keys made by [`revocation`].
+pub(super) fn revocation_prefix(account: &AccountAddress) -> Vec<u8> {
+    [b"r", &account.as_bytes()[..]].concat()
+}
+
+/// Where a revocation stands.
+pub(super) fn revocation(account: &AccountAddress, token: &SubaccountToken) -> Vec<u8> {
+    [b"r", &account.as_bytes()[..], token.as_bytes()].concat()
+}
+
+/// The token in a key made by [`revocation`].
+pub(super) fn read_revocation(key: &[u8]) -> Option<SubaccountToken> {
+    let token: [u8; SubaccountToken::LEN] = key.get(1 + AccountAddress::LEN..)?.try_into().ok()?;
+    Some(token.into())
 }
 
 /// First key of a bucket.
@@ -162,6 +209,7 @@ impl State {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use skep_proto::storage::Access;
 
     proptest! {
         #[test]
@@ -169,7 +217,11 @@ mod tests {
             key: [u8; 32], namespace: i16, position: u64, bucket: u64, hash: [u8; 32], times: (u64, u64), size: u32,
         ) {
             let id = BoxId::new(&AccountAddress::from_x25519(key), Namespace(namespace));
-            prop_assert_eq!(BoxId::position_of(&id.meta(position)), Some(position));
+            prop_assert_eq!(BoxId::read_meta(&id.meta(position)), Some((id, position)));
+            prop_assert_eq!(BoxId::read_by_hash(&id.by_hash(&hash.into())), Some(id));
+            prop_assert_eq!(id.namespace(), Namespace(namespace));
+            let (account, token) = (AccountAddress::from_x25519(key), SubaccountToken::new(5, Access::READ, &hash));
+            prop_assert_eq!(read_revocation(&revocation(&account, &token)), Some(token));
             prop_assert_eq!(read_expiry(&id.expiry(bucket, position)), Some((bucket, id, position)));
             let meta = Meta { hash: hash.into(), timestamp: times.0, expiry: times.1, bucket, size };
             prop_assert_eq!(Meta::read(&meta.to_bytes()), Some(meta));
@@ -179,7 +231,8 @@ mod tests {
 
         #[test]
         fn other_bytes_are_refused_quietly(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
-            let _ = (Meta::read(&bytes), State::read(&bytes), read_expiry(&bytes), BoxId::position_of(&bytes));
+            let _ = (Meta::read(&bytes), State::read(&bytes), read_expiry(&bytes), BoxId::read_meta(&bytes));
+            let _ = (BoxId::read_by_hash(&bytes), read_revocation(&bytes));
         }
 
         #[test]

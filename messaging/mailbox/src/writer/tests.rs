@@ -1,5 +1,9 @@
 use super::*;
 use crate::{MemoryStore, Page, Query, Usage, suite::record};
+use skep_proto::{
+    account::AccountAddress,
+    storage::{MessageHash, SubaccountToken},
+};
 use std::sync::{
     Condvar, Mutex,
     mpsc::{Sender, channel},
@@ -35,6 +39,25 @@ impl Store for Watched {
         let outcomes = self.inner.put(records, now);
         self.note(Event::Put(records.len()));
         outcomes
+    }
+
+    fn change(&self, change: &Change, now: u64) -> Result<Changed, StoreError> {
+        let changed = self.inner.change(change, now);
+        self.note(Event::Put(1));
+        changed
+    }
+
+    fn expiries(
+        &self,
+        account: &AccountAddress,
+        messages: &[MessageHash],
+        now: u64,
+    ) -> Result<Vec<(MessageHash, u64)>, StoreError> {
+        self.inner.expiries(account, messages, now)
+    }
+
+    fn revoked(&self, account: &AccountAddress) -> Result<Vec<SubaccountToken>, StoreError> {
+        self.inner.revoked(account)
     }
 
     fn sync(&self) -> Result<(), StoreError> {
@@ -84,6 +107,14 @@ fn the_sync_precedes_every_answer_and_serves_many() {
             answers.send(Event::Answer).unwrap();
         });
     }
+    // An order sees what was queued before it, and is answered like the rest.
+    let ordered = answers.clone();
+    let mine = record(1, 0, 3, 100);
+    let delete = Change::Delete { account: mine.deposit().account, messages: vec![mine.hash()] };
+    writer.change(delete, 0, move |outcome| {
+        assert!(matches!(outcome, Ok(Changed::Messages(gone)) if gone.len() == 1 && gone[0].hash == mine.hash()));
+        ordered.send(Event::Answer).unwrap();
+    });
     open(&gate);
     drop(writer);
     drop(answers);

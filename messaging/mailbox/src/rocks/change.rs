@@ -1,0 +1,180 @@
+//! Carrying out owners' orders.
+
+use super::{
+    Pending, RocksStore, failed,
+    keys::{BoxId, Meta, hash_prefix, meta_prefix, read_revocation, revocation, revocation_prefix},
+    read_position,
+};
+use crate::{
+    Change, Changed, Record, StoreError, Touched,
+    store::{REVOCATION_BYTES, is_wanted, nth_expiry},
+};
+use rocksdb::{DBIterator, IteratorMode, PrefixRange, ReadOptions};
+use skep_proto::{
+    account::AccountAddress,
+    storage::{ExpiryMode, MessageHash, Scope, SubaccountToken, limits::MAX_REVOCATIONS},
+};
+use std::collections::HashSet;
+
+impl RocksStore {
+    fn with_prefix(&self, prefix: Vec<u8>) -> DBIterator<'_> {
+        let mut bounds = ReadOptions::default();
+        bounds.set_iterate_range(PrefixRange(prefix));
+        self.db.iterator_opt(IteratorMode::Start, bounds)
+    }
+
+    /// A message of `account` in every box that has it.
+    pub(super) fn find_everywhere(
+        &self,
+        account: &AccountAddress,
+        hash: &MessageHash,
+    ) -> Result<Vec<(BoxId, u64, Meta)>, StoreError> {
+        let mut found = Vec::new();
+        for entry in self.with_prefix(hash_prefix(account, hash)) {
+            let (key, position) = entry.map_err(failed("look up a message"))?;
+            let id = BoxId::read_by_hash(&key).ok_or(StoreError::Damaged("a message's key"))?;
+            let position = read_position(&position)?;
+            let meta = self.read_meta(&id, position)?.ok_or(StoreError::Damaged("a message's entry"))?;
+            found.push((id, position, meta));
+        }
+        Ok(found)
+    }
+
+    /// Every message of `account` in `scope` that `wanted` wants.
+    fn select(
+        &self,
+        account: &AccountAddress,
+        scope: Scope,
+        wanted: impl Fn(&Meta) -> bool,
+    ) -> Result<Vec<(BoxId, u64, Meta)>, StoreError> {
+        let prefix = match scope {
+            Scope::One(namespace) => BoxId::new(account, namespace).meta_prefix(),
+            Scope::All => meta_prefix(account),
+        };
+        let mut found = Vec::new();
+        for entry in self.with_prefix(prefix) {
+            let (key, value) = entry.map_err(failed("read a mailbox"))?;
+            let (id, position) = BoxId::read_meta(&key).ok_or(StoreError::Damaged("a message's key"))?;
+            let meta = Meta::read(&value).ok_or(StoreError::Damaged("a message's entry"))?;
+            if wanted(&meta) {
+                found.push((id, position, meta));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Revocations with their times, the newest first.
+    pub(super) fn revocations(&self, account: &AccountAddress) -> Result<Vec<(u64, SubaccountToken)>, StoreError> {
+        let mut found = Vec::new();
+        for entry in self.with_prefix(revocation_prefix(account)) {
+            let (key, at) = entry.map_err(failed("look up revocations"))?;
+            let token = read_revocation(&key).ok_or(StoreError::Damaged("a revocation"))?;
+            found.push((read_position(&at)?, token));
+        }
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(found)
+    }
+}
+
+impl Pending<'_> {
+    /// Removes all that lies in the outbox of `record`, but `record` itself.
+    pub(super) fn clear_outbox(&mut self, record: &Record) -> Result<(), StoreError> {
+        let deposit = record.deposit();
+        let others = |meta: &Meta| meta.hash != record.hash();
+        for (id, position, meta) in self.store.select(&deposit.account, Scope::One(deposit.namespace), others)? {
+            self.remove(&id, position, &meta);
+        }
+        Ok(())
+    }
+
+    pub(super) fn change(&mut self, change: &Change, now: u64) -> Result<Changed, StoreError> {
+        let alive = |meta: &Meta| meta.expiry > now;
+        match change {
+            Change::Delete { account, messages } => {
+                let mut touched = Vec::new();
+                // Named twice, it goes once.
+                for hash in messages.iter().collect::<HashSet<_>>() {
+                    let found = self.store.find_everywhere(account, hash)?;
+                    touched.extend(found.into_iter().filter(|(.., meta)| alive(meta)).map(|found| self.delete(found)));
+                }
+                Ok(Changed::Messages(touched))
+            }
+            Change::DeleteSent { account, scope, until } => {
+                let sent = |meta: &Meta| alive(meta) && meta.timestamp <= *until;
+                let found = self.store.select(account, *scope, sent)?;
+                Ok(Changed::Messages(found.into_iter().map(|found| self.delete(found)).collect()))
+            }
+            Change::SetExpiry { account, messages, expiry, mode } => {
+                let mut touched = Vec::new();
+                for (number, hash) in messages.iter().enumerate() {
+                    let Some(expiry) = nth_expiry(expiry, number) else { break };
+                    let found = self.store.find_everywhere(account, hash)?;
+                    let found = found.into_iter().filter(|(.., meta)| alive(meta));
+                    touched.extend(found.map(|found| self.set_expiry(found, expiry, *mode)));
+                }
+                Ok(Changed::Messages(touched))
+            }
+            Change::LimitExpiry { account, scope, expiry } => {
+                let later = |meta: &Meta| alive(meta) && meta.expiry > *expiry;
+                let found = self.store.select(account, *scope, later)?;
+                let set = |found| self.set_expiry(found, *expiry, ExpiryMode::Shorten);
+                Ok(Changed::Messages(found.into_iter().map(set).collect()))
+            }
+            Change::Revoke { account, tokens, at } => self.revoke(account, tokens, *at),
+            Change::Unrevoke { account, tokens } => self.unrevoke(account, tokens),
+        }
+    }
+
+    fn delete(&mut self, (id, position, meta): (BoxId, u64, Meta)) -> Touched {
+        self.remove(&id, position, &meta);
+        Touched { namespace: id.namespace(), hash: meta.hash, expiry: meta.expiry, changed: true }
+    }
+
+    fn set_expiry(&mut self, (id, position, meta): (BoxId, u64, Meta), expiry: u64, mode: ExpiryMode) -> Touched {
+        // It may have been named before in the same order.
+        let meta = self.known.get(&(id, meta.hash)).map_or(meta, |(_, known)| *known);
+        let changed = is_wanted(mode, meta.expiry, expiry);
+        if changed {
+            self.enter(id, position, Meta { expiry, ..meta }, Some(meta.bucket));
+        }
+        let expiry = if changed { expiry } else { meta.expiry };
+        Touched { namespace: id.namespace(), hash: meta.hash, expiry, changed }
+    }
+
+    fn revoke(&mut self, account: &AccountAddress, tokens: &[SubaccountToken], at: u64) -> Result<Changed, StoreError> {
+        let known = self.store.revocations(account)?;
+        let mut all: Vec<_> = known.iter().copied().filter(|(_, token)| !tokens.contains(token)).collect();
+        for token in tokens {
+            let known_at = known.iter().find(|(_, known)| known == token).map_or(0, |(at, _)| *at);
+            all.push((at.max(known_at), *token));
+        }
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        all.dedup_by_key(|(_, token)| *token);
+        all.truncate(MAX_REVOCATIONS);
+        let grown = all.len().saturating_sub(known.len()) as u64 * REVOCATION_BYTES;
+        if grown > 0 && self.state.bytes.saturating_add(grown) > self.store.capacity {
+            return Ok(Changed::Full);
+        }
+        self.state.bytes = self.state.bytes.saturating_add(grown);
+        for (_, token) in &known {
+            self.batch.delete(revocation(account, token));
+        }
+        let mut added = 0;
+        for (at, token) in &all {
+            self.batch.put(revocation(account, token), at.to_be_bytes());
+            added += u64::from(!known.iter().any(|(_, known)| known == token));
+        }
+        Ok(Changed::Tokens(added))
+    }
+
+    fn unrevoke(&mut self, account: &AccountAddress, tokens: &[SubaccountToken]) -> Result<Changed, StoreError> {
+        let known = self.store.revocations(account)?;
+        let mut removed = 0;
+        for (_, token) in known.iter().filter(|(_, token)| tokens.contains(token)) {
+            self.batch.delete(revocation(account, token));
+            removed += 1;
+        }
+        self.state.bytes = self.state.bytes.saturating_sub(removed * REVOCATION_BYTES);
+        Ok(Changed::Tokens(removed))
+    }
+}
