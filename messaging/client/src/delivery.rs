@@ -130,7 +130,7 @@ impl Deposits {
     fn collect(&mut self, StoreResponse { swarm, .. }: StoreResponse) {
         let message = signed::stored(&self.hash);
         for (HexKey(member), result) in swarm {
-            let (MemberResult::Stored(stored), member) = (result, ServiceNodeId(member)) else { continue };
+            let (MemberResult::Done(stored), member) = (result, ServiceNodeId(member)) else { continue };
             let Some(receipt) = self.members.get_mut(&member).filter(|receipt| receipt.is_none()) else { continue };
             let valid = VerifyingKey::from_bytes(&member.0)
                 .is_ok_and(|key| key.verify_strict(&message, &Signature::from_bytes(&stored.signature)).is_ok());

@@ -18,7 +18,7 @@ use skep_proto::{
     account::AccountAddress,
     storage::{
         HexKey, MessageHash, Method, Namespace, OwnerAuth, Request, RetrieveRequest, RetrieveResponse, StoreRequest,
-        signed,
+        TimedAuth, signed,
     },
 };
 use skep_work::{Challenge, solve};
@@ -475,7 +475,8 @@ async fn store_request(item: &OutboxItem, effort: u32, block_hash: BlockHash) ->
 fn retrieve_request(identity: &Identity, last_hash: Option<MessageHash>) -> Vec<u8> {
     let (timestamp, namespace) = (clock::now(), Namespace::DEFAULT);
     let signature = identity.sign_request(&signed::retrieve(namespace, timestamp));
-    let auth = OwnerAuth { signature, ed25519_key: Some(HexKey(identity.ed25519_key())), timestamp };
+    let ed25519_key = Some(HexKey(identity.ed25519_key()));
+    let auth = TimedAuth { auth: OwnerAuth { signature, ed25519_key, subaccount: None }, timestamp };
     let (account, auth) = (identity.account(), Some(auth));
     body(Method::Retrieve(RetrieveRequest { account, namespace, last_hash, max_count: None, max_size: None, auth }))
 }

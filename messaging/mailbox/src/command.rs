@@ -69,7 +69,7 @@ pub fn judge_command(command: &Command, origin: Origin, now: u64, is_revoked: bo
             let mode = match mode {
                 ExpiryMode::Shorten if !may_shorten => return Err(CommandRefusal::ShortenWithoutDelete),
                 ExpiryMode::Set if !may_shorten => ExpiryMode::Extend,
-                mode => *mode,
+                ExpiryMode::Set | ExpiryMode::Extend | ExpiryMode::Shorten => *mode,
             };
             let expiry = expiry.iter().map(|expiry| *expiry.min(&latest)).collect();
             Ok(Change::SetExpiry { account, messages: messages.clone(), expiry, mode })

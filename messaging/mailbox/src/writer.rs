@@ -43,6 +43,7 @@ pub enum WriteError {
     Store(#[from] StoreError),
 }
 
+type Synced = Box<dyn FnOnce(Result<(), WriteError>)>;
 type Done<T> = Box<dyn FnOnce(Result<T, WriteError>) + Send>;
 
 #[expect(clippy::large_enum_variant, reason = "most jobs are puts")]
@@ -116,7 +117,7 @@ struct Round<'a> {
     records: Vec<Record>,
     depositors: Vec<Done<Put>>,
     /// Told once it is durable, or why it is not.
-    waiting: Vec<Box<dyn FnOnce(Result<(), WriteError>)>>,
+    waiting: Vec<Synced>,
     jobs: usize,
     bytes: usize,
 }

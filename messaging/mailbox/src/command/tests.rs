@@ -78,7 +78,10 @@ fn subaccounts_order_within_their_rights() {
         let expected = match action {
             Action::Expire { .. } => (true, false),
             Action::Revoke { .. } | Action::Unrevoke { .. } => (false, false),
-            _ => (false, true),
+            Action::Delete { .. }
+            | Action::DeleteAll { .. }
+            | Action::DeleteBefore { .. }
+            | Action::ExpireAll { .. } => (false, true),
         };
         assert_eq!((may(Access::WRITE), may(Access::DELETE)), expected, "{name}");
         let revoked = judge_command(&signed_by_subaccount(action, Access::WRITE | ALL), Origin::Client, NOW, true);

@@ -1,10 +1,11 @@
 //! What clients are told, and with which status (`protocol.md` section 4).
 
 use super::Directory;
+use crate::VERSION;
 use serde::Serialize;
 use serde_json::json;
 use skep_chain_client::RosterView;
-use skep_mailbox::{RetrieveRefusal, StoreRefusal};
+use skep_mailbox::{CommandRefusal, RetrieveRefusal, StoreRefusal};
 use skep_primitives::SwarmId;
 use skep_proto::{
     account::AccountAddress,
@@ -61,16 +62,36 @@ impl Reply {
     pub fn batch(replies: &[Self]) -> Self {
         let mut json = String::from(r#"{"results":["#);
         for (number, reply) in replies.iter().enumerate() {
-            let separator = if number == 0 { "" } else { "," };
-            json.push_str(&format!(r#"{separator}{{"code":{},"body":"#, reply.status));
-            match &reply.body {
-                Body::Json(body) => json.push_str(body),
-                Body::Text(text) => json.push_str(&serde_json::Value::from(text.as_str()).to_string()),
+            if number > 0 {
+                json.push(',');
             }
-            json.push('}');
+            reply.embed_into(&mut json);
         }
         json.push_str("]}");
         Self { status: 200, body: Body::Json(json) }
+    }
+
+    /// The answer to `ifelse`, with that of the branch taken, if there is one.
+    pub fn branch(condition: bool, height: u64, inner: Option<&Self>) -> Self {
+        let head = json!({ "hf": PROTOCOL_GENERATION, "v": VERSION, "height": height, "condition": condition });
+        let mut json = head.to_string();
+        if let Some(inner) = inner {
+            json.truncate(json.len() - 1);
+            json.push_str(r#","result":"#);
+            inner.embed_into(&mut json);
+            json.push('}');
+        }
+        Self { status: 200, body: Body::Json(json) }
+    }
+
+    /// Writes it as a part of another answer: JSON as it is, text as a string.
+    fn embed_into(&self, json: &mut String) {
+        json.push_str(&format!(r#"{{"code":{},"body":"#, self.status));
+        match &self.body {
+            Body::Json(body) => json.push_str(body),
+            Body::Text(text) => json.push_str(&serde_json::Value::from(text.as_str()).to_string()),
+        }
+        json.push('}');
     }
 }
 
@@ -84,7 +105,7 @@ pub fn swarm_response(view: &RosterView, directory: &Directory, account: &Accoun
 /// The answer to a deposit that is not taken. A lack of work is told with what would do: the effort and a fresh block.
 pub fn refuse_store(refusal: &StoreRefusal, least_effort: u32, view: &RosterView) -> Reply {
     let status = match refusal {
-        StoreRefusal::Lifetime | StoreRefusal::Outbox(_) => 403,
+        StoreRefusal::Lifetime => 403,
         StoreRefusal::Clock | StoreRefusal::SignatureClock => 406,
         StoreRefusal::SignatureRequired(_) | StoreRefusal::Signature => 401,
         StoreRefusal::Work(_) => {
@@ -100,7 +121,16 @@ pub fn refuse_retrieve(refusal: &RetrieveRefusal) -> Reply {
     let status = match refusal {
         RetrieveRefusal::SignatureRequired | RetrieveRefusal::Signature => 401,
         RetrieveRefusal::SignatureClock => 406,
-        RetrieveRefusal::Outbox(_) => 403,
+    };
+    Reply::text(status, refusal.to_string())
+}
+
+/// The answer to an order that is not carried out, or a question that is not answered.
+pub fn refuse_command(refusal: &CommandRefusal) -> Reply {
+    let status = match refusal {
+        CommandRefusal::Clock(_) | CommandRefusal::LimitPassed => 406,
+        CommandRefusal::BeforeFuture | CommandRefusal::ExpiryPassed | CommandRefusal::Signature(_) => 401,
+        CommandRefusal::ShortenWithoutDelete => 400,
     };
     Reply::text(status, refusal.to_string())
 }
@@ -108,7 +138,21 @@ pub fn refuse_retrieve(refusal: &RetrieveRefusal) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skep_proto::storage::BatchResponse;
+    use skep_proto::storage::{BatchResponse, IfElseResponse, SubResponse};
+
+    #[test]
+    fn a_branch_is_embedded_as_in_a_batch() {
+        let read = |reply: Reply| match reply.body {
+            Body::Json(body) => serde_json::from_str::<IfElseResponse>(&body).expect("valid JSON"),
+            Body::Text(text) => panic!("{text}"),
+        };
+        let none = read(Reply::branch(false, 7, None));
+        assert_eq!((none.hf, none.v, none.height, none.condition), (PROTOCOL_GENERATION, VERSION, 7, false));
+        assert_eq!(none.result, None);
+        let inner = Reply::text(421, "a \"text\"");
+        let result = read(Reply::branch(true, 7, Some(&inner))).result;
+        assert_eq!(result, Some(SubResponse { code: 421, body: json!("a \"text\"") }));
+    }
 
     #[test]
     fn a_batch_embeds_json_and_quotes_text() {

@@ -1,11 +1,9 @@
-//! One message, every member of the swarm: who has it?
+//! One request, every member of the swarm: who has done it?
 //!
 //! | event | effect |
 //! |---|---|
 //! | [`FanOut::new`] | every member is awaited, the node itself included |
-//! | [`FanOut::handle_own`] | the node's own word is in |
-//! | [`FanOut::handle_answer`] | a peer's word is in, after its signature has been checked |
-//! | [`FanOut::handle_failure`] | a peer gave none |
+//! | [`FanOut::handle`] | a member's word is in ([`read_stored`], [`read_done`] judge what a peer says) |
 //! | [`FanOut::handle_timeout`] at [`FanOut::poll_timeout`] | peers still awaited have failed; the own disk is waited for |
 //! | [`FanOut::is_complete`] | [`FanOut::finish`] tells the client |
 
@@ -14,8 +12,8 @@ use skep_primitives::ServiceNodeId;
 use skep_proto::{
     peer::{self, response::Response},
     storage::{
-        HexKey, MemberFailure, MemberResult, MemberStored, MessageHash, PROTOCOL_GENERATION, StoreResponse,
-        limits::PEER_TIMEOUT, signed,
+        Command, CommandDone, HexKey, MemberFailure, MemberResult, MemberStored, MessageHash, limits::PEER_TIMEOUT,
+        signed,
     },
 };
 use std::collections::BTreeMap;
@@ -23,56 +21,26 @@ use std::collections::BTreeMap;
 /// Longest reason of a peer that is repeated to a client.
 const MAX_REASON: usize = 200;
 
-/// Collects what the members of the swarm did with one message.
+/// Collects what the members of the swarm did with one request.
 #[derive(Debug)]
-pub struct FanOut {
+pub struct FanOut<R> {
     me: ServiceNodeId,
-    hash: MessageHash,
     deadline: u64,
-    results: BTreeMap<ServiceNodeId, Option<MemberResult>>,
+    results: BTreeMap<ServiceNodeId, Option<MemberResult<R>>>,
 }
 
-/// Why a peer gave no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PeerFailure {
-    /// It could not be reached, or not in time.
-    Silent,
-    /// What it sent is no answer.
-    Unreadable,
-}
-
-impl FanOut {
-    /// A message that `me` took at `now` (ms) and passes on to `peers`.
-    pub fn new(me: ServiceNodeId, peers: impl IntoIterator<Item = ServiceNodeId>, hash: MessageHash, now: u64) -> Self {
+impl<R> FanOut<R> {
+    /// A request that `me` took at `now` (ms) and passes on to `peers`.
+    pub fn new(me: ServiceNodeId, peers: impl IntoIterator<Item = ServiceNodeId>, now: u64) -> Self {
         let results = peers.into_iter().chain([me]).map(|member| (member, None)).collect();
-        Self { me, hash, deadline: now.saturating_add(PEER_TIMEOUT), results }
+        Self { me, deadline: now.saturating_add(PEER_TIMEOUT), results }
     }
 
-    /// The node's own result.
-    pub fn handle_own(&mut self, result: MemberResult) {
-        self.set(self.me, result);
-    }
-
-    /// A peer's answer. Only its valid signature counts as having the message.
-    pub fn handle_answer(&mut self, peer: ServiceNodeId, answer: peer::Response) {
-        let result = match answer.response {
-            Some(Response::Stored(stored)) => self.read_stored(&peer, &stored),
-            Some(Response::Refusal(refusal)) => Err(MemberFailure::Refused {
-                code: u16::try_from(refusal.status).unwrap_or(500),
-                reason: refusal.reason.chars().take(MAX_REASON).collect(),
-            }),
-            Some(Response::Onion(_) | Response::Pong(_)) | None => Err(MemberFailure::BadResponse),
-        };
-        self.set(peer, result.unwrap_or_else(MemberResult::Failed));
-    }
-
-    /// A peer gave no answer.
-    pub fn handle_failure(&mut self, peer: ServiceNodeId, failure: PeerFailure) {
-        let failure = match failure {
-            PeerFailure::Silent => MemberFailure::Timeout,
-            PeerFailure::Unreadable => MemberFailure::BadResponse,
-        };
-        self.set(peer, MemberResult::Failed(failure));
+    /// A member's result. Its first word counts; strangers have none.
+    pub fn handle(&mut self, member: ServiceNodeId, result: Result<R, MemberFailure>) {
+        if let Some(awaited @ None) = self.results.get_mut(&member) {
+            *awaited = Some(result.map_or_else(MemberResult::Failed, MemberResult::Done));
+        }
     }
 
     /// When [`Self::handle_timeout`] is due (ms), if peers are still awaited.
@@ -95,37 +63,60 @@ impl FanOut {
         self.results.values().all(Option::is_some)
     }
 
-    /// The status and answer for the client at `now` (ms): 500 only if nobody has the message. Members not heard of by
-    /// now count as silent.
-    pub fn finish(self, now: u64) -> (u16, StoreResponse) {
+    /// What every member did. Members not heard of by now count as silent.
+    pub fn finish(self) -> BTreeMap<HexKey, MemberResult<R>> {
         let silent = || MemberResult::Failed(MemberFailure::Timeout);
-        let own = self.results.get(&self.me);
-        let hash = matches!(own, Some(Some(MemberResult::Stored(_)))).then_some(self.hash);
-        let swarm: BTreeMap<_, _> = self
-            .results
-            .into_iter()
-            .map(|(member, result)| (HexKey(member.0), result.unwrap_or_else(silent)))
-            .collect();
-        let stored = swarm.values().any(|result| matches!(result, MemberResult::Stored(_)));
-        let status = if stored { 200 } else { 500 };
-        (status, StoreResponse { swarm, hash, t: now, hf: PROTOCOL_GENERATION })
+        let told = |(member, result): (ServiceNodeId, Option<_>)| (HexKey(member.0), result.unwrap_or_else(silent));
+        self.results.into_iter().map(told).collect()
     }
+}
 
-    /// The first word of a member counts; strangers have none.
-    fn set(&mut self, member: ServiceNodeId, result: MemberResult) {
-        if let Some(awaited @ None) = self.results.get_mut(&member) {
-            *awaited = Some(result);
-        }
-    }
+/// The status of an answer that tells what every member did: 500 only if nobody did it.
+pub fn swarm_status<R>(swarm: &BTreeMap<HexKey, MemberResult<R>>) -> u16 {
+    if swarm.values().any(|result| matches!(result, MemberResult::Done(_))) { 200 } else { 500 }
+}
 
-    fn read_stored(&self, peer: &ServiceNodeId, stored: &peer::Stored) -> Result<MemberResult, MemberFailure> {
-        let signature: [u8; 64] = stored.signature.as_ref().try_into().map_err(|_| MemberFailure::BadResponse)?;
-        VerifyingKey::from_bytes(&peer.0)
-            .and_then(|key| key.verify_strict(&signed::stored(&self.hash), &Signature::from_bytes(&signature)))
-            .map_err(|_| MemberFailure::BadResponse)?;
-        let (expiry, already) = (stored.expiry, stored.already);
-        Ok(MemberResult::Stored(MemberStored { hash: self.hash, signature, expiry, already }))
+/// What `peer` says to have done with a message. Only its valid signature counts as having it.
+pub fn read_stored(
+    peer: &ServiceNodeId,
+    hash: MessageHash,
+    response: peer::Response,
+) -> Result<MemberStored, MemberFailure> {
+    let Response::Stored(stored) = expected(response)? else { return Err(MemberFailure::BadResponse) };
+    let signature: [u8; 64] = stored.signature.as_ref().try_into().map_err(|_| MemberFailure::BadResponse)?;
+    verify(peer, &signed::stored(&hash), &signature)?;
+    Ok(MemberStored { hash, signature, expiry: stored.expiry, already: stored.already })
+}
+
+/// What `peer` says to have done with a command. Only its valid signature counts as having done it.
+pub fn read_done(
+    peer: &ServiceNodeId,
+    command: &Command,
+    response: peer::Response,
+) -> Result<CommandDone, MemberFailure> {
+    let Response::Command(done) = expected(response)? else { return Err(MemberFailure::BadResponse) };
+    let done: CommandDone = serde_json::from_slice(&done.result).map_err(|_| MemberFailure::BadResponse)?;
+    let text = signed::done(&command.account, &command.action, &done.effect).ok_or(MemberFailure::BadResponse)?;
+    verify(peer, &text, &done.signature)?;
+    Ok(done)
+}
+
+/// An answer that is no refusal.
+fn expected(response: peer::Response) -> Result<Response, MemberFailure> {
+    match response.response {
+        Some(Response::Refusal(refusal)) => Err(MemberFailure::Refused {
+            code: u16::try_from(refusal.status).unwrap_or(500),
+            reason: refusal.reason.chars().take(MAX_REASON).collect(),
+        }),
+        Some(response) => Ok(response),
+        None => Err(MemberFailure::BadResponse),
     }
+}
+
+fn verify(peer: &ServiceNodeId, message: &[u8], signature: &[u8; 64]) -> Result<(), MemberFailure> {
+    VerifyingKey::from_bytes(&peer.0)
+        .and_then(|key| key.verify_strict(message, &Signature::from_bytes(signature)))
+        .map_err(|_| MemberFailure::BadResponse)
 }
 
 #[cfg(test)]
@@ -133,6 +124,7 @@ mod tests {
     use super::*;
     use ed25519_dalek::{Signer, SigningKey};
     use proptest::prelude::*;
+    use skep_proto::storage::{Action, CommandEffect, Hashes, OwnerAuth};
 
     const NOW: u64 = 1_700_000_000_000;
 
@@ -153,42 +145,34 @@ mod tests {
         peer::Response { response: Some(Response::Stored(peer::Stored { signature, expiry: 5, already: false })) }
     }
 
-    fn own() -> MemberResult {
-        MemberResult::Stored(MemberStored { hash: hash(), signature: [1; 64], expiry: 5, already: false })
-    }
-
-    fn fan_out() -> FanOut {
-        FanOut::new(id(0), [1, 2, 3].map(id), hash(), NOW)
-    }
-
-    fn result_of(number: u8, fan_out: FanOut) -> MemberResult {
-        fan_out.finish(NOW).1.swarm[&HexKey(id(number).0)].clone()
+    fn fan_out() -> FanOut<u8> {
+        FanOut::new(id(0), [1, 2, 3].map(id), NOW)
     }
 
     #[test]
     fn every_word_is_collected_and_the_first_counts() {
         let mut fan_out = fan_out();
-        fan_out.handle_own(own());
-        fan_out.handle_answer(id(1), stored_by(1, &hash()));
-        fan_out.handle_failure(id(1), PeerFailure::Silent);
-        let refusal = peer::Refusal { status: 421, reason: "x".repeat(10_000) };
-        fan_out.handle_answer(id(2), peer::Response { response: Some(Response::Refusal(refusal)) });
+        fan_out.handle(id(0), Ok(0));
+        fan_out.handle(id(1), Ok(1));
+        fan_out.handle(id(1), Err(MemberFailure::Timeout));
+        fan_out.handle(id(2), Err(MemberFailure::BadResponse));
         assert!(!fan_out.is_complete());
-        fan_out.handle_failure(id(3), PeerFailure::Silent);
-        fan_out.handle_answer(id(4), stored_by(4, &hash()));
+        fan_out.handle(id(3), Err(MemberFailure::Timeout));
+        fan_out.handle(id(4), Ok(4));
         assert!(fan_out.is_complete());
 
-        let (status, response) = fan_out.finish(NOW + 7);
-        assert_eq!((status, response.hash, response.t), (200, Some(hash()), NOW + 7));
-        let of = |number| &response.swarm[&HexKey(id(number).0)];
-        assert_eq!(response.swarm.len(), 4, "strangers are not listed");
-        assert!(matches!(of(1), MemberResult::Stored(MemberStored { expiry: 5, .. })));
-        assert_eq!(*of(2), MemberResult::Failed(MemberFailure::Refused { code: 421, reason: "x".repeat(MAX_REASON) }));
-        assert_eq!(*of(3), MemberResult::Failed(MemberFailure::Timeout));
+        let swarm = fan_out.finish();
+        let of = |number| swarm[&HexKey(id(number).0)].clone();
+        assert_eq!(swarm.len(), 4, "strangers are not listed");
+        assert_eq!((of(0), of(1)), (MemberResult::Done(0), MemberResult::Done(1)));
+        assert_eq!(of(2), MemberResult::Failed(MemberFailure::BadResponse));
+        assert_eq!(of(3), MemberResult::Failed(MemberFailure::Timeout));
+        assert_eq!(swarm_status(&swarm), 200);
     }
 
     #[test]
     fn only_the_peers_own_signature_over_this_message_counts() {
+        assert_eq!(read_stored(&id(1), hash(), stored_by(1, &hash())).map(|stored| stored.expiry), Ok(5));
         let other = [8; 32].into();
         let short = peer::Stored { signature: vec![0; 63].into(), expiry: 5, already: false };
         for answer in [
@@ -198,9 +182,37 @@ mod tests {
             peer::Response { response: Some(Response::Pong(peer::Pong::default())) },
             peer::Response { response: None },
         ] {
-            let mut fan_out = fan_out();
-            fan_out.handle_answer(id(1), answer);
-            assert_eq!(result_of(1, fan_out), MemberResult::Failed(MemberFailure::BadResponse));
+            assert_eq!(read_stored(&id(1), hash(), answer), Err(MemberFailure::BadResponse));
+        }
+        let refusal = peer::Refusal { status: 421, reason: "x".repeat(10_000) };
+        let answer = peer::Response { response: Some(Response::Refusal(refusal)) };
+        let refused = MemberFailure::Refused { code: 421, reason: "x".repeat(MAX_REASON) };
+        assert_eq!(read_stored(&id(1), hash(), answer), Err(refused));
+    }
+
+    #[test]
+    fn only_the_peers_own_signature_over_this_command_counts() {
+        let action = Action::Delete { messages: vec![hash()], required: false };
+        let account = skep_proto::account::AccountAddress::from_x25519([1; 32]);
+        let auth = OwnerAuth { signature: [0; 64], ed25519_key: None, subaccount: None };
+        let command = Command { account, action, auth };
+        let answer = |signer: u8, effect: CommandEffect, signed_effect: &CommandEffect| {
+            let text = signed::done(&command.account, &command.action, signed_effect).expect("an effect of it");
+            let done = CommandDone { effect, signature: key(signer).sign(&text).to_bytes() };
+            let result = serde_json::to_vec(&done).expect("serializes").into();
+            peer::Response { response: Some(Response::Command(peer::CommandDone { result })) }
+        };
+        let deleted = |hashes| CommandEffect::Deleted { deleted: Hashes::List(hashes) };
+        let (all, none) = (deleted(vec![hash()]), deleted(vec![]));
+        let read = |answer| read_done(&id(1), &command, answer).map(|done| done.effect);
+        assert_eq!(read(answer(1, all.clone(), &all)), Ok(all.clone()));
+        for bad in [
+            answer(2, all.clone(), &all),
+            answer(1, all.clone(), &none),
+            answer(1, CommandEffect::Unrevoked { count: 1 }, &none),
+            stored_by(1, &hash()),
+        ] {
+            assert_eq!(read(bad), Err(MemberFailure::BadResponse));
         }
     }
 
@@ -213,27 +225,25 @@ mod tests {
         fan_out.handle_timeout(NOW + 5_000);
         assert_eq!(fan_out.poll_timeout(), None);
         assert!(!fan_out.is_complete());
-        fan_out.handle_answer(id(1), stored_by(1, &hash()));
-        fan_out.handle_own(own());
+        fan_out.handle(id(1), Ok(1));
+        fan_out.handle(id(0), Ok(0));
         assert!(fan_out.is_complete());
-        assert_eq!(result_of(1, fan_out), MemberResult::Failed(MemberFailure::Timeout), "too late");
+        assert_eq!(fan_out.finish()[&HexKey(id(1).0)], MemberResult::Failed(MemberFailure::Timeout), "too late");
     }
 
     #[test]
-    fn it_fails_only_if_nobody_has_it() {
-        let failed = || MemberResult::Failed(MemberFailure::NotStored { reason: None });
+    fn it_fails_only_if_nobody_has_done_it() {
+        let failed = || Err(MemberFailure::NotStored { reason: None });
         let mut nobody = fan_out();
-        nobody.handle_own(failed());
+        nobody.handle(id(0), failed());
         nobody.handle_timeout(u64::MAX);
-        let (status, response) = nobody.finish(NOW);
-        assert_eq!((status, response.hash), (500, None));
+        assert_eq!(swarm_status(&nobody.finish()), 500);
 
         let mut somebody = fan_out();
-        somebody.handle_own(failed());
-        somebody.handle_answer(id(3), stored_by(3, &hash()));
+        somebody.handle(id(0), failed());
+        somebody.handle(id(3), Ok(3));
         somebody.handle_timeout(u64::MAX);
-        let (status, response) = somebody.finish(NOW);
-        assert_eq!((status, response.hash), (200, None));
+        assert_eq!(swarm_status(&somebody.finish()), 200);
     }
 
     proptest! {
@@ -242,14 +252,9 @@ mod tests {
             let mut fan_out = fan_out();
             for member in order {
                 prop_assert!(!fan_out.is_complete());
-                match member {
-                    0 => fan_out.handle_own(own()),
-                    1 => fan_out.handle_failure(id(1), PeerFailure::Unreadable),
-                    number => fan_out.handle_answer(id(number), stored_by(number, &hash())),
-                }
+                fan_out.handle(id(member), if member == 1 { Err(MemberFailure::Timeout) } else { Ok(member) });
             }
             prop_assert!(fan_out.is_complete());
-            prop_assert_eq!(fan_out.poll_timeout(), None);
         }
     }
 }

@@ -7,7 +7,8 @@ use prometheus_client::{
 };
 use skep_chain_client::RosterView;
 use skep_mailbox::Usage;
-use skep_proto::storage::{MemberResult, StoreResponse};
+use skep_proto::storage::{HexKey, MemberResult};
+use std::collections::BTreeMap;
 
 /// Every number the node tells.
 #[derive(Debug)]
@@ -41,7 +42,11 @@ impl Metrics {
         let requests = Family::default();
         registry.register("requests", "Requests answered, by door and status", Family::clone(&requests));
         let members = Family::default();
-        registry.register("swarm_stores", "Results of swarm members for messages taken here", Family::clone(&members));
+        registry.register(
+            "swarm_stores",
+            "Results of swarm members for messages and orders taken here",
+            Family::clone(&members),
+        );
         let expired = Counter::default();
         registry.register("expired", "Messages removed at the end of their life", expired.clone());
         let mut gauge = |name, help| {
@@ -67,10 +72,10 @@ impl Metrics {
         self.requests.get_or_create(&RequestLabels { door, status }).inc();
     }
 
-    pub(crate) fn count_members(&self, response: &StoreResponse) {
-        for result in response.swarm.values() {
+    pub(crate) fn count_members<R>(&self, swarm: &BTreeMap<HexKey, MemberResult<R>>) {
+        for result in swarm.values() {
             let stored = match result {
-                MemberResult::Stored(_) => "yes",
+                MemberResult::Done(_) => "yes",
                 MemberResult::Failed(_) => "no",
             };
             self.members.get_or_create(&MemberLabels { stored }).inc();

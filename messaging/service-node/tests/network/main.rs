@@ -1,5 +1,6 @@
 //! Whole nodes over real sockets on loopback.
 
+mod commands;
 mod onion;
 mod storage;
 mod support;

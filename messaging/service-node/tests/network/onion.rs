@@ -44,7 +44,7 @@ async fn three_hops_carry_a_store_and_a_retrieve() {
         let answer = open(&opener, network.post(0, "/onion_req/v2", body).await);
         assert_eq!(answer.status, 200, "{}", answer.body);
         let stored: StoreResponse = serde_json::from_str(&answer.body).expect("an answer to store");
-        assert!(stored.swarm.values().all(|result| matches!(result, MemberResult::Stored(_))));
+        assert!(stored.swarm.values().all(|result| matches!(result, MemberResult::Done(_))));
     }
     let Wrapped { body, opener } = wrapped(&network, &[2, 0, 3, 1], &body_of(Method::Retrieve(owner.retrieval())));
     let answer = open(&opener, network.post(2, "/onion_req/v2", body).await);

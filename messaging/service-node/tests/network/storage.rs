@@ -16,7 +16,7 @@ use skep_work::{Challenge, solve};
 use std::{sync::Arc, time::Instant};
 use tokio::sync::watch;
 
-fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
+pub(crate) fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{error}: {value}"))
 }
 
@@ -33,7 +33,7 @@ async fn stored_on_one_read_from_another() {
     assert_eq!(stored.hash, Some(hash));
     assert_eq!(stored.swarm.len(), 3);
     for (member, result) in &stored.swarm {
-        let MemberResult::Stored(result) = result else { panic!("{member} did not store: {result:?}") };
+        let MemberResult::Done(result) = result else { panic!("{member} did not store: {result:?}") };
         assert_eq!((result.hash, result.expiry, result.already), (hash, deposit.expiry, false));
         let key = VerifyingKey::from_bytes(&member.0).expect("a key");
         key.verify_strict(&signed::stored(&hash), &Signature::from_bytes(&result.signature)).expect("its signature");
@@ -51,7 +51,7 @@ async fn stored_on_one_read_from_another() {
     let (_, answer) = network.ask(2, Method::Store(longer.clone())).await;
     let again: StoreResponse = read(answer);
     for result in again.swarm.values() {
-        let MemberResult::Stored(result) = result else { panic!("{result:?}") };
+        let MemberResult::Done(result) = result else { panic!("{result:?}") };
         assert_eq!((result.expiry, result.already), (longer.expiry, true));
     }
     network.stop().await;
@@ -104,7 +104,7 @@ async fn a_silent_or_false_member_is_told_and_costs_at_most_five_seconds() {
     let response: StoreResponse = read(answer);
     assert_eq!(status, 200);
     let result = |number: usize| &response.swarm[&HexKey(network.id(number).0)];
-    assert!(matches!(result(0), MemberResult::Stored(_)) && matches!(result(1), MemberResult::Stored(_)));
+    assert!(matches!(result(0), MemberResult::Done(_)) && matches!(result(1), MemberResult::Done(_)));
     for absent in [2, 3] {
         assert_eq!(*result(absent), MemberResult::Failed(MemberFailure::Timeout));
     }
@@ -206,7 +206,7 @@ async fn worked_and_owned_messages_are_taken_by_the_whole_swarm() {
         let (status, answer) = network.ask(1, Method::Store(deposit)).await;
         assert_eq!(status, 200, "{answer}");
         let response: StoreResponse = read(answer);
-        assert!(response.swarm.values().all(|result| matches!(result, MemberResult::Stored(_))), "{response:?}");
+        assert!(response.swarm.values().all(|result| matches!(result, MemberResult::Done(_))), "{response:?}");
     }
     network.stop().await;
 }

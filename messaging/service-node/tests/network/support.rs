@@ -22,7 +22,7 @@ use skep_primitives::{
 use skep_proto::{
     account::AccountAddress,
     certificate::{EXTENSION_OID, NodeBinding, signed_message},
-    storage::{HexKey, Method, Namespace, OwnerAuth, Request, RetrieveRequest, StoreRequest, signed},
+    storage::{HexKey, Method, Namespace, OwnerAuth, Request, RetrieveRequest, StoreRequest, TimedAuth, signed},
 };
 use std::{
     net::SocketAddr,
@@ -235,9 +235,12 @@ impl Owner {
         AccountAddress::from_x25519(self.0.verifying_key().to_montgomery().to_bytes())
     }
 
-    pub(crate) fn auth(&self, message: &[u8], timestamp: u64) -> OwnerAuth {
+    pub(crate) fn auth(&self, message: &[u8], timestamp: u64) -> TimedAuth {
         let ed25519_key = Some(HexKey(self.0.verifying_key().to_bytes()));
-        OwnerAuth { signature: self.0.sign(message).to_bytes(), ed25519_key, timestamp }
+        TimedAuth {
+            auth: OwnerAuth { signature: self.0.sign(message).to_bytes(), ed25519_key, subaccount: None },
+            timestamp,
+        }
     }
 
     /// A message for this owner, sent by anyone.

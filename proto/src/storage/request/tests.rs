@@ -1,3 +1,5 @@
+#![expect(clippy::wildcard_enum_match_arm, reason = "what is not named is left as it is")]
+
 use super::*;
 use crate::{
     peer::Work,

@@ -1,0 +1,81 @@
+//! What owners order to be done with their mailboxes, and what they ask about them.
+
+use super::{Node, swarm::written};
+use crate::{
+    core::{Reply, effect, read_done, refuse_command, swarm_status},
+    drive::now_ms,
+};
+use skep_mailbox::{Change, Origin, judge_command, may_ask_expiries, may_ask_revoked};
+use skep_proto::{
+    peer::{self, request::Request as PeerRequest},
+    storage::{
+        Action, Command, CommandDone, CommandEffect, CommandResponse, ExpiriesRequest, ExpiriesResponse, MemberFailure,
+        MemberResult, Method, PROTOCOL_GENERATION, Request, RevokedRequest, RevokedResponse, signed,
+    },
+};
+use tokio::sync::oneshot;
+
+impl Node {
+    /// Takes an order from a client, passes it on to the swarm, and tells who has done it.
+    pub(super) async fn command(&self, command: Command) -> Result<Reply, Reply> {
+        let view = self.view();
+        let peers = self.members(&view, &command.account)?;
+        let change = self.judge(&command, Origin::Client).await?;
+        let request = Request::Single(Method::Command(command.clone()));
+        let request = serde_json::to_vec(&request).map_err(|_| Reply::text(500, "request failed"))?;
+        let wire = PeerRequest::Command(peer::Command { request: request.into() });
+        let read = |peer: &_, answer| read_done(peer, &command, answer);
+        let swarm = self.ask_swarm(peers, wire, self.carry_out(&command, change), read).await;
+        let found_some = swarm.values().any(|result| match result {
+            MemberResult::Done(CommandDone { effect: CommandEffect::Deleted { deleted }, .. }) => !deleted.is_empty(),
+            MemberResult::Done(_) | MemberResult::Failed(_) => false,
+        });
+        let status = match (swarm_status(&swarm), &command.action) {
+            (200, Action::Delete { required: true, .. }) if !found_some => 404,
+            (status, _) => status,
+        };
+        Ok(Reply::json(status, &CommandResponse { swarm, t: now_ms(), hf: PROTOCOL_GENERATION }))
+    }
+
+    /// What an order amounts to, if it may be given.
+    pub(super) async fn judge(&self, command: &Command, origin: Origin) -> Result<Change, Reply> {
+        let is_revoked = self.is_revoked(&command.account, Some(&command.auth)).await?;
+        judge_command(command, origin, now_ms(), is_revoked).map_err(|refusal| refuse_command(&refusal))
+    }
+
+    /// Changes the own store. Returns once that is on disk.
+    pub(super) async fn carry_out(&self, command: &Command, change: Change) -> Result<CommandDone, MemberFailure> {
+        let applied = if let Change::SetExpiry { expiry, .. } = &change { expiry.first().copied() } else { None };
+        let (done, outcome) = oneshot::channel();
+        self.writer.change(change, now_ms(), move |outcome| {
+            // Nobody waits any more if the client has gone.
+            let _ = done.send(outcome);
+        });
+        let effect = effect(&command.action, applied, written(outcome).await?)?;
+        match signed::done(&command.account, &command.action, &effect) {
+            Some(text) => Ok(CommandDone { effect, signature: self.key.sign(&text) }),
+            None => Err(MemberFailure::NotStored { reason: None }),
+        }
+    }
+
+    /// Tells when messages expire.
+    pub(super) async fn expiries(&self, request: ExpiriesRequest) -> Result<Reply, Reply> {
+        let now = now_ms();
+        self.members(&self.view(), &request.account)?;
+        let is_revoked = self.is_revoked(&request.account, Some(&request.auth.auth)).await?;
+        may_ask_expiries(&request, now, is_revoked).map_err(|refusal| refuse_command(&refusal))?;
+        let ExpiriesRequest { account, messages, .. } = request;
+        let expiries = self.read_store(move |store| store.expiries(&account, &messages, now)).await?;
+        let expiries = expiries.into_iter().collect();
+        Ok(Reply::json(200, &ExpiriesResponse { expiries, t: now, hf: PROTOCOL_GENERATION }))
+    }
+
+    /// Tells which subaccounts are revoked.
+    pub(super) async fn revoked(&self, request: RevokedRequest) -> Result<Reply, Reply> {
+        let now = now_ms();
+        self.members(&self.view(), &request.account)?;
+        may_ask_revoked(&request, now).map_err(|refusal| refuse_command(&refusal))?;
+        let revoked = self.read_store(move |store| store.revoked(&request.account)).await?;
+        Ok(Reply::json(200, &RevokedResponse { revoked, t: now, hf: PROTOCOL_GENERATION }))
+    }
+}

@@ -1,0 +1,81 @@
+//! Onion requests: a layer is peeled and passed on, or answered here.
+
+use super::{Node, OnionServed, Served};
+use crate::{
+    core::{Body, Readiness, Reply},
+    drive::{budget::Lease, quic::PeerError},
+};
+use skep_onion::{INVALID_JSON, INVALID_URL, PathError, PeelError, Peeled, ReplyBody, ReplyKey};
+use skep_primitives::{RosterEntry, ServiceNodeId};
+use skep_proto::{
+    peer::{self, request::Request as PeerRequest, response::Response as PeerResponse},
+    storage::limits::ONION_TIMEOUT,
+};
+use std::time::Duration;
+
+impl Node {
+    /// Peels one layer of a body of `POST /onion_req/v2` and does what it says.
+    pub(crate) async fn onion(&self, body: &[u8]) -> OnionServed {
+        match skep_onion::peel(&self.hop, body) {
+            Err(PeelError::Path(error)) => error.into(),
+            Err(PeelError::BadLayer { reply, .. }) => seal(&reply, Reply::text(400, INVALID_JSON).into()),
+            Ok(Peeled::Relay { next, body }) => self.relay(next, body).await,
+            Ok(Peeled::Deliver { request, reply }) => {
+                let served = match self.readiness() {
+                    Readiness::Ready => self.storage_rpc(&request).await,
+                    Readiness::Unregistered | Readiness::Gathering => Reply::text(503, "Snode not ready").into(),
+                };
+                seal(&reply, served)
+            }
+            // This node carries nothing out of the network.
+            Ok(Peeled::Exit { reply, .. }) => seal(&reply, Reply::text(400, INVALID_URL).into()),
+        }
+    }
+
+    async fn relay(&self, next: ServiceNodeId, body: Vec<u8>) -> OnionServed {
+        let view = self.view();
+        let Some(entry) = view.node(&next).filter(|entry| entry.state.is_serving()) else {
+            return PathError::NextNodeNotFound(next).into();
+        };
+        let request = peer::Request { request: Some(PeerRequest::Onion(peer::Onion { body: body.into() })) };
+        match self.ask_onion(entry, &request).await {
+            Ok((PeerResponse::Onion(answer), lease)) => match u16::try_from(answer.status) {
+                Ok(status) => OnionServed { status, body: answer.body.into(), lease: Some(lease) },
+                Err(_) => PathError::InvalidResponse.into(),
+            },
+            Ok((PeerResponse::Refusal(peer::Refusal { status, reason }), lease)) => OnionServed {
+                status: u16::try_from(status).unwrap_or(500),
+                body: reason.into_bytes(),
+                lease: Some(lease),
+            },
+            Ok((PeerResponse::Stored(_) | PeerResponse::Command(_) | PeerResponse::Pong(_), _)) => {
+                PathError::InvalidResponse.into()
+            }
+            Err(error) => error.into(),
+        }
+    }
+
+    async fn ask_onion(&self, next: &RosterEntry, request: &peer::Request) -> Result<(PeerResponse, Lease), PathError> {
+        match self.peers.ask(next, request, Duration::from_millis(ONION_TIMEOUT)).await {
+            Ok((peer::Response { response: Some(response) }, lease)) => Ok((response, lease)),
+            Ok((peer::Response { response: None }, _)) | Err(PeerError::Unreadable) => Err(PathError::InvalidResponse),
+            Err(error @ (PeerError::Connect(_) | PeerError::Broken(_) | PeerError::TimedOut | PeerError::NoRoom)) => {
+                tracing::debug!(next = %next.id, %error, "the next node of an onion request did not answer");
+                Err(PathError::TimedOut)
+            }
+        }
+    }
+}
+
+/// Seals an answer for the client at the other end of the path.
+fn seal(reply: &ReplyKey, served: Served) -> OnionServed {
+    let Served { reply: Reply { status, body }, lease } = served;
+    let body = match &body {
+        Body::Text(text) => ReplyBody::Text(text),
+        Body::Json(json) => ReplyBody::Json(json),
+    };
+    match reply.seal(status, body, &mut rand::rng()) {
+        Ok(body) => OnionServed { status: 200, body, lease },
+        Err(_) => PathError::InvalidResponse.into(),
+    }
+}

@@ -1,0 +1,130 @@
+//! What other service nodes ask.
+
+use super::{Node, OnionServed};
+use crate::{
+    VERSION,
+    core::{Body, Placement, Reply},
+    drive::{
+        budget::Lease,
+        now_ms,
+        quic::{Refused, peer_may_ask, refusal},
+    },
+};
+use prost::Message;
+use skep_chain_client::RosterView;
+use skep_mailbox::{Origin, Record};
+use skep_primitives::ServiceNodeId;
+use skep_proto::{
+    account::AccountAddress,
+    peer::{self, request::Request as PeerRequest, response::Response as PeerResponse},
+    storage::{MemberFailure, MemberStored, Method, Request},
+};
+
+impl Node {
+    /// Answers another service node. The request's lease is held until then.
+    pub(crate) async fn answer_peer(&self, peer: ServiceNodeId, request: &[u8], _lease: Lease) -> peer::Response {
+        let response = self.answer_peer_inner(peer, request).await;
+        let status = match &response.response {
+            Some(PeerResponse::Refusal(refusal)) => u16::try_from(refusal.status).unwrap_or(500),
+            Some(PeerResponse::Onion(answer)) => u16::try_from(answer.status).unwrap_or(500),
+            Some(PeerResponse::Stored(_) | PeerResponse::Command(_) | PeerResponse::Pong(_)) | None => 200,
+        };
+        self.metrics.count_request("peer", status);
+        response
+    }
+
+    async fn answer_peer_inner(&self, peer: ServiceNodeId, request: &[u8]) -> peer::Response {
+        let view = self.view();
+        // A connection may outlive a registration.
+        if !view.node(&peer).is_some_and(|entry| entry.state.is_serving()) {
+            return refusal(403, "you are not an active service node");
+        }
+        if !peer_may_ask(&self.peer_rates, peer) {
+            return refusal(429, "too many requests");
+        }
+        let Ok(peer::Request { request: Some(request) }) = peer::Request::decode(request) else {
+            return refusal(400, "the request cannot be read");
+        };
+        let response = match request {
+            PeerRequest::Store(wire) => match self.store_for(peer, wire, &view).await {
+                Ok(stored) => PeerResponse::Stored(stored),
+                Err(refused) => return refused,
+            },
+            PeerRequest::Command(wire) => match self.command_for(peer, &wire, &view).await {
+                Ok(done) => PeerResponse::Command(done),
+                Err(refused) => return refused,
+            },
+            PeerRequest::Onion(onion) => {
+                let OnionServed { status, body, .. } = self.onion(&onion.body).await;
+                PeerResponse::Onion(peer::OnionAnswer { status: status.into(), body: body.into() })
+            }
+            PeerRequest::Ping(peer::Ping {}) => {
+                PeerResponse::Pong(peer::Pong { timestamp: now_ms(), version: VERSION.map(u32::from).to_vec() })
+            }
+        };
+        peer::Response { response: Some(response) }
+    }
+
+    /// Takes a message that another member of the swarm took. It is judged here again.
+    async fn store_for(
+        &self,
+        peer: ServiceNodeId,
+        wire: peer::Store,
+        view: &RosterView,
+    ) -> Result<peer::Stored, peer::Response> {
+        let record = Record::from_wire(wire).map_err(|error| refusal(400, error.to_string()))?;
+        let deposit = record.deposit().clone();
+        self.is_shared(peer, &deposit.account, view)?;
+        let now = now_ms();
+        let record = self.admit(deposit, Origin::Member, view, now).await.map_err(refused)?;
+        let MemberStored { signature, expiry, already, .. } = self.keep(record, now).await.map_err(failed)?;
+        Ok(peer::Stored { signature: signature.to_vec().into(), expiry, already })
+    }
+
+    /// Does what an owner ordered another member of the swarm to do. It is judged here again.
+    async fn command_for(
+        &self,
+        peer: ServiceNodeId,
+        wire: &peer::Command,
+        view: &RosterView,
+    ) -> Result<peer::CommandDone, peer::Response> {
+        let Ok(Request::Single(Method::Command(command))) = Request::parse(&wire.request) else {
+            return Err(refusal(400, "the command cannot be read"));
+        };
+        self.is_shared(peer, &command.account, view)?;
+        let change = self.judge(&command, Origin::Member).await.map_err(refused)?;
+        let done = self.carry_out(&command, change).await.map_err(failed)?;
+        let result = serde_json::to_vec(&done).map_err(|_| refusal(500, "request failed"))?;
+        Ok(peer::CommandDone { result: result.into() })
+    }
+
+    /// Refuses what concerns an account whose mailbox is not kept by both nodes.
+    fn is_shared(
+        &self,
+        peer: ServiceNodeId,
+        account: &AccountAddress,
+        view: &RosterView,
+    ) -> Result<(), peer::Response> {
+        match Placement::of(view, &self.id, account) {
+            Placement::Here { peers } if peers.iter().any(|entry| entry.id == peer) => Ok(()),
+            Placement::Here { .. } | Placement::Elsewhere => {
+                Err(refusal(421, "this account's mailbox is not kept by a swarm we share"))
+            }
+        }
+    }
+}
+
+/// A client's refusal, told to the member that asked on its behalf.
+fn refused(Reply { status, body }: Reply) -> peer::Response {
+    let (Body::Json(text) | Body::Text(text)) = body;
+    refusal(status, text)
+}
+
+fn failed(failure: MemberFailure) -> peer::Response {
+    match failure {
+        MemberFailure::NotStored { reason } => refusal(503, reason.unwrap_or_default()),
+        MemberFailure::Timeout | MemberFailure::BadResponse | MemberFailure::Refused { .. } => {
+            Refused::BUSY.into_response()
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Requests of the storage RPC: one, or several in one.
+
+use super::{Node, Served};
+use crate::{
+    VERSION,
+    core::Reply,
+    drive::{budget::Lease, now_ms},
+};
+use futures::future::{BoxFuture, FutureExt, join_all};
+use skep_proto::storage::{InfoResponse, Method, PROTOCOL_GENERATION, Request, limits::MAX_RETRIEVE_BYTES};
+
+impl Node {
+    /// Answers a body of `POST /storage_rpc/v1`, whichever way it came.
+    pub(crate) async fn storage_rpc(&self, body: &[u8]) -> Served {
+        match Request::parse(body) {
+            Err(error) => Reply::unreadable(&error).into(),
+            Ok(request) => self.request(request).await,
+        }
+    }
+
+    fn request(&self, request: Request) -> BoxFuture<'_, Served> {
+        async move {
+            match request {
+                Request::Single(method) => self.method(method, MAX_RETRIEVE_BYTES).await,
+                Request::Batch(methods) => {
+                    let rooms = rooms(&methods);
+                    let answers = methods.into_iter().zip(rooms).map(|(method, room)| self.method(method, room));
+                    together(join_all(answers).await)
+                }
+                Request::Sequence(methods) => {
+                    let rooms = rooms(&methods);
+                    let mut answers = Vec::with_capacity(methods.len());
+                    for (method, room) in methods.into_iter().zip(rooms) {
+                        let answer = self.method(method, room).await;
+                        let goes_on = (200..300).contains(&answer.reply.status);
+                        answers.push(answer);
+                        if !goes_on {
+                            break;
+                        }
+                    }
+                    together(answers)
+                }
+                Request::IfElse(ifelse) => {
+                    let height = self.view().height();
+                    let holds = ifelse.condition.holds(PROTOCOL_GENERATION, VERSION, height.into());
+                    match if holds { ifelse.then } else { ifelse.otherwise } {
+                        None => Reply::branch(holds, height.into(), None).into(),
+                        Some(branch) => {
+                            let Served { reply, lease } = self.request(branch).await;
+                            Served { reply: Reply::branch(holds, height.into(), Some(&reply)), lease }
+                        }
+                    }
+                }
+            }
+        }
+        .boxed()
+    }
+
+    /// Answers one method; a retrieve within `room` bytes.
+    async fn method(&self, method: Method, room: usize) -> Served {
+        let answer = match method {
+            Method::Store(request) => self.store(request).await,
+            Method::Retrieve(request) => return self.retrieve(request, room).await.unwrap_or_else(Served::from),
+            Method::Command(command) => self.command(command).await,
+            Method::Expiries(request) => self.expiries(request).await,
+            Method::Revoked(request) => self.revoked(request).await,
+            Method::GetSwarm(account) => Ok(Reply::json(200, &self.swarm_of(&account))),
+            Method::Info => {
+                let now = now_ms();
+                let info = InfoResponse { version: VERSION, timestamp: now, t: now, hf: PROTOCOL_GENERATION };
+                Ok(Reply::json(200, &info))
+            }
+            Method::NodeList(query) => return self.node_list(query),
+        };
+        answer.unwrap_or_else(|refusal| refusal).into()
+    }
+}
+
+/// The bytes each of several methods may retrieve: all answers travel together, so they share the room of one.
+fn rooms(methods: &[Method]) -> Vec<usize> {
+    let mut room = MAX_RETRIEVE_BYTES;
+    let mut rooms = Vec::with_capacity(methods.len());
+    for method in methods {
+        rooms.push(room);
+        if let Method::Retrieve(request) = method {
+            room = room.saturating_sub(request.window().size);
+        }
+    }
+    rooms
+}
+
+fn together(answers: Vec<Served>) -> Served {
+    let (replies, leases): (Vec<_>, Vec<_>) = answers.into_iter().map(|served| (served.reply, served.lease)).unzip();
+    let lease = leases.into_iter().flatten().reduce(|mut all: Lease, lease| {
+        all.merge(lease);
+        all
+    });
+    Served { reply: Reply::batch(&replies), lease }
+}

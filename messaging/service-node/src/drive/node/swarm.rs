@@ -1,0 +1,91 @@
+//! One request to every member of the swarm.
+
+use super::{Node, RosterEntry};
+use crate::{
+    core::FanOut,
+    drive::{now_ms, quic::PeerError},
+};
+use futures::{StreamExt, stream::FuturesUnordered};
+use skep_mailbox::WriteError;
+use skep_primitives::ServiceNodeId;
+use skep_proto::{
+    peer,
+    storage::{HexKey, MemberFailure, MemberResult, limits::PEER_TIMEOUT},
+};
+use std::{collections::BTreeMap, time::Duration};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep_until},
+};
+
+impl Node {
+    /// Does something here (`own`) and asks `peers` to do the same; `read` judges what they say.
+    pub(super) async fn ask_swarm<R>(
+        &self,
+        peers: Vec<&RosterEntry>,
+        request: peer::request::Request,
+        own: impl Future<Output = Result<R, MemberFailure>>,
+        read: impl Fn(&ServiceNodeId, peer::Response) -> Result<R, MemberFailure>,
+    ) -> BTreeMap<HexKey, MemberResult<R>> {
+        let (now, started) = (now_ms(), Instant::now());
+        let request = &peer::Request { request: Some(request) };
+        let mut fan_out = FanOut::new(self.id, peers.iter().map(|peer| peer.id), now);
+        let patience = Duration::from_millis(PEER_TIMEOUT);
+        let mut answers: FuturesUnordered<_> =
+            peers.into_iter().map(async |peer| (peer.id, self.peers.ask(peer, request, patience).await)).collect();
+        tokio::pin!(own);
+        let mut own_pending = true;
+        while !fan_out.is_complete() {
+            let due = fan_out.poll_timeout().map(|due| started + Duration::from_millis(due.saturating_sub(now)));
+            tokio::select! {
+                done = &mut own, if own_pending => {
+                    own_pending = false;
+                    fan_out.handle(self.id, done);
+                }
+                Some((peer, answer)) = answers.next() => {
+                    let result = match answer {
+                        Ok((answer, _lease)) => read(&peer, answer),
+                        Err(error) => {
+                            tracing::debug!(%peer, %error, "a member of the swarm did not do what was asked");
+                            Err(failure(&error))
+                        }
+                    };
+                    fan_out.handle(peer, result);
+                }
+                () = sleep_until(due.unwrap_or(started)), if due.is_some() => {
+                    fan_out.handle_timeout(now_after(now, started));
+                }
+            }
+        }
+        let swarm = fan_out.finish();
+        self.metrics.count_members(&swarm);
+        swarm
+    }
+}
+
+const fn failure(error: &PeerError) -> MemberFailure {
+    match error {
+        PeerError::Connect(_) | PeerError::Broken(_) | PeerError::TimedOut | PeerError::NoRoom => {
+            MemberFailure::Timeout
+        }
+        PeerError::Unreadable => MemberFailure::BadResponse,
+    }
+}
+
+/// What the writer says, once it has said it.
+pub(super) async fn written<T>(outcome: oneshot::Receiver<Result<T, WriteError>>) -> Result<T, MemberFailure> {
+    let error = match outcome.await {
+        Ok(Ok(written)) => return Ok(written),
+        Ok(Err(error)) => error,
+        Err(_) => WriteError::Closed,
+    };
+    if !matches!(error, WriteError::Busy) {
+        tracing::error!(%error, "the message store did not write");
+    }
+    Err(MemberFailure::NotStored { reason: Some(error.to_string()) })
+}
+
+/// `then` (ms) plus what has passed since, by the clock that never jumps.
+fn now_after(then: u64, since: Instant) -> u64 {
+    then.saturating_add(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX))
+}
