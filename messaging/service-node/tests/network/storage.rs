@@ -156,8 +156,8 @@ async fn bad_requests_are_refused_in_the_known_words_and_change_nothing() {
         ),
         (
             store(json!({"namespace": -1})),
-            403,
-            "store: namespace -1 is a public outbox, which this node does not offer",
+            401,
+            "store: signature required to store to namespace -1",
         ),
         (retrieve(unsigned), 401, "retrieve: request signature required"),
         (retrieve(old), 406, "retrieve timestamp too far from current time"),
