@@ -101,15 +101,33 @@ pub fn admit(deposit: StoreRequest, admission: &Admission<'_>) -> Result<Record,
             return Err(StoreRefusal::SignatureClock);
         }
         let message = signed::store(namespace, auth.timestamp);
-        // What is stored in an outbox replaces what was there.
-        let access = if namespace.is_public_outbox() { Access::WRITE | Access::DELETE } else { Access::WRITE };
-        if admission.is_revoked || verify_owner(&deposit.account, &auth.auth, access, &message).is_err() {
+        if admission.is_revoked
+            || verify_owner(&deposit.account, &auth.auth, write_access(namespace), &message).is_err()
+        {
             return Err(StoreRefusal::Signature);
         }
     }
     let record = Record::new(deposit);
     work::judge(&record, admission).map_err(StoreRefusal::Work)?;
     Ok(record)
+}
+
+/// Whether what admitted `record` once verifies, whenever that was: the owner's signature where the namespace needs one,
+/// and the work it carries.
+pub(crate) fn judge_proofs(record: &Record) -> Result<(), ()> {
+    let deposit = record.deposit();
+    let namespace = deposit.namespace;
+    if !namespace.anyone_may_store() {
+        let TimedAuth { auth, timestamp } = deposit.auth.as_ref().ok_or(())?;
+        let message = signed::store(namespace, *timestamp);
+        verify_owner(&deposit.account, auth, write_access(namespace), &message).map_err(|_| ())?;
+    }
+    work::judge_replica(record).map_err(|_| ())
+}
+
+/// The rights a subaccount needs to store. What is stored in an outbox replaces what was there.
+fn write_access(namespace: Namespace) -> Access {
+    if namespace.is_public_outbox() { Access::WRITE | Access::DELETE } else { Access::WRITE }
 }
 
 /// Judges a request to read; `is_revoked` tells of the subaccount that signs, if any.

@@ -1,6 +1,6 @@
 //! What an owner may order, and what that changes (`protocol.md` section 4).
 
-use crate::{Change, Origin, verify_owner};
+use crate::{Change, Order, Origin, verify_owner};
 use skep_proto::storage::{
     Access, Action, Command, ExpiriesRequest, ExpiryMode, RevokedRequest, TimedAuth,
     limits::{BOUND_TOLERANCE, MAX_TTL_PRIVATE, SIGNATURE_TOLERANCE},
@@ -94,6 +94,24 @@ pub fn judge_command(command: &Command, origin: Origin, now: u64, is_revoked: bo
             signed_by_owner(command.name(), Access::NONE)?;
             Ok(Change::Unrevoke { account, tokens: tokens.clone() })
         }
+    }
+}
+
+/// The order to keep beside what it changed at `now` (ms), if members that missed it must learn of it.
+pub fn keep_order(command: &Command, request: Vec<u8>, now: u64) -> Option<Order> {
+    match command.action {
+        Action::Delete { .. }
+        | Action::DeleteAll { .. }
+        | Action::DeleteBefore { .. }
+        | Action::Revoke { .. }
+        | Action::Unrevoke { .. } => Some(Order {
+            account: command.account,
+            signature: command.auth.signature,
+            request,
+            expiry: now.saturating_add(MAX_TTL_PRIVATE),
+        }),
+        // A missed extension or limit costs little; see the crate's documentation.
+        Action::Expire { .. } | Action::ExpireAll { .. } => None,
     }
 }
 

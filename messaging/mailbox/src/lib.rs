@@ -28,6 +28,7 @@ mod command;
 mod memory;
 mod owner;
 mod record;
+mod replica;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 mod store;
@@ -37,12 +38,13 @@ mod work;
 mod writer;
 
 pub use admission::{Admission, Origin, RetrieveRefusal, StoreRefusal, admit, may_retrieve};
-pub use command::{CommandRefusal, judge_command, may_ask_expiries, may_ask_revoked};
+pub use command::{CommandRefusal, judge_command, keep_order, may_ask_expiries, may_ask_revoked};
 pub use memory::MemoryStore;
 pub use owner::{OwnerError, verify_owner};
 pub use record::{ReadRecordError, Record};
+pub use replica::{ReplicaRefusal, admit_replica, replicated_change};
 #[cfg(feature = "rocksdb")]
 pub use rocks::{OpenError, RocksStore};
-pub use store::{Change, Changed, Expired, Page, Put, Query, Store, StoreError, Touched, Usage};
+pub use store::{Change, Changed, Expired, Fetched, Item, Order, Page, Put, Query, Store, StoreError, Touched, Usage};
 pub use work::WorkRefusal;
 pub use writer::{WriteError, Writer};

@@ -1,8 +1,8 @@
 //! A store in memory: for tests and simulations.
 
 use crate::{
-    Change, Changed, Expired, Page, Put, Query, Record, Store, StoreError, Touched, Usage,
-    store::{REVOCATION_BYTES, is_wanted, nth_expiry},
+    Change, Changed, Expired, Fetched, Item, Order, Page, Put, Query, Record, Store, StoreError, Touched, Usage,
+    store::{MAX_ORDERS, REVOCATION_BYTES, is_wanted, nth_expiry},
 };
 use skep_proto::{
     account::AccountAddress,
@@ -32,6 +32,7 @@ struct Inner {
     boxes: BTreeMap<BoxId, BTreeMap<u64, Entry>>,
     positions: HashMap<(BoxId, MessageHash), u64>,
     expiries: BTreeSet<(u64, BoxId, u64)>,
+    orders: BTreeMap<(AccountAddress, [u8; 64]), Order>,
     /// The newest last.
     revoked: HashMap<AccountAddress, Vec<(u64, SubaccountToken)>>,
     usage: Usage,
@@ -76,7 +77,7 @@ impl Inner {
             if let Some(entry) = entry {
                 let known = entry.expiry;
                 if known > now {
-                    let expiry = known.max(deposit.expiry);
+                    let expiry = known.max(record.expiry());
                     entry.expiry = expiry;
                     self.expiries.remove(&(known, id, position));
                     self.expiries.insert((expiry, id, position));
@@ -97,8 +98,8 @@ impl Inner {
         let position = self.arrivals;
         self.arrivals += 1;
         self.positions.insert((id, record.hash()), position);
-        self.expiries.insert((deposit.expiry, id, position));
-        let expiry = deposit.expiry;
+        let expiry = record.expiry();
+        self.expiries.insert((expiry, id, position));
         self.boxes.entry(id).or_default().insert(position, Entry { record: record.clone(), expiry });
         self.usage.messages += 1;
         self.usage.bytes += size;
@@ -122,6 +123,27 @@ impl Inner {
 
     fn find(&self, account: &AccountAddress, hash: &MessageHash, now: u64) -> Vec<(BoxId, u64, u64)> {
         self.select(account, Scope::All, |entry| entry.record.hash() == *hash && entry.expiry > now)
+    }
+
+    fn remember(&mut self, new: &Order) {
+        if self.orders.contains_key(&(new.account, new.signature)) {
+            return;
+        }
+        let of_account = |order: &&Order| order.account == new.account;
+        if self.orders.values().filter(of_account).count() >= MAX_ORDERS {
+            let first = self.orders.values().filter(of_account).min_by_key(|order| order.expiry);
+            if let Some(key) = first.map(|order| (order.account, order.signature)) {
+                self.forget(key);
+            }
+        }
+        self.usage.bytes += new.request.len() as u64;
+        self.orders.insert((new.account, new.signature), new.clone());
+    }
+
+    fn forget(&mut self, key: (AccountAddress, [u8; 64])) {
+        if let Some(order) = self.orders.remove(&key) {
+            self.usage.bytes -= order.request.len() as u64;
+        }
     }
 
     fn delete(&mut self, (id, position, expiry): (BoxId, u64, u64)) -> Option<Touched> {
@@ -170,6 +192,15 @@ impl Inner {
                 let set = |found| self.set_expiry(found, *expiry, ExpiryMode::Shorten);
                 Changed::Messages(found.into_iter().filter_map(set).collect())
             }
+            Change::Forget { messages } => {
+                let mut touched = Vec::new();
+                for (account, namespace, hash) in messages {
+                    let of_box = Scope::One(*namespace);
+                    let found = self.select(account, of_box, |entry| entry.record.hash() == *hash);
+                    touched.extend(found.into_iter().filter_map(|found| self.delete(found)));
+                }
+                Changed::Messages(touched)
+            }
             Change::Revoke { account, tokens, at } => {
                 let mut all = self.revoked.get(account).cloned().unwrap_or_default();
                 let before = all.clone();
@@ -206,8 +237,48 @@ impl Store for MemoryStore {
         Ok(records.iter().map(|record| inner.put(record, now, self.capacity)).collect())
     }
 
-    fn change(&self, change: &Change, now: u64) -> Result<Changed, StoreError> {
-        Ok(self.lock().change(change, now, self.capacity))
+    fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError> {
+        let mut inner = self.lock();
+        let changed = inner.change(change, now, self.capacity);
+        if let Some(order) = order {
+            inner.remember(order);
+        }
+        Ok(changed)
+    }
+
+    fn visit(&self, now: u64, visit: &mut dyn FnMut(Item)) -> Result<(), StoreError> {
+        let inner = self.lock();
+        for ((account, namespace), entries) in &inner.boxes {
+            for entry in entries.values().filter(|entry| entry.expiry > now) {
+                visit(Item::Message { account: *account, namespace: *namespace, hash: entry.record.hash() });
+            }
+        }
+        let orders = inner.orders.values().filter(|order| order.expiry > now);
+        orders.for_each(|order| visit(Item::Order { account: order.account, signature: order.signature }));
+        Ok(())
+    }
+
+    fn fetch(&self, item: &Item, now: u64) -> Result<Option<Fetched>, StoreError> {
+        let inner = self.lock();
+        Ok(match item {
+            Item::Message { account, namespace, hash } => {
+                let id = (*account, *namespace);
+                let position = inner.positions.get(&(id, *hash));
+                let entry = position.and_then(|position| inner.boxes.get(&id)?.get(position));
+                let alive = entry.filter(|entry| entry.expiry > now);
+                alive.map(|entry| Fetched::Message(entry.record.clone().kept_until(entry.expiry)))
+            }
+            Item::Order { account, signature } => {
+                let order = inner.orders.get(&(*account, *signature)).filter(|order| order.expiry > now);
+                order.cloned().map(Fetched::Order)
+            }
+        })
+    }
+
+    fn orders(&self, account: &AccountAddress, now: u64) -> Result<Vec<Order>, StoreError> {
+        let inner = self.lock();
+        let orders = inner.orders.values().filter(|order| order.account == *account && order.expiry > now);
+        Ok(orders.cloned().collect())
     }
 
     fn sync(&self) -> Result<(), StoreError> {
@@ -265,6 +336,8 @@ impl Store for MemoryStore {
 
     fn expire(&self, now: u64, limit: usize) -> Result<Expired, StoreError> {
         let mut inner = self.lock();
+        let over: Vec<_> = inner.orders.iter().filter(|(_, order)| order.expiry <= now).map(|(key, _)| *key).collect();
+        over.into_iter().take(limit).for_each(|key| inner.forget(key));
         let (mut removed, mut examined) = (0, 0);
         while let Some(&(expiry, id, position)) = inner.expiries.first() {
             examined += 1;

@@ -14,6 +14,7 @@ use skep_proto::{
 pub struct Record {
     hash: MessageHash,
     deposit: StoreRequest,
+    expiry: u64,
 }
 
 /// Another node's record cannot be read.
@@ -37,7 +38,19 @@ impl Record {
     /// A record of `deposit`, without judging it (see [`admit`](crate::admit)).
     pub fn new(deposit: StoreRequest) -> Self {
         let hash = MessageHash::of(&deposit.account, deposit.namespace, &deposit.data);
-        Self { hash, deposit }
+        let expiry = deposit.expiry;
+        Self { hash, deposit, expiry }
+    }
+
+    /// The same record, kept until another time than the deposit says: its owner has changed that.
+    #[must_use]
+    pub fn kept_until(self, expiry: u64) -> Self {
+        Self { expiry, ..self }
+    }
+
+    /// Until when it is kept (ms).
+    pub const fn expiry(&self) -> u64 {
+        self.expiry
     }
 
     /// The message's hash.
@@ -61,6 +74,7 @@ impl Record {
             data: data.clone().into(),
             work: work.clone(),
             owner: auth.as_ref().map(write_owner),
+            kept_until: (self.expiry != *expiry).then_some(self.expiry),
         }
     }
 
@@ -70,7 +84,8 @@ impl Record {
             return Err(ReadRecordError::TooLong(wire.data.len()));
         }
         let namespace = i16::try_from(wire.namespace).map_err(|_| ReadRecordError::Namespace(wire.namespace))?;
-        Ok(Self::new(StoreRequest {
+        let kept_until = wire.kept_until;
+        let record = Self::new(StoreRequest {
             account: AccountAddress::from_slice(&wire.account).map_err(ReadRecordError::Account)?,
             namespace: Namespace(namespace),
             timestamp: wire.timestamp,
@@ -78,7 +93,11 @@ impl Record {
             data: wire.data.into(),
             auth: wire.owner.map(read_owner).transpose()?,
             work: wire.work,
-        }))
+        });
+        Ok(match kept_until {
+            Some(expiry) => record.kept_until(expiry),
+            None => record,
+        })
     }
 }
 
@@ -128,6 +147,7 @@ mod tests {
             data in proptest::collection::vec(any::<u8>(), 0..200),
             owner: Option<([u8; 32], Option<[u8; 32]>)>,
             effort: Option<u32>,
+            kept_until: Option<u64>,
         ) {
             let auth = owner.map(|(half, key)| {
                 let mut signature = [0; 64];
@@ -145,6 +165,7 @@ mod tests {
                 auth,
                 work: effort.map(|effort| peer::Work { effort, ..peer::Work::default() }),
             });
+            let record = kept_until.map_or(record.clone(), |expiry| record.kept_until(expiry));
             prop_assert_eq!(Record::from_wire(record.to_wire()), Ok(record));
         }
     }

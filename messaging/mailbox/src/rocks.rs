@@ -2,8 +2,9 @@
 
 mod change;
 mod keys;
+mod replicate;
 
-use crate::{Change, Changed, Expired, Page, Put, Query, Record, Store, StoreError, Usage};
+use crate::{Change, Changed, Expired, Fetched, Item, Order, Page, Put, Query, Record, Store, StoreError, Usage};
 use keys::{BoxId, FORMAT, Meta, STATE, State, bucket_of, bucket_start, last_expired, read_expiry};
 use prost::Message;
 use rocksdb::{
@@ -145,13 +146,14 @@ impl Pending<'_> {
         let id = BoxId::new(&deposit.account, deposit.namespace);
         if let Some((position, meta)) = self.find(id, record.hash())? {
             if meta.expiry > now {
-                let expiry = meta.expiry.max(deposit.expiry);
+                let expiry = meta.expiry.max(record.expiry());
                 self.enter(id, position, Meta { expiry, ..meta }, Some(meta.bucket));
                 return Ok(Put::Stored { expiry, already: true });
             }
             self.remove(&id, position, &meta);
         }
-        let wire = record.to_wire();
+        // When it expires stands in its entry only.
+        let wire = peer::Store { kept_until: None, ..record.to_wire() };
         let size = deposit.data.len() as u64;
         if self.state.bytes.saturating_add(size) > self.store.capacity {
             return Ok(Put::Full);
@@ -163,7 +165,7 @@ impl Pending<'_> {
         let meta = Meta {
             hash: record.hash(),
             timestamp: deposit.timestamp,
-            expiry: deposit.expiry,
+            expiry: record.expiry(),
             bucket: 0,
             // A message has 76,800 bytes at most.
             size: u32::try_from(size).unwrap_or(u32::MAX),
@@ -171,7 +173,7 @@ impl Pending<'_> {
         self.batch.put(id.by_hash(&record.hash()), position.to_be_bytes());
         self.batch.put(id.data(position), wire.encode_to_vec());
         self.enter(id, position, meta, None);
-        Ok(Put::Stored { expiry: deposit.expiry, already: false })
+        Ok(Put::Stored { expiry: record.expiry(), already: false })
     }
 
     /// Writes a message's entry and puts it into the bucket of its expiry.
@@ -224,10 +226,13 @@ impl Store for RocksStore {
         Ok(outcomes)
     }
 
-    fn change(&self, change: &Change, now: u64) -> Result<Changed, StoreError> {
+    fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError> {
         let mut state = self.state();
         let mut pending = self.pending(*state);
         let changed = pending.change(change, now)?;
+        if let Some(order) = order {
+            pending.remember(order)?;
+        }
         *state = pending.write("change a mailbox")?;
         Ok(changed)
     }
@@ -287,7 +292,26 @@ impl Store for RocksStore {
         Ok(self.revocations(account)?.into_iter().map(|(_, token)| token).collect())
     }
 
+    fn visit(&self, now: u64, visit: &mut dyn FnMut(Item)) -> Result<(), StoreError> {
+        self.visit_messages(now, visit)?;
+        self.visit_orders(now, visit)
+    }
+
+    fn fetch(&self, item: &Item, now: u64) -> Result<Option<Fetched>, StoreError> {
+        match item {
+            Item::Message { account, namespace, hash } => {
+                Ok(self.fetch_message(account, *namespace, hash, now)?.map(Fetched::Message))
+            }
+            Item::Order { account, signature } => Ok(self.fetch_order(account, signature, now)?.map(Fetched::Order)),
+        }
+    }
+
+    fn orders(&self, account: &AccountAddress, now: u64) -> Result<Vec<Order>, StoreError> {
+        self.orders_of(account, now)
+    }
+
     fn expire(&self, now: u64, limit: usize) -> Result<Expired, StoreError> {
+        self.expire_orders(now, limit)?;
         let mut state = self.state();
         let mut pending = self.pending(*state);
         let end = last_expired(now).saturating_add(1);

@@ -19,7 +19,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError>;
 
     /// Carries out an owner's order. Its effect is visible at once, but durable only after [`sync`](Self::sync).
-    fn change(&self, change: &Change, now: u64) -> Result<Changed, StoreError>;
+    /// `order` is kept beside it, for members that miss it and for replicas that come late.
+    fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError>;
 
     /// Makes everything put and changed so far durable.
     fn sync(&self) -> Result<(), StoreError>;
@@ -37,6 +38,15 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Subaccounts that are revoked, the newest revocation first; at most [`MAX_REVOCATIONS`](skep_proto::storage::limits::MAX_REVOCATIONS).
     fn revoked(&self, account: &AccountAddress) -> Result<Vec<SubaccountToken>, StoreError>;
+
+    /// Shows everything that other members should have too.
+    fn visit(&self, now: u64, visit: &mut dyn FnMut(Item)) -> Result<(), StoreError>;
+
+    /// What an item names, if it is still here.
+    fn fetch(&self, item: &Item, now: u64) -> Result<Option<Fetched>, StoreError>;
+
+    /// The orders kept of one account.
+    fn orders(&self, account: &AccountAddress, now: u64) -> Result<Vec<Order>, StoreError>;
 
     /// Removes at most `limit` expired records; the work done is proportional to what is removed.
     fn expire(&self, now: u64, limit: usize) -> Result<Expired, StoreError>;
@@ -98,6 +108,11 @@ pub enum Change {
         /// The time.
         expiry: u64,
     },
+    /// Remove messages that are another swarm's now.
+    Forget {
+        /// Which, in which box of whose.
+        messages: Vec<(AccountAddress, Namespace, MessageHash)>,
+    },
     /// Remember subaccounts as revoked; the newest [`MAX_REVOCATIONS`](skep_proto::storage::limits::MAX_REVOCATIONS) are kept.
     Revoke {
         /// Whose.
@@ -114,6 +129,62 @@ pub enum Change {
         /// Which.
         tokens: Vec<SubaccountToken>,
     },
+}
+
+/// Most orders kept of one account.
+pub(crate) const MAX_ORDERS: usize = 100;
+
+/// An owner's order, kept so that members that missed it learn of it and nothing it removed comes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Whose mailbox.
+    pub account: AccountAddress,
+    /// The signature it carries, which names it.
+    pub signature: [u8; 64],
+    /// The request, in the storage RPC's JSON.
+    pub request: Vec<u8>,
+    /// Until when it is kept (ms): nothing it could remove lives longer.
+    pub expiry: u64,
+}
+
+/// Something every member should have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Item {
+    /// A message.
+    Message {
+        /// Whose.
+        account: AccountAddress,
+        /// In which box.
+        namespace: Namespace,
+        /// Which.
+        hash: MessageHash,
+    },
+    /// An order.
+    Order {
+        /// Whose.
+        account: AccountAddress,
+        /// Which.
+        signature: [u8; 64],
+    },
+}
+
+impl Item {
+    /// Whose it is.
+    pub const fn account(&self) -> &AccountAddress {
+        match self {
+            Self::Message { account, .. } | Self::Order { account, .. } => account,
+        }
+    }
+}
+
+/// What an item names.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one is held at a time")]
+pub enum Fetched {
+    /// A message, with when it expires now.
+    Message(Record),
+    /// An order.
+    Order(Order),
 }
 
 /// What an order changed.

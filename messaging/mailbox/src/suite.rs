@@ -1,6 +1,6 @@
 //! The suite every store passes, and a random walk that compares each with a plain model.
 
-use crate::{Change, Changed, Page, Put, Query, Record, Store, Touched};
+use crate::{Change, Changed, Fetched, Item, Order, Page, Put, Query, Record, Store, Touched, store::MAX_ORDERS};
 use proptest::prelude::*;
 use skep_proto::{
     account::AccountAddress,
@@ -173,7 +173,7 @@ fn account(owner: u8) -> AccountAddress {
 
 /// What a change touched, sorted: box, message, expiry, changed.
 fn touched(store: &impl Store, change: &Change, now: u64) -> Vec<(i16, MessageHash, u64, bool)> {
-    let Changed::Messages(touched) = store.change(change, now).unwrap() else { panic!("about messages") };
+    let Changed::Messages(touched) = store.change(change, None, now).unwrap() else { panic!("about messages") };
     let mut touched: Vec<_> = touched
         .into_iter()
         .map(|Touched { namespace, hash, expiry, changed }| (namespace.0, hash, expiry, changed))
@@ -226,7 +226,7 @@ pub(crate) fn moves_expiries_as_wanted(store: impl Store) {
         mode,
     };
     let outcome = |expiry: &[u64], mode| {
-        let Changed::Messages(touched) = store.change(&set(expiry, mode), 0).unwrap() else { panic!("messages") };
+        let Changed::Messages(touched) = store.change(&set(expiry, mode), None, 0).unwrap() else { panic!("messages") };
         touched.into_iter().map(|touched| (touched.expiry / MINUTE, touched.changed)).collect::<Vec<_>>()
     };
     let at = |minutes: u64| minutes * MINUTE;
@@ -257,7 +257,7 @@ pub(crate) fn an_outbox_holds_one_message(store: impl Store) {
 
 pub(crate) fn remembers_the_newest_revocations(store: impl Store) {
     let token = |number: u8| SubaccountToken::new(5, Access::READ, &[number; 32]);
-    let change = |change| match store.change(&change, 0).unwrap() {
+    let change = |change| match store.change(&change, None, 0).unwrap() {
         Changed::Tokens(count) => count,
         other @ (Changed::Messages(_) | Changed::Full) => panic!("about tokens: {other:?}"),
     };
@@ -276,6 +276,59 @@ pub(crate) fn remembers_the_newest_revocations(store: impl Store) {
     assert!(store.usage().bytes < bytes);
 }
 
+pub(crate) fn tells_everything_others_should_have(store: impl Store) {
+    let shown = |now| {
+        let mut items = Vec::new();
+        store.visit(now, &mut |item| items.push(item)).unwrap();
+        items.sort_unstable();
+        items
+    };
+    let (lasting, brief) = (record(1, 0, 1, LATER), record(2, -10, 2, MINUTE));
+    store.put(&[lasting.clone(), brief.clone()], 0).unwrap();
+    let order = |number: u8, expiry| {
+        let request = vec![number; 10];
+        Order { account: account(1), signature: [number; 64], request, expiry }
+    };
+    let nothing = Change::Delete { account: account(1), messages: vec![] };
+    for (number, expiry) in [(7, LATER), (8, MINUTE), (7, LATER)] {
+        store.change(&nothing, Some(&order(number, expiry)), 0).unwrap();
+    }
+    assert_eq!(store.usage().bytes, 16 + 20, "each order once");
+    let item = |record: &Record| {
+        let StoreRequest { account, namespace, .. } = *record.deposit();
+        Item::Message { account, namespace, hash: record.hash() }
+    };
+    let of = |order: Order| Item::Order { account: order.account, signature: order.signature };
+    let mut all = vec![item(&lasting), item(&brief), of(order(7, 0)), of(order(8, 0))];
+    all.sort_unstable();
+    assert_eq!(shown(0), all);
+    assert_eq!(shown(MINUTE).len(), 2, "what has expired is not shown");
+
+    assert_eq!(store.fetch(&of(order(7, 0)), 0).unwrap(), Some(Fetched::Order(order(7, LATER))));
+    assert_eq!(store.orders(&account(1), MINUTE).unwrap(), [order(7, LATER)]);
+    let set = Change::SetExpiry {
+        account: account(1),
+        messages: vec![lasting.hash()],
+        expiry: vec![2 * LATER],
+        mode: ExpiryMode::Set,
+    };
+    store.change(&set, None, 0).unwrap();
+    let moved = lasting.clone().kept_until(2 * LATER);
+    assert_eq!(store.fetch(&item(&lasting), 0).unwrap(), Some(Fetched::Message(moved.clone())));
+    assert_eq!(store.fetch(&item(&brief), MINUTE).unwrap(), None);
+
+    store.expire(MINUTE, 10).unwrap();
+    assert_eq!(store.usage().bytes, 8 + 10);
+    let forget = Change::Forget { messages: vec![(account(1), Namespace(0), lasting.hash())] };
+    assert_eq!(touched(&store, &forget, MINUTE).len(), 1);
+    assert_eq!(put(&store, &moved, MINUTE), Put::Stored { expiry: 2 * LATER, already: false }, "and as it was moved");
+    for number in 0..=MAX_ORDERS as u64 {
+        let order = Order { signature: [number as u8; 64], ..order(1, LATER + number) };
+        store.change(&nothing, Some(&order), 0).unwrap();
+    }
+    assert_eq!(store.orders(&account(1), 0).unwrap().len(), MAX_ORDERS, "not without bound");
+}
+
 /// For a store of 100 bytes.
 pub(crate) fn refuses_beyond_its_capacity(store: impl Store) {
     let outcomes = store.put(&[sized(1, 0, 1, LATER, 60), sized(1, 0, 2, LATER, 41), sized(1, 0, 3, LATER, 40)], 0);
@@ -284,7 +337,7 @@ pub(crate) fn refuses_beyond_its_capacity(store: impl Store) {
     let known = sized(1, 0, 1, LATER + 1, 60);
     assert_eq!(store.put(&[known], 0).unwrap(), [stored(LATER + 1, true)], "what is here may be extended");
     let tokens = vec![SubaccountToken::new(5, Access::READ, &[1; 32])];
-    assert_eq!(store.change(&Change::Revoke { account: account(1), tokens, at: 0 }, 0).unwrap(), Changed::Full);
+    assert_eq!(store.change(&Change::Revoke { account: account(1), tokens, at: 0 }, None, 0).unwrap(), Changed::Full);
 }
 
 /// One step of a random walk.
@@ -454,6 +507,11 @@ macro_rules! prove {
         fn remembers_the_newest_revocations() {
             let (store, _guard) = $make(u64::MAX);
             suite::remembers_the_newest_revocations(store);
+        }
+        #[test]
+        fn tells_everything_others_should_have() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::tells_everything_others_should_have(store);
         }
         #[test]
         fn refuses_beyond_its_capacity() {

@@ -1,7 +1,7 @@
 //! Whether the proof of work a deposit carries is work for this very message (`protocol.md` section 8).
 
 use crate::{Admission, Record};
-use skep_work::{Challenge, WorkError, verify};
+use skep_work::{Challenge, Proof, WorkError, verify};
 
 /// The attached work is not what this node asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,12 +22,7 @@ pub enum WorkRefusal {
 
 /// Judges the record's work, if it carries any.
 pub(crate) fn judge(record: &Record, admission: &Admission<'_>) -> Result<(), WorkRefusal> {
-    let deposit = record.deposit();
-    let Some(work) = &deposit.work else { return Ok(()) };
-    let (challenge, proof) = Challenge::from_wire(deposit.account, deposit.namespace, record.hash(), work)?;
-    if challenge.timestamp != deposit.timestamp || challenge.timestamp.saturating_add(challenge.ttl) < deposit.expiry {
-        return Err(WorkRefusal::OtherDeposit);
-    }
+    let Some((challenge, proof)) = read(record)? else { return Ok(()) };
     if challenge.effort < admission.least_effort {
         return Err(WorkRefusal::TooLittle);
     }
@@ -35,4 +30,21 @@ pub(crate) fn judge(record: &Record, admission: &Admission<'_>) -> Result<(), Wo
         return Err(WorkRefusal::Block);
     }
     Ok(verify(&challenge, &proof)?)
+}
+
+/// Judges the work of a record that was admitted some time ago, whatever was asked for then.
+pub(crate) fn judge_replica(record: &Record) -> Result<(), WorkRefusal> {
+    let Some((challenge, proof)) = read(record)? else { return Ok(()) };
+    Ok(verify(&challenge, &proof)?)
+}
+
+/// The record's work, if it carries any, done for this very deposit.
+fn read(record: &Record) -> Result<Option<(Challenge, Proof)>, WorkRefusal> {
+    let deposit = record.deposit();
+    let Some(work) = &deposit.work else { return Ok(None) };
+    let (challenge, proof) = Challenge::from_wire(deposit.account, deposit.namespace, record.hash(), work)?;
+    if challenge.timestamp != deposit.timestamp || challenge.timestamp.saturating_add(challenge.ttl) < deposit.expiry {
+        return Err(WorkRefusal::OtherDeposit);
+    }
+    Ok(Some((challenge, proof)))
 }

@@ -1,6 +1,6 @@
 //! Group commit: many requests, one sync.
 
-use crate::{Change, Changed, Expired, Put, Record, Store, StoreError};
+use crate::{Change, Changed, Expired, Order, Put, Record, Store, StoreError};
 use std::{
     sync::{
         Arc,
@@ -49,7 +49,7 @@ type Done<T> = Box<dyn FnOnce(Result<T, WriteError>) + Send>;
 #[expect(clippy::large_enum_variant, reason = "most jobs are puts")]
 enum Job {
     Put { record: Record, now: u64, done: Done<Put> },
-    Change { change: Change, now: u64, done: Done<Changed> },
+    Change { change: Change, order: Option<Order>, now: u64, done: Done<Changed> },
     Expire { now: u64, limit: usize, done: Done<Expired> },
 }
 
@@ -71,8 +71,14 @@ impl Writer {
     }
 
     /// Queues an owner's order, as [`Writer::put`] does. What was queued before is done before.
-    pub fn change(&self, change: Change, now: u64, done: impl FnOnce(Result<Changed, WriteError>) + Send + 'static) {
-        self.queue(Job::Change { change, now, done: Box::new(done) });
+    pub fn change(
+        &self,
+        change: Change,
+        order: Option<Order>,
+        now: u64,
+        done: impl FnOnce(Result<Changed, WriteError>) + Send + 'static,
+    ) {
+        self.queue(Job::Change { change, order, now, done: Box::new(done) });
     }
 
     /// Queues a round of expiry, as [`Writer::put`] does.
@@ -136,11 +142,11 @@ impl Round<'_> {
                 self.records.push(record);
                 self.depositors.push(done);
             }
-            Job::Change { change, now, done } => {
+            Job::Change { change, order, now, done } => {
                 self.clock = self.clock.max(now);
                 self.jobs += 1;
                 self.put_all();
-                match self.store.change(&change, self.clock) {
+                match self.store.change(&change, order.as_ref(), self.clock) {
                     Ok(changed) => self.waiting.push(Box::new(|synced| done(synced.map(|()| changed)))),
                     Err(error) => done(Err(error.into())),
                 }

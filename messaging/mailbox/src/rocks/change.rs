@@ -17,7 +17,7 @@ use skep_proto::{
 use std::collections::HashSet;
 
 impl RocksStore {
-    fn with_prefix(&self, prefix: Vec<u8>) -> DBIterator<'_> {
+    pub(super) fn with_prefix(&self, prefix: Vec<u8>) -> DBIterator<'_> {
         let mut bounds = ReadOptions::default();
         bounds.set_iterate_range(PrefixRange(prefix));
         self.db.iterator_opt(IteratorMode::Start, bounds)
@@ -119,6 +119,15 @@ impl Pending<'_> {
                 let found = self.store.select(account, *scope, later)?;
                 let set = |found| self.set_expiry(found, *expiry, ExpiryMode::Shorten);
                 Ok(Changed::Messages(found.into_iter().map(set).collect()))
+            }
+            Change::Forget { messages } => {
+                let mut touched = Vec::new();
+                for (account, namespace, hash) in messages {
+                    let found = self.store.find_everywhere(account, hash)?;
+                    let here = found.into_iter().filter(|(id, ..)| id.namespace() == *namespace);
+                    touched.extend(here.map(|found| self.delete(found)));
+                }
+                Ok(Changed::Messages(touched))
             }
             Change::Revoke { account, tokens, at } => self.revoke(account, tokens, *at),
             Change::Unrevoke { account, tokens } => self.unrevoke(account, tokens),

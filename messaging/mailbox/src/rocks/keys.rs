@@ -7,6 +7,8 @@
 //! | `d` box position | the record (`skep.peer.v1.Store`) | a message is shown |
 //! | `e` bucket box position | - | what expires next is sought |
 //! | `r` account token | time of revocation | a subaccount signs |
+//! | `o` account signature | expiry, request | a replica arrives; members compare what they have |
+//! | `x` expiry account signature | - | orders that need no longer be kept are sought |
 //! | `s` | [`State`] | the store opens |
 //!
 //! A box is an account and a namespace; a position is the number of an arrival, never used twice. Changing any of this
@@ -38,6 +40,10 @@ impl BoxId {
         head.copy_from_slice(account.as_bytes());
         tail.copy_from_slice(&namespace.0.to_be_bytes());
         Self(id)
+    }
+
+    pub(super) fn account(&self) -> Option<AccountAddress> {
+        AccountAddress::from_slice(self.0.get(..AccountAddress::LEN)?).ok()
     }
 
     pub(super) fn namespace(&self) -> Namespace {
@@ -127,6 +133,37 @@ pub(super) const fn bucket_of(expiry: u64) -> u64 {
 /// The last bucket of which everything has expired at `now`.
 pub(super) const fn last_expired(now: u64) -> u64 {
     now / BUCKET_MS
+}
+
+/// Beginning of the keys made by [`order`].
+pub(super) fn order_prefix(account: &AccountAddress) -> Vec<u8> {
+    [b"o", &account.as_bytes()[..]].concat()
+}
+
+/// Where an order stands.
+pub(super) fn order(account: &AccountAddress, signature: &[u8; 64]) -> Vec<u8> {
+    [b"o", &account.as_bytes()[..], signature].concat()
+}
+
+/// Account and signature in a key made by [`order`].
+pub(super) fn read_order(key: &[u8]) -> Option<(AccountAddress, [u8; 64])> {
+    let (account, signature) = key.get(1..)?.split_at_checked(AccountAddress::LEN)?;
+    Some((AccountAddress::from_slice(account).ok()?, signature.try_into().ok()?))
+}
+
+/// First key of the orders that are kept until `expiry`.
+pub(super) fn order_expiry_start(expiry: u64) -> Vec<u8> {
+    [b"x", &expiry.to_be_bytes()[..]].concat()
+}
+
+/// Where the end of an order stands.
+pub(super) fn order_expiry(expiry: u64, account: &AccountAddress, signature: &[u8; 64]) -> Vec<u8> {
+    [b"x", &expiry.to_be_bytes()[..], account.as_bytes(), signature].concat()
+}
+
+/// Account and signature in a key made by [`order_expiry`].
+pub(super) fn read_order_expiry(key: &[u8]) -> Option<(AccountAddress, [u8; 64])> {
+    read_order(key.get(8..)?)
 }
 
 /// What is told of a message without reading it.
@@ -220,6 +257,12 @@ mod tests {
             prop_assert_eq!(BoxId::read_meta(&id.meta(position)), Some((id, position)));
             prop_assert_eq!(BoxId::read_by_hash(&id.by_hash(&hash.into())), Some(id));
             prop_assert_eq!(id.namespace(), Namespace(namespace));
+            let mut signature = [0; 64];
+            signature[..32].copy_from_slice(&hash);
+            let owner = AccountAddress::from_x25519(key);
+            prop_assert_eq!(read_order(&order(&owner, &signature)), Some((owner, signature)));
+            let end = order_expiry(position, &owner, &signature);
+            prop_assert_eq!(read_order_expiry(&end), Some((owner, signature)));
             let (account, token) = (AccountAddress::from_x25519(key), SubaccountToken::new(5, Access::READ, &hash));
             prop_assert_eq!(read_revocation(&revocation(&account, &token)), Some(token));
             prop_assert_eq!(read_expiry(&id.expiry(bucket, position)), Some((bucket, id, position)));
@@ -232,7 +275,7 @@ mod tests {
         #[test]
         fn other_bytes_are_refused_quietly(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
             let _ = (Meta::read(&bytes), State::read(&bytes), read_expiry(&bytes), BoxId::read_meta(&bytes));
-            let _ = (BoxId::read_by_hash(&bytes), read_revocation(&bytes));
+            let _ = (BoxId::read_by_hash(&bytes), read_revocation(&bytes), read_order(&bytes), read_order_expiry(&bytes));
         }
 
         #[test]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{MemoryStore, Page, Query, Usage, suite::record};
+use crate::{Fetched, Item, MemoryStore, Page, Query, Usage, suite::record};
 use skep_proto::{
     account::AccountAddress,
     storage::{MessageHash, SubaccountToken},
@@ -41,8 +41,8 @@ impl Store for Watched {
         outcomes
     }
 
-    fn change(&self, change: &Change, now: u64) -> Result<Changed, StoreError> {
-        let changed = self.inner.change(change, now);
+    fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError> {
+        let changed = self.inner.change(change, order, now);
         self.note(Event::Put(1));
         changed
     }
@@ -58,6 +58,18 @@ impl Store for Watched {
 
     fn revoked(&self, account: &AccountAddress) -> Result<Vec<SubaccountToken>, StoreError> {
         self.inner.revoked(account)
+    }
+
+    fn visit(&self, now: u64, visit: &mut dyn FnMut(Item)) -> Result<(), StoreError> {
+        self.inner.visit(now, visit)
+    }
+
+    fn fetch(&self, item: &Item, now: u64) -> Result<Option<Fetched>, StoreError> {
+        self.inner.fetch(item, now)
+    }
+
+    fn orders(&self, account: &AccountAddress, now: u64) -> Result<Vec<Order>, StoreError> {
+        self.inner.orders(account, now)
     }
 
     fn sync(&self) -> Result<(), StoreError> {
@@ -111,7 +123,7 @@ fn the_sync_precedes_every_answer_and_serves_many() {
     let ordered = answers.clone();
     let mine = record(1, 0, 3, 100);
     let delete = Change::Delete { account: mine.deposit().account, messages: vec![mine.hash()] };
-    writer.change(delete, 0, move |outcome| {
+    writer.change(delete, None, 0, move |outcome| {
         assert!(matches!(outcome, Ok(Changed::Messages(gone)) if gone.len() == 1 && gone[0].hash == mine.hash()));
         ordered.send(Event::Answer).unwrap();
     });
