@@ -86,12 +86,15 @@ pub fn replicated_change(command: &Command, orders: &[Order], now: u64) -> Resul
     }
 }
 
+/// Tokens and when something was said of them.
+type Word<'a> = (&'a Vec<SubaccountToken>, u64);
+
 /// The tokens of which no kept order of the other kind (`opposite`) says otherwise after `then`.
 fn without(
     tokens: &[SubaccountToken],
     then: u64,
     orders: &[Order],
-    opposite: fn(&Action) -> Option<(&Vec<SubaccountToken>, u64)>,
+    opposite: fn(&Action) -> Option<Word<'_>>,
 ) -> Vec<SubaccountToken> {
     let actions: Vec<_> = orders.iter().filter_map(action_of).collect();
     let later: Vec<_> = actions.iter().filter_map(opposite).filter(|(_, at)| *at > then).collect();

@@ -31,6 +31,9 @@ pub struct Config {
     /// What one node grants.
     #[serde(default)]
     pub limits: Limits,
+    /// How members of a swarm become equal.
+    #[serde(default)]
+    pub replication: Replication,
     /// Logs.
     #[serde(default)]
     pub log: Log,
@@ -82,6 +85,14 @@ pub struct Limits {
     pub work_effort: u32,
 }
 
+/// How members of a swarm become equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Replication {
+    /// Seconds between two comparisons with the other members, give or take a quarter.
+    pub interval_seconds: u32,
+}
+
 /// Logs.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -123,7 +134,7 @@ pub enum ConfigError {
     #[error("the configuration's `metrics.address` {0} is not a loopback address: metrics tell much about a node")]
     MetricsExposed(SocketAddr),
     /// A number is too small.
-    #[error("the configuration's `limits.{0}` must be at least {1}")]
+    #[error("the configuration's `{0}` must be at least {1}")]
     TooSmall(&'static str, u64),
 }
 
@@ -143,14 +154,15 @@ impl Config {
         }
         let limits = &config.limits;
         for (name, value, least) in [
-            ("store_mib", limits.store_mib, 1),
-            ("memory_mib", limits.memory_mib.into(), 24),
-            ("connections", limits.connections as u64, 1),
-            ("connections_per_address", limits.connections_per_address as u64, 1),
-            ("requests_per_second", limits.requests_per_second.into(), 1),
-            ("request_burst", limits.request_burst.into(), 1),
-            ("tracked_addresses", limits.tracked_addresses as u64, 1),
-            ("peer_requests_per_second", limits.peer_requests_per_second.into(), 1),
+            ("limits.store_mib", limits.store_mib, 1),
+            ("limits.memory_mib", limits.memory_mib.into(), 24),
+            ("limits.connections", limits.connections as u64, 1),
+            ("limits.connections_per_address", limits.connections_per_address as u64, 1),
+            ("limits.requests_per_second", limits.requests_per_second.into(), 1),
+            ("limits.request_burst", limits.request_burst.into(), 1),
+            ("limits.tracked_addresses", limits.tracked_addresses as u64, 1),
+            ("limits.peer_requests_per_second", limits.peer_requests_per_second.into(), 1),
+            ("replication.interval_seconds", config.replication.interval_seconds.into(), 1),
         ] {
             if value < least {
                 return Err(ConfigError::TooSmall(name, least));
@@ -202,6 +214,12 @@ impl Default for Limits {
     }
 }
 
+impl Default for Replication {
+    fn default() -> Self {
+        Self { interval_seconds: 60 }
+    }
+}
+
 impl Default for Log {
     fn default() -> Self {
         Self { level: "info".into(), format: LogFormat::Text }
@@ -232,6 +250,9 @@ mod tests {
         }
         assert!(refusal(&format!("{chain}[metrics]\naddress = \"0.0.0.0:1\"")).contains("loopback"));
         assert!(refusal(&format!("{chain}[limits]\nconnections = 0")).contains("limits.connections"));
+        assert!(
+            refusal(&format!("{chain}[replication]\ninterval_seconds = 0")).contains("replication.interval_seconds")
+        );
         assert!(refusal(&format!("{chain}[listen]\nhttps_port = 70000")).contains("https_port"));
     }
 }

@@ -7,6 +7,7 @@ mod node;
 mod peer_tls;
 mod quic;
 mod rate;
+mod replicate;
 mod server;
 mod tls;
 

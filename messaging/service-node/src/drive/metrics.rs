@@ -17,6 +17,8 @@ pub(crate) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     members: Family<MemberLabels, Counter>,
     expired: Counter,
+    handed_over: Counter,
+    taken_over: Counter,
     pub(crate) client_connections: Gauge,
     pub(crate) peer_connections: Gauge,
     messages: Gauge,
@@ -49,6 +51,9 @@ impl Metrics {
         );
         let expired = Counter::default();
         registry.register("expired", "Messages removed at the end of their life", expired.clone());
+        let (handed_over, taken_over) = (Counter::default(), Counter::default());
+        registry.register("handed_over", "Messages and orders other members lacked and took", handed_over.clone());
+        registry.register("taken_over", "Messages and orders taken from other members", taken_over.clone());
         let mut gauge = |name, help| {
             let gauge: Gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -64,6 +69,8 @@ impl Metrics {
             requests,
             members,
             expired,
+            handed_over,
+            taken_over,
             registry,
         }
     }
@@ -84,6 +91,14 @@ impl Metrics {
 
     pub(crate) fn count_expired(&self, removed: usize) {
         self.expired.inc_by(removed as u64);
+    }
+
+    pub(crate) fn count_handed_over(&self) {
+        self.handed_over.inc();
+    }
+
+    pub(crate) fn count_taken_over(&self) {
+        self.taken_over.inc();
     }
 
     /// The exposition format, with what is only looked up when asked.

@@ -7,6 +7,8 @@ mod peers;
 mod requests;
 mod swarm;
 
+pub(super) use swarm::written;
+
 use super::{
     budget::{Budget, Lease},
     metrics::Metrics,
@@ -21,13 +23,17 @@ use crate::{
 use skep_chain_client::{RosterReceiver, RosterView};
 use skep_mailbox::{Store, StoreError, Writer};
 use skep_onion::{HopSecret, PathError};
-use skep_primitives::{RosterEntry, ServiceNodeId};
+use skep_primitives::{RosterEntry, ServiceNodeId, SwarmId};
 use skep_proto::{
     account::AccountAddress,
     storage::{NodeListQuery, NodeListResponse, OwnerAuth, PROTOCOL_GENERATION, SwarmResponse},
 };
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::task::spawn_blocking;
+use skep_replication::Holdings;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{task::spawn_blocking, time::Instant};
 
 /// Everything one node has.
 #[derive(Debug)]
@@ -44,6 +50,17 @@ pub(crate) struct Node {
     pub(crate) metrics: Metrics,
     pub(crate) least_effort: u32,
     pub(crate) directory: Mutex<Arc<Directory>>,
+    pub(crate) compared: Mutex<Option<Compared>>,
+    /// How long a set stands in for what is kept while a member compares with it.
+    pub(crate) comparison: Duration,
+}
+
+/// What other members compare theirs with, for a moment: comparing takes several frames.
+#[derive(Clone, Debug)]
+pub(crate) struct Compared {
+    swarm: SwarmId,
+    until: Instant,
+    holdings: Arc<Holdings>,
 }
 
 /// An answer and the memory it stands for.
@@ -123,7 +140,7 @@ impl Node {
     }
 
     /// Reads the store away from the threads that serve.
-    async fn read_store<T: Send + 'static>(
+    pub(super) async fn read_store<T: Send + 'static>(
         &self,
         read: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Reply> {

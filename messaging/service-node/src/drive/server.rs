@@ -7,6 +7,7 @@ use super::{
     node::Node,
     now_ms,
     quic::{self, EndpointError, Peers, peer_rates},
+    replicate,
     tls::{self, CertificateError},
 };
 use crate::{NodeKey, config::Config, core::Directory};
@@ -24,6 +25,8 @@ use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+/// Longest time for which a set stands in for what is kept while a member compares with it.
+const LONGEST_COMPARISON: Duration = Duration::from_secs(10);
 /// How often expired messages are removed, and how many in one go.
 const EXPIRY_PAUSE: Duration = Duration::from_secs(10);
 const EXPIRY_BATCH: usize = 500;
@@ -82,6 +85,7 @@ impl MessagingNode {
         let acceptor = TlsAcceptor::from(tls::server_config(&key)?);
         let (https_listener, https) = bind((listen.address, listen.https_port).into()).await?;
         let quic_address = (listen.address, listen.quic_port).into();
+        let interval = Duration::from_secs(config.replication.interval_seconds.into());
         let budget = Budget::new(limits.memory_mib as usize * 1024 * 1024);
         let peers = Peers::open(quic_address, key.clone(), roster.clone(), budget.clone())?;
         let quic = peers.local_address().map_err(|source| EndpointError::Bind { address: quic_address, source })?;
@@ -102,6 +106,8 @@ impl MessagingNode {
             metrics: Metrics::new(),
             least_effort: limits.work_effort,
             directory: Mutex::new(Arc::new(Directory::default())),
+            compared: Mutex::new(None),
+            comparison: (interval / 2).min(LONGEST_COMPARISON),
         });
 
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -110,6 +116,8 @@ impl MessagingNode {
         tasks.spawn(door);
         tasks.spawn(quic::serve(Arc::clone(&node), tasks.clone(), stop.clone()));
         tasks.spawn(until(at_stop(&stop), expire(Arc::clone(&node))));
+        let replication = replicate::run(Arc::clone(&node), roster.clone(), interval);
+        tasks.spawn(until(at_stop(&stop), replication));
         tasks.spawn(until(at_stop(&stop), forget_strangers(Arc::clone(&node), roster)));
         let metrics = metrics_listener.as_ref().map(|(_, address)| *address);
         if let Some((listener, _)) = metrics_listener {

@@ -2,5 +2,6 @@
 
 mod commands;
 mod onion;
+mod replication;
 mod storage;
 mod support;

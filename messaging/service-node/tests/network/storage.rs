@@ -154,11 +154,7 @@ async fn bad_requests_are_refused_in_the_known_words_and_change_nothing() {
             406,
             "store signature timestamp too far from current time",
         ),
-        (
-            store(json!({"namespace": -1})),
-            401,
-            "store: signature required to store to namespace -1",
-        ),
+        (store(json!({"namespace": -1})), 401, "store: signature required to store to namespace -1"),
         (retrieve(unsigned), 401, "retrieve: request signature required"),
         (retrieve(old), 406, "retrieve timestamp too far from current time"),
         (retrieve(forged), 401, "retrieve signature verification failed"),

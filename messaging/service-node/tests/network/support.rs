@@ -50,6 +50,7 @@ pub(crate) fn config(changes: &str) -> Config {
 pub(crate) struct Network {
     pub(crate) nodes: Vec<MessagingNode>,
     pub(crate) entries: Vec<RosterEntry>,
+    pub(crate) stores: Vec<Arc<MemoryStore>>,
     roster: watch::Sender<Arc<RosterView>>,
 }
 
@@ -61,15 +62,16 @@ impl Network {
 
     pub(crate) async fn start_with(swarms: &[u64], config: &Config) -> Self {
         let (roster, receiver) = watch::channel(Arc::new(view(Vec::new())));
-        let (mut nodes, mut entries) = (Vec::new(), Vec::new());
+        let (mut nodes, mut entries, mut stores) = (Vec::new(), Vec::new(), Vec::new());
         for (number, swarm) in swarms.iter().enumerate() {
             let key = node_key(number);
             let store = Arc::new(MemoryStore::new(u64::MAX));
-            let node = start_node(config, &key, receiver.clone(), store).await;
+            let node = start_node(config, &key, receiver.clone(), Arc::clone(&store) as Arc<dyn Store>).await;
+            stores.push(store);
             entries.push(entry(&key, node.https_address().port(), node.quic_address().port(), *swarm));
             nodes.push(node);
         }
-        let network = Self { nodes, entries, roster };
+        let network = Self { nodes, entries, stores, roster };
         network.publish(network.entries.clone());
         network
     }

@@ -5,7 +5,7 @@ use crate::{
     core::{Reply, effect, read_done, refuse_command, swarm_status},
     drive::now_ms,
 };
-use skep_mailbox::{Change, Origin, judge_command, may_ask_expiries, may_ask_revoked};
+use skep_mailbox::{Change, Order, Origin, judge_command, keep_order, may_ask_expiries, may_ask_revoked};
 use skep_proto::{
     peer::{self, request::Request as PeerRequest},
     storage::{
@@ -23,9 +23,10 @@ impl Node {
         let change = self.judge(&command, Origin::Client).await?;
         let request = Request::Single(Method::Command(command.clone()));
         let request = serde_json::to_vec(&request).map_err(|_| Reply::text(500, "request failed"))?;
-        let wire = PeerRequest::Command(peer::Command { request: request.into() });
+        let wire = PeerRequest::Command(peer::Command { request: request.clone().into() });
         let read = |peer: &_, answer| read_done(peer, &command, answer);
-        let swarm = self.ask_swarm(peers, wire, self.carry_out(&command, change), read).await;
+        let order = keep_order(&command, request, now_ms());
+        let swarm = self.ask_swarm(peers, wire, self.carry_out(&command, change, order), read).await;
         let found_some = swarm.values().any(|result| match result {
             MemberResult::Done(CommandDone { effect: CommandEffect::Deleted { deleted }, .. }) => !deleted.is_empty(),
             MemberResult::Done(_) | MemberResult::Failed(_) => false,
@@ -44,10 +45,15 @@ impl Node {
     }
 
     /// Changes the own store. Returns once that is on disk.
-    pub(super) async fn carry_out(&self, command: &Command, change: Change) -> Result<CommandDone, MemberFailure> {
+    pub(super) async fn carry_out(
+        &self,
+        command: &Command,
+        change: Change,
+        order: Option<Order>,
+    ) -> Result<CommandDone, MemberFailure> {
         let applied = if let Change::SetExpiry { expiry, .. } = &change { expiry.first().copied() } else { None };
         let (done, outcome) = oneshot::channel();
-        self.writer.change(change, now_ms(), move |outcome| {
+        self.writer.change(change, order, now_ms(), move |outcome| {
             // Nobody waits any more if the client has gone.
             let _ = done.send(outcome);
         });

@@ -48,9 +48,14 @@ impl Node {
                 body: reason.into_bytes(),
                 lease: Some(lease),
             },
-            Ok((PeerResponse::Stored(_) | PeerResponse::Command(_) | PeerResponse::Pong(_), _)) => {
-                PathError::InvalidResponse.into()
-            }
+            Ok((
+                PeerResponse::Stored(_)
+                | PeerResponse::Command(_)
+                | PeerResponse::Pong(_)
+                | PeerResponse::Reconciled(_)
+                | PeerResponse::Replicated(_),
+                _,
+            )) => PathError::InvalidResponse.into(),
             Err(error) => error.into(),
         }
     }

@@ -1,6 +1,6 @@
 //! What other service nodes ask.
 
-use super::{Node, OnionServed};
+use super::{Compared, Node, OnionServed};
 use crate::{
     VERSION,
     core::{Body, Placement, Reply},
@@ -8,17 +8,21 @@ use crate::{
         budget::Lease,
         now_ms,
         quic::{Refused, peer_may_ask, refusal},
+        replicate::GONE,
     },
 };
 use prost::Message;
 use skep_chain_client::RosterView;
-use skep_mailbox::{Origin, Record};
+use skep_mailbox::{Order, Origin, Record, ReplicaRefusal, admit_replica, keep_order, replicated_change};
 use skep_primitives::ServiceNodeId;
 use skep_proto::{
     account::AccountAddress,
-    peer::{self, request::Request as PeerRequest, response::Response as PeerResponse},
+    peer::{self, replica, request::Request as PeerRequest, response::Response as PeerResponse},
     storage::{MemberFailure, MemberStored, Method, Request},
 };
+use skep_replication::{Holdings, answer};
+use std::sync::{Arc, PoisonError};
+use tokio::time::Instant;
 
 impl Node {
     /// Answers another service node. The request's lease is held until then.
@@ -27,7 +31,14 @@ impl Node {
         let status = match &response.response {
             Some(PeerResponse::Refusal(refusal)) => u16::try_from(refusal.status).unwrap_or(500),
             Some(PeerResponse::Onion(answer)) => u16::try_from(answer.status).unwrap_or(500),
-            Some(PeerResponse::Stored(_) | PeerResponse::Command(_) | PeerResponse::Pong(_)) | None => 200,
+            Some(
+                PeerResponse::Stored(_)
+                | PeerResponse::Command(_)
+                | PeerResponse::Pong(_)
+                | PeerResponse::Reconciled(_)
+                | PeerResponse::Replicated(_),
+            )
+            | None => 200,
         };
         self.metrics.count_request("peer", status);
         response
@@ -52,6 +63,14 @@ impl Node {
             },
             PeerRequest::Command(wire) => match self.command_for(peer, &wire, &view).await {
                 Ok(done) => PeerResponse::Command(done),
+                Err(refused) => return refused,
+            },
+            PeerRequest::Reconcile(peer::Reconcile { frame }) => match self.reconcile(&frame, &view).await {
+                Ok(reconciled) => PeerResponse::Reconciled(reconciled),
+                Err(refused) => return refused,
+            },
+            PeerRequest::Replica(replica) => match self.replica(replica, &view).await {
+                Ok(replicated) => PeerResponse::Replicated(replicated),
                 Err(refused) => return refused,
             },
             PeerRequest::Onion(onion) => {
@@ -93,9 +112,72 @@ impl Node {
         };
         self.is_shared(peer, &command.account, view)?;
         let change = self.judge(&command, Origin::Member).await.map_err(refused)?;
-        let done = self.carry_out(&command, change).await.map_err(failed)?;
+        let order = keep_order(&command, wire.request.to_vec(), now_ms());
+        let done = self.carry_out(&command, change, order).await.map_err(failed)?;
         let result = serde_json::to_vec(&done).map_err(|_| refusal(500, "request failed"))?;
         Ok(peer::CommandDone { result: result.into() })
+    }
+
+    /// Answers a frame of a comparison that another node began: with what this node has of its own swarm's.
+    async fn reconcile(&self, frame: &[u8], view: &Arc<RosterView>) -> Result<peer::Reconciled, peer::Response> {
+        let own = view.node(&self.id).filter(|entry| entry.state.is_serving()).map(|entry| entry.swarm);
+        let Some(swarm) = own.filter(|swarm| swarm.is_assigned()) else {
+            return Err(refusal(421, "this node is in no swarm"));
+        };
+        let known = self.compared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let fresh = known.filter(|compared| compared.swarm == swarm && compared.until > Instant::now());
+        let holdings = match fresh {
+            Some(compared) => compared.holdings,
+            None => {
+                let mut all = self.holdings(view).await.map_err(|()| Refused::BUSY.into_response())?;
+                let holdings = Arc::new(all.remove(&swarm).unwrap_or_else(|| Holdings::new([])));
+                let compared =
+                    Compared { swarm, until: Instant::now() + self.comparison, holdings: Arc::clone(&holdings) };
+                *self.compared.lock().unwrap_or_else(PoisonError::into_inner) = Some(compared);
+                holdings
+            }
+        };
+        let frame = answer(&holdings, frame).map_err(|error| refusal(400, error.to_string()))?;
+        Ok(peer::Reconciled { frame: frame.into() })
+    }
+
+    /// Takes what this node lacks of its own swarm's from another node. It is judged by its proofs.
+    async fn replica(&self, replica: peer::Replica, view: &RosterView) -> Result<peer::Replicated, peer::Response> {
+        let now = now_ms();
+        match replica.item {
+            Some(replica::Item::Message(wire)) => {
+                let record = Record::from_wire(wire).map_err(|error| refusal(400, error.to_string()))?;
+                let orders = self.orders_of(&record.deposit().account, view, now).await?;
+                admit_replica(&record, &orders, now).map_err(not_taken)?;
+                self.keep(record, now).await.map_err(failed)?;
+            }
+            Some(replica::Item::Order(wire)) => {
+                let Ok(Request::Single(Method::Command(command))) = Request::parse(&wire.request) else {
+                    return Err(refusal(400, "the order cannot be read"));
+                };
+                let orders = self.orders_of(&command.account, view, now).await?;
+                let change = replicated_change(&command, &orders, now).map_err(not_taken)?;
+                let order = keep_order(&command, wire.request.to_vec(), now);
+                self.carry_out(&command, change, order).await.map_err(failed)?;
+            }
+            None => return Err(refusal(400, "the replica cannot be read")),
+        }
+        self.metrics.count_taken_over();
+        Ok(peer::Replicated {})
+    }
+
+    /// The orders kept of an account, if its mailbox is kept here.
+    async fn orders_of(
+        &self,
+        account: &AccountAddress,
+        view: &RosterView,
+        now: u64,
+    ) -> Result<Vec<Order>, peer::Response> {
+        if matches!(Placement::of(view, &self.id, account), Placement::Elsewhere) {
+            return Err(refusal(421, "this account's mailbox is not kept here"));
+        }
+        let account = *account;
+        self.read_store(move |store| store.orders(&account, now)).await.map_err(refused)
     }
 
     /// Refuses what concerns an account whose mailbox is not kept by both nodes.
@@ -118,6 +200,14 @@ impl Node {
 fn refused(Reply { status, body }: Reply) -> peer::Response {
     let (Body::Json(text) | Body::Text(text)) = body;
     refusal(status, text)
+}
+
+fn not_taken(why: ReplicaRefusal) -> peer::Response {
+    let status = match why {
+        ReplicaRefusal::Expired | ReplicaRefusal::Deleted => GONE,
+        ReplicaRefusal::Times | ReplicaRefusal::Proof | ReplicaRefusal::Order => 400,
+    };
+    refusal(status, why.to_string())
 }
 
 fn failed(failure: MemberFailure) -> peer::Response {

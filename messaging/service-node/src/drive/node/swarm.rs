@@ -73,7 +73,9 @@ const fn failure(error: &PeerError) -> MemberFailure {
 }
 
 /// What the writer says, once it has said it.
-pub(super) async fn written<T>(outcome: oneshot::Receiver<Result<T, WriteError>>) -> Result<T, MemberFailure> {
+pub(in crate::drive) async fn written<T>(
+    outcome: oneshot::Receiver<Result<T, WriteError>>,
+) -> Result<T, MemberFailure> {
     let error = match outcome.await {
         Ok(Ok(written)) => return Ok(written),
         Ok(Err(error)) => error,

@@ -1,0 +1,180 @@
+//! Makes the members of the swarm equal, and hands over what is another swarm's.
+//!
+//! One round: everything kept is grouped by the swarm it belongs to now. With each other member of the own swarm the set is
+//! compared, and what it lacks is handed to it. The same with the members of other swarms; once enough of those have
+//! everything, it is let go of here. Rounds follow each other at an interval, and at once where the roster has changed.
+
+use super::{
+    node::{Node, written},
+    now_ms,
+    quic::PeerError,
+};
+use futures::{StreamExt, stream};
+use rand::{Rng, seq::SliceRandom};
+use skep_chain_client::{RosterReceiver, RosterView};
+use skep_mailbox::{Change, Changed, Fetched, Item};
+use skep_primitives::{RosterEntry, SwarmId};
+use skep_proto::{
+    peer::{self, replica, request::Request, response::Response},
+    storage::limits::PEER_TIMEOUT,
+};
+use skep_replication::{FrameError, Holdings, ItemId, Session, enough, holdings};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{sync::oneshot, time::sleep};
+
+/// How long the roster may change on before a round begins: swarms move in several steps.
+const SETTLE: Duration = Duration::from_secs(1);
+/// Things handed to one member at once.
+const AT_ONCE: usize = 4;
+/// How long to wait where a member says that it has too much to do, and how often.
+const PAUSE: Duration = Duration::from_millis(250);
+const ATTEMPTS: usize = 20;
+const PATIENCE: Duration = Duration::from_millis(PEER_TIMEOUT);
+
+/// Why a member could not be made equal in this round.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Peer(#[from] PeerError),
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    #[error("it refuses: {0}")]
+    Refused(String),
+    #[error("its answer is none to what was asked")]
+    Unexpected,
+    #[error("the own message store failed")]
+    Store,
+}
+
+/// Runs until the roster is no longer followed.
+pub(super) async fn run(node: Arc<Node>, mut roster: RosterReceiver, interval: Duration) {
+    loop {
+        roster.borrow_and_update();
+        round(&node).await;
+        let jitter = rand::rng().random_range(0.75..1.25);
+        tokio::select! {
+            changed = roster.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                sleep(SETTLE.min(interval)).await;
+            }
+            () = sleep(interval.mul_f64(jitter)) => {}
+        }
+    }
+}
+
+async fn round(node: &Node) {
+    let view = node.view();
+    let Ok(by_swarm) = node.holdings(&view).await else { return };
+    let own = view.node(&node.id).filter(|entry| entry.state.is_serving()).map(|entry| entry.swarm);
+    for (swarm, holdings) in &by_swarm {
+        let mut members: Vec<_> = view.members(*swarm).filter(|entry| entry.id != node.id).collect();
+        members.shuffle(&mut rand::rng());
+        let mut equal = 0;
+        for member in &members {
+            match bring_up(node, member, holdings).await {
+                Ok(()) => equal += 1,
+                Err(error) => tracing::debug!(member = %member.id, %error, "a member was not made equal"),
+            }
+        }
+        if own != Some(*swarm) && !members.is_empty() && equal >= enough(members.len()) {
+            let_go(node, *swarm, holdings).await;
+        }
+    }
+}
+
+/// Hands to `member` what it lacks of `holdings`.
+async fn bring_up(node: &Node, member: &RosterEntry, holdings: &Holdings) -> Result<(), Failure> {
+    let (mut session, mut frame) = Session::start(holdings)?;
+    loop {
+        let request = Request::Reconcile(peer::Reconcile { frame: frame.into() });
+        let Response::Reconciled(reply) = ask(node, member, request).await? else { return Err(Failure::Unexpected) };
+        let step = session.handle(&reply.frame)?;
+        let handed = stream::iter(step.lacking).map(|id| hand_over(node, member, holdings, id));
+        let outcomes: Vec<_> = handed.buffer_unordered(AT_ONCE).collect().await;
+        outcomes.into_iter().collect::<Result<(), _>>()?;
+        match step.next {
+            Some(next) => frame = next,
+            None => return Ok(()),
+        }
+    }
+}
+
+async fn hand_over(node: &Node, member: &RosterEntry, holdings: &Holdings, id: ItemId) -> Result<(), Failure> {
+    let Some(item) = holdings.item(&id).copied() else { return Ok(()) };
+    let fetched = node.read_store(move |store| store.fetch(&item, now_ms())).await.map_err(|_| Failure::Store)?;
+    let item = match fetched {
+        // It has expired or been deleted meanwhile.
+        None => return Ok(()),
+        Some(Fetched::Message(record)) => replica::Item::Message(record.to_wire()),
+        Some(Fetched::Order(order)) => replica::Item::Order(peer::Command { request: order.request.into() }),
+    };
+    match ask(node, member, Request::Replica(peer::Replica { item: Some(item) })).await? {
+        Response::Replicated(_) => {
+            node.metrics.count_handed_over();
+            Ok(())
+        }
+        Response::Stored(_)
+        | Response::Onion(_)
+        | Response::Pong(_)
+        | Response::Refusal(_)
+        | Response::Command(_)
+        | Response::Reconciled(_) => Err(Failure::Unexpected),
+    }
+}
+
+/// Asks until the member is not too busy. What it will never take counts as taken.
+async fn ask(node: &Node, member: &RosterEntry, request: Request) -> Result<Response, Failure> {
+    let request = peer::Request { request: Some(request) };
+    for _ in 0..ATTEMPTS {
+        let (answer, _lease) = node.peers.ask(member, &request, PATIENCE).await?;
+        match answer.response {
+            Some(Response::Refusal(refusal)) if refusal.status == u32::from(GONE) => {
+                return Ok(Response::Replicated(peer::Replicated {}));
+            }
+            Some(Response::Refusal(refusal)) if matches!(refusal.status, 429 | 503) => sleep(PAUSE).await,
+            Some(Response::Refusal(refusal)) => return Err(Failure::Refused(refusal.reason)),
+            Some(response) => return Ok(response),
+            None => return Err(Failure::Unexpected),
+        }
+    }
+    Err(Failure::Refused("too much to do".into()))
+}
+
+/// Status of a refusal of what a member will never take: it has expired, or its owner has deleted it.
+pub(super) const GONE: u16 = 410;
+
+/// Removes what another swarm has now.
+async fn let_go(node: &Node, swarm: SwarmId, holdings: &Holdings) {
+    let messages: Vec<_> = holdings
+        .items()
+        .filter_map(|item| match item {
+            Item::Message { account, namespace, hash } => Some((*account, *namespace, *hash)),
+            Item::Order { .. } => None,
+        })
+        .collect();
+    if messages.is_empty() {
+        return;
+    }
+    let (done, outcome) = oneshot::channel();
+    node.writer.change(Change::Forget { messages }, None, now_ms(), move |outcome| {
+        let _ = done.send(outcome);
+    });
+    if let Ok(Changed::Messages(gone)) = written(outcome).await {
+        tracing::info!(%swarm, messages = gone.len(), "let go of what that swarm keeps now");
+    }
+}
+
+impl Node {
+    /// Everything kept, by the swarm it belongs to.
+    pub(super) async fn holdings(&self, view: &Arc<RosterView>) -> Result<BTreeMap<SwarmId, Holdings>, ()> {
+        let view = Arc::clone(view);
+        let read = self.read_store(move |store| {
+            let mut items = Vec::new();
+            store.visit(now_ms(), &mut |item| items.push(item))?;
+            Ok(holdings(items, |key| view.swarm_of(key)))
+        });
+        read.await.map_err(drop)
+    }
+}
