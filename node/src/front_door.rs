@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use skep_primitives::{BlockHash, RosterSnapshot, ServiceNodeId};
 use skep_rpc::node_list::{NodeListQuery, node_list};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -129,8 +129,8 @@ struct FrontDoor<S> {
 struct Answers {
     block: BlockHash,
     x25519: Arc<BTreeMap<ServiceNodeId, [u8; 32]>>,
-    /// Results in JSON by the parameters that asked for them.
-    lists: BTreeMap<String, Bytes>,
+    /// The latest results in JSON, by what was asked; the oldest makes room, so that odd questions shut nobody out.
+    lists: VecDeque<(NodeListQuery, Bytes)>,
 }
 
 struct RpcError(i32, String);
@@ -202,7 +202,7 @@ impl<S: FinalizedState> FrontDoor<S> {
             NodeListQuery::deserialize(params).map_err(|error| RpcError(INVALID_PARAMS, error.to_string()))?
         };
         // A sample is drawn anew for each caller; everything else is the same for all.
-        let key = query.limit.unwrap_or(0).eq(&0).then(|| params.to_string());
+        let is_same_for_all = query.limit.unwrap_or(0) == 0;
         let x25519 = {
             let mut answers = self.answers();
             if answers.block != roster.block_hash {
@@ -212,7 +212,7 @@ impl<S: FinalizedState> FrontDoor<S> {
                     ..Answers::default()
                 };
             }
-            if let Some(bytes) = key.as_ref().and_then(|key| answers.lists.get(key)) {
+            if let Some((_, bytes)) = answers.lists.iter().find(|(known, _)| is_same_for_all && *known == query) {
                 return Ok(bytes.clone());
             }
             answers.x25519.clone()
@@ -221,9 +221,11 @@ impl<S: FinalizedState> FrontDoor<S> {
         let list = node_list(roster.height, &roster.block_hash, &roster.nodes, &query, convert, &mut rand::rng());
         let bytes = to_bytes(&list);
         let mut answers = self.answers();
-        if let Some(key) = key.filter(|_| answers.block == roster.block_hash && answers.lists.len() < MAX_KEPT_ANSWERS)
-        {
-            answers.lists.insert(key, bytes.clone());
+        if is_same_for_all && answers.block == roster.block_hash {
+            if answers.lists.len() == MAX_KEPT_ANSWERS {
+                answers.lists.pop_front();
+            }
+            answers.lists.push_back((query, bytes.clone()));
         }
         Ok(bytes)
     }

@@ -17,7 +17,11 @@
 //! Clients can verify the node (see `skep_proto::certificate`). Every store answered with success is on this node's disk and
 //! each listed member's signature has been checked. Sizes, rates, connections and memory in use are bounded.
 //!
-//! **Does not provide.** Hand-over of messages when swarms change. Protection from a flood by many addresses.
+//! What a member missed it gets from the others within about a minute; what a swarm no longer keeps is let go of only when
+//! members of the one that does have it; what its owner deleted does not come back by a member that missed that.
+//!
+//! **Does not provide.** Protection from a flood by many addresses. Orders that only move expiries are not made up for: a
+//! member that missed one keeps the message until its former time.
 
 pub mod config;
 pub mod core;
