@@ -3,10 +3,12 @@
 mod account;
 mod contact;
 mod devnet;
+mod history;
 mod nodes;
 mod receive;
 mod send;
 mod stake;
+mod unsend;
 
 use crate::{context::Context, failure::Failure};
 use clap::Subcommand;
@@ -22,6 +24,10 @@ pub(crate) enum Command {
     Contact(contact::Command),
     /// Send a message to a contact
     Send(send::Arguments),
+    /// Take back a message that you sent
+    Unsend(unsend::Arguments),
+    /// Show what was said in a conversation, or export all of it
+    History(history::Arguments),
     /// Fetch what has arrived: friend requests, acceptances, messages
     Receive(receive::Arguments),
     /// Look at the network's service nodes and swarms
@@ -36,9 +42,11 @@ pub(crate) enum Command {
 /// Does it.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
-        Command::Account(command) => account::run(command, context),
+        Command::Account(command) => account::run(command, context).await,
         Command::Contact(command) => contact::run(command, context).await,
         Command::Send(arguments) => send::run(arguments, context).await,
+        Command::Unsend(arguments) => unsend::run(arguments, context).await,
+        Command::History(arguments) => history::run(arguments, context),
         Command::Receive(arguments) => receive::run(arguments, context).await,
         Command::Nodes(command) => nodes::run(command, context).await,
         Command::Stake(args) => stake::run(args, context).await,

@@ -32,18 +32,26 @@ mod client;
 mod clock;
 mod conversation;
 mod delivery;
+mod event;
+mod history;
 mod network;
 mod paths;
 mod state;
 mod tls;
 mod transport;
 
-pub use client::{Client, CreateError, FindContactError, ReceiveError, SendError};
-pub use conversation::{AcceptError, Contact, ContactStatus, Event, RequestError, SayError};
+pub use client::{
+    Client, CreateError, FindContactError, FindMessageError, ReceiveError, SendError, UnsendError, Verification,
+};
+pub use conversation::{AcceptError, Contact, ContactStatus, RequestError, SayError};
 pub use delivery::Receipt;
+pub use event::Event;
+pub use history::{Message, MessageState};
 pub use network::{DeliverError, Delivery, NetworkError, PathSurvey, survey_paths};
 pub use skep_chain_client::{ChainUrls, ParseUrlsError};
-pub use skep_envelope::{DisplayName, DisplayNameError, MessageId, PhraseError};
+pub use skep_envelope::{
+    DisplayName, DisplayNameError, MessageId, ParseMessageIdError, PhraseError, ReceiptKind, SafetyNumber,
+};
 pub use skep_onion::{Diversity, PathChoiceError};
 pub use skep_proto::account::{AccountAddress, ParseAccountError};
-pub use state::{Passphrase, PassphraseError, StateError};
+pub use state::{Passphrase, PassphraseError, Settings, StateError};

@@ -9,7 +9,7 @@ use crate::{
 };
 use futures::future::join_all;
 use skep_chain_client::{AskError, ChainClient, ChainUrls, ConnectError, RosterView};
-use skep_envelope::Identity;
+use skep_envelope::{Identity, MessageId};
 use skep_onion::{
     Answer, Candidate, Diversity, Hop, OpenError, PATH_HOPS, PathChoiceError, WrapError, WrapOptions, wrap,
 };
@@ -44,6 +44,8 @@ const LONGEST_WORK: Duration = Duration::from_secs(120);
 /// A message is kept by its recipient's swarm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
+    /// Names the message within its conversation, if it is one that is kept there.
+    pub id: Option<MessageId>,
     /// Names the stored message.
     pub hash: MessageHash,
     /// The hops it went through, guard first.
@@ -252,7 +254,7 @@ impl Network {
         if let (true, Some(path)) = (deposits.is_sent(), used) {
             let receipts = deposits.receipts().cloned().collect();
             let (hash, path, diversity) = (item.hash, path.ids(), path.diversity);
-            return Ok(Attempt::Kept(Delivery { hash, path, diversity, swarm, receipts }));
+            return Ok(Attempt::Kept(Delivery { id: None, hash, path, diversity, swarm, receipts }));
         }
         Ok(match more_work {
             Some(effort) => Attempt::MoreWork(effort),
