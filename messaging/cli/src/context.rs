@@ -17,7 +17,7 @@ pub(crate) struct Context {
     #[arg(long, global = true, value_name = "DIR", env = "SKEP_HOME")]
     home: Option<PathBuf>,
     /// One of several accounts, each with a directory of its own below the home [default: the one in the home itself]
-    #[arg(long, global = true, value_name = "NAME", env = "SKEP_ACCOUNT", value_parser = account_name)]
+    #[arg(id = "named_account", long = "account", global = true, value_name = "NAME", env = "SKEP_ACCOUNT", value_parser = account_name)]
     account: Option<String>,
     /// Chain nodes to ask, in this order, separated by commas
     #[arg(long, global = true, value_name = "URLS", env = "SKEP_CHAIN", default_value = "ws://127.0.0.1:9944")]

@@ -184,6 +184,28 @@ fn one_home_has_room_for_several_accounts_and_backups() {
 }
 
 #[test]
+fn chat_needs_a_terminal_and_says_what_does_not() {
+    let home = TempDir::new().expect("made");
+    answer(&skep(home.path(), Some("secret"), &["account", "new", "--name", "Ada", "--json"], ""));
+    let (kind, error) = failure(&skep(home.path(), Some("secret"), &["chat", "--json"], ""), 2);
+    assert!(kind == "usage" && error.contains("listen"), "{error}");
+}
+
+#[test]
+fn completions_and_manual_know_every_command() {
+    let home = TempDir::new().expect("made");
+    for arguments in [&["completions", "bash"][..], &["completions", "zsh"], &["completions", "fish"], &["man"]] {
+        let output = skep(home.path(), None, arguments, "");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        for command in ["history", "unsend", "listen", "restore", "disappear"] {
+            assert!(text.contains(command), "{arguments:?} lacks {command}");
+        }
+    }
+    assert_eq!(skep(home.path(), None, &["completions", "cobol"], "").status.code(), Some(2));
+}
+
+#[test]
 fn every_command_explains_itself() {
     let home = TempDir::new().expect("made");
     for command in [

@@ -8,7 +8,7 @@ use crate::{
     clock,
     conversation::{Change, Contact, Own},
     event::Event,
-    network::{DeliverError, Delivery, Network, NetworkError},
+    network::{DeliverError, Delivery, Network, NetworkError, UsedPath},
     state::{NewMessage, Origin, OutboxItem, Passphrase, Settings, State, StateError, StoredAccount, Writer},
 };
 pub use contacts::{FindContactError, Verification};
@@ -160,6 +160,13 @@ impl Client {
     /// The 13 words that restore the account. Whoever has them has the account.
     pub fn recovery_phrase(&self) -> Zeroizing<String> {
         self.account.identity.phrase()
+    }
+
+    /// The paths in use, tested now and mended where they do not work.
+    pub async fn paths(&mut self) -> Result<Vec<UsedPath>, NetworkError> {
+        self.connect().await?;
+        let Self { state, network: Some(network), .. } = self else { return Err(NetworkError::NoSwarm) };
+        network.used_paths(state).await
     }
 
     fn own(&self) -> Own<'_> {

@@ -22,7 +22,10 @@ use skep_proto::{
     },
 };
 use skep_work::{Challenge, solve};
-use std::time::{Duration, Instant};
+use std::{
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
 
 /// A roster older than this is asked for again before it is used.
 const ROSTER_AGE: Duration = Duration::from_secs(30);
@@ -63,6 +66,26 @@ impl Delivery {
     pub fn stored_on(&self) -> impl ExactSizeIterator<Item = ServiceNodeId> {
         self.receipts.iter().map(|receipt| receipt.member)
     }
+}
+
+/// A path in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsedPath {
+    /// What for.
+    pub purpose: Purpose,
+    /// The hops, guard first.
+    pub hops: [PathHop; PATH_HOPS],
+    /// How different the hops are.
+    pub diversity: Diversity,
+}
+
+/// One hop of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathHop {
+    /// The node.
+    pub node: ServiceNodeId,
+    /// Its address, if it is still in the roster.
+    pub ip: Option<Ipv4Addr>,
 }
 
 /// The network is of no use now.
@@ -288,6 +311,19 @@ impl Network {
             }
         }
         Ok(Read::Failed(reason))
+    }
+
+    /// The path of each purpose, once it has answered.
+    pub(crate) async fn used_paths(&mut self, state: &mut State) -> Result<Vec<UsedPath>, NetworkError> {
+        self.refresh().await?;
+        let mut used = Vec::new();
+        for purpose in [Purpose::Sending, Purpose::Reading] {
+            let Path { hops, diversity, .. } = self.working_path(state, purpose, &[]).await?;
+            let hops =
+                hops.map(|hop| PathHop { node: hop.id, ip: self.view.node(&hop.id).map(|entry| entry.endpoint.ip()) });
+            used.push(UsedPath { purpose, hops, diversity });
+        }
+        Ok(used)
     }
 
     /// A path that has answered, with at least one of `destinations` outside it.

@@ -102,7 +102,8 @@ impl Client {
         let account = self.account();
         let (_, members) = self.connect().await?.swarm_of(&account)?;
         let (mut read, mut wrong_swarm, mut wrong_clock, mut reason) = (0, false, false, String::new());
-        for member in reading_order(members, &cursors, &mut rand::rng()) {
+        let order = reading_order(members, &cursors, &mut rand::rng());
+        for member in order {
             match self.read_member(member, cursors.get(&member).copied(), events).await {
                 Ok(None) => read += 1,
                 Ok(Some(Read::WrongClock)) => wrong_clock = true,

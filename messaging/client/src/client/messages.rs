@@ -180,6 +180,11 @@ impl Client {
         self.state.unread()
     }
 
+    /// The oldest `limit` messages of a contact that were not shown yet, oldest first.
+    pub fn unread_messages(&self, account: AccountAddress, limit: u32) -> Result<Vec<Message>, StateError> {
+        self.state.unread_messages(&account, limit)
+    }
+
     /// Messages of a conversation up to this number were shown. The contact hears of it when messages are next received,
     /// unless the settings say not to. How many were new.
     pub fn mark_read(&mut self, account: AccountAddress, up_to: i64) -> Result<usize, StateError> {

@@ -97,6 +97,18 @@ impl State {
         .collect()
     }
 
+    /// The oldest `limit` messages of a contact that were not shown yet, oldest first.
+    pub(crate) fn unread_messages(&self, contact: &AccountAddress, limit: u32) -> Result<Vec<Message>, StateError> {
+        let sql = format!(
+            "SELECT {} FROM messages WHERE contact = ?1 AND mine = 0 AND read_at IS NULL AND text IS NOT NULL \
+             ORDER BY sequence LIMIT ?2",
+            rows::MESSAGE
+        );
+        let mut query = self.database.prepare_cached(&sql)?;
+        let found = query.query_map(params![contact.as_bytes(), limit], rows::message)?;
+        found.map(|message| message?).collect()
+    }
+
     /// What contacts have not been told about their messages. At most `limit`.
     pub(crate) fn unacknowledged(&self, kind: ReceiptKind, limit: u32) -> Result<Acknowledgements, StateError> {
         let sql = match kind {
