@@ -126,6 +126,7 @@ impl From<NetworkError> for Failure {
             NetworkError::State(error) => Self::account(error),
             NetworkError::Connect(_)
             | NetworkError::Roster(_)
+            | NetworkError::Contradiction(..)
             | NetworkError::NoSwarm
             | NetworkError::TooFewNodes(_)
             | NetworkError::NoPath { .. } => Self::network(error),

@@ -7,8 +7,8 @@ use jsonrpsee::{
 };
 use skep_chain_client::RosterView;
 use skep_client::{
-    Account, ChainUrls, Client, Delivery, Diversity, Event, MessageState, Notice, Passphrase, ReceiptKind, SendError,
-    Settings,
+    Account, ChainUrls, Client, Delivery, Diversity, Event, MessageState, NetworkError, Notice, Passphrase,
+    ReceiptKind, ReceiveError, SendError, Settings,
 };
 use skep_mailbox::MemoryStore;
 use skep_messaging::{
@@ -155,11 +155,8 @@ impl Person {
         let events = self.receive().await;
         events
             .into_iter()
-            .filter_map(|event| match event {
-                Event::Message { text, .. } => Some(text),
-                Event::Receipt { .. } => None,
-                other => panic!("{other:?}"),
-            })
+            .filter(|event| !matches!(event, Event::Receipt { .. }))
+            .map(|event| if let Event::Message { text, .. } = event { text } else { panic!("{event:?}") })
             .collect()
     }
 
@@ -329,14 +326,20 @@ async fn an_account_restored_from_its_phrase_is_welcome_again() {
     let events = bob.receive().await;
     let unknown = |event: &Event| matches!(event, Event::UnknownSession { sender, .. } if *sender == alice_account);
     assert!(events.iter().any(unknown), "{events:?}");
-    bob.client().request_contact(alice_account, String::new()).await.expect("delivered");
-    let events = alice.receive().await;
-    assert!(events.contains(&Event::SessionReset { sender: bob_account, ours: false }), "{events:?}");
-    // The acceptance, and after it what was not read before.
-    let events = bob.receive().await;
-    assert!(events.iter().any(|event| matches!(event, Event::Accepted { .. })), "{events:?}");
+    // The request of then is still in the mailbox. Its keys are used up: accepting it fails at Alice's, who starts anew with
+    // keys Bob has lost, so that Bob does with the only ones that are left.
+    assert!(events.iter().any(|event| matches!(event, Event::Request { sender, .. } if *sender == alice_account)));
+    bob.client().accept(alice_account).await.expect("delivered");
+    let mut news = Vec::new();
+    for _ in 0..2 {
+        news.extend(alice.receive().await);
+        news.extend(bob.receive().await);
+    }
+    assert!(news.contains(&Event::SessionReset { sender: bob_account, ours: false }), "{news:?}");
     let said = |event: &Event| matches!(event, Event::Message { text, .. } if text == "Do you still know me?");
-    assert!(events.iter().any(said), "{events:?}");
+    assert!(news.iter().any(said), "{news:?}");
+    bob.send(&alice, "I do").await;
+    assert_eq!(alice.receive_texts().await, ["I do"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -364,4 +367,30 @@ async fn an_account_that_lives_tells_what_happens() {
     let paths = bob.paths().await.expect("they work");
     let [sending, reading] = &paths[..] else { panic!("{paths:?}") };
     assert!(sending.hops.iter().all(|hop| reading.hops.iter().all(|other| hop.node != other.node)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chain_nodes_that_contradict_each_other_are_not_believed() {
+    let network = Network::start(12).await;
+    let agreeing = Arc::clone(&network.told);
+    let (second, _second) = chain_node(agreeing).await;
+    let lie = {
+        let told = network.told.lock().expect("no panic").clone();
+        Arc::new(Mutex::new(RosterSnapshot { nodes: told.nodes[..6].to_vec(), ..told }))
+    };
+    let (liar, _liar) = chain_node(lie).await;
+    let urls = |all: &[&ChainUrls]| ChainUrls::new(all.iter().flat_map(|urls| urls.iter())).expect("addresses");
+    let mut alice = Person::new("Alice", &network);
+    alice.urls = urls(&[&network.urls, &second]);
+    assert!(alice.receive().await.is_empty());
+    alice.urls = urls(&[&network.urls, &second, &liar]);
+    let told = alice.client().receive().await;
+    let liar = liar.iter().next().expect("one").to_owned();
+    assert!(
+        matches!(&told, Err(ReceiveError::Network(NetworkError::Contradiction(url, "roster"))) if *url == liar),
+        "{told:?}"
+    );
+    // One that does not answer contradicts nobody.
+    alice.urls = urls(&[&network.urls, &"ws://127.0.0.1:1".parse().expect("an address")]);
+    assert!(alice.receive().await.is_empty());
 }

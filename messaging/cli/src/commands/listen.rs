@@ -71,10 +71,10 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), F
                 work = matches!(event, Event::Message { .. });
                 let shown = if let Event::Message { sender, .. } = &event { Some(*sender) } else { None };
                 tell(context.output(), event);
-                if let (Some(sender), true) = (asks, arguments.accept) {
-                    if let Err(error) = account.contacts().accept(sender).await {
-                        context.output().remark(format_args!("{sender} could not be accepted: {error}"));
-                    }
+                if let (Some(sender), true) = (asks, arguments.accept)
+                    && let Err(error) = account.contacts().accept(sender).await
+                {
+                    context.output().remark(format_args!("{sender} could not be accepted: {error}"));
                 }
                 if let (Some(sender), None) = (shown, &arguments.exec) {
                     mark_all_read(&account, sender).await?;
@@ -129,10 +129,11 @@ impl Bot<'_> {
                 };
                 // Read before it is answered: an answer that waits in the outbox must not be given twice.
                 conversation.mark_read(message.sequence).await.map_err(account_failure)?;
-                if self.reply && !output.is_empty() {
-                    if let Err(error) = conversation.send(output, Some(message.id)).await {
-                        tracing::warn!(%error, "the answer was not delivered");
-                    }
+                if self.reply
+                    && !output.is_empty()
+                    && let Err(error) = conversation.send(output, Some(message.id)).await
+                {
+                    tracing::warn!(%error, "the answer was not delivered");
                 }
             }
         }

@@ -24,10 +24,10 @@ pub(crate) async fn run(Arguments { keep_unread }: Arguments, context: &Context)
     let events = client.receive().await?;
     let mut news = false;
     for event in events {
-        if let (Event::Message { sender, id, .. }, false) = (&event, keep_unread) {
-            if let Some(message) = client.message(*sender, id)? {
-                client.mark_read(*sender, message.sequence)?;
-            }
+        if let (Event::Message { sender, id, .. }, false) = (&event, keep_unread)
+            && let Some(message) = client.message(*sender, id)?
+        {
+            client.mark_read(*sender, message.sequence)?;
         }
         news |= tell(context.output(), event);
     }

@@ -4,7 +4,7 @@
 //! keeps one anyway, so that the file is all that is needed.
 
 use super::{DATABASE, DRAFT, Passphrase, State, StateError, key, make_directory, make_file, publish};
-use rusqlite::{ErrorCode, params};
+use rusqlite::params;
 use skep_envelope::Prekeys;
 use std::{
     fs::{self, File},
@@ -58,13 +58,11 @@ impl State {
         let draft = home.join(DRAFT);
         make_file(&draft)?;
         fs::copy(path, &draft).map_err(open_at(&draft))?;
-        let mut state = Self::open_file(&draft, passphrase, &salt).map_err(|error| match error {
-            StateError::WrongPassphrase => StateError::NotABackup(path.to_owned()),
-            StateError::Database(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
-                StateError::NotABackup(path.to_owned())
-            }
-            other => other,
-        })?;
+        let opened = Self::open_file(&draft, passphrase, &salt);
+        if matches!(opened, Err(StateError::WrongPassphrase)) {
+            return Err(StateError::NotABackup(path.to_owned()));
+        }
+        let mut state = opened?;
         let owner = state.account()?.identity.account();
         state.write(|writer| {
             writer.put_prekeys(&Prekeys::new(owner))?;

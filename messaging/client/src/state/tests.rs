@@ -420,3 +420,41 @@ fn a_backup_is_one_file_that_restores_all_but_the_sessions() {
     let again = State::restore_backup(&second, &path, &passphrase("secret"));
     assert!(matches!(again, Err(StateError::Exists(_))));
 }
+
+/// Who sends keeps the ratchet first: whatever is lost after a crash, no key is used for two messages.
+#[test]
+fn a_crash_never_uses_a_key_twice() {
+    let (home, mut state, alice) = person(1, "Alice");
+    let (_bob_home, _, bob) = person(2, "Bob");
+    let mut rng = ChaCha20Rng::seed_from_u64(9);
+    let (alice_account, bob_account) = (alice.identity.account(), bob.identity.account());
+    let hear = |bob: &StoredAccount, known: Option<&Contact>, payload| {
+        let opened = skep_envelope::Opened { source: alice_account, payload };
+        receive(own(bob), known, opened, NOW, &mut ChaCha20Rng::seed_from_u64(3))
+    };
+    // Bob asks, Alice accepts; she keeps that.
+    let asked = request(own(&bob), None, alice_account, String::new(), NOW).unwrap();
+    let bob = StoredAccount { prekeys: asked.prekeys.unwrap(), ..bob };
+    let opened = skep_envelope::Opened { source: bob_account, payload: asked.outgoing.unwrap().payload };
+    let asking = receive(own(&alice), None, opened, NOW, &mut rng).unwrap().contact.unwrap();
+    let accepted = accept(own(&alice), &asking, NOW, &mut rng).unwrap();
+    state.write(|writer| writer.put_contact(accepted.contact.as_ref().unwrap())).unwrap();
+    let met = hear(&bob, asked.contact.as_ref(), accepted.outgoing.unwrap().payload).unwrap();
+    let (bob, mut bobs_alice) = (StoredAccount { prekeys: met.prekeys.unwrap(), ..bob }, met.contact.unwrap());
+
+    let mut texts = Vec::new();
+    for number in 1..=3 {
+        // The program ends after each message was kept, before it is known whether it left.
+        state = reopened(&home, state);
+        let contact = state.contact(&bob_account).unwrap().unwrap();
+        let body = Body::Text(text(&number.to_string()));
+        let change = say(&contact, MessageId([number; 16]), body, NOW).unwrap();
+        state.write(|writer| writer.put_contact(change.contact.as_ref().unwrap())).unwrap();
+        let heard = hear(&bob, Some(&bobs_alice), change.outgoing.unwrap().payload).unwrap();
+        bobs_alice = heard.contact.unwrap();
+        texts.extend(heard.events);
+    }
+    // Each has a key of its own: the second use of one would be refused as a duplicate.
+    assert_eq!(texts.len(), 3);
+    assert!(texts.iter().all(|event| matches!(event, crate::Event::Message { .. })), "{texts:?}");
+}
