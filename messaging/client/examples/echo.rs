@@ -19,9 +19,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Client::create(&home, &passphrase, &"Echo".parse()?, chain)?
     };
 
-    let account = Account::start(client);
+    let (account, mut events) = Account::start(client);
     tracing::info!(address = %account.address(), "write to me");
-    let mut events = account.events();
     while let Some(notice) = events.next().await {
         match notice {
             Notice::Event(Event::Request { sender, .. }) => {

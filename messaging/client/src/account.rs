@@ -101,13 +101,13 @@ pub struct EventStream(broadcast::Receiver<Notice>);
 
 impl Account {
     /// Gives the client a task of its own, on the current Tokio runtime. It ends, and lets go of the account's files, once
-    /// every handle is gone.
-    pub fn start(client: Client) -> Self {
+    /// every handle is gone. The stream tells everything from the very beginning.
+    pub fn start(client: Client) -> (Self, EventStream) {
         let (jobs, waiting) = mpsc::channel(MOST_JOBS);
-        let (notices, _) = broadcast::channel(MOST_NOTICES);
+        let (notices, told) = broadcast::channel(MOST_NOTICES);
         let address = client.account();
         tokio::spawn(live(client, waiting, notices.clone()));
-        Self { address, jobs, notices }
+        (Self { address, jobs, notices }, EventStream(told))
     }
 
     /// What others write to.

@@ -435,6 +435,13 @@ pub(crate) fn receive(
     let received = match Ratchet::receive(own.prekeys, session.map(|session| &session.ratchet), source, &message) {
         Ok(received) => received,
         Err(error) => {
+            if let Some(Standing::Requested { introduction }) = known.map(|contact| &contact.standing)
+                && message.starts_session()
+                && error.is_lost_session()
+            {
+                // They accepted a request whose keys we have lost.
+                return ask(own, known, source, introduction.clone(), now).map_err(|_| error.into());
+            }
             let lost = known.filter(|_| session.is_some() && error.is_lost_session());
             let Some(mut change) = lost.and_then(|contact| reset(own, contact, now, rng)) else {
                 return Err(error.into());

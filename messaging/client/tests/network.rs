@@ -256,7 +256,7 @@ async fn a_message_tells_how_far_it_has_come() {
     let mut client = bob.client();
     let message = client.history(alice_account, None, 1).expect("read").remove(0);
     assert_eq!(client.mark_read(alice_account, message.sequence).expect("written"), 1);
-    client.receive().await.expect("received");
+    client.tell_read().await.expect("connected");
     drop(client);
     let events = alice.receive().await;
     assert!(matches!(&events[..], [Event::Receipt { kind: ReceiptKind::Read, .. }]), "{events:?}");
@@ -347,8 +347,8 @@ async fn an_account_that_lives_tells_what_happens() {
     let network = Network::start(12).await;
     let (alice, bob) = met(&network).await;
     let (alice_account, bob_account) = (alice.client().account(), bob.client().account());
-    let (alice, bob) = (Account::start(alice.client()), Account::start(bob.client()));
-    let mut news = bob.events();
+    let (alice, _) = Account::start(alice.client());
+    let (bob, mut news) = Account::start(bob.client());
     alice.conversation(bob_account).set_typing(true).await.expect("delivered");
     let sent = alice.conversation(bob_account).send("hello".into(), None).await.expect("delivered").expect("sent");
     let (mut typing, mut text) = (false, None);

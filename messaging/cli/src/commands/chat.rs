@@ -45,13 +45,12 @@ pub(crate) async fn run(Arguments {}: Arguments, context: &Context) -> Result<()
     }
     let client = context.client()?;
     let mut model = Model::new(client.account(), client.display_name().to_string());
-    let account = Account::start(client);
+    let (account, mut events) = Account::start(client);
     let colours = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let screen = io::stdout().into_raw_mode().and_then(IntoAlternateScreen::into_alternate_screen);
     let mut terminal = Terminal::new(TermionBackend::new(screen.map_err(Failure::failed)?)).map_err(Failure::failed)?;
     let (sender, mut inputs) = mpsc::channel(MOST_INPUTS);
     read_keys(sender.clone());
-    let mut events = account.events();
     let mut tick = tokio::time::interval(TICK);
     for effect in model.start() {
         perform(effect, &account, &sender);

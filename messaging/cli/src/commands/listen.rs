@@ -44,8 +44,7 @@ pub(crate) struct Arguments {
 
 /// Listens until it is interrupted.
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), Failure> {
-    let account = Account::start(context.client()?);
-    let mut events = account.events();
+    let (account, mut events) = Account::start(context.client()?);
     context.output().remark(format_args!("listening for {}; stop with Ctrl-C", account.address()));
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     // What was left unread before is handed over first.

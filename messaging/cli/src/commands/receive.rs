@@ -22,17 +22,23 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(Arguments { keep_unread }: Arguments, context: &Context) -> Result<(), Failure> {
     let mut client = context.client()?;
     let events = client.receive().await?;
-    let mut news = false;
+    let (mut news, mut read) = (false, 0);
     for event in events {
         if let (Event::Message { sender, id, .. }, false) = (&event, keep_unread)
             && let Some(message) = client.message(*sender, id)?
         {
-            client.mark_read(*sender, message.sequence)?;
+            read += client.mark_read(*sender, message.sequence)?;
         }
         news |= tell(context.output(), event);
     }
     if !news {
         context.output().remark("nothing new");
+    }
+    // What has arrived is told; that contacts hear of it only the next time is no failure.
+    if read > 0
+        && let Err(error) = client.tell_read().await
+    {
+        tracing::warn!(%error, "contacts are told later what was read");
     }
     Ok(())
 }

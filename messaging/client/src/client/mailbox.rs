@@ -216,6 +216,13 @@ impl Client {
         }
     }
 
+    /// Tells contacts now what has been read, instead of with the next [`Self::receive`]. What fails waits in the outbox.
+    pub async fn tell_read(&mut self) -> Result<(), NetworkError> {
+        self.connect().await?;
+        self.keep_house()?;
+        self.flush(None).await
+    }
+
     /// Starts the lost sessions anew.
     pub(super) fn heal(&mut self, events: &mut Vec<Event>) -> Result<(), NetworkError> {
         let Some(genesis) = self.network.as_ref().map(|network| network.genesis()) else { return Ok(()) };

@@ -286,6 +286,62 @@ fn a_message_of_an_unknown_session_starts_another_but_not_often() {
 }
 
 #[test]
+fn an_acceptance_of_a_request_that_was_lost_is_asked_for_again() {
+    let (mut alice, mut bob) = (Person::new(1, "Alice"), Person::new(2, "Bob"));
+    let request = alice.ask(&bob, "", NOW).unwrap();
+    bob.hear(&request, NOW).unwrap();
+    let mut alice = from_backup(alice);
+    let acceptance = bob.accept(&alice, NOW).unwrap();
+    let (again, _) = alice.hear(&acceptance, NOW + 1).unwrap();
+    let (acceptance, events) = bob.hear(&again.unwrap(), NOW + 1).unwrap();
+    assert!(events.contains(&Event::SessionReset { sender: alice.account(), ours: false }));
+    alice.hear(&acceptance.unwrap(), NOW + 2).unwrap();
+    let message = alice.say(&bob, "at last").unwrap();
+    assert_eq!(texts(&bob.hear(&message, NOW + 2).unwrap().1), ["at last"]);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(12))]
+
+    /// What a network may do: messages of both sides overtake each other, get lost and come twice. What arrives is read once,
+    /// nothing is taken for a lost session, and the conversation goes on.
+    #[test]
+    fn a_bad_network_confuses_nobody(steps in proptest::collection::vec((proptest::bool::ANY, 0_usize..4, 0_usize..3), 1..40)) {
+        let (mut alice, mut bob) = met();
+        let mut waiting: [Vec<(usize, Vec<u8>)>; 2] = Default::default();
+        let mut read = std::collections::BTreeSet::new();
+        for (number, (from_alice, position, copies)) in steps.into_iter().enumerate() {
+            let (speaker, listener, queue) = match from_alice {
+                true => (&mut alice, &bob, &mut waiting[0]),
+                false => (&mut bob, &alice, &mut waiting[1]),
+            };
+            queue.push((number, speaker.say(listener, &number.to_string()).unwrap()));
+            // A session remembers five turns of the other side: nothing is later than that here.
+            let position = if queue.len() > 3 { 0 } else { position };
+            if position >= queue.len() {
+                continue;
+            }
+            let (sent, sealed) = queue.remove(position);
+            // None: lost.
+            for copy in 0..copies {
+                let hearer = if from_alice { &mut bob } else { &mut alice };
+                match hearer.hear(&sealed, NOW) {
+                    Ok((answer, events)) => {
+                        proptest::prop_assert!(copy == 0 && answer.is_none());
+                        proptest::prop_assert_eq!(texts(&events), [sent.to_string()]);
+                        proptest::prop_assert!(read.insert(sent));
+                    }
+                    Err(error) => proptest::prop_assert!(copy > 0 && matches!(error, Unusable::Receive(_))),
+                }
+            }
+        }
+        let (message, answer) = (alice.say(&bob, "end").unwrap(), bob.say(&alice, "end").unwrap());
+        let heard = [bob.hear(&message, NOW).unwrap().1, alice.hear(&answer, NOW).unwrap().1];
+        proptest::prop_assert!(heard.iter().all(|events| texts(events) == ["end"]));
+    }
+}
+
+#[test]
 fn late_and_repeated_messages_start_nothing_anew() {
     let (mut alice, mut bob) = met();
     let first = alice.say(&bob, "first").unwrap();
