@@ -7,12 +7,18 @@ use skep_chain_client::{ChainClient, ChainUrls};
 use skep_client::Client;
 use std::path::PathBuf;
 
+/// Directory of the named accounts, below the home.
+const ACCOUNTS: &str = "accounts";
+
 /// Options of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Context {
     /// Directory of the account, contacts and messages [default: skep in the user's data directory]
     #[arg(long, global = true, value_name = "DIR", env = "SKEP_HOME")]
     home: Option<PathBuf>,
+    /// One of several accounts, each with a directory of its own below the home [default: the one in the home itself]
+    #[arg(id = "named_account", long = "account", global = true, value_name = "NAME", env = "SKEP_ACCOUNT", value_parser = account_name)]
+    account: Option<String>,
     /// Chain nodes to ask, in this order, separated by commas
     #[arg(long, global = true, value_name = "URLS", env = "SKEP_CHAIN", default_value = "ws://127.0.0.1:9944")]
     chain_url: ChainUrls,
@@ -43,12 +49,53 @@ impl Context {
         Client::open(&home, &passphrase::existing()?, self.chain_url.clone()).map_err(Failure::account)
     }
 
-    /// Where the state is.
+    /// Where the state of the chosen account is.
     pub(crate) fn home(&self) -> Result<PathBuf, Failure> {
+        let home = self.base()?;
+        Ok(match &self.account {
+            Some(name) => home.join(ACCOUNTS).join(name),
+            None => home,
+        })
+    }
+
+    /// Where the states of all accounts are: the unnamed one's, and those of the named ones.
+    pub(crate) fn homes(&self) -> Result<Vec<(Option<String>, PathBuf)>, Failure> {
+        let base = self.base()?;
+        let mut homes = Vec::new();
+        if Client::exists(&base) {
+            homes.push((None, base.clone()));
+        }
+        let named = match std::fs::read_dir(base.join(ACCOUNTS)) {
+            Ok(named) => named,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(homes),
+            Err(error) => return Err(Failure::account(error)),
+        };
+        let mut named: Vec<_> = named.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+        named.sort();
+        for name in named {
+            let home = base.join(ACCOUNTS).join(&name);
+            if Client::exists(&home) {
+                homes.push((Some(name), home));
+            }
+        }
+        Ok(homes)
+    }
+
+    fn base(&self) -> Result<PathBuf, Failure> {
         match &self.home {
             Some(home) => Ok(home.clone()),
             None => data_dir(),
         }
+    }
+}
+
+/// A name that is one directory and nothing else.
+fn account_name(text: &str) -> Result<String, &'static str> {
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if (1..=64).contains(&text.len()) && text.bytes().all(valid) {
+        Ok(text.to_owned())
+    } else {
+        Err("an account is named by at most 64 letters, digits, - and _")
     }
 }
 

@@ -1,7 +1,7 @@
 //! How a command fails: a kind, which is its exit code, and what to do.
 
 use serde::Serialize;
-use skep_client::{NetworkError, ReceiveError, SendError};
+use skep_client::{FindContactError, FindMessageError, NetworkError, ReceiveError, SendError, StateError};
 use std::{error::Error, fmt::Write as _, process::ExitCode};
 
 /// Shown below `--help`.
@@ -84,6 +84,32 @@ impl<E: Error + 'static> From<SendError<E>> for Failure {
     }
 }
 
+impl From<FindContactError> for Failure {
+    fn from(error: FindContactError) -> Self {
+        match error {
+            FindContactError::State(error) => Self::account(error),
+            FindContactError::Unknown(_) | FindContactError::Ambiguous { .. } => Self::usage(error),
+        }
+    }
+}
+
+impl From<FindMessageError> for Failure {
+    fn from(error: FindMessageError) -> Self {
+        match error {
+            FindMessageError::State(error) => Self::account(error),
+            FindMessageError::NoName(_) | FindMessageError::Unknown(_) | FindMessageError::Ambiguous(_) => {
+                Self::usage(error)
+            }
+        }
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        Self::account(error)
+    }
+}
+
 impl From<ReceiveError> for Failure {
     fn from(error: ReceiveError) -> Self {
         match error {
@@ -100,6 +126,7 @@ impl From<NetworkError> for Failure {
             NetworkError::State(error) => Self::account(error),
             NetworkError::Connect(_)
             | NetworkError::Roster(_)
+            | NetworkError::Contradiction(..)
             | NetworkError::NoSwarm
             | NetworkError::TooFewNodes(_)
             | NetworkError::NoPath { .. } => Self::network(error),

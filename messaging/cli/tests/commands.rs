@@ -13,7 +13,7 @@ const PHRASE_WORDS: usize = 13;
 /// Runs `skep` in `home`, with nothing of the caller's environment that it reads.
 fn skep(home: &Path, passphrase: Option<&str>, arguments: &[&str], input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
-    for variable in ["SKEP_HOME", "SKEP_CHAIN", "SKEP_PASSPHRASE", "RUST_LOG"] {
+    for variable in ["SKEP_HOME", "SKEP_ACCOUNT", "SKEP_CHAIN", "SKEP_PASSPHRASE", "RUST_LOG"] {
         command.env_remove(variable);
     }
     // Nobody listens on port 1.
@@ -132,9 +132,94 @@ fn contacts_are_listed_one_a_line_and_none_at_first() {
 }
 
 #[test]
+fn notes_to_oneself_stay_here_and_are_answered_and_unsent() {
+    let directory = TempDir::new().expect("made");
+    let home = directory.path();
+    let run = |arguments: &[&str], input: &str| skep(home, Some("secret"), &[arguments, &["--json"]].concat(), input);
+    answer(&run(&["account", "new", "--name", "Ada"], ""));
+    let first = answer(&run(&["send", "self", "buy milk"], ""))["id"].as_str().expect("text").to_owned();
+    answer(&run(&["send", "self", "-", "--reply-to", &first[..6]], "and bread\n"));
+    let (_, error) = failure(&run(&["send", "self", "x", "--reply-to", "zz"], ""), 2);
+    assert!(error.contains("names no message"), "{error}");
+    let history = || {
+        let output = run(&["history", "self"], "");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")).collect::<Vec<_>>()
+    };
+    let messages = history();
+    assert_eq!((&messages[0]["text"], &messages[0]["state"]), (&"buy milk".into(), &"note".into()));
+    assert_eq!((&messages[1]["text"], &messages[1]["reply_to"]), (&"and bread".into(), &first.as_str().into()));
+    answer(&run(&["unsend", "self", &first], ""));
+    assert!(history()[0]["text"].is_null());
+    let (_, error) = failure(&run(&["unsend", "self", &first], ""), 1);
+    assert!(error.contains("still there"), "{error}");
+    // The export has the same.
+    assert_eq!(run(&["history", "--all"], "").stdout, run(&["history", "self"], "").stdout);
+}
+
+#[test]
+fn one_home_has_room_for_several_accounts_and_backups() {
+    let directory = TempDir::new().expect("made");
+    let home = directory.path().join("home");
+    let run = |arguments: &[&str]| skep(&home, Some("secret"), &[arguments, &["--json"]].concat(), "");
+    let unnamed = answer(&run(&["account", "new", "--name", "Ada"]));
+    let work = answer(&run(&["account", "new", "--name", "Ada at work", "--account", "work"]));
+    assert_ne!(unnamed["account"], work["account"]);
+    let text = String::from_utf8(run(&["account", "list"]).stdout).expect("UTF-8");
+    let names: Vec<_> =
+        text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")["name"].clone()).collect();
+    assert_eq!(names, [Value::Null, "work".into()]);
+    assert_eq!(run(&["account", "show", "--account", "../work"]).status.code(), Some(2));
+
+    let changed = answer(&run(&["account", "set", "--read-receipts", "off", "--account", "work"]));
+    assert_eq!((&changed["read_receipts"], &changed["typing"]), (&false.into(), &true.into()));
+    answer(&run(&["send", "self", "kept", "--account", "work"]));
+    let file = directory.path().join("work.backup");
+    let file = file.to_str().expect("UTF-8");
+    answer(&run(&["account", "backup", file, "--account", "work"]));
+    failure(&run(&["account", "backup", file, "--account", "work"]), 3);
+    let again = answer(&run(&["account", "restore-backup", file, "--account", "again"]));
+    assert_eq!((&again["account"], &again["read_receipts"]), (&work["account"], &false.into()));
+    assert_eq!(answer(&run(&["history", "self", "--account", "again"]))["text"], "kept");
+}
+
+#[test]
+fn chat_needs_a_terminal_and_says_what_does_not() {
+    let home = TempDir::new().expect("made");
+    answer(&skep(home.path(), Some("secret"), &["account", "new", "--name", "Ada", "--json"], ""));
+    let (kind, error) = failure(&skep(home.path(), Some("secret"), &["chat", "--json"], ""), 2);
+    assert!(kind == "usage" && error.contains("listen"), "{error}");
+}
+
+#[test]
+fn completions_and_manual_know_every_command() {
+    let home = TempDir::new().expect("made");
+    for arguments in [&["completions", "bash"][..], &["completions", "zsh"], &["completions", "fish"], &["man"]] {
+        let output = skep(home.path(), None, arguments, "");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        for command in ["history", "unsend", "listen", "restore", "disappear"] {
+            assert!(text.contains(command), "{arguments:?} lacks {command}");
+        }
+    }
+    assert_eq!(skep(home.path(), None, &["completions", "cobol"], "").status.code(), Some(2));
+}
+
+#[test]
 fn every_command_explains_itself() {
     let home = TempDir::new().expect("made");
-    for command in [&[][..], &["account"], &["contact"], &["send"], &["receive"], &["nodes"], &["stake"], &["devnet"]] {
+    for command in [
+        &[][..],
+        &["account"],
+        &["contact"],
+        &["send"],
+        &["unsend"],
+        &["history"],
+        &["receive"],
+        &["nodes"],
+        &["stake"],
+        &["devnet"],
+    ] {
         let output = skep(home.path(), None, &[command, &["--help"]].concat(), "");
         assert_eq!(output.status.code(), Some(0), "{command:?}");
         let text = String::from_utf8_lossy(&output.stdout);

@@ -1,30 +1,28 @@
 //! One account's client: local state, conversations and network put together.
 
+mod contacts;
+mod mailbox;
+mod messages;
+
 use crate::{
     clock,
-    conversation::{
-        AcceptError, Change, Contact, Event, Own, RequestError, SayError, Unusable, accept, receive, request, say,
-    },
-    network::{DeliverError, Delivery, Network, NetworkError, Read},
-    state::{OutboxItem, Passphrase, State, StateError, StoredAccount, StoredText, Writer},
+    conversation::{Change, Contact, Own},
+    event::Event,
+    network::{DeliverError, Delivery, Network, NetworkError, UsedPath},
+    state::{NewMessage, Origin, OutboxItem, Passphrase, Settings, State, StateError, StoredAccount, Writer},
 };
-use rand::seq::SliceRandom;
+pub use contacts::{FindContactError, Verification};
+pub use mailbox::ReceiveError;
+pub use messages::{FindMessageError, UnsendError};
 use skep_chain_client::ChainUrls;
-use skep_envelope::{DisplayName, Identity, MessageId, OpenError, PhraseError, SealError, open, seal, ttl};
-use skep_primitives::{BlockHash, ServiceNodeId};
+use skep_envelope::{DisplayName, Identity, PhraseError, SealError, Text, seal};
+use skep_primitives::BlockHash;
 use skep_proto::{
     account::AccountAddress,
-    storage::{MessageHash, Namespace, RetrievedMessage},
+    storage::{MessageHash, Namespace},
 };
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 use zeroize::Zeroizing;
-
-/// Members of the own swarm that are read: one may be behind, or keep something back.
-const READERS: usize = 2;
-/// Pages read from one member at once; the rest comes the next time.
-const MOST_PAGES: usize = 100;
-/// How long a message that was dealt with is remembered (ms): longer than any node keeps it.
-const REMEMBER_MS: u64 = 2 * ttl::MESSAGE;
 
 /// One account's client.
 ///
@@ -45,25 +43,6 @@ pub enum CreateError {
     #[error(transparent)]
     Phrase(#[from] PhraseError),
     /// The state cannot be made.
-    #[error(transparent)]
-    State(#[from] StateError),
-}
-
-/// No contact, or more than one, is called so.
-#[derive(Debug, thiserror::Error)]
-pub enum FindContactError {
-    /// None.
-    #[error("no contact is called {0:?}: list contacts, or name the account (66 hexadecimal digits)")]
-    Unknown(String),
-    /// More than one.
-    #[error("{name:?} is the name of several contacts ({}): name the account", listed(.accounts))]
-    Ambiguous {
-        /// The name.
-        name: String,
-        /// Whose it is.
-        accounts: Vec<AccountAddress>,
-    },
-    /// The state cannot be read.
     #[error(transparent)]
     State(#[from] StateError),
 }
@@ -89,23 +68,6 @@ pub enum SendError<E: std::error::Error + 'static> {
     /// It is in the outbox, not delivered yet.
     #[error("not delivered yet, but kept: it is sent again with the next message or when you receive")]
     Undelivered(#[source] DeliverError),
-}
-
-/// The mailbox cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReceiveError {
-    /// The network is of no use now.
-    #[error(transparent)]
-    Network(#[from] NetworkError),
-    /// No member of the own swarm gave anything.
-    #[error("no member of your swarm could be read: {0}. Try again")]
-    NoMember(String),
-    /// Nodes see another time.
-    #[error("service nodes say that this clock is wrong: set it, then try again")]
-    Clock,
-    /// The state cannot be read or written.
-    #[error(transparent)]
-    State(#[from] StateError),
 }
 
 impl Client {
@@ -149,6 +111,42 @@ impl Client {
         Ok(Self { state, account, chain, network: None })
     }
 
+    /// Whether there is an account in the directory `home`.
+    pub fn exists(home: &Path) -> bool {
+        State::exists(home)
+    }
+
+    /// Makes the state in the directory `home` from a backup made with the same passphrase.
+    ///
+    /// Contacts and history are as they were; sessions are started anew, since a ratchet must never go back.
+    pub fn restore_backup(
+        home: &Path,
+        backup: &Path,
+        passphrase: &Passphrase,
+        chain: ChainUrls,
+    ) -> Result<Self, StateError> {
+        let state = State::restore_backup(home, backup, passphrase)?;
+        let account = state.account()?;
+        Ok(Self { state, account, chain, network: None })
+    }
+
+    /// Writes an encrypted copy of everything to `path`, where nothing may be. The passphrase opens it.
+    pub fn backup(&self, path: &Path, passphrase: &Passphrase) -> Result<(), StateError> {
+        self.state.backup(path, passphrase)
+    }
+
+    /// What contacts are told of the account's own accord.
+    pub const fn settings(&self) -> Settings {
+        self.account.settings
+    }
+
+    /// Changes what contacts are told of the account's own accord.
+    pub fn set_settings(&mut self, settings: Settings) -> Result<(), StateError> {
+        self.state.write(|writer| writer.put_settings(settings))?;
+        self.account.settings = settings;
+        Ok(())
+    }
+
     /// The account: what others write to.
     pub const fn account(&self) -> AccountAddress {
         self.account.identity.account()
@@ -164,79 +162,11 @@ impl Client {
         self.account.identity.phrase()
     }
 
-    /// Everybody known, ordered by name and account.
-    pub fn contacts(&self) -> Result<Vec<Contact>, StateError> {
-        self.state.contacts()
-    }
-
-    /// The contact with this account or this name.
-    pub fn find_contact(&self, text: &str) -> Result<Contact, FindContactError> {
-        if let Ok(account) = text.parse() {
-            return self.state.contact(&account)?.ok_or_else(|| FindContactError::Unknown(text.to_owned()));
-        }
-        let mut named = self.state.contacts()?;
-        named.retain(|contact| contact.name.as_ref().is_some_and(|name| name.as_str() == text));
-        match (named.pop(), named.as_slice()) {
-            (None, _) => Err(FindContactError::Unknown(text.to_owned())),
-            (Some(contact), []) => Ok(contact),
-            (Some(contact), others) => {
-                let accounts = others.iter().chain([&contact]).map(|contact| contact.account).collect();
-                Err(FindContactError::Ambiguous { name: text.to_owned(), accounts })
-            }
-        }
-    }
-
-    /// Asks an account to talk; again, if it has not answered.
-    pub async fn request_contact(
-        &mut self,
-        account: AccountAddress,
-        introduction: String,
-    ) -> Result<Delivery, SendError<RequestError>> {
-        self.ready_to_send().await?;
-        let known = self.state.contact(&account)?;
-        let change = request(self.own(), known.as_ref(), account, introduction, clock::now());
-        self.send_change(account, change.map_err(SendError::Refused)?, None).await
-    }
-
-    /// Accepts an account's friend request.
-    pub async fn accept(&mut self, account: AccountAddress) -> Result<Delivery, SendError<AcceptError>> {
-        self.ready_to_send().await?;
-        let contact = self.state.contact(&account)?.ok_or(SendError::NoContact(account))?;
-        let change = accept(self.own(), &contact, clock::now(), &mut rand::rng());
-        self.send_change(account, change.map_err(SendError::Refused)?, None).await
-    }
-
-    /// Sends a text to a contact.
-    pub async fn send(&mut self, account: AccountAddress, text: &str) -> Result<Delivery, SendError<SayError>> {
-        self.ready_to_send().await?;
-        let contact = self.state.contact(&account)?.ok_or(SendError::NoContact(account))?;
-        let (change, id) =
-            say(&contact, text.to_owned(), clock::now(), &mut rand::rng()).map_err(SendError::Refused)?;
-        self.send_change(account, change, Some((id, text))).await
-    }
-
-    /// Fetches what has arrived, and sends what waits in the outbox.
-    ///
-    /// What was fetched is told even if something fails afterwards: it is dealt with, and not fetched again.
-    pub async fn receive(&mut self) -> Result<Vec<Event>, ReceiveError> {
-        let mut events = Vec::new();
-        match self.receive_into(&mut events).await {
-            Err(error) if events.is_empty() => Err(error),
-            Err(error) => {
-                tracing::warn!(%error, "not everything could be fetched");
-                Ok(events)
-            }
-            Ok(()) => Ok(events),
-        }
-    }
-
-    async fn receive_into(&mut self, events: &mut Vec<Event>) -> Result<(), ReceiveError> {
+    /// The paths in use, tested now and mended where they do not work.
+    pub async fn paths(&mut self) -> Result<Vec<UsedPath>, NetworkError> {
         self.connect().await?;
-        self.flush(Some(events)).await?;
-        self.read_mailbox(events).await?;
-        // Answers to what has arrived.
-        self.flush(Some(events)).await?;
-        Ok(())
+        let Self { state, network: Some(network), .. } = self else { return Err(NetworkError::NoSwarm) };
+        network.used_paths(state).await
     }
 
     fn own(&self) -> Own<'_> {
@@ -258,9 +188,10 @@ impl Client {
         }
     }
 
-    /// Connects, and sends what was to be sent before.
+    /// Connects, starts lost sessions anew, and sends what was to be sent before.
     async fn ready_to_send(&mut self) -> Result<(), NetworkError> {
         self.connect().await?;
+        self.heal(&mut Vec::new())?;
         self.flush(None).await
     }
 
@@ -270,8 +201,14 @@ impl Client {
         for item in self.state.outbox()? {
             if item.timestamp.saturating_add(item.ttl) <= clock::now() {
                 let Some(events) = &mut events else { continue };
-                self.state.write(|writer| writer.unqueue(&item.hash))?;
-                events.push(Event::Expired { recipient: item.recipient, timestamp: item.timestamp });
+                let told = self.state.write(|writer| {
+                    writer.unqueue(&item.hash)?;
+                    writer.put_failed(&item.hash)
+                })?;
+                let requested = |contact: Contact| contact.status() == crate::ContactStatus::Requested;
+                if told || self.state.contact(&item.recipient)?.is_some_and(requested) {
+                    events.push(Event::Expired { recipient: item.recipient, timestamp: item.timestamp });
+                }
             } else if let Err(error) = self.deliver(&item).await {
                 tracing::warn!(%error, "a message of the outbox is still not delivered");
             }
@@ -279,22 +216,35 @@ impl Client {
         Ok(())
     }
 
+    /// Keeps a change, seals what it sends and sends it.
     async fn send_change<E: std::error::Error + 'static>(
         &mut self,
         to: AccountAddress,
         change: Change,
-        text: Option<(MessageId, &str)>,
+        more: impl FnOnce(&Writer<'_>, MessageHash) -> Result<(), StateError>,
     ) -> Result<Delivery, SendError<E>> {
         let genesis = self.connect().await?.genesis();
         let sealed = self.seal(&genesis, to, &change)?;
-        self.keep(to, change, sealed.as_ref(), |writer| {
-            let Some((id, text)) = text else { return Ok(()) };
-            let (sent_as, timestamp) = (sealed.as_ref().map(|item| item.hash), clock::now());
-            writer.put_text(&StoredText { contact: to, sent_as, id, text, timestamp }).map(drop)
-        })?;
         // Every step of ours sends something.
         let item = sealed.ok_or(StateError::Damaged("nothing to send"))?;
+        self.keep(to, change, Some(&item), |writer| more(writer, item.hash))?;
         self.deliver(&item).await.map_err(SendError::Undelivered)
+    }
+
+    /// Keeps a change and queues what it sends. The events to tell.
+    fn queue_change(
+        &mut self,
+        genesis: &BlockHash,
+        to: AccountAddress,
+        change: Change,
+        more: impl FnOnce(&Writer<'_>, Option<MessageHash>) -> Result<(), StateError>,
+    ) -> Result<Vec<Event>, StateError> {
+        let sealed = self.seal(genesis, to, &change).unwrap_or_else(|error| {
+            tracing::warn!(%error, "something cannot be sent");
+            None
+        });
+        let hash = sealed.as_ref().map(|item| item.hash);
+        self.keep(to, change, sealed.as_ref(), |writer| more(writer, hash))
     }
 
     /// What a change sends, encrypted for storage.
@@ -318,23 +268,16 @@ impl Client {
         sealed: Option<&OutboxItem>,
         more: impl FnOnce(&Writer<'_>) -> Result<(), StateError>,
     ) -> Result<Vec<Event>, StateError> {
-        let Change { contact, prekeys, outgoing: _, mut events } = change;
+        let Change { contact, prekeys, outgoing: _, events, resend: _ } = change;
         debug_assert!(contact.as_ref().is_none_or(|contact| contact.account == account));
-        self.state.write(|writer| {
+        let events = self.state.write(|writer| {
             contact.iter().try_for_each(|contact| writer.put_contact(contact))?;
             prekeys.iter().try_for_each(|prekeys| writer.put_prekeys(prekeys))?;
             sealed.iter().try_for_each(|item| writer.queue(item))?;
-            let mut failure = Ok(());
-            events.retain(|event| {
-                let Event::Message { sender, id, text, timestamp, .. } = event else { return true };
-                let text = StoredText { contact: *sender, sent_as: None, id: *id, text, timestamp: *timestamp };
-                writer.put_text(&text).unwrap_or_else(|error| {
-                    failure = Err(error);
-                    false
-                })
-            });
-            failure?;
-            more(writer)
+            let events: Result<Vec<_>, _> =
+                events.into_iter().filter_map(|event| noted(writer, event).transpose()).collect();
+            more(writer)?;
+            events
         })?;
         if let Some(prekeys) = prekeys {
             self.account.prekeys = prekeys;
@@ -353,138 +296,35 @@ impl Client {
         kept.map_err(NetworkError::from)?;
         Ok(delivery)
     }
-
-    /// Reads the own mailbox from some members of the own swarm.
-    async fn read_mailbox(&mut self, events: &mut Vec<Event>) -> Result<(), ReceiveError> {
-        let now = clock::now();
-        self.state.write(|writer| writer.forget_seen(now))?;
-        let cursors: BTreeMap<_, _> = self.state.cursors()?.into_iter().collect();
-        let account = self.account();
-        let (_, members) = self.connect().await?.swarm_of(&account)?;
-        let (mut read, mut wrong_swarm, mut wrong_clock, mut reason) = (0, false, false, String::new());
-        for member in reading_order(members, &cursors, &mut rand::rng()) {
-            match self.read_member(member, cursors.get(&member).copied(), events).await {
-                Ok(None) => read += 1,
-                Ok(Some(Read::WrongClock)) => wrong_clock = true,
-                Ok(Some(Read::WrongSwarm)) => wrong_swarm = true,
-                Ok(Some(Read::Failed(failure))) => reason = format!("{member}: {failure}"),
-                Ok(Some(Read::Page(_))) => {}
-                // One member's word is enough when the network gives no more.
-                Err(ReceiveError::Network(error)) if read > 0 => {
-                    tracing::debug!(%error, "only one member could be read");
-                    break;
-                }
-                Err(error) => return Err(error),
-            }
-            if read == READERS {
-                break;
-            }
-        }
-        match () {
-            () if read > 0 => Ok(()),
-            () if wrong_clock => Err(ReceiveError::Clock),
-            () if wrong_swarm => {
-                // The roster at hand was too old: the next call has a newer one.
-                self.network = None;
-                Err(ReceiveError::NoMember("they say that the mailbox is another swarm's".into()))
-            }
-            () => Err(ReceiveError::NoMember(reason)),
-        }
-    }
-
-    /// Reads one member to its end. None: done; else why not.
-    async fn read_member(
-        &mut self,
-        member: ServiceNodeId,
-        mut cursor: Option<MessageHash>,
-        events: &mut Vec<Event>,
-    ) -> Result<Option<Read>, ReceiveError> {
-        for _ in 0..MOST_PAGES {
-            let Self { state, account, network: Some(network), .. } = &mut *self else { break };
-            let genesis = network.genesis();
-            let page = match network.read(state, &account.identity, member, cursor).await? {
-                Read::Page(page) => page,
-                refused @ (Read::WrongSwarm | Read::WrongClock | Read::Failed(_)) => return Ok(Some(refused)),
-            };
-            let Some(last) = page.messages.last().map(|message| message.hash) else { break };
-            for message in page.messages {
-                events.extend(self.take_in(&genesis, member, message)?);
-            }
-            if !page.more || cursor == Some(last) {
-                break;
-            }
-            cursor = Some(last);
-        }
-        Ok(None)
-    }
-
-    /// Deals with one stored message, once.
-    fn take_in(
-        &mut self,
-        genesis: &BlockHash,
-        member: ServiceNodeId,
-        message: RetrievedMessage,
-    ) -> Result<Vec<Event>, StateError> {
-        let RetrievedMessage { hash, data, .. } = message;
-        let now = clock::now();
-        let dealt_with = |writer: &Writer<'_>| {
-            writer.put_seen(&hash, now.saturating_add(REMEMBER_MS))?;
-            writer.put_cursor(&member, &hash)
-        };
-        if MessageHash::of(&self.account(), Namespace::DEFAULT, &data) != hash {
-            tracing::debug!(%member, "a member gave a message that does not fit its hash");
-            return Ok(Vec::new());
-        }
-        if self.state.is_seen(&hash)? {
-            self.state.write(|writer| writer.put_cursor(&member, &hash))?;
-            return Ok(Vec::new());
-        }
-        let opened = match open(&self.account.identity, genesis, &data) {
-            Ok(opened) => opened,
-            Err(error) => {
-                if matches!(error, OpenError::UnknownKind(_)) {
-                    tracing::warn!(%error, "a message cannot be read");
-                } else {
-                    tracing::debug!(%error, "what was stored is no message");
-                }
-                return self.state.write(dealt_with).map(|()| Vec::new());
-            }
-        };
-        let source = opened.source;
-        let known = self.state.contact(&source)?;
-        match receive(self.own(), known.as_ref(), opened, now, &mut rand::rng()) {
-            Ok(change) => {
-                let sealed = self.seal(genesis, source, &change).unwrap_or_else(|error| {
-                    tracing::warn!(%error, "a friend request cannot be answered");
-                    None
-                });
-                self.keep(source, change, sealed.as_ref(), dealt_with)
-            }
-            Err(error) => {
-                tracing::debug!(%error, "a message is of no use");
-                self.state.write(dealt_with)?;
-                Ok(match error {
-                    Unusable::Receive(reason) => {
-                        vec![Event::Unreadable { sender: source, reason: reason.to_string() }]
-                    }
-                    Unusable::Stranger | Unusable::StaleRequest | Unusable::Answer(_) => Vec::new(),
-                })
-            }
-        }
-    }
 }
 
-/// Members in the order in which they are read: those read before first, which have the least to tell.
-fn reading_order(
-    mut members: Vec<ServiceNodeId>,
-    cursors: &BTreeMap<ServiceNodeId, MessageHash>,
-    rng: &mut impl rand::Rng,
-) -> Vec<ServiceNodeId> {
-    members.shuffle(rng);
-    members.sort_by_key(|member| !cursors.contains_key(member));
-    members
-}
-
-fn listed(accounts: &[AccountAddress]) -> String {
-    accounts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+/// Writes what an event says into the history. None: it says nothing new.
+fn noted(writer: &Writer<'_>, event: Event) -> Result<Option<Event>, StateError> {
+    Ok(match event {
+        Event::Message { sender, name, id, text, timestamp, reply_to, disappear_after } => {
+            let text = Text { text, reply_to, disappear_after };
+            let message = NewMessage { contact: sender, origin: Origin::Theirs, id, text: &text, timestamp };
+            let new = writer.put_message(&message)?;
+            let Text { text, .. } = text;
+            new.then_some(Event::Message { sender, name, id, text, timestamp, reply_to, disappear_after })
+        }
+        Event::Receipt { sender, kind, ids } => {
+            let ids = writer.acknowledged(&sender, kind, &ids, clock::now())?;
+            (!ids.is_empty()).then_some(Event::Receipt { sender, kind, ids })
+        }
+        Event::Unsent { sender, ids } => {
+            let ids = writer.unsend(&sender, false, &ids)?;
+            (!ids.is_empty()).then_some(Event::Unsent { sender, ids })
+        }
+        other @ (Event::Request { .. }
+        | Event::Accepted { .. }
+        | Event::Typing { .. }
+        | Event::Timer { .. }
+        | Event::SessionReset { .. }
+        | Event::UnknownSession { .. }
+        | Event::Renamed { .. }
+        | Event::IdentityChanged { .. }
+        | Event::Expired { .. }
+        | Event::Unreadable { .. }) => Some(other),
+    })
 }

@@ -7,19 +7,29 @@
 //! | requested | they accept | established |
 //! | requested | they ask too | established, or requested again: [`crossed_requests`] decides |
 //! | asking | we accept | established |
+//! | asking | we decline | declined |
+//! | declined | they ask, long after | asking |
 //! | established | messages | established |
-//! | established | they ask with a new ratchet identity: their account was restored | asking |
+//! | established | they ask with a new ratchet identity: their account was restored | established, in a new session |
+//! | established | they write in a session we have lost | established, in a new session |
 //!
 //! Every step returns a [`Change`]. It is kept on disk as a whole before anything of it leaves or is shown.
 
+use crate::event::Event;
 use rand::CryptoRng;
 use serde::Serialize;
 use skep_envelope::{
     Body, Content, Crossed, DisplayName, EncryptError, FriendRequest, FriendRequestError, MessageId, Opened, Payload,
-    PrekeyBundle, Prekeys, Ratchet, ReceiveError, StartError, crossed_requests, ttl,
+    PrekeyBundle, Prekeys, Ratchet, ReceiveError, StartError, Text, crossed_requests, ttl,
 };
 use skep_primitives::Moment;
 use skep_proto::account::AccountAddress;
+
+/// How long a session that was started anew is left alone (ms): messages of strangers can make it look lost.
+pub(crate) const RESET_REST: Moment = 60 * 60 * 1000;
+
+/// How long somebody who was declined is not heard when asking again (ms).
+pub(crate) const DECLINE_REST: Moment = ttl::FRIEND_REQUEST;
 
 /// Another account and where we stand with it.
 #[derive(Debug)]
@@ -29,6 +39,10 @@ pub struct Contact {
     /// What the person is called, by their own word; none until they said it. Names are not unique.
     pub name: Option<DisplayName>,
     pub(crate) standing: Standing,
+    pub(crate) blocked: bool,
+    /// The safety number that was compared, as text.
+    pub(crate) verified: Option<String>,
+    pub(crate) disappear_after: u32,
 }
 
 /// Where we stand with a contact.
@@ -37,8 +51,10 @@ pub struct Contact {
 pub enum ContactStatus {
     /// We asked; no answer yet.
     Requested,
-    /// They ask; accept or leave it.
+    /// They ask; accept or decline it.
     Asking,
+    /// They asked; we do not want to. They are not told.
+    Declined,
     /// Both can write.
     Established,
 }
@@ -49,13 +65,27 @@ pub(crate) enum Standing {
         introduction: String,
     },
     Asking(IncomingRequest),
-    Established {
-        ratchet: Ratchet,
-        /// Their newest prekeys, if they told any.
-        theirs: Option<PrekeyBundle>,
-        /// Since when, by our clock (ms).
+    Declined {
+        /// By our clock (ms).
         since: Moment,
     },
+    Established(Session),
+}
+
+/// The session with an established contact, and what is needed to start it anew.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) ratchet: Ratchet,
+    /// Their newest prekeys, if they told any.
+    pub(crate) theirs: Option<PrekeyBundle>,
+    /// Since when, by our clock (ms).
+    pub(crate) since: Moment,
+    /// When we last started it anew, by our clock (ms).
+    pub(crate) reset: Moment,
+    /// When we last told them a bundle that is not used up, by our clock (ms).
+    pub(crate) told: Moment,
+    /// It must not be written on: its state is older than what was sent.
+    pub(crate) lost: bool,
 }
 
 /// A friend request that waits for an answer.
@@ -65,100 +95,6 @@ pub(crate) struct IncomingRequest {
     /// By their clock (ms).
     pub(crate) timestamp: Moment,
     pub(crate) prekeys: PrekeyBundle,
-}
-
-/// What has arrived. Texts and names come from strangers: escape control characters before showing them on a terminal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "event")]
-pub enum Event {
-    /// Somebody asks to talk.
-    Request {
-        /// Who, proven.
-        #[serde(serialize_with = "as_text")]
-        sender: AccountAddress,
-        /// What they are called, by their own word.
-        #[serde(serialize_with = "as_text")]
-        name: DisplayName,
-        /// What they say.
-        text: String,
-        /// When, by their clock (ms).
-        timestamp: Moment,
-        /// They were a contact before and lost their state: until this is accepted neither can write.
-        renewed: bool,
-    },
-    /// A contact accepted our request, or asked at the same time as we did.
-    Accepted {
-        /// Who.
-        #[serde(serialize_with = "as_text")]
-        sender: AccountAddress,
-        /// What they are called, if they have said so.
-        #[serde(serialize_with = "as_optional_text")]
-        name: Option<DisplayName>,
-        /// When, by their clock (ms).
-        timestamp: Moment,
-    },
-    /// A contact wrote.
-    Message {
-        /// Who.
-        #[serde(serialize_with = "as_text")]
-        sender: AccountAddress,
-        /// What they are called, if they have said so.
-        #[serde(serialize_with = "as_optional_text")]
-        name: Option<DisplayName>,
-        /// Names the message within the conversation.
-        #[serde(serialize_with = "as_text")]
-        id: MessageId,
-        /// What they wrote.
-        text: String,
-        /// When, by their clock (ms).
-        timestamp: Moment,
-    },
-    /// A contact took another name.
-    Renamed {
-        /// Who.
-        #[serde(serialize_with = "as_text")]
-        sender: AccountAddress,
-        /// The new name.
-        #[serde(serialize_with = "as_text")]
-        name: DisplayName,
-        /// When, by their clock (ms).
-        timestamp: Moment,
-    },
-    /// A contact has another ratchet identity than before: its account was restored or moved to another device. The account's
-    /// key vouches for it.
-    IdentityChanged {
-        /// Who.
-        #[serde(serialize_with = "as_text")]
-        sender: AccountAddress,
-    },
-    /// A message of ours could not be delivered until it expired.
-    Expired {
-        /// To whom.
-        #[serde(serialize_with = "as_text")]
-        recipient: AccountAddress,
-        /// When it was written (ms).
-        timestamp: Moment,
-    },
-    /// A message of a contact could not be read.
-    Unreadable {
-        /// Who.
-        #[serde(serialize_with = "as_text")]
-        sender: AccountAddress,
-        /// Why.
-        reason: String,
-    },
-}
-
-fn as_text<S: serde::Serializer>(value: &impl std::fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
-}
-
-#[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
-fn as_optional_text<S: serde::Serializer>(name: &Option<DisplayName>, serializer: S) -> Result<S::Ok, S::Error> {
-    match name {
-        Some(name) => as_text(name, serializer),
-        None => serializer.serialize_none(),
-    }
 }
 
 /// We, as conversations need us.
@@ -180,6 +116,8 @@ pub(crate) struct Change {
     pub(crate) outgoing: Option<Outgoing>,
     /// To be told to the user.
     pub(crate) events: Vec<Event>,
+    /// What the contact has not received is to be sent once more, in the session from now on.
+    pub(crate) resend: bool,
 }
 
 /// A payload and for how long nodes keep it (ms).
@@ -229,6 +167,15 @@ pub enum SayError {
     /// We have not answered yet.
     #[error("{0} asks to talk: accept the request first")]
     NotAnswered(AccountAddress),
+    /// We declined.
+    #[error("you declined the request of {0}: ask them to talk if you have changed your mind")]
+    Declined(AccountAddress),
+    /// We do not talk to them.
+    #[error("{0} is blocked: unblock them first")]
+    Blocked(AccountAddress),
+    /// The state is older than what was sent.
+    #[error("the session with {0} has to be started anew: receive, then try again")]
+    Lost(AccountAddress),
     /// It does not fit into a message.
     #[error(transparent)]
     Encrypt(#[from] EncryptError),
@@ -239,7 +186,13 @@ pub enum SayError {
 pub(crate) enum Unusable {
     /// From somebody we did not ask and did not accept, and not a friend request.
     #[error("a session message from a stranger")]
-    Stranger,
+    Stranger {
+        /// Whether the sender's account is certain.
+        proven: bool,
+    },
+    /// From somebody who is blocked, or declined lately.
+    #[error("from somebody we do not want to hear")]
+    Unwanted,
     /// A copy, or a request overtaken by events.
     #[error("a friend request that is no longer of interest")]
     StaleRequest,
@@ -252,12 +205,32 @@ pub(crate) enum Unusable {
 }
 
 impl Contact {
+    pub(crate) const fn new(account: AccountAddress, name: Option<DisplayName>, standing: Standing) -> Self {
+        Self { account, name, standing, blocked: false, verified: None, disappear_after: 0 }
+    }
+
+    /// The same contact at another standing.
+    fn at(known: Option<&Self>, account: AccountAddress, standing: Standing) -> Self {
+        match known {
+            Some(Self { account, name, standing: _, blocked, verified, disappear_after }) => Self {
+                account: *account,
+                name: name.clone(),
+                standing,
+                blocked: *blocked,
+                verified: verified.clone(),
+                disappear_after: *disappear_after,
+            },
+            None => Self::new(account, None, standing),
+        }
+    }
+
     /// Where we stand with the contact.
     pub const fn status(&self) -> ContactStatus {
         match &self.standing {
             Standing::Requested { .. } => ContactStatus::Requested,
             Standing::Asking(_) => ContactStatus::Asking,
-            Standing::Established { .. } => ContactStatus::Established,
+            Standing::Declined { .. } => ContactStatus::Declined,
+            Standing::Established(_) => ContactStatus::Established,
         }
     }
 
@@ -265,7 +238,24 @@ impl Contact {
     pub fn introduction(&self) -> Option<&str> {
         match &self.standing {
             Standing::Asking(request) => Some(&request.introduction),
-            Standing::Requested { .. } | Standing::Established { .. } => None,
+            Standing::Requested { .. } | Standing::Declined { .. } | Standing::Established(_) => None,
+        }
+    }
+
+    /// Whether nothing they send is heard.
+    pub const fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// After how many seconds messages of both sides disappear; 0: they stay.
+    pub const fn disappear_after(&self) -> u32 {
+        self.disappear_after
+    }
+
+    pub(crate) const fn session(&self) -> Option<&Session> {
+        match &self.standing {
+            Standing::Established(session) => Some(session),
+            Standing::Requested { .. } | Standing::Asking(_) | Standing::Declined { .. } => None,
         }
     }
 }
@@ -284,16 +274,25 @@ pub(crate) fn request(
     match known.map(Contact::status) {
         Some(ContactStatus::Established) => return Err(RequestError::Established(account)),
         Some(ContactStatus::Asking) => return Err(RequestError::TheyAsked(account)),
-        Some(ContactStatus::Requested) | None => {}
+        Some(ContactStatus::Requested | ContactStatus::Declined) | None => {}
     }
+    ask(own, known, account, introduction, now)
+}
+
+fn ask(
+    own: Own<'_>,
+    known: Option<&Contact>,
+    account: AccountAddress,
+    introduction: String,
+    now: Moment,
+) -> Result<Change, RequestError> {
     let (prekeys, bundle) = own.prekeys.bundle();
     let request = FriendRequest::new(now, introduction.clone(), own.name.clone(), bundle)?;
-    let name = known.and_then(|contact| contact.name.clone());
     Ok(Change {
-        contact: Some(Contact { account, name, standing: Standing::Requested { introduction } }),
+        contact: Some(Contact::at(known, account, Standing::Requested { introduction })),
         prekeys: Some(prekeys),
         outgoing: Some(Outgoing { payload: Payload::FriendRequest(request), ttl: ttl::FRIEND_REQUEST }),
-        events: Vec::new(),
+        ..Change::default()
     })
 }
 
@@ -306,34 +305,108 @@ pub(crate) fn accept(
 ) -> Result<Change, AcceptError> {
     let Standing::Asking(request) = &contact.standing else { return Err(AcceptError::NotAsked(contact.account)) };
     let ratchet = Ratchet::start(own.prekeys, contact.account, &request.prekeys)?;
+    welcome(own, contact, ratchet, &request.prekeys, now, rng)
+}
+
+/// Sends the acceptance in a session that was just started with `theirs`.
+fn welcome(
+    own: Own<'_>,
+    contact: &Contact,
+    ratchet: Ratchet,
+    theirs: &PrekeyBundle,
+    now: Moment,
+    rng: &mut impl CryptoRng,
+) -> Result<Change, AcceptError> {
     let (prekeys, bundle) = own.prekeys.bundle();
     let body = Body::FriendAccept { display_name: own.name.clone(), prekeys: bundle };
-    let (ratchet, outgoing, _) = encrypt(&ratchet, body, now, rng)?;
-    let standing = Standing::Established { ratchet, theirs: Some(request.prekeys), since: now };
+    let (ratchet, outgoing) = encrypt(&ratchet, MessageId::random(rng), body, now)?;
+    let session = Session { ratchet, theirs: Some(theirs.spent()), since: now, reset: 0, told: now, lost: false };
     Ok(Change {
-        contact: Some(Contact { account: contact.account, name: contact.name.clone(), standing }),
+        contact: Some(Contact::at(Some(contact), contact.account, Standing::Established(session))),
         prekeys: Some(prekeys),
         outgoing: Some(outgoing),
-        events: Vec::new(),
+        ..Change::default()
     })
 }
 
-/// We write to `contact`. Returns the name of the message, too.
-pub(crate) fn say(
-    contact: &Contact,
-    text: String,
-    now: Moment,
-    rng: &mut impl CryptoRng,
-) -> Result<(Change, MessageId), SayError> {
-    let (ratchet, theirs, since) = match &contact.standing {
-        Standing::Established { ratchet, theirs, since } => (ratchet, theirs, since),
+/// We do not want to talk to `contact`, who asks. They are not told.
+pub(crate) fn decline(contact: &Contact, now: Moment) -> Result<Change, AcceptError> {
+    let Standing::Asking(_) = &contact.standing else { return Err(AcceptError::NotAsked(contact.account)) };
+    let contact = Contact::at(Some(contact), contact.account, Standing::Declined { since: now });
+    Ok(Change { contact: Some(contact), ..Change::default() })
+}
+
+/// We write to `contact`: a text, or anything else. `id` names the message; a message that was sent before may be sent again
+/// under its name.
+pub(crate) fn say(contact: &Contact, id: MessageId, body: Body, timestamp: Moment) -> Result<Change, SayError> {
+    if contact.blocked {
+        return Err(SayError::Blocked(contact.account));
+    }
+    let session = match &contact.standing {
+        Standing::Established(session) if session.lost => return Err(SayError::Lost(contact.account)),
+        Standing::Established(session) => session,
         Standing::Requested { .. } => return Err(SayError::NotAccepted(contact.account)),
         Standing::Asking(_) => return Err(SayError::NotAnswered(contact.account)),
+        Standing::Declined { .. } => return Err(SayError::Declined(contact.account)),
     };
-    let (ratchet, outgoing, id) = encrypt(ratchet, Body::Text(text), now, rng)?;
-    let standing = Standing::Established { ratchet, theirs: *theirs, since: *since };
-    let contact = Contact { account: contact.account, name: contact.name.clone(), standing };
-    Ok((Change { contact: Some(contact), outgoing: Some(outgoing), ..Change::default() }, id))
+    let timer = if let Body::Timer(after) = body { Some(after) } else { None };
+    let (ratchet, outgoing) = encrypt(&session.ratchet, id, body, timestamp)?;
+    let standing = Standing::Established(Session { ratchet, ..*session });
+    let mut contact = Contact::at(Some(contact), contact.account, standing);
+    contact.disappear_after = timer.unwrap_or(contact.disappear_after);
+    Ok(Change { contact: Some(contact), outgoing: Some(outgoing), ..Change::default() })
+}
+
+/// We tell `contact` new prekeys.
+pub(crate) fn replenish(
+    own: Own<'_>,
+    contact: &Contact,
+    now: Moment,
+    rng: &mut impl CryptoRng,
+) -> Result<Change, SayError> {
+    let (prekeys, bundle) = own.prekeys.bundle();
+    let mut change = say(contact, MessageId::random(rng), Body::Prekeys(bundle), now)?;
+    if let Some(Contact { standing: Standing::Established(session), .. }) = &mut change.contact {
+        session.told = now;
+    }
+    Ok(Change { prekeys: Some(prekeys), ..change })
+}
+
+/// Starts the session with `contact` anew, because it is lost: with their prekeys, or, where none are known, with a friend
+/// request, which they answer of their own accord. None: not now, or they are no such contact.
+pub(crate) fn reset(own: Own<'_>, contact: &Contact, now: Moment, rng: &mut impl CryptoRng) -> Option<Change> {
+    let session = contact.session().filter(|session| session.reset == 0 || session.reset + RESET_REST <= now)?;
+    if contact.blocked {
+        return None;
+    }
+    let event = Event::SessionReset { sender: contact.account, ours: true };
+    let start = |theirs: &PrekeyBundle| {
+        let unused = theirs.one_time_key != theirs.fallback_key;
+        let started = if unused {
+            session.ratchet.renew(own.prekeys, theirs)
+        } else {
+            session.ratchet.restart(own.prekeys, theirs)
+        };
+        let (prekeys, bundle) = own.prekeys.bundle();
+        let (ratchet, outgoing) =
+            encrypt(&started.ok()?, MessageId::random(rng), Body::SessionReset(bundle), now).ok()?;
+        Some((ratchet, outgoing, prekeys, theirs.spent()))
+    };
+    let change = match session.theirs.as_ref().and_then(start) {
+        Some((ratchet, outgoing, prekeys, theirs)) => {
+            let (theirs, since) = (Some(theirs), session.since);
+            let session = Session { ratchet, theirs, since, reset: now, told: now, lost: false };
+            Change {
+                contact: Some(Contact::at(Some(contact), contact.account, Standing::Established(session))),
+                prekeys: Some(prekeys),
+                outgoing: Some(outgoing),
+                resend: true,
+                ..Change::default()
+            }
+        }
+        None => ask(own, Some(contact), contact.account, String::new(), now).ok()?,
+    };
+    Some(Change { events: vec![event], ..change })
 }
 
 /// Something arrived; `known` is what we know of its source.
@@ -345,36 +418,59 @@ pub(crate) fn receive(
     rng: &mut impl CryptoRng,
 ) -> Result<Change, Unusable> {
     let Opened { source, payload } = opened;
-    if source == own.account {
-        return Err(Unusable::Stranger);
+    if source == own.account || known.is_some_and(|contact| contact.blocked) {
+        return Err(Unusable::Unwanted);
     }
-    match payload {
-        Payload::FriendRequest(request) => asked(own, known, source, &request, now, rng),
-        Payload::Ratchet(message) => {
-            let (ratchet, theirs, since) = match known.map(|contact| &contact.standing) {
-                Some(Standing::Established { ratchet, theirs, since }) => (Some(ratchet), *theirs, *since),
-                Some(Standing::Requested { .. }) => (None, None, now),
-                Some(Standing::Asking(_)) | None => return Err(Unusable::Stranger),
+    let message = match payload {
+        Payload::FriendRequest(request) => return asked(own, known, source, &request, now, rng),
+        Payload::Ratchet(message) => message,
+    };
+    let session = match known.map(|contact| &contact.standing) {
+        Some(Standing::Established(session)) => Some(session),
+        Some(Standing::Requested { .. }) => None,
+        Some(Standing::Asking(_) | Standing::Declined { .. }) | None => {
+            return Err(Unusable::Stranger { proven: message.starts_session() });
+        }
+    };
+    let received = match Ratchet::receive(own.prekeys, session.map(|session| &session.ratchet), source, &message) {
+        Ok(received) => received,
+        Err(error) => {
+            if let Some(Standing::Requested { introduction }) = known.map(|contact| &contact.standing)
+                && message.starts_session()
+                && error.is_lost_session()
+            {
+                // They accepted a request whose keys we have lost.
+                return ask(own, known, source, introduction.clone(), now).map_err(|_| error.into());
+            }
+            let lost = known.filter(|_| session.is_some() && error.is_lost_session());
+            let Some(mut change) = lost.and_then(|contact| reset(own, contact, now, rng)) else {
+                return Err(error.into());
             };
-            let received = Ratchet::receive(own.prekeys, ratchet, source, &message)?;
-            let accepted = ratchet.is_none();
-            let name = known.and_then(|contact| contact.name.clone());
-            let standing = Standing::Established { ratchet: received.ratchet, theirs, since };
-            let contact = Contact { account: source, name, standing };
-            let mut change = Change { prekeys: received.prekeys, ..Change::default() };
-            if received.identity_changed {
-                change.events.push(Event::IdentityChanged { sender: source });
-            }
-            match received.content {
-                Ok(content) => told(contact, content, accepted, &mut change),
-                Err(error) => {
-                    change.events.push(Event::Unreadable { sender: source, reason: error.to_string() });
-                    change.contact = Some(contact);
-                }
-            }
-            Ok(change)
+            change.events.insert(0, Event::Unreadable { sender: source, reason: error.to_string() });
+            return Ok(change);
+        }
+    };
+    let joined = received.prekeys.is_some();
+    let (theirs, since, reset, told, lost) = match session {
+        Some(session) => (session.theirs, session.since, session.reset, session.told, session.lost),
+        None => (None, now, 0, now, false),
+    };
+    // A session they have started leaves nothing of the bundle it was started with.
+    let (told, lost) = if joined { (0, false) } else { (told, lost) };
+    let session_now = Session { ratchet: received.ratchet, theirs, since, reset, told, lost };
+    let contact = Contact::at(known, source, Standing::Established(session_now));
+    let mut change = Change { prekeys: received.prekeys, ..Change::default() };
+    if received.identity_changed {
+        change.events.push(Event::IdentityChanged { sender: source });
+    }
+    match received.content {
+        Ok(content) => told_by(contact, content, session.is_none(), now, &mut change),
+        Err(error) => {
+            change.events.push(Event::Unreadable { sender: source, reason: error.to_string() });
+            change.contact = Some(contact);
         }
     }
+    Ok(change)
 }
 
 /// A friend request arrived.
@@ -395,13 +491,13 @@ fn asked(
         timestamp: request.timestamp(),
         prekeys: *request.prekeys(),
     };
-    let renewed = match known.map(|contact| &contact.standing) {
-        None => false,
+    match known.map(|contact| &contact.standing) {
+        None => {}
         Some(Standing::Requested { introduction }) => {
             return match crossed_requests(&own.account, &source) {
                 Crossed::AcceptTheirs => {
-                    let asking =
-                        Contact { account: source, name: Some(name.clone()), standing: Standing::Asking(incoming) };
+                    let mut asking = Contact::at(known, source, Standing::Asking(incoming));
+                    asking.name = Some(name.clone());
                     let mut change = accept(own, &asking, now, rng)?;
                     let timestamp = request.timestamp();
                     change.events.push(Event::Accepted { sender: source, name: Some(name), timestamp });
@@ -409,41 +505,55 @@ fn asked(
                 }
                 // A request that was made once can be made again.
                 Crossed::KeepOurs => {
-                    self::request(own, known, source, introduction.clone(), now).map_err(|_| Unusable::StaleRequest)
+                    ask(own, known, source, introduction.clone(), now).map_err(|_| Unusable::StaleRequest)
                 }
             };
         }
         Some(Standing::Asking(earlier)) if incoming.timestamp <= earlier.timestamp => {
             return Err(Unusable::StaleRequest);
         }
-        Some(Standing::Asking(_)) => false,
-        Some(Standing::Established { theirs, since, .. }) => {
-            let restored = theirs.is_some_and(|theirs| theirs.identity_key != incoming.prekeys.identity_key);
-            if !restored || incoming.timestamp <= *since {
+        Some(Standing::Asking(_)) => {}
+        Some(Standing::Declined { since }) if incoming.timestamp <= since.saturating_add(DECLINE_REST) => {
+            return Err(Unusable::Unwanted);
+        }
+        Some(Standing::Declined { .. }) => {}
+        // A contact that asks again has lost its state, or never got our acceptance: there is nothing to decide.
+        Some(Standing::Established(session)) => {
+            let restored = session.ratchet.their_identity() != incoming.prekeys.identity_key;
+            let patience = if restored { 0 } else { RESET_REST };
+            if incoming.timestamp <= session.since.saturating_add(patience) {
                 return Err(Unusable::StaleRequest);
             }
-            true
+            let ratchet = session.ratchet.renew(own.prekeys, &incoming.prekeys).map_err(AcceptError::from)?;
+            let mut contact = Contact::at(known, source, Standing::Asking(incoming.clone()));
+            contact.name = Some(name);
+            let mut change = welcome(own, &contact, ratchet, &incoming.prekeys, now, rng)?;
+            change.resend = true;
+            change.events.extend(restored.then_some(Event::IdentityChanged { sender: source }));
+            change.events.push(Event::SessionReset { sender: source, ours: false });
+            return Ok(change);
         }
-    };
+    }
     let event = Event::Request {
         sender: source,
         name: name.clone(),
         text: incoming.introduction.clone(),
         timestamp: incoming.timestamp,
-        renewed,
     };
-    let contact = Contact { account: source, name: Some(name), standing: Standing::Asking(incoming) };
+    let mut contact = Contact::at(known, source, Standing::Asking(incoming));
+    contact.name = Some(name);
     Ok(Change { contact: Some(contact), events: vec![event], ..Change::default() })
 }
 
 /// A message of an established contact was decrypted.
-fn told(mut contact: Contact, content: Content, accepted: bool, change: &mut Change) {
+fn told_by(mut contact: Contact, content: Content, accepted: bool, now: Moment, change: &mut Change) {
     let Content { id, timestamp, sync: _, body } = content;
     let sender = contact.account;
     let (mut news, mut name, mut prekeys) = (None, None, None);
     match body {
-        Some(Body::Text(text)) => {
-            news = Some(Event::Message { sender, name: contact.name.clone(), id, text, timestamp });
+        Some(Body::Text(Text { text, reply_to, disappear_after })) => {
+            let name = contact.name.clone();
+            news = Some(Event::Message { sender, name, id, text, timestamp, reply_to, disappear_after });
         }
         Some(Body::FriendAccept { display_name, prekeys: bundle }) => {
             (name, prekeys) = (Some(display_name), Some(bundle));
@@ -453,11 +563,26 @@ fn told(mut contact: Contact, content: Content, accepted: bool, change: &mut Cha
             name = Some(display_name);
         }
         Some(Body::Prekeys(bundle)) => prekeys = Some(bundle),
-        Some(Body::Receipt(..) | Body::Typing(_)) | None => {}
+        Some(Body::SessionReset(bundle)) => {
+            prekeys = Some(bundle);
+            change.resend = true;
+            news = Some(Event::SessionReset { sender, ours: false });
+        }
+        Some(Body::Receipt(kind, ids)) => news = Some(Event::Receipt { sender, kind, ids }),
+        Some(Body::Unsend(ids)) => news = Some(Event::Unsent { sender, ids }),
+        Some(Body::Timer(disappear_after)) => {
+            contact.disappear_after = disappear_after;
+            news = Some(Event::Timer { sender, disappear_after });
+        }
+        // Typing of long ago says nothing.
+        Some(Body::Typing(started)) if timestamp.saturating_add(ttl::TYPING) >= now => {
+            news = Some(Event::Typing { sender, started });
+        }
+        Some(Body::Typing(_)) | None => {}
     }
     contact.name = name.or(contact.name);
-    if let (Standing::Established { theirs, .. }, Some(_)) = (&mut contact.standing, prekeys) {
-        *theirs = prekeys;
+    if let (Standing::Established(session), Some(_)) = (&mut contact.standing, prekeys) {
+        session.theirs = prekeys;
     }
     if accepted {
         change.events.push(Event::Accepted { sender, name: contact.name.clone(), timestamp });
@@ -468,14 +593,13 @@ fn told(mut contact: Contact, content: Content, accepted: bool, change: &mut Cha
 
 fn encrypt(
     ratchet: &Ratchet,
+    id: MessageId,
     body: Body,
-    now: Moment,
-    rng: &mut impl CryptoRng,
-) -> Result<(Ratchet, Outgoing, MessageId), EncryptError> {
-    let id = MessageId::random(rng);
-    let content = Content { id, timestamp: now, sync: None, body: Some(body) };
+    timestamp: Moment,
+) -> Result<(Ratchet, Outgoing), EncryptError> {
+    let content = Content { id, timestamp, sync: None, body: Some(body) };
     let (ratchet, message) = ratchet.encrypt(&content)?;
-    Ok((ratchet, Outgoing { payload: Payload::Ratchet(message), ttl: content.ttl() }, id))
+    Ok((ratchet, Outgoing { payload: Payload::Ratchet(message), ttl: content.ttl() }))
 }
 
 #[cfg(test)]

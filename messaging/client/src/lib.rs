@@ -1,6 +1,8 @@
 //! Paths, swarm lookup, sending and receiving, encrypted local state.
 //!
 //! ```text
+//! Account ---> Client: a task that reads the mailbox and tells what happens
+//!
 //! Client --+--> conversation   requests, acceptances, messages           pure
 //!          +--> state          one encrypted database                    disk
 //!          +--> network        the roster, questions through paths       chain nodes, guards
@@ -11,6 +13,9 @@
 //!
 //! A message is sealed, queued in the state together with the ratchet that made it, given to members of the recipient's swarm
 //! through three hops, and leaves the queue when three members have signed that they keep it.
+//!
+//! [`Client`] does one thing at a time, for one-shot programs; [`Account`], with its [`Contacts`], [`Conversation`]s and
+//! [`EventStream`], is for programs that stay. `examples/echo.rs` is a whole one.
 //!
 //! # Security
 //!
@@ -28,22 +33,33 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unreachable)
 )]
 
+mod account;
 mod client;
 mod clock;
 mod conversation;
 mod delivery;
+mod event;
+mod history;
 mod network;
 mod paths;
 mod state;
 mod tls;
 mod transport;
 
-pub use client::{Client, CreateError, FindContactError, ReceiveError, SendError};
-pub use conversation::{AcceptError, Contact, ContactStatus, Event, RequestError, SayError};
+pub use account::{Account, AccountError, Closed, ContactSummary, Contacts, Conversation, EventStream, Notice};
+pub use client::{
+    Client, CreateError, FindContactError, FindMessageError, ReceiveError, SendError, UnsendError, Verification,
+};
+pub use conversation::{AcceptError, Contact, ContactStatus, RequestError, SayError};
 pub use delivery::Receipt;
-pub use network::{DeliverError, Delivery, NetworkError, PathSurvey, survey_paths};
+pub use event::Event;
+pub use history::{Message, MessageState};
+pub use network::{DeliverError, Delivery, NetworkError, PathHop, PathSurvey, UsedPath, survey_paths};
+pub use paths::Purpose;
 pub use skep_chain_client::{ChainUrls, ParseUrlsError};
-pub use skep_envelope::{DisplayName, DisplayNameError, MessageId, PhraseError};
+pub use skep_envelope::{
+    DisplayName, DisplayNameError, MessageId, ParseMessageIdError, PhraseError, ReceiptKind, SafetyNumber,
+};
 pub use skep_onion::{Diversity, PathChoiceError};
 pub use skep_proto::account::{AccountAddress, ParseAccountError};
-pub use state::{Passphrase, PassphraseError, StateError};
+pub use state::{Passphrase, PassphraseError, Settings, StateError};

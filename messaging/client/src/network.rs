@@ -8,12 +8,13 @@ use crate::{
     transport::{ANSWER, Transport},
 };
 use futures::future::join_all;
+use rand::seq::IteratorRandom;
 use skep_chain_client::{AskError, ChainClient, ChainUrls, ConnectError, RosterView};
-use skep_envelope::Identity;
+use skep_envelope::{Identity, MessageId};
 use skep_onion::{
     Answer, Candidate, Diversity, Hop, OpenError, PATH_HOPS, PathChoiceError, WrapError, WrapOptions, wrap,
 };
-use skep_primitives::{BlockHash, ServiceNodeId, SwarmId};
+use skep_primitives::{BlockHash, Moment, RosterSnapshot, ServiceNodeId, SwarmId};
 use skep_proto::{
     account::AccountAddress,
     storage::{
@@ -22,10 +23,20 @@ use skep_proto::{
     },
 };
 use skep_work::{Challenge, solve};
-use std::time::{Duration, Instant};
+use std::{
+    cmp::Ordering,
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
 
 /// A roster older than this is asked for again before it is used.
 const ROSTER_AGE: Duration = Duration::from_secs(30);
+/// Chain nodes besides the first whose rosters are compared with it.
+const MOST_WITNESSES: usize = 2;
+/// How long a further chain node may take to answer.
+const WITNESS: Duration = Duration::from_secs(3);
+/// Nodes asked for their clock when ours seems wrong.
+const CLOCKS_ASKED: usize = 5;
 /// How long a hop may take to answer a test.
 const TEST: Duration = Duration::from_secs(10);
 /// How many paths are tried before giving up.
@@ -44,6 +55,8 @@ const LONGEST_WORK: Duration = Duration::from_secs(120);
 /// A message is kept by its recipient's swarm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
+    /// Names the message within its conversation, if it is one that is kept there.
+    pub id: Option<MessageId>,
     /// Names the stored message.
     pub hash: MessageHash,
     /// The hops it went through, guard first.
@@ -63,6 +76,26 @@ impl Delivery {
     }
 }
 
+/// A path in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsedPath {
+    /// What for.
+    pub purpose: Purpose,
+    /// The hops, guard first.
+    pub hops: [PathHop; PATH_HOPS],
+    /// How different the hops are.
+    pub diversity: Diversity,
+}
+
+/// One hop of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathHop {
+    /// The node.
+    pub node: ServiceNodeId,
+    /// Its address, if it is still in the roster.
+    pub ip: Option<Ipv4Addr>,
+}
+
 /// The network is of no use now.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
@@ -72,6 +105,9 @@ pub enum NetworkError {
     /// The chain nodes do not tell.
     #[error("the roster of service nodes cannot be had")]
     Roster(#[from] AskError),
+    /// Chain nodes contradict each other: at least one lies, or follows another chain.
+    #[error("chain node {0} tells another {1} than the others: ask only chain nodes you trust (--chain-url)")]
+    Contradiction(String, &'static str),
     /// There are no service nodes yet.
     #[error("there is no swarm yet: wait until service nodes have registered and been placed")]
     NoSwarm,
@@ -148,6 +184,9 @@ pub(crate) enum Read {
 #[derive(Debug)]
 pub(crate) struct Network {
     chain: ChainClient,
+    /// Further chain nodes, each alone.
+    witnesses: Vec<ChainClient>,
+    clocks: clock::Clocks,
     view: RosterView,
     asked: Instant,
     candidates: Vec<Candidate>,
@@ -158,12 +197,13 @@ pub(crate) struct Network {
 impl Network {
     /// Asks a chain node for the roster.
     pub(crate) async fn connect(urls: ChainUrls, state: &mut State) -> Result<Self, NetworkError> {
-        let chain = ChainClient::connect(urls).await?;
+        let chain = ChainClient::connect(urls.clone()).await?;
         state.bind_network(&chain.genesis_hash())?;
-        let view = RosterView::new(chain.roster().await?);
+        let witnesses = witnesses(&urls).await;
+        let view = RosterView::new(roster(&chain, &witnesses).await?);
         let candidates = candidates(&view);
-        let paths = state.paths()?;
-        Ok(Self { chain, view, asked: Instant::now(), candidates, transport: Transport::default(), paths })
+        let (paths, clocks, transport) = (state.paths()?, clock::Clocks::default(), Transport::default());
+        Ok(Self { chain, witnesses, clocks, view, asked: Instant::now(), candidates, transport, paths })
     }
 
     /// The network's name.
@@ -178,7 +218,7 @@ impl Network {
 
     /// Asks for the roster.
     pub(crate) async fn ask_roster(&mut self) -> Result<(), NetworkError> {
-        self.view = RosterView::new(self.chain.roster().await?);
+        self.view = RosterView::new(roster(&self.chain, &self.witnesses).await?);
         self.asked = Instant::now();
         self.candidates = candidates(&self.view);
         Ok(())
@@ -200,6 +240,7 @@ impl Network {
                 Attempt::MoreWork(asked) if asked > MOST_WORK_EFFORT => return Err(DeliverError::TooMuchWork(asked)),
                 Attempt::MoreWork(asked) => effort = effort.max(asked),
                 Attempt::WrongSwarm => {}
+                Attempt::Failed(DeliverError::Clock) if self.learn_clock(state, Purpose::Sending).await? => {}
                 Attempt::Failed(error) => return Err(error),
             }
             // The swarm may have changed, and the block the work was done over may be too old.
@@ -221,7 +262,8 @@ impl Network {
     /// Brings a message into the swarm the roster tells, with work of this effort.
     async fn attempt(&mut self, state: &mut State, item: &OutboxItem, effort: u32) -> Result<Attempt, DeliverError> {
         let (swarm, members) = self.swarm_of(&item.recipient)?;
-        let request = store_request(item, effort, self.view.block_hash()).await?;
+        let timestamp = self.clocks.corrected(item.timestamp);
+        let request = store_request(item, timestamp, effort, self.view.block_hash()).await?;
         let mut deposits = Deposits::new(item.hash, members, &mut rand::rng());
         let (mut reason, mut more_work, mut wrong_swarm, mut wrong_clock) = (String::new(), None, false, false);
         let mut used = None;
@@ -252,7 +294,7 @@ impl Network {
         if let (true, Some(path)) = (deposits.is_sent(), used) {
             let receipts = deposits.receipts().cloned().collect();
             let (hash, path, diversity) = (item.hash, path.ids(), path.diversity);
-            return Ok(Attempt::Kept(Delivery { hash, path, diversity, swarm, receipts }));
+            return Ok(Attempt::Kept(Delivery { id: None, hash, path, diversity, swarm, receipts }));
         }
         Ok(match more_work {
             Some(effort) => Attempt::MoreWork(effort),
@@ -273,19 +315,52 @@ impl Network {
         member: ServiceNodeId,
         last_hash: Option<MessageHash>,
     ) -> Result<Read, NetworkError> {
-        let mut reason = String::new();
+        let (mut reason, mut learnt) = (String::new(), false);
         for _ in 0..MOST_PATHS {
             let path = self.working_path(state, Purpose::Reading, &[member]).await?;
-            let request = retrieve_request(identity, last_hash);
+            let request = retrieve_request(identity, last_hash, self.clocks.corrected(clock::now()));
             let outcome = self.round(state, Purpose::Reading, &path, &[member], &request).await?.pop();
             match outcome.map(|(_, outcome)| outcome) {
-                Some(Outcome::Answered(answer)) => return Ok(read_answer(&answer)),
+                Some(Outcome::Answered(answer)) => match read_answer(&answer) {
+                    Read::WrongClock if !learnt && self.learn_clock(state, Purpose::Reading).await? => learnt = true,
+                    read @ (Read::Page(_) | Read::WrongSwarm | Read::WrongClock | Read::Failed(_)) => return Ok(read),
+                },
                 Some(Outcome::Failed(failure)) => return Ok(Read::Failed(failure.to_string())),
                 Some(Outcome::NotReached(failure)) => reason = failure.to_string(),
                 None => break,
             }
         }
         Ok(Read::Failed(reason))
+    }
+
+    /// Asks some nodes what time it is, through the path. Whether ours is corrected otherwise than before.
+    async fn learn_clock(&mut self, state: &mut State, purpose: Purpose) -> Result<bool, NetworkError> {
+        let before = self.clocks.offset();
+        let path = self.working_path(state, purpose, &[]).await?;
+        let others = self.candidates.iter().map(|candidate| candidate.hop.id).filter(|id| !path.ids().contains(id));
+        let asked = others.choose_multiple(&mut rand::rng(), CLOCKS_ASKED);
+        self.round(state, purpose, &path, &asked, &body(Method::Info)).await?;
+        Ok(self.clocks.offset().abs_diff(before) > 1_000)
+    }
+
+    /// Keeps the time an answer tells.
+    fn note_clock(&mut self, node: ServiceNodeId, answer: &Answer) {
+        if let Ok(Told { t }) = serde_json::from_str(&answer.body) {
+            self.clocks.told(node, t, clock::now());
+        }
+    }
+
+    /// The path of each purpose, once it has answered.
+    pub(crate) async fn used_paths(&mut self, state: &mut State) -> Result<Vec<UsedPath>, NetworkError> {
+        self.refresh().await?;
+        let mut used = Vec::new();
+        for purpose in [Purpose::Sending, Purpose::Reading] {
+            let Path { hops, diversity, .. } = self.working_path(state, purpose, &[]).await?;
+            let hops =
+                hops.map(|hop| PathHop { node: hop.id, ip: self.view.node(&hop.id).map(|entry| entry.endpoint.ip()) });
+            used.push(UsedPath { purpose, hops, diversity });
+        }
+        Ok(used)
     }
 
     /// A path that has answered, with at least one of `destinations` outside it.
@@ -346,7 +421,10 @@ impl Network {
             PrepareError::Wrap(_) => RequestFailure::Undecryptable,
             PrepareError::Failed(failure) => failure,
         })?;
-        prepared.send(TEST).await.map(drop)
+        let id = last.id;
+        let answer = prepared.send(TEST).await?;
+        self.note_clock(id, &answer);
+        Ok(())
     }
 
     /// Sends one request to several members through a path; mends the path if it is to blame.
@@ -371,6 +449,10 @@ impl Network {
         }
         let asked: Vec<_> = prepared.iter().map(|prepared| prepared.destination).collect();
         let answers = join_all(prepared.into_iter().map(|prepared| prepared.send(ANSWER))).await;
+        for (member, answer) in asked.iter().zip(&answers) {
+            let Ok(answer) = answer else { continue };
+            self.note_clock(*member, answer);
+        }
         let works = answers.iter().any(Result::is_ok);
         let blames: Vec<_> = asked
             .iter()
@@ -450,13 +532,72 @@ impl Prepared {
     }
 }
 
+/// The time a node tells with any answer (ms).
+#[derive(serde::Deserialize)]
+struct Told {
+    t: Moment,
+}
+
+/// Connections to further chain nodes, each to one of its own.
+async fn witnesses(urls: &ChainUrls) -> Vec<ChainClient> {
+    let others = urls.iter().skip(1).take(MOST_WITNESSES).filter_map(|url| ChainUrls::new([url]).ok());
+    let connecting = others.map(|url| tokio::time::timeout(WITNESS, ChainClient::connect(url)));
+    join_all(connecting).await.into_iter().filter_map(|connected| connected.ok()?.ok()).collect()
+}
+
+/// The roster of the first chain node, if no other one contradicts it.
+async fn roster(chain: &ChainClient, witnesses: &[ChainClient]) -> Result<RosterSnapshot, NetworkError> {
+    let testimonies = join_all(witnesses.iter().map(|witness| tokio::time::timeout(WITNESS, witness.roster())));
+    let (told, testimonies) = tokio::join!(chain.roster(), testimonies);
+    let told = told?;
+    for (witness, testimony) in witnesses.iter().zip(testimonies) {
+        // Who does not answer contradicts nobody.
+        let Ok(Ok(testimony)) = testimony else { continue };
+        let contradiction = if witness.genesis_hash() != chain.genesis_hash() {
+            Some("first block")
+        } else {
+            contradicts(&told, &testimony, chain, witness).await
+        };
+        if let Some(what) = contradiction {
+            let url = witness.urls().iter().next().unwrap_or_default().to_owned();
+            return Err(NetworkError::Contradiction(url, what));
+        }
+    }
+    Ok(told)
+}
+
+/// Where two chain nodes contradict each other. At the same height all must be the same; where one is ahead, it must have
+/// the other's block in its chain.
+async fn contradicts(
+    told: &RosterSnapshot,
+    testimony: &RosterSnapshot,
+    chain: &ChainClient,
+    witness: &ChainClient,
+) -> Option<&'static str> {
+    let (behind, ahead) = match told.height.cmp(&testimony.height) {
+        Ordering::Equal if told.block_hash != testimony.block_hash => return Some("finalized block"),
+        Ordering::Equal => return (told.nodes != testimony.nodes).then_some("roster"),
+        Ordering::Less => (told, witness),
+        Ordering::Greater => (testimony, chain),
+    };
+    match ahead.block_hash(behind.height).await {
+        Ok(Some(hash)) if hash != behind.block_hash => Some("finalized block"),
+        Ok(_) | Err(_) => None,
+    }
+}
+
 fn candidates(view: &RosterView) -> Vec<Candidate> {
     view.serving().filter_map(Candidate::from_entry).collect()
 }
 
 /// The body of the deposit, with its proof of work.
-async fn store_request(item: &OutboxItem, effort: u32, block_hash: BlockHash) -> Result<Vec<u8>, DeliverError> {
-    let OutboxItem { hash, recipient, ref data, timestamp, ttl } = *item;
+async fn store_request(
+    item: &OutboxItem,
+    timestamp: Moment,
+    effort: u32,
+    block_hash: BlockHash,
+) -> Result<Vec<u8>, DeliverError> {
+    let OutboxItem { hash, recipient, ref data, timestamp: _, ttl } = *item;
     let namespace = Namespace::DEFAULT;
     let challenge = Challenge { account: recipient, namespace, hash, timestamp, ttl, effort, block_hash };
     let started = Instant::now();
@@ -471,9 +612,9 @@ async fn store_request(item: &OutboxItem, effort: u32, block_hash: BlockHash) ->
     Ok(body(Method::Store(store)))
 }
 
-/// The body of a request to read the own mailbox, signed now.
-fn retrieve_request(identity: &Identity, last_hash: Option<MessageHash>) -> Vec<u8> {
-    let (timestamp, namespace) = (clock::now(), Namespace::DEFAULT);
+/// The body of a request to read the own mailbox, signed at this time.
+fn retrieve_request(identity: &Identity, last_hash: Option<MessageHash>, timestamp: Moment) -> Vec<u8> {
+    let namespace = Namespace::DEFAULT;
     let signature = identity.sign_request(&signed::retrieve(namespace, timestamp));
     let ed25519_key = Some(HexKey(identity.ed25519_key()));
     let auth = TimedAuth { auth: OwnerAuth { signature, ed25519_key, subaccount: None }, timestamp };

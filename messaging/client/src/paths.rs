@@ -27,7 +27,7 @@ const REST_MS: Moment = 60 * 60 * 1000;
 /// What a path is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Purpose {
+pub enum Purpose {
     /// Writing into others' mailboxes.
     Sending,
     /// Reading one's own.

@@ -14,14 +14,18 @@
 //! **Does not provide.** Protection against putting back an older copy of the whole file (its ratchet keys would then be
 //! used twice), and concealment of the file's size and times.
 
+mod backup;
 mod key;
+mod messages;
 mod rows;
 mod schema;
 
 use crate::{conversation::Contact, delivery::Receipt, paths::PathBook};
+use backup::open_at;
 pub use key::{Passphrase, PassphraseError};
+pub(crate) use messages::{NewMessage, Origin};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, TransactionBehavior, params};
-use skep_envelope::{DisplayName, Identity, MessageId, Prekeys};
+use skep_envelope::{DisplayName, Identity, Prekeys};
 use skep_primitives::{BlockHash, Moment, ServiceNodeId};
 use skep_proto::{account::AccountAddress, storage::MessageHash};
 use std::{
@@ -51,6 +55,18 @@ pub(crate) struct StoredAccount {
     pub(crate) identity: Identity,
     pub(crate) name: DisplayName,
     pub(crate) prekeys: Prekeys,
+    /// When the fallback key was last renewed (ms).
+    pub(crate) rotated: Moment,
+    pub(crate) settings: Settings,
+}
+
+/// What an account tells its contacts of its own accord.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Settings {
+    /// Tell contacts when their messages were read.
+    pub read_receipts: bool,
+    /// Tell contacts when a message to them is being written.
+    pub typing: bool,
 }
 
 /// A sealed message that waits to be kept by its recipient's swarm.
@@ -63,17 +79,6 @@ pub(crate) struct OutboxItem {
     pub(crate) timestamp: Moment,
     /// For how long it is to be kept (ms).
     pub(crate) ttl: u64,
-}
-
-/// A text of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StoredText<'a> {
-    pub(crate) contact: AccountAddress,
-    /// None for a text of the contact's, the hash under which it was stored for one of ours.
-    pub(crate) sent_as: Option<MessageHash>,
-    pub(crate) id: MessageId,
-    pub(crate) text: &'a str,
-    pub(crate) timestamp: Moment,
 }
 
 /// The local state cannot be used.
@@ -100,6 +105,9 @@ pub enum StateError {
     /// What was read makes no sense.
     #[error("the account's state is damaged ({0}); restore the account from its recovery phrase into another home")]
     Damaged(&'static str),
+    /// The backup is not there, or none.
+    #[error("{0} is no backup, or its passphrase is another")]
+    NotABackup(PathBuf),
     /// The key of the database cannot be derived.
     #[error("cannot derive a key from the passphrase: {0}")]
     KeyDerivation(argon2::Error),
@@ -138,18 +146,10 @@ impl State {
         if database.exists() {
             return Err(StateError::Exists(home.to_owned()));
         }
-        let at = |path: &Path| {
-            let path = path.to_owned();
-            move |source| StateError::Io { path, source }
-        };
-        DirBuilder::new().recursive(true).mode(0o700).create(home).map_err(at(home))?;
+        make_directory(home)?;
         let salt = key::make_salt(home)?;
         let draft = home.join(DRAFT);
-        match fs::remove_file(&draft) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&draft)(error)),
-            Ok(()) | Err(_) => {}
-        }
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(at(&draft))?;
+        make_file(&draft)?;
         let mut state = Self::open_file(&draft, passphrase, &salt)?;
         let prekeys = Prekeys::new(identity.account());
         state.write(|writer| {
@@ -159,13 +159,16 @@ impl State {
             )
         })?;
         state.database.close().map_err(|(_, error)| StateError::from(error))?;
-        // Unlike a renaming, this does not replace what another program may have made meanwhile.
-        fs::hard_link(&draft, &database).map_err(|source| {
+        publish(&draft, &database).map_err(|source| {
             let taken = source.kind() == io::ErrorKind::AlreadyExists;
-            if taken { StateError::Exists(home.to_owned()) } else { at(&database)(source) }
+            if taken { StateError::Exists(home.to_owned()) } else { open_at(&database)(source) }
         })?;
-        fs::remove_file(&draft).map_err(at(&draft))?;
         Self::open_file(&database, passphrase, &salt)
+    }
+
+    /// Whether there is one in the directory `home`.
+    pub(crate) fn exists(home: &Path) -> bool {
+        home.join(DATABASE).exists()
     }
 
     /// Opens the state in the directory `home`.
@@ -178,8 +181,9 @@ impl State {
     }
 
     fn open_file(path: &Path, passphrase: &Passphrase, salt: &key::Salt) -> Result<Self, StateError> {
+        let key = passphrase.database_key(salt)?;
         let mut database = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        database.pragma_update(None, "key", passphrase.database_key(salt)?.as_str())?;
+        database.pragma_update(None, "key", key.as_str())?;
         // SQLCipher, awake from here on, would write to standard error what is told as an error anyway.
         database.pragma_update(None, "cipher_log_level", "NONE")?;
         database.busy_timeout(LOCK_WAIT)?;
@@ -203,7 +207,8 @@ impl State {
 
     /// The account.
     pub(crate) fn account(&self) -> Result<StoredAccount, StateError> {
-        let row = self.database.query_row("SELECT phrase, name, prekeys FROM account", [], rows::account);
+        let sql = "SELECT phrase, name, prekeys, rotated, read_receipts, typing FROM account";
+        let row = self.database.query_row(sql, [], rows::account);
         row.optional()?.ok_or(StateError::Damaged("no account"))?
     }
 
@@ -236,22 +241,23 @@ impl State {
 
     /// Everybody known, by name and account.
     pub(crate) fn contacts(&self) -> Result<Vec<Contact>, StateError> {
-        let mut query = self.database.prepare(concat!(
-            "SELECT account, name, status, since, introduction, bundle, ratchet FROM contacts ",
-            "ORDER BY name IS NULL, name, account"
-        ))?;
+        let sql = format!("SELECT {} FROM contacts ORDER BY name IS NULL, name, account", rows::CONTACT);
+        let mut query = self.database.prepare(&sql)?;
         let contacts = query.query_map([], rows::contact)?;
         contacts.map(|contact| contact?).collect()
     }
 
     /// One of them.
     pub(crate) fn contact(&self, account: &AccountAddress) -> Result<Option<Contact>, StateError> {
-        let row = self.database.query_row(
-            "SELECT account, name, status, since, introduction, bundle, ratchet FROM contacts WHERE account = ?1",
-            [account.as_bytes()],
-            rows::contact,
-        );
+        let sql = format!("SELECT {} FROM contacts WHERE account = ?1", rows::CONTACT);
+        let row = self.database.query_row(&sql, [account.as_bytes()], rows::contact);
         row.optional()?.transpose()
+    }
+
+    /// How many friend requests wait for our answer.
+    pub(crate) fn count_asking(&self) -> Result<u32, StateError> {
+        let sql = "SELECT COUNT(*) FROM contacts WHERE status = 'asking'";
+        Ok(self.database.query_row(sql, [], |row| row.get(0))?)
     }
 
     /// What waits to be sent, oldest first.
@@ -291,45 +297,47 @@ impl Writer<'_> {
         self.change("UPDATE account SET prekeys = ?1", [prekeys.pickle().as_slice()])
     }
 
+    /// Our prekeys with a new fallback key.
+    pub(crate) fn put_rotated(&self, prekeys: &Prekeys, now: Moment) -> Result<(), StateError> {
+        self.put_prekeys(prekeys)?;
+        self.change("UPDATE account SET rotated = ?1", [rows::time(now)])
+    }
+
+    /// What contacts see as our name.
+    pub(crate) fn put_name(&self, name: &DisplayName) -> Result<(), StateError> {
+        self.change("UPDATE account SET name = ?1", [name.as_str()])
+    }
+
+    /// What contacts are told of our own accord.
+    pub(crate) fn put_settings(&self, Settings { read_receipts, typing }: Settings) -> Result<(), StateError> {
+        self.change("UPDATE account SET read_receipts = ?1, typing = ?2", [read_receipts, typing])
+    }
+
     /// A contact from now on.
     pub(crate) fn put_contact(&self, contact: &Contact) -> Result<(), StateError> {
         let row = rows::ContactRow::of(contact);
+        let sql = format!(
+            "INSERT OR REPLACE INTO contacts ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            rows::CONTACT
+        );
         self.change(
-            concat!(
-                "INSERT INTO contacts (account, name, status, since, introduction, bundle, ratchet) ",
-                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (account) DO UPDATE SET name = excluded.name, ",
-                "status = excluded.status, since = excluded.since, introduction = excluded.introduction, ",
-                "bundle = excluded.bundle, ratchet = excluded.ratchet"
-            ),
+            &sql,
             params![
                 contact.account.as_bytes(),
                 contact.name.as_ref().map(DisplayName::as_str),
-                row.status,
+                rows::status_text(contact.status()),
                 row.since,
                 row.introduction,
                 row.bundle,
                 row.ratchet.as_ref().map(|ratchet| ratchet.as_slice()),
+                row.reset,
+                row.told,
+                row.lost,
+                contact.blocked,
+                contact.verified,
+                contact.disappear_after,
             ],
         )
-    }
-
-    /// Keeps a text. False: it was kept before.
-    pub(crate) fn put_text(&self, text: &StoredText<'_>) -> Result<bool, StateError> {
-        let StoredText { contact, sent_as, id, text, timestamp } = text;
-        let added = self.0.execute(
-            concat!(
-                "INSERT INTO messages (contact, sent_as, id, text, timestamp) VALUES (?1, ?2, ?3, ?4, ?5) ",
-                "ON CONFLICT DO NOTHING"
-            ),
-            params![
-                contact.as_bytes(),
-                sent_as.as_ref().map(MessageHash::as_bytes),
-                id.0,
-                text,
-                rows::time(*timestamp)
-            ],
-        )?;
-        Ok(added == 1)
     }
 
     /// Queues a sealed message.
@@ -379,6 +387,27 @@ impl Writer<'_> {
     pub(crate) fn forget_seen(&self, now: Moment) -> Result<(), StateError> {
         self.change("DELETE FROM seen WHERE until < ?1", [rows::time(now)])
     }
+}
+
+/// Makes a directory of its owner's alone.
+fn make_directory(path: &Path) -> Result<(), StateError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(open_at(path))
+}
+
+/// Makes an empty file of its owner's alone, in place of one that was left behind.
+fn make_file(path: &Path) -> Result<(), StateError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(open_at(path)(error)),
+        Ok(()) | Err(_) => {}
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(open_at(path))?;
+    Ok(())
+}
+
+/// Gives a complete file its name. Unlike a renaming, this does not replace what another program may have made meanwhile.
+fn publish(draft: &Path, path: &Path) -> io::Result<()> {
+    fs::hard_link(draft, path)?;
+    fs::remove_file(draft)
 }
 
 #[cfg(test)]

@@ -6,7 +6,10 @@ use jsonrpsee::{
     types::ErrorObjectOwned,
 };
 use skep_chain_client::RosterView;
-use skep_client::{ChainUrls, Client, Delivery, Diversity, Event, Passphrase, SendError};
+use skep_client::{
+    Account, ChainUrls, Client, Delivery, Diversity, Event, MessageState, NetworkError, Notice, Passphrase,
+    ReceiptKind, ReceiveError, SendError, Settings,
+};
 use skep_mailbox::MemoryStore;
 use skep_messaging::{
     NodeKey,
@@ -152,6 +155,7 @@ impl Person {
         let events = self.receive().await;
         events
             .into_iter()
+            .filter(|event| !matches!(event, Event::Receipt { .. }))
             .map(|event| if let Event::Message { text, .. } = event { text } else { panic!("{event:?}") })
             .collect()
     }
@@ -194,7 +198,7 @@ async fn two_people_write_to_each_other_through_three_hops() {
     bob.send(&alice, "Here I am").await;
     assert_eq!(alice.receive_texts().await, ["Here I am"]);
     // Nothing is told twice.
-    assert!(alice.receive().await.is_empty() && bob.receive().await.is_empty());
+    assert!(alice.receive_texts().await.is_empty() && bob.receive_texts().await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,4 +233,164 @@ async fn a_message_nobody_takes_waits_until_somebody_does() {
     network.tell(left);
     assert!(alice.receive().await.is_empty());
     assert_eq!(bob.receive_texts().await, ["patience"]);
+}
+
+/// How far the newest message of `person`'s with `other` has come.
+fn newest(person: &Person, other: &Person) -> MessageState {
+    let other = other.client().account();
+    person.client().history(other, None, 1).expect("read").pop().expect("a message").state
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_tells_how_far_it_has_come() {
+    let network = Network::start(12).await;
+    let (alice, bob) = met(&network).await;
+    let (alice_account, bob_account) = (alice.client().account(), bob.client().account());
+    let sent = alice.send(&bob, "Are you there?").await;
+    let receipts = u32::try_from(sent.receipts.len()).expect("few");
+    assert_eq!(newest(&alice, &bob), MessageState::OnSwarm { receipts });
+    bob.receive().await;
+    assert!(matches!(newest(&bob, &alice), MessageState::Unread));
+    alice.receive().await;
+    assert!(matches!(newest(&alice, &bob), MessageState::Delivered { .. }));
+    let mut client = bob.client();
+    let message = client.history(alice_account, None, 1).expect("read").remove(0);
+    assert_eq!(client.mark_read(alice_account, message.sequence).expect("written"), 1);
+    client.tell_read().await.expect("connected");
+    drop(client);
+    let events = alice.receive().await;
+    assert!(matches!(&events[..], [Event::Receipt { kind: ReceiptKind::Read, .. }]), "{events:?}");
+    assert!(matches!(newest(&alice, &bob), MessageState::Read { .. }));
+
+    // Bob does not tell any more what he has read; an answer and an unsent message arrive all the same.
+    let mut client = bob.client();
+    let settings = client.settings();
+    client.set_settings(Settings { read_receipts: false, ..settings }).expect("written");
+    drop(client);
+    alice.send(&bob, "And now?").await;
+    bob.receive().await;
+    assert_eq!(bob.client().mark_read(alice_account, i64::MAX).expect("written"), 1);
+    bob.receive().await;
+    alice.receive().await;
+    assert!(matches!(newest(&alice, &bob), MessageState::Delivered { .. }));
+    let id = sent.id.expect("named");
+    let answer = bob.client().send_text(alice_account, "Here".into(), Some(id)).await.expect("delivered");
+    let events = alice.receive().await;
+    assert!(matches!(&events[..], [Event::Message { reply_to, .. }] if *reply_to == Some(id)), "{events:?}");
+    alice.client().unsend(bob_account, id).await.expect("delivered");
+    let events = bob.receive().await;
+    assert!(events.contains(&Event::Unsent { sender: alice_account, ids: vec![id] }), "{events:?}");
+    // Nobody unsends what the other wrote.
+    let theirs = alice.client().unsend(bob_account, answer.id.expect("named")).await;
+    assert!(matches!(theirs, Err(SendError::Refused(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_backup_heals_itself_and_nothing_is_lost() {
+    let network = Network::start(12).await;
+    let (alice, mut bob) = met(&network).await;
+    let (alice_account, bob_account) = (alice.client().account(), bob.client().account());
+    bob.receive().await;
+    let backup = bob.home.with_file_name("backup");
+    bob.client().backup(&backup, &passphrase()).expect("written");
+    bob.send(&alice, "after the backup").await;
+    assert_eq!(alice.receive_texts().await, ["after the backup"]);
+    // Bob's machine is lost; what Alice writes meanwhile is for a session he does not have any more.
+    alice.send(&bob, "while you were away").await;
+    bob.home = bob.home.with_file_name("second");
+    drop(Client::restore_backup(&bob.home, &backup, &passphrase(), bob.urls.clone()).expect("restored"));
+    let events = bob.receive().await;
+    assert!(events.contains(&Event::SessionReset { sender: alice_account, ours: true }), "{events:?}");
+    let events = alice.receive().await;
+    assert!(events.contains(&Event::IdentityChanged { sender: bob_account }), "{events:?}");
+    assert!(events.contains(&Event::SessionReset { sender: bob_account, ours: false }), "{events:?}");
+    // Whether the old session could still read it or it came once more, it is there once.
+    bob.receive().await;
+    let texts = bob.client().history(alice_account, None, 10).expect("read");
+    let texts: Vec<_> = texts.iter().filter_map(|message| message.text.as_deref()).collect();
+    assert_eq!(texts, ["while you were away"]);
+    bob.send(&alice, "back again").await;
+    assert_eq!(alice.receive_texts().await, ["back again"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_restored_from_its_phrase_is_welcome_again() {
+    let network = Network::start(12).await;
+    let (alice, mut bob) = met(&network).await;
+    let (alice_account, bob_account) = (alice.client().account(), bob.client().account());
+    let phrase = bob.client().recovery_phrase();
+    alice.send(&bob, "Do you still know me?").await;
+    bob.home = bob.home.with_file_name("second");
+    let name = "Bob".parse().expect("a name");
+    drop(Client::restore(&bob.home, &passphrase(), &phrase, &name, bob.urls.clone()).expect("restored"));
+    let events = bob.receive().await;
+    let unknown = |event: &Event| matches!(event, Event::UnknownSession { sender, .. } if *sender == alice_account);
+    assert!(events.iter().any(unknown), "{events:?}");
+    // The request of then is still in the mailbox. Its keys are used up: accepting it fails at Alice's, who starts anew with
+    // keys Bob has lost, so that Bob does with the only ones that are left.
+    assert!(events.iter().any(|event| matches!(event, Event::Request { sender, .. } if *sender == alice_account)));
+    bob.client().accept(alice_account).await.expect("delivered");
+    let mut news = Vec::new();
+    for _ in 0..2 {
+        news.extend(alice.receive().await);
+        news.extend(bob.receive().await);
+    }
+    assert!(news.contains(&Event::SessionReset { sender: bob_account, ours: false }), "{news:?}");
+    let said = |event: &Event| matches!(event, Event::Message { text, .. } if text == "Do you still know me?");
+    assert!(news.iter().any(said), "{news:?}");
+    bob.send(&alice, "I do").await;
+    assert_eq!(alice.receive_texts().await, ["I do"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_lives_tells_what_happens() {
+    let network = Network::start(12).await;
+    let (alice, bob) = met(&network).await;
+    let (alice_account, bob_account) = (alice.client().account(), bob.client().account());
+    let (alice, _) = Account::start(alice.client());
+    let (bob, mut news) = Account::start(bob.client());
+    alice.conversation(bob_account).set_typing(true).await.expect("delivered");
+    let sent = alice.conversation(bob_account).send("hello".into(), None).await.expect("delivered").expect("sent");
+    let (mut typing, mut text) = (false, None);
+    while text.is_none() {
+        match news.next().await.expect("open") {
+            Notice::Event(Event::Typing { started, .. }) => typing = started,
+            Notice::Event(Event::Message { sender, id, .. }) => text = Some((sender, Some(id))),
+            Notice::Event(_) | Notice::Online => {}
+            other @ (Notice::Offline(_) | Notice::Missed(_)) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(text, Some((alice_account, sent.id)));
+    assert!(typing);
+    let unread = bob.contacts().list().await.expect("read").remove(0).unread;
+    assert_eq!(unread, 1);
+    let paths = bob.paths().await.expect("they work");
+    let [sending, reading] = &paths[..] else { panic!("{paths:?}") };
+    assert!(sending.hops.iter().all(|hop| reading.hops.iter().all(|other| hop.node != other.node)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chain_nodes_that_contradict_each_other_are_not_believed() {
+    let network = Network::start(12).await;
+    let agreeing = Arc::clone(&network.told);
+    let (second, _second) = chain_node(agreeing).await;
+    let lie = {
+        let told = network.told.lock().expect("no panic").clone();
+        Arc::new(Mutex::new(RosterSnapshot { nodes: told.nodes[..6].to_vec(), ..told }))
+    };
+    let (liar, _liar) = chain_node(lie).await;
+    let urls = |all: &[&ChainUrls]| ChainUrls::new(all.iter().flat_map(|urls| urls.iter())).expect("addresses");
+    let mut alice = Person::new("Alice", &network);
+    alice.urls = urls(&[&network.urls, &second]);
+    assert!(alice.receive().await.is_empty());
+    alice.urls = urls(&[&network.urls, &second, &liar]);
+    let told = alice.client().receive().await;
+    let liar = liar.iter().next().expect("one").to_owned();
+    assert!(
+        matches!(&told, Err(ReceiveError::Network(NetworkError::Contradiction(url, "roster"))) if *url == liar),
+        "{told:?}"
+    );
+    // One that does not answer contradicts nobody.
+    alice.urls = urls(&[&network.urls, &"ws://127.0.0.1:1".parse().expect("an address")]);
+    assert!(alice.receive().await.is_empty());
 }

@@ -22,8 +22,8 @@ pub struct Content {
 /// What a message says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// A text. Escape control characters before showing it on a terminal.
-    Text(String),
+    /// A text.
+    Text(Text),
     /// Messages have arrived or been read.
     Receipt(ReceiptKind, Vec<MessageId>),
     /// The sender started typing, or stopped.
@@ -39,6 +39,29 @@ pub enum Body {
     Profile(DisplayName),
     /// The sender's newest prekeys.
     Prekeys(PrekeyBundle),
+    /// The recipient should forget these messages of the sender's.
+    Unsend(Vec<MessageId>),
+    /// From now on messages of both sides disappear this many seconds after they were read; 0: they stay.
+    Timer(u32),
+    /// The session before was lost: this begins another. With prekeys so that the other side can do the same.
+    SessionReset(PrekeyBundle),
+}
+
+/// A text of a conversation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Text {
+    /// What it says. Escape control characters before showing it on a terminal.
+    pub text: String,
+    /// The message it answers.
+    pub reply_to: Option<MessageId>,
+    /// After how many seconds it disappears: the sender counts from sending, the recipient from reading. 0: it stays.
+    pub disappear_after: u32,
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self { text, ..Self::default() }
+    }
 }
 
 /// What happened to messages.
@@ -116,7 +139,14 @@ impl Content {
         match self.body {
             Some(Body::Typing(_)) => ttl::TYPING,
             Some(
-                Body::Text(_) | Body::Receipt(..) | Body::FriendAccept { .. } | Body::Profile(_) | Body::Prekeys(_),
+                Body::Text(_)
+                | Body::Receipt(..)
+                | Body::FriendAccept { .. }
+                | Body::Profile(_)
+                | Body::Prekeys(_)
+                | Body::Unsend(_)
+                | Body::Timer(_)
+                | Body::SessionReset(_),
             )
             | None => ttl::MESSAGE,
         }
@@ -124,14 +154,16 @@ impl Content {
 
     pub(crate) fn encode(&self, sender: &AccountAddress, recipient: &AccountAddress) -> Vec<u8> {
         let body = self.body.clone().map(|body| match body {
-            Body::Text(text) => wire::content::Body::Data(wire::DataMessage { text }),
+            Body::Text(Text { text, reply_to, disappear_after }) => {
+                let reply_to = reply_to.map(|id| id.0.to_vec().into()).unwrap_or_default();
+                wire::content::Body::Data(wire::DataMessage { text, reply_to, disappear_after })
+            }
             Body::Receipt(kind, ids) => {
                 let kind = match kind {
                     ReceiptKind::Delivered => wire::receipt::Kind::Delivered,
                     ReceiptKind::Read => wire::receipt::Kind::Read,
                 };
-                let ids = ids.into_iter().map(|id| id.0.to_vec().into()).collect();
-                wire::content::Body::Receipt(wire::Receipt { kind: kind.into(), ids })
+                wire::content::Body::Receipt(wire::Receipt { kind: kind.into(), ids: ids_to_wire(ids) })
             }
             Body::Typing(started) => wire::content::Body::Typing(wire::Typing { started }),
             Body::FriendAccept { display_name, prekeys } => wire::content::Body::FriendAccept(wire::FriendAccept {
@@ -140,6 +172,11 @@ impl Content {
             }),
             Body::Profile(display_name) => wire::content::Body::Profile(wire::Profile { display_name: display_name.0 }),
             Body::Prekeys(prekeys) => wire::content::Body::Prekeys(prekeys.into()),
+            Body::Unsend(ids) => wire::content::Body::Unsend(wire::Unsend { ids: ids_to_wire(ids) }),
+            Body::Timer(disappear_after) => wire::content::Body::Timer(wire::Timer { disappear_after }),
+            Body::SessionReset(prekeys) => {
+                wire::content::Body::SessionReset(wire::SessionReset { prekeys: Some(prekeys.into()) })
+            }
         });
         let sync = self.sync.map(|Sync { online, node, handle }| wire::Sync {
             online,
@@ -169,15 +206,20 @@ impl Content {
             })
         });
         let body = match body {
-            Some(wire::content::Body::Data(wire::DataMessage { text })) => Some(Body::Text(text)),
+            Some(wire::content::Body::Data(wire::DataMessage { text, reply_to, disappear_after })) => {
+                let reply_to = match reply_to.is_empty() {
+                    true => None,
+                    false => Some(MessageId(exactly("data.reply_to", &reply_to)?)),
+                };
+                Some(Body::Text(Text { text, reply_to, disappear_after }))
+            }
             Some(wire::content::Body::Receipt(receipt)) => {
                 let kind = match receipt.kind() {
                     wire::receipt::Kind::Unspecified => None,
                     wire::receipt::Kind::Delivered => Some(ReceiptKind::Delivered),
                     wire::receipt::Kind::Read => Some(ReceiptKind::Read),
                 };
-                let ids = receipt.ids.iter().map(|id| exactly("receipt.ids", id).map(MessageId));
-                let ids = ids.collect::<Result<_, _>>()?;
+                let ids = ids_of_wire("receipt.ids", &receipt.ids)?;
                 kind.map(|kind| Body::Receipt(kind, ids))
             }
             Some(wire::content::Body::Typing(wire::Typing { started })) => Some(Body::Typing(started)),
@@ -189,10 +231,26 @@ impl Content {
                 Some(Body::Profile(display_name.parse()?))
             }
             Some(wire::content::Body::Prekeys(prekeys)) => Some(Body::Prekeys(prekeys.try_into()?)),
+            Some(wire::content::Body::Unsend(wire::Unsend { ids })) => {
+                Some(Body::Unsend(ids_of_wire("unsend.ids", &ids)?))
+            }
+            Some(wire::content::Body::Timer(wire::Timer { disappear_after })) => Some(Body::Timer(disappear_after)),
+            Some(wire::content::Body::SessionReset(wire::SessionReset { prekeys })) => {
+                let prekeys = prekeys.ok_or(ContentError::Missing("session_reset.prekeys"))?;
+                Some(Body::SessionReset(prekeys.try_into()?))
+            }
             None => None,
         };
         Ok(Self { id: MessageId(exactly("id", &id)?), timestamp, sync: sync.transpose()?, body })
     }
+}
+
+fn ids_to_wire(ids: Vec<MessageId>) -> Vec<prost::bytes::Bytes> {
+    ids.into_iter().map(|id| id.0.to_vec().into()).collect()
+}
+
+fn ids_of_wire(field: &'static str, ids: &[prost::bytes::Bytes]) -> Result<Vec<MessageId>, ContentError> {
+    ids.iter().map(|id| exactly(field, id).map(MessageId)).collect()
 }
 
 impl MessageId {
@@ -201,6 +259,21 @@ impl MessageId {
         let mut id = [0; 16];
         rng.fill_bytes(&mut id);
         Self(id)
+    }
+}
+
+/// The text is no message id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a message is named by 32 hexadecimal digits")]
+pub struct ParseMessageIdError;
+
+impl std::str::FromStr for MessageId {
+    type Err = ParseMessageIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseMessageIdError> {
+        let mut id = [0; 16];
+        hex::decode_to_slice(text, &mut id).map_err(|_| ParseMessageIdError)?;
+        Ok(Self(id))
     }
 }
 

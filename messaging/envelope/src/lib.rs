@@ -62,8 +62,11 @@ mod phrase;
 mod pickle;
 mod prekeys;
 mod ratchet;
+mod safety;
 
-pub use content::{Body, Content, ContentError, DisplayName, DisplayNameError, MessageId, ReceiptKind, Sync};
+pub use content::{
+    Body, Content, ContentError, DisplayName, DisplayNameError, MessageId, ParseMessageIdError, ReceiptKind, Sync, Text,
+};
 pub use friend_request::{Crossed, FriendRequest, FriendRequestError, crossed_requests};
 pub use identity::Identity;
 pub use padding::SIZE_CLASSES;
@@ -72,6 +75,7 @@ pub use phrase::PhraseError;
 pub use pickle::UnpickleError;
 pub use prekeys::{PrekeyBundle, Prekeys};
 pub use ratchet::{EncryptError, Ratchet, RatchetMessage, ReceiveError, Received, StartError};
+pub use safety::SafetyNumber;
 
 /// Time after which nodes delete what was stored for a recipient (`protocol.md` section 7). Milliseconds.
 pub mod ttl {

@@ -24,6 +24,13 @@ pub struct PrekeyBundle {
     pub fallback_key: [u8; 32],
 }
 
+impl PrekeyBundle {
+    /// The bundle after its one-time key was used: the fallback key takes its place.
+    pub const fn spent(self) -> Self {
+        Self { one_time_key: self.fallback_key, ..self }
+    }
+}
+
 /// Our account's ratchet identity and the secrets of all bundles given out.
 pub struct Prekeys {
     pub(crate) owner: AccountAddress,
@@ -63,6 +70,16 @@ impl Prekeys {
         let identity_key = next.identity_key();
         let fallback_key = next.fallback_key.to_bytes();
         (next, PrekeyBundle { identity_key, one_time_key, fallback_key })
+    }
+
+    /// With a fresh fallback key. The one before stays good until the next rotation, for those who have not heard of this one;
+    /// it goes for good then. Tell contacts the new bundle.
+    pub fn rotated(&self) -> Self {
+        let mut next = self.copy();
+        next.olm.generate_fallback_key();
+        next.fallback_key = next.olm.fallback_key().into_values().next().unwrap_or(next.fallback_key);
+        next.olm.mark_keys_as_published();
+        next
     }
 
     /// The state to keep. It holds secrets: store it encrypted.

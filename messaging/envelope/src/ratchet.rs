@@ -111,6 +111,23 @@ impl Ratchet {
         Ok(self.with_first(session, theirs.identity_key.into()))
     }
 
+    /// Starts a session anew with the one-time key of a bundle that has just come from the contact, as in [`Self::start`].
+    /// Messages under way in the old sessions still arrive.
+    pub fn renew(&self, own: &Prekeys, theirs: &PrekeyBundle) -> Result<Self, StartError> {
+        let session = outbound(own, theirs, theirs.one_time_key)?;
+        Ok(self.with_first(session, theirs.identity_key.into()))
+    }
+
+    /// With whom.
+    pub const fn contact(&self) -> AccountAddress {
+        self.contact
+    }
+
+    /// The contact's ratchet identity: of the installation it was last heard or restarted on.
+    pub fn their_identity(&self) -> [u8; 32] {
+        self.their_identity.to_bytes()
+    }
+
     /// Encrypts a message to the contact. Keep the new state before the message leaves.
     pub fn encrypt(&self, content: &Content) -> Result<(Self, RatchetMessage), EncryptError> {
         let plaintext = Zeroizing::new(content.encode(&self.owner, &self.contact));
@@ -210,6 +227,21 @@ impl Ratchet {
     fn copy(&self) -> Self {
         let sessions = self.sessions.iter().map(|session| Session::from_pickle(session.pickle())).collect();
         Self { sessions, ..*self }
+    }
+}
+
+impl ReceiveError {
+    /// Whether the contact may be writing in a session we have lost: starting one anew would help. Anybody can provoke this
+    /// for a message inside a session, so do not do it often.
+    pub const fn is_lost_session(&self) -> bool {
+        match self {
+            Self::NoSession | Self::Start(_) => true,
+            // Nothing of the session fits; a duplicate or a late message fits but its key is gone.
+            Self::Decrypt(error) => {
+                matches!(error, DecryptionError::InvalidMAC(_) | DecryptionError::TooBigMessageGap(..))
+            }
+            Self::Misdirected => false,
+        }
     }
 }
 

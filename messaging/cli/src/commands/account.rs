@@ -3,7 +3,7 @@
 use crate::{context::Context, failure::Failure, output::Shown, passphrase};
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use skep_client::{Client, CreateError, DisplayName};
+use skep_client::{Client, CreateError, DisplayName, Settings};
 use std::{fmt, path::PathBuf};
 use zeroize::Zeroizing;
 
@@ -22,6 +22,42 @@ pub(crate) enum Command {
     Restore(Named),
     /// Show the account: what others write to
     Show,
+    /// List the accounts of this home
+    List,
+    /// Take another name, or change what contacts are told of your own accord
+    Set(Set),
+    /// Write an encrypted copy of everything: account, contacts, messages
+    ///
+    /// The copy is one file, opened by the same passphrase. Restored, it starts new sessions with your contacts.
+    Backup {
+        /// Where to; nothing may be there yet
+        file: PathBuf,
+    },
+    /// Make the account from a backup, in a home where there is none
+    RestoreBackup {
+        /// What `account backup` has written
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Set {
+    /// What the people you write to see as your name
+    #[arg(long)]
+    name: Option<DisplayName>,
+    /// Tell contacts when you have read their messages
+    #[arg(long, value_enum, value_name = "on|off")]
+    read_receipts: Option<Switch>,
+    /// Tell contacts when you are writing to them
+    #[arg(long, value_enum, value_name = "on|off")]
+    typing: Option<Switch>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Switch {
+    On,
+    Off,
 }
 
 #[derive(Debug, Args)]
@@ -32,7 +68,7 @@ pub(crate) struct Named {
 }
 
 /// Does it.
-pub(crate) fn run(command: Command, context: &Context) -> Result<(), Failure> {
+pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
     let chain = context.chain_urls().clone();
     match command {
         Command::New(Named { name }) => {
@@ -49,6 +85,37 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Show => {
             let client = context.client()?;
             context.output().answer(&Account::of(&client, context.home()?));
+        }
+        Command::List => {
+            let homes = context.homes()?;
+            if homes.is_empty() {
+                context.output().remark("no account here yet: make one (account new) or restore one (account restore)");
+            }
+            for (name, home) in homes {
+                context.output().answer(&Listed { name, home });
+            }
+        }
+        Command::Set(Set { name, read_receipts, typing }) => {
+            let mut client = context.client()?;
+            let mut settings = client.settings();
+            settings.read_receipts = read_receipts.map_or(settings.read_receipts, |switch| switch == Switch::On);
+            settings.typing = typing.map_or(settings.typing, |switch| switch == Switch::On);
+            client.set_settings(settings)?;
+            if let Some(name) = name {
+                client.rename(name).await?;
+            }
+            context.output().answer(&Account::of(&client, context.home()?));
+        }
+        Command::Backup { file } => {
+            let passphrase = passphrase::existing()?;
+            let client = Client::open(&context.home()?, &passphrase, chain)?;
+            client.backup(&file, &passphrase)?;
+            context.output().answer(&Backup { backup: file });
+        }
+        Command::RestoreBackup { file } => {
+            let home = context.home()?;
+            let client = Client::restore_backup(&home, &file, &passphrase::existing()?, chain)?;
+            context.output().answer(&Account::of(&client, home));
         }
     }
     Ok(())
@@ -67,6 +134,37 @@ struct Account {
     account: String,
     name: String,
     home: PathBuf,
+    #[serde(flatten)]
+    settings: Settings,
+}
+
+/// One account in the answer of `account list`.
+#[derive(Serialize)]
+struct Listed {
+    /// None: the one in the home itself.
+    name: Option<String>,
+    home: PathBuf,
+}
+
+impl fmt::Display for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{name}  {}  (--account {name})", self.home.display()),
+            None => write!(f, "(unnamed)  {}", self.home.display()),
+        }
+    }
+}
+
+/// The answer of `account backup`.
+#[derive(Serialize)]
+struct Backup {
+    backup: PathBuf,
+}
+
+impl fmt::Display for Backup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "everything is in {}, encrypted with your passphrase", self.backup.display())
+    }
 }
 
 /// The answer of `account new`.
@@ -84,14 +182,27 @@ fn as_str<S: serde::Serializer>(secret: &Zeroizing<String>, serializer: S) -> Re
 
 impl Account {
     fn of(client: &Client, home: PathBuf) -> Self {
-        Self { account: client.account().to_string(), name: client.display_name().to_string(), home }
+        Self {
+            account: client.account().to_string(),
+            name: client.display_name().to_string(),
+            home,
+            settings: client.settings(),
+        }
     }
 }
 
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { account, name, home } = self;
-        write!(f, "account  {account}\nname     {}\nkept in  {}", Shown(name), home.display())
+        let Self { account, name, home, settings: Settings { read_receipts, typing } } = self;
+        let said = |on: bool| if on { "told" } else { "not told" };
+        write!(
+            f,
+            "account  {account}\nname     {}\nkept in  {}\nyour contacts are {} what you have read and {} when you are writing",
+            Shown(name),
+            home.display(),
+            said(*read_receipts),
+            said(*typing)
+        )
     }
 }
 

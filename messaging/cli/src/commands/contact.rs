@@ -3,7 +3,7 @@
 use crate::{commands::send::Sent, context::Context, failure::Failure, output::Shown};
 use clap::Subcommand;
 use serde::Serialize;
-use skep_client::{AccountAddress, Contact, ContactStatus, FindContactError};
+use skep_client::{AccountAddress, Client, Contact, ContactStatus};
 use std::fmt;
 
 /// What to do with them.
@@ -22,6 +22,38 @@ pub(crate) enum Command {
         /// Their account, or their name
         contact: String,
     },
+    /// Decline a friend request; they are not told
+    Decline {
+        /// Their account, or their name
+        contact: String,
+    },
+    /// Hear somebody no more; they are not told
+    Block {
+        /// Their account, or their name
+        contact: String,
+    },
+    /// Hear somebody again
+    Unblock {
+        /// Their account, or their name
+        contact: String,
+    },
+    /// Show the safety number, to be compared over another channel: the same on both sides, nobody is between you
+    ///
+    /// It changes when either of you restores the account.
+    Verify {
+        /// Their account, or their name
+        contact: String,
+        /// Remember that you have compared it and that it is the same
+        #[arg(long)]
+        confirm: bool,
+    },
+    /// Let messages of a conversation disappear, on both sides
+    Disappear {
+        /// Their account, or their name
+        contact: String,
+        /// Seconds after a message was read; 0: messages stay
+        seconds: u32,
+    },
     /// List everybody: who was asked, who asks, and who can be written to
     List,
 }
@@ -35,8 +67,35 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
             context.output().answer(&Sent::of(&delivery));
         }
         Command::Accept { contact } => {
-            let account = client.find_contact(&contact).map_err(find_failure)?.account;
+            let account = client.find_contact(&contact)?.account;
             let delivery = client.accept(account).await?;
+            context.output().answer(&Sent::of(&delivery));
+        }
+        Command::Decline { contact } => {
+            let account = client.find_contact(&contact)?.account;
+            client.decline(account)?;
+            context.output().answer(&listed(&client, account)?);
+        }
+        Command::Block { contact } => set_blocked(&mut client, &contact, true, context)?,
+        Command::Unblock { contact } => set_blocked(&mut client, &contact, false, context)?,
+        Command::Verify { contact, confirm } => {
+            let account = client.find_contact(&contact)?.account;
+            let none = || Failure::failed(format!("there is no session with {account} yet: nothing to compare"));
+            let mut verification = client.verification(account)?.ok_or_else(none)?;
+            if confirm {
+                client.set_verified(account, &verification.number)?;
+                (verification.verified, verification.changed) = (true, false);
+            }
+            context.output().answer(&Safety {
+                account: account.to_string(),
+                safety_number: verification.number.to_string(),
+                verified: verification.verified,
+                changed: verification.changed,
+            });
+        }
+        Command::Disappear { contact, seconds } => {
+            let account = client.find_contact(&contact)?.account;
+            let delivery = client.set_disappearing(account, seconds).await?;
             context.output().answer(&Sent::of(&delivery));
         }
         Command::List => {
@@ -44,18 +103,48 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
             if contacts.is_empty() {
                 context.output().remark("no contacts yet: ask somebody (contact request), or receive");
             }
+            let unread = client.unread()?;
             for contact in &contacts {
-                context.output().answer(&Listed::from(contact));
+                let unread = unread.get(&contact.account).copied().unwrap_or_default();
+                context.output().answer(&Listed::of(contact, unread));
             }
         }
     }
     Ok(())
 }
 
-pub(crate) fn find_failure(error: FindContactError) -> Failure {
-    match error {
-        FindContactError::State(error) => Failure::account(error),
-        FindContactError::Unknown(_) | FindContactError::Ambiguous { .. } => Failure::usage(error),
+fn set_blocked(client: &mut Client, contact: &str, blocked: bool, context: &Context) -> Result<(), Failure> {
+    let account = client.find_contact(contact)?.account;
+    client.set_blocked(account, blocked)?;
+    context.output().answer(&listed(client, account)?);
+    Ok(())
+}
+
+fn listed(client: &Client, account: AccountAddress) -> Result<Listed, Failure> {
+    Ok(Listed::of(&client.find_contact(&account.to_string())?, 0))
+}
+
+/// The answer of `contact verify`.
+#[derive(Serialize)]
+struct Safety {
+    account: String,
+    safety_number: String,
+    verified: bool,
+    changed: bool,
+}
+
+impl fmt::Display for Safety {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { account, safety_number, verified, changed } = self;
+        write!(f, "{account}\n\n  {safety_number}\n\n")?;
+        match (verified, changed) {
+            (true, _) => write!(f, "compared, and the same on both sides"),
+            (false, true) => write!(
+                f,
+                "ANOTHER NUMBER THAN THE ONE YOU COMPARED: they restored the account, or somebody poses as them. Compare again"
+            ),
+            (false, false) => write!(f, "not compared yet: if they see the same, say so with --confirm"),
+        }
     }
 }
 
@@ -67,28 +156,43 @@ struct Listed {
     status: ContactStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
     introduction: Option<String>,
+    blocked: bool,
+    unread: u32,
+    /// Seconds after which messages disappear; 0: they stay.
+    disappear_after: u32,
 }
 
-impl From<&Contact> for Listed {
-    fn from(contact: &Contact) -> Self {
+impl Listed {
+    fn of(contact: &Contact, unread: u32) -> Self {
         Self {
             account: contact.account.to_string(),
             name: contact.name.as_ref().map(ToString::to_string),
             status: contact.status(),
             introduction: contact.introduction().map(str::to_owned),
+            blocked: contact.is_blocked(),
+            unread,
+            disappear_after: contact.disappear_after(),
         }
     }
 }
 
 impl fmt::Display for Listed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { account, name, status, introduction } = self;
+        let Self { account, name, status, introduction, blocked, unread, disappear_after } = self;
         let status = match status {
+            _ if *blocked => "blocked",
             ContactStatus::Requested => "asked, no answer yet",
-            ContactStatus::Asking => "asks you: accept with `contact accept`",
+            ContactStatus::Asking => "asks you: accept with `contact accept`, or decline",
+            ContactStatus::Declined => "declined",
             ContactStatus::Established => "can be written to",
         };
         write!(f, "{account}  {}  {status}", Shown(name.as_deref().unwrap_or("(no name yet)")))?;
+        if *unread > 0 {
+            write!(f, ", {unread} unread")?;
+        }
+        if *disappear_after > 0 {
+            write!(f, ", messages disappear {disappear_after} s after they were read")?;
+        }
         match introduction.as_deref() {
             Some("") | None => Ok(()),
             Some(text) => write!(f, "\n  {}", Shown(text)),

@@ -1,34 +1,71 @@
 //! Sending.
 
-use crate::{commands::contact::find_failure, context::Context, failure::Failure};
+use crate::{context::Context, failure::Failure};
 use clap::Args;
 use serde::Serialize;
 use skep_client::{Delivery, Diversity};
 use skep_primitives::{ServiceNodeId, SwarmId};
-use std::fmt;
+use std::{fmt, io::Read};
 
 /// What to send to whom.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Their account, or their name
+    /// Their account, or their name; `self` for a note to yourself, which stays on this machine
     contact: String,
-    /// What to say
+    /// What to say; `-` reads it from standard input
     text: String,
+    /// The message this answers: the first digits of its id, as the history shows them
+    #[arg(long, value_name = "ID")]
+    reply_to: Option<String>,
 }
 
 /// Sends.
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), Failure> {
-    let Arguments { contact, text } = arguments;
+    let Arguments { contact, text, reply_to } = arguments;
+    let text = if text == "-" { from_standard_input()? } else { text };
     let mut client = context.client()?;
-    let account = client.find_contact(&contact).map_err(find_failure)?.account;
-    let delivery = client.send(account, &text).await?;
+    let account = client.resolve(&contact)?;
+    let reply_to = reply_to.map(|digits| client.find_message(account, &digits)).transpose()?.map(|message| message.id);
+    if account == client.account() {
+        let id = client.note(text, reply_to)?.to_string();
+        context.output().answer(&Noted { id });
+        return Ok(());
+    }
+    let delivery = client.send_text(account, text, reply_to).await?;
     context.output().answer(&Sent::of(&delivery));
     Ok(())
+}
+
+/// A text of standard input, without the line break at its end.
+fn from_standard_input() -> Result<String, Failure> {
+    /// More than any message holds.
+    const LONGEST: u64 = 100_000;
+    let mut text = String::new();
+    std::io::stdin().lock().take(LONGEST).read_to_string(&mut text).map_err(Failure::usage)?;
+    if text.ends_with('\n') {
+        text.pop();
+    }
+    Ok(text)
+}
+
+/// The answer of `send self`.
+#[derive(Serialize)]
+struct Noted {
+    id: String,
+}
+
+impl fmt::Display for Noted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "noted: {}", self.id)
+    }
 }
 
 /// The answer of everything that sends.
 #[derive(Serialize)]
 pub(crate) struct Sent {
+    /// The message's name, to reply to it or unsend it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
     hash: String,
     path: [ServiceNodeId; 3],
     stored_on: Vec<ServiceNodeId>,
@@ -40,6 +77,7 @@ pub(crate) struct Sent {
 impl Sent {
     pub(crate) fn of(delivery: &Delivery) -> Self {
         Self {
+            id: delivery.id.map(|id| id.to_string()),
             hash: delivery.hash.to_string(),
             path: delivery.path,
             stored_on: delivery.stored_on().collect(),
@@ -76,6 +114,9 @@ impl fmt::Display for Sent {
             short(middle),
             short(last)
         )?;
+        if let Some(id) = &self.id {
+            write!(f, "; its id is {id}")?;
+        }
         if *diversity == Diversity::Full { Ok(()) } else { write!(f, "\n{diversity}") }
     }
 }

@@ -39,6 +39,15 @@ impl Passphrase {
 
     /// The key of the database, as SQLCipher takes a raw key: `x'` and 64 hexadecimal digits and `'`.
     pub(super) fn database_key(&self, salt: &Salt) -> Result<Zeroizing<String>, StateError> {
+        self.raw_key(salt, None)
+    }
+
+    /// The key of a backup: the salt follows the key, and SQLCipher writes it in front of the file.
+    pub(super) fn backup_key(&self, salt: &Salt) -> Result<Zeroizing<String>, StateError> {
+        self.raw_key(salt, Some(salt))
+    }
+
+    fn raw_key(&self, salt: &Salt, written: Option<&Salt>) -> Result<Zeroizing<String>, StateError> {
         let (memory, passes, lanes) = COST;
         let mut key = Zeroizing::new([0; 32]);
         Params::new(memory, passes, lanes, Some(key.len()))
@@ -49,9 +58,10 @@ impl Passphrase {
             .map_err(StateError::KeyDerivation)?;
         let mut digits = Zeroizing::new([0; 64]);
         let _ = hex::encode_to_slice(key.as_ref(), digits.as_mut());
-        let mut text = Zeroizing::new(String::with_capacity(67));
+        let mut text = Zeroizing::new(String::with_capacity(99));
         text.push_str("x'");
         text.extend(digits.iter().map(|digit| char::from(*digit)));
+        text.push_str(&written.map(hex::encode).unwrap_or_default());
         text.push('\'');
         Ok(text)
     }
@@ -67,8 +77,7 @@ impl fmt::Debug for Passphrase {
 pub(super) fn make_salt(home: &Path) -> Result<Salt, StateError> {
     let path = home.join(SALT_FILE);
     let at = |source| StateError::Io { path: path.clone(), source };
-    let mut salt = Salt::default();
-    OsRng.try_fill_bytes(&mut salt).map_err(|error| at(io::Error::other(error)))?;
+    let salt = random_salt().map_err(at)?;
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
         Ok(mut file) => file.write_all(&salt).and_then(|()| file.sync_all()).map(|()| salt).map_err(at),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read_salt(home),
@@ -81,4 +90,18 @@ pub(super) fn read_salt(home: &Path) -> Result<Salt, StateError> {
     let path = home.join(SALT_FILE);
     let salt = fs::read(&path).map_err(|source| StateError::Io { path, source })?;
     salt.try_into().map_err(|_| StateError::Damaged("the salt has not 16 bytes"))
+}
+
+/// A new salt.
+pub(super) fn random_salt() -> io::Result<Salt> {
+    let mut salt = Salt::default();
+    OsRng.try_fill_bytes(&mut salt).map_err(io::Error::other)?;
+    Ok(salt)
+}
+
+/// Puts this salt into `home`, in place of one that belongs to nothing.
+pub(super) fn put_salt(home: &Path, salt: &Salt) -> Result<(), StateError> {
+    let path = home.join(SALT_FILE);
+    super::make_file(&path)?;
+    fs::write(&path, salt).map_err(|source| StateError::Io { path, source })
 }

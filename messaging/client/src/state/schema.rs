@@ -4,7 +4,63 @@ use super::StateError;
 use rusqlite::Connection;
 
 /// One step a version; `user_version` counts the steps taken. A step that was released is never changed.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    V1,
+    // Delivery states, replies, disappearing messages, notes to oneself; contacts that are declined, blocked or verified;
+    // sessions that start anew; settings.
+    "
+    CREATE TABLE messages_2 (
+        sequence INTEGER PRIMARY KEY,
+        contact BLOB NOT NULL, -- the own account for a note to oneself
+        mine INTEGER NOT NULL,
+        id BLOB NOT NULL,
+        text TEXT, -- null once it was unsent
+        timestamp INTEGER NOT NULL,
+        reply_to BLOB,
+        disappear_after INTEGER NOT NULL DEFAULT 0, -- s; 0: it stays
+        gone_at INTEGER, -- ms; when it disappears
+        sent_as BLOB, -- mine: hash of the stored message
+        failed INTEGER NOT NULL DEFAULT 0, -- mine: given up
+        delivered_at INTEGER, -- mine; ms
+        read_at INTEGER, -- ms
+        acked INTEGER NOT NULL DEFAULT 0 -- theirs: 1 told that it was delivered, 2 that it was read
+    ) STRICT;
+    -- What was kept before is neither new nor to be acknowledged.
+    INSERT INTO messages_2 (sequence, contact, mine, id, text, timestamp, sent_as, read_at, acked)
+        SELECT sequence, contact, sent_as IS NOT NULL, id, text, timestamp, sent_as,
+               CASE WHEN sent_as IS NULL THEN timestamp END, 2 FROM messages;
+    DROP TABLE messages;
+    ALTER TABLE messages_2 RENAME TO messages;
+    CREATE UNIQUE INDEX messages_once ON messages (contact, id, mine);
+    CREATE INDEX messages_sent ON messages (sent_as) WHERE sent_as IS NOT NULL;
+    CREATE INDEX messages_gone ON messages (gone_at) WHERE gone_at IS NOT NULL;
+    CREATE INDEX messages_unread ON messages (contact) WHERE mine = 0 AND (read_at IS NULL OR acked < 2);
+    CREATE TABLE contacts_2 (
+        account BLOB PRIMARY KEY,
+        name TEXT,
+        status TEXT NOT NULL CHECK (status IN ('requested', 'asking', 'declined', 'established')),
+        since INTEGER NOT NULL, -- asking: when they asked; declined, established: since when; ms
+        introduction TEXT,
+        bundle BLOB,
+        ratchet BLOB,
+        reset INTEGER NOT NULL DEFAULT 0, -- when we last started the session anew; ms
+        told INTEGER NOT NULL DEFAULT 0, -- when we last told them prekeys; ms
+        lost INTEGER NOT NULL DEFAULT 0, -- the session is to be started anew
+        blocked INTEGER NOT NULL DEFAULT 0,
+        verified TEXT, -- the safety number that was compared
+        disappear_after INTEGER NOT NULL DEFAULT 0 -- s
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO contacts_2 (account, name, status, since, introduction, bundle, ratchet)
+        SELECT account, name, status, since, introduction, bundle, ratchet FROM contacts;
+    DROP TABLE contacts;
+    ALTER TABLE contacts_2 RENAME TO contacts;
+    ALTER TABLE account ADD COLUMN rotated INTEGER NOT NULL DEFAULT 0; -- when the fallback key was last renewed; ms
+    ALTER TABLE account ADD COLUMN read_receipts INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE account ADD COLUMN typing INTEGER NOT NULL DEFAULT 1;
+    ",
+];
+
+const V1: &str = "
     CREATE TABLE account (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         phrase TEXT NOT NULL,
@@ -57,7 +113,7 @@ const MIGRATIONS: [&str; 1] = ["
         hash BLOB PRIMARY KEY,
         until INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-"];
+";
 
 /// Brings the database to the newest version. The first to touch it: finds out whether the key fits.
 pub(super) fn migrate(database: &mut Connection) -> Result<(), StateError> {
@@ -74,4 +130,11 @@ pub(super) fn migrate(database: &mut Connection) -> Result<(), StateError> {
     }
     transaction.commit()?;
     Ok(())
+}
+
+/// Makes the database as the first version did.
+#[cfg(test)]
+pub(super) fn make_version_1(database: &Connection) {
+    database.execute_batch(V1).unwrap();
+    database.pragma_update(None, "user_version", 1).unwrap();
 }

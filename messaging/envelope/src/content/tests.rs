@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 pub(crate) fn text(text: &str) -> Content {
     let id = MessageId([text.len() as u8; 16]);
-    Content { id, timestamp: 1_790_000_000_000, sync: None, body: Some(Body::Text(text.to_owned())) }
+    Content { id, timestamp: 1_790_000_000_000, sync: None, body: Some(Body::Text(text.to_owned().into())) }
 }
 
 pub(crate) fn accounts() -> [AccountAddress; 2] {
@@ -35,7 +35,11 @@ pub(crate) fn name() -> impl Strategy<Value = DisplayName> {
 fn body() -> impl Strategy<Value = Body> {
     let kind = prop_oneof![Just(ReceiptKind::Delivered), Just(ReceiptKind::Read)];
     prop_oneof![
-        any::<String>().prop_map(Body::Text),
+        (any::<String>(), any::<Option<[u8; 16]>>(), any::<u32>()).prop_map(|(text, reply_to, disappear_after)| {
+            Body::Text(Text { text, reply_to: reply_to.map(MessageId), disappear_after })
+        }),
+        proptest::collection::vec(any::<[u8; 16]>().prop_map(MessageId), 0..4).prop_map(Body::Unsend),
+        any::<u32>().prop_map(Body::Timer),
         (kind, prop::collection::vec(any::<[u8; 16]>().prop_map(MessageId), 0..5))
             .prop_map(|(kind, ids)| Body::Receipt(kind, ids)),
         any::<bool>().prop_map(Body::Typing),

@@ -72,7 +72,7 @@ fn short_payloads_of_all_kinds_look_alike() {
     let sync = Some(crate::Sync { online: true, node: [1; 32], handle: [2; 32] });
     for body in [
         Body::FriendAccept { display_name: name.parse().unwrap(), prekeys },
-        Body::Text("x".repeat(300)),
+        Body::Text("x".repeat(300).into()),
         Body::Typing(true),
         Body::Receipt(ReceiptKind::Read, vec![text("").id; 10]),
     ] {

@@ -51,6 +51,7 @@ impl Side {
             self.prekeys = prekeys;
         }
         let Some(crate::Body::Text(words)) = received.content.unwrap().body else { panic!("not a text") };
+        let words = words.text;
         Ok((words, received.identity_changed))
     }
 

@@ -1,0 +1,322 @@
+//! An account that lives: it reads its mailbox of its own accord and tells what happens.
+//!
+//! One task owns the [`Client`]; everything else here is a handle that asks it. What changes is told as [`Notice`]s.
+
+use crate::{
+    AcceptError, Client, Contact, ContactStatus, Delivery, DisplayName, Event, Message, NetworkError, RequestError,
+    SayError, SendError, StateError, UnsendError, UsedPath,
+};
+use futures::{FutureExt, future::BoxFuture};
+use rand::Rng;
+use serde::Serialize;
+use skep_envelope::MessageId;
+use skep_proto::account::AccountAddress;
+use std::time::Duration;
+use tokio::{
+    sync::{broadcast, mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
+
+/// Between two looks into the mailbox, at least and at most: jittered, so that they cannot be told by their rhythm.
+const POLL: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5));
+/// The longest pause after failures.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// What a listener may be behind; one that is further behind is told so.
+const MOST_NOTICES: usize = 1024;
+/// Questions that wait.
+const MOST_JOBS: usize = 64;
+
+type Job = Box<dyn for<'a> FnOnce(&'a mut Client) -> BoxFuture<'a, ()> + Send>;
+
+/// An account that reads its mailbox as long as a handle to it is there. Handles are cheap copies.
+#[derive(Clone, Debug)]
+pub struct Account {
+    address: AccountAddress,
+    jobs: mpsc::Sender<Job>,
+    notices: broadcast::Sender<Notice>,
+}
+
+/// Something happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// This arrived.
+    Event(Event),
+    /// The mailbox was read, after it could not be, or for the first time.
+    Online,
+    /// The mailbox cannot be read, for this reason; it is tried again.
+    Offline(String),
+    /// The listener was too slow and missed this many notices. Nothing is lost: messages are in the history.
+    Missed(u64),
+}
+
+/// The account was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the account was closed")]
+pub struct Closed;
+
+/// What was asked for was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError<E: std::error::Error + 'static> {
+    /// There is no account any more.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+    /// It failed.
+    #[error(transparent)]
+    Failed(E),
+}
+
+/// Where we stand with a contact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ContactSummary {
+    /// The account.
+    #[serde(serialize_with = "crate::event::as_text")]
+    pub account: AccountAddress,
+    /// What they are called, by their own word.
+    #[serde(serialize_with = "crate::event::as_optional_text")]
+    pub name: Option<DisplayName>,
+    /// Where we stand.
+    pub status: ContactStatus,
+    /// What they say in a friend request that waits for our answer.
+    pub introduction: Option<String>,
+    /// Whether nothing they send is heard.
+    pub blocked: bool,
+    /// Messages that were not shown yet.
+    pub unread: u32,
+}
+
+/// The people an account knows.
+#[derive(Clone, Debug)]
+pub struct Contacts(Account);
+
+/// What is said between an account and one contact.
+#[derive(Clone, Debug)]
+pub struct Conversation {
+    account: Account,
+    contact: AccountAddress,
+}
+
+/// What happens, from the moment it was asked for.
+#[derive(Debug)]
+pub struct EventStream(broadcast::Receiver<Notice>);
+
+impl Account {
+    /// Gives the client a task of its own, on the current Tokio runtime. It ends, and lets go of the account's files, once
+    /// every handle is gone. The stream tells everything from the very beginning.
+    pub fn start(client: Client) -> (Self, EventStream) {
+        let (jobs, waiting) = mpsc::channel(MOST_JOBS);
+        let (notices, told) = broadcast::channel(MOST_NOTICES);
+        let address = client.account();
+        tokio::spawn(live(client, waiting, notices.clone()));
+        (Self { address, jobs, notices }, EventStream(told))
+    }
+
+    /// What others write to.
+    pub const fn address(&self) -> AccountAddress {
+        self.address
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> EventStream {
+        EventStream(self.notices.subscribe())
+    }
+
+    /// The people it knows.
+    pub fn contacts(&self) -> Contacts {
+        Contacts(self.clone())
+    }
+
+    /// What is said with one of them; with the own account, notes to oneself.
+    pub fn conversation(&self, contact: AccountAddress) -> Conversation {
+        Conversation { account: self.clone(), contact }
+    }
+
+    /// The paths in use, tested now.
+    pub async fn paths(&self) -> Result<Vec<UsedPath>, AccountError<NetworkError>> {
+        self.ask(|client| client.paths().boxed()).await
+    }
+
+    async fn ask<T, E>(
+        &self,
+        question: impl for<'a> FnOnce(&'a mut Client) -> BoxFuture<'a, Result<T, E>> + Send + 'static,
+    ) -> Result<T, AccountError<E>>
+    where
+        T: Send + 'static,
+        E: std::error::Error + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |client| {
+            // Who does not want the answer any more still wanted it done.
+            question(client).map(|answer| drop(reply.send(answer))).boxed()
+        });
+        self.jobs.send(job).await.map_err(|_| Closed)?;
+        answer.await.map_err(|_| Closed)?.map_err(AccountError::Failed)
+    }
+}
+
+impl Contacts {
+    /// Everybody, ordered by name and account.
+    pub async fn list(&self) -> Result<Vec<ContactSummary>, AccountError<StateError>> {
+        let list = |client: &mut Client| {
+            let unread = client.unread()?;
+            let summary = |contact: Contact| ContactSummary {
+                account: contact.account,
+                status: contact.status(),
+                introduction: contact.introduction().map(str::to_owned),
+                blocked: contact.is_blocked(),
+                unread: unread.get(&contact.account).copied().unwrap_or_default(),
+                name: contact.name,
+            };
+            Ok(client.contacts()?.into_iter().map(summary).collect())
+        };
+        self.0.ask(move |client| std::future::ready(list(client)).boxed()).await
+    }
+
+    /// Asks somebody to talk.
+    pub async fn request(
+        &self,
+        account: AccountAddress,
+        introduction: String,
+    ) -> Result<Delivery, AccountError<SendError<RequestError>>> {
+        self.0.ask(move |client| client.request_contact(account, introduction).boxed()).await
+    }
+
+    /// Accepts a friend request.
+    pub async fn accept(&self, account: AccountAddress) -> Result<Delivery, AccountError<SendError<AcceptError>>> {
+        self.0.ask(move |client| client.accept(account).boxed()).await
+    }
+
+    /// Declines a friend request.
+    pub async fn decline(&self, account: AccountAddress) -> Result<(), AccountError<SendError<AcceptError>>> {
+        self.0.ask(move |client| std::future::ready(client.decline(account)).boxed()).await
+    }
+}
+
+impl Conversation {
+    /// With whom.
+    pub const fn contact(&self) -> AccountAddress {
+        self.contact
+    }
+
+    /// The newest messages before the one with the number `before`, oldest first.
+    pub async fn history(&self, before: Option<i64>, limit: u32) -> Result<Vec<Message>, AccountError<StateError>> {
+        let contact = self.contact;
+        self.account.ask(move |client| std::future::ready(client.history(contact, before, limit)).boxed()).await
+    }
+
+    /// The oldest messages that were not shown yet.
+    pub async fn unread(&self, limit: u32) -> Result<Vec<Message>, AccountError<StateError>> {
+        let contact = self.contact;
+        self.account.ask(move |client| std::future::ready(client.unread_messages(contact, limit)).boxed()).await
+    }
+
+    /// Says something. To oneself it is a note, which is delivered nowhere: None.
+    pub async fn send(
+        &self,
+        text: String,
+        reply_to: Option<MessageId>,
+    ) -> Result<Option<Delivery>, AccountError<SendError<SayError>>> {
+        let (contact, own) = (self.contact, self.account.address);
+        self.account
+            .ask(move |client| {
+                async move {
+                    if contact == own {
+                        client.note(text, reply_to)?;
+                        return Ok(None);
+                    }
+                    client.send_text(contact, text, reply_to).await.map(Some)
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// Takes a message back.
+    pub async fn unsend(&self, id: MessageId) -> Result<Option<Delivery>, AccountError<SendError<UnsendError>>> {
+        let contact = self.contact;
+        self.account.ask(move |client| client.unsend(contact, id).boxed()).await
+    }
+
+    /// Messages up to this number were shown.
+    pub async fn mark_read(&self, up_to: i64) -> Result<usize, AccountError<StateError>> {
+        let contact = self.contact;
+        self.account.ask(move |client| std::future::ready(client.mark_read(contact, up_to)).boxed()).await
+    }
+
+    /// We are writing, or have stopped.
+    pub async fn set_typing(&self, started: bool) -> Result<(), AccountError<SendError<SayError>>> {
+        let contact = self.contact;
+        self.account.ask(move |client| client.set_typing(contact, started).boxed()).await
+    }
+}
+
+impl EventStream {
+    /// The next notice; none once the account is closed.
+    pub async fn next(&mut self) -> Option<Notice> {
+        match self.0.recv().await {
+            Ok(notice) => Some(notice),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Some(Notice::Missed(missed)),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+/// Does what is asked and reads the mailbox in between, until nobody can ask any more.
+async fn live(mut client: Client, mut jobs: mpsc::Receiver<Job>, notices: broadcast::Sender<Notice>) {
+    let (mut next, mut online, mut failures) = (Instant::now(), None, 0_u32);
+    loop {
+        tokio::select! {
+            // What somebody waits for goes first.
+            biased;
+            job = jobs.recv() => match job {
+                Some(job) => job(&mut client).await,
+                None => return,
+            },
+            () = sleep_until(next) => {
+                match client.receive().await {
+                    Ok(events) => {
+                        failures = 0;
+                        if online != Some(true) {
+                            let _ = notices.send(Notice::Online);
+                        }
+                        online = Some(true);
+                        for event in events {
+                            // Nobody has to listen.
+                            let _ = notices.send(Notice::Event(event));
+                        }
+                    }
+                    Err(error) => {
+                        failures = failures.saturating_add(1);
+                        if online != Some(false) {
+                            let _ = notices.send(Notice::Offline(error.to_string()));
+                        }
+                        online = Some(false);
+                    }
+                }
+                next = Instant::now() + pause(failures, &mut rand::rng());
+            }
+        }
+    }
+}
+
+/// How long to wait before the next look: longer the more have failed in a row.
+fn pause(failures: u32, rng: &mut impl Rng) -> Duration {
+    let (least, most) = POLL;
+    let stretch = 1_u32 << failures.min(5);
+    rng.random_range(least..=most).saturating_mul(stretch).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+    #[test]
+    fn pauses_are_jittered_and_grow_to_a_limit() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let calm: Vec<_> = (0..50).map(|_| pause(0, &mut rng)).collect();
+        assert!(calm.iter().all(|pause| (POLL.0..=POLL.1).contains(pause)));
+        assert!(calm.iter().any(|pause| *pause != calm[0]));
+        assert!(pause(3, &mut rng) > POLL.1);
+        assert_eq!(pause(u32::MAX, &mut rng), LONGEST_PAUSE);
+    }
+}

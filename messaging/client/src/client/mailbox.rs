@@ -1,0 +1,320 @@
+//! The own mailbox: reading it, and what has to be done of the program's own accord.
+
+use super::Client;
+use crate::{
+    clock,
+    conversation::{Contact, Unusable, receive, replenish, reset, say},
+    event::Event,
+    network::{NetworkError, Read},
+    state::{StateError, Writer},
+};
+use rand::seq::SliceRandom;
+use skep_envelope::{Body, MessageId, OpenError, ReceiptKind, Text, open, ttl};
+use skep_primitives::{BlockHash, Moment, ServiceNodeId};
+use skep_proto::{
+    account::AccountAddress,
+    storage::{MessageHash, Namespace, RetrievedMessage},
+};
+use std::collections::BTreeMap;
+
+/// Members of the own swarm that are read: one may be behind, or keep something back.
+const READERS: usize = 2;
+/// Pages read from one member at once; the rest comes the next time.
+const MOST_PAGES: usize = 100;
+/// How long a message that was dealt with is remembered (ms): longer than any node keeps it.
+const REMEMBER_MS: u64 = 2 * ttl::MESSAGE;
+/// Friend requests that wait for an answer at a time; more are not kept.
+const MOST_ASKING: u32 = 200;
+/// How long a fallback key is told to contacts before another takes its place (ms).
+const FALLBACK_LIFE: Moment = 30 * 24 * 60 * 60 * 1000;
+/// Contacts told new prekeys at a time, since each message costs work.
+const REPLENISHED_AT_ONCE: usize = 5;
+/// Messages acknowledged at a time.
+const ACKNOWLEDGED_AT_ONCE: u32 = 500;
+/// Messages sent once more in a new session.
+const MOST_RESENT: u32 = 100;
+
+/// The mailbox cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// The network is of no use now.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// No member of the own swarm gave anything.
+    #[error("no member of your swarm could be read: {0}. Try again")]
+    NoMember(String),
+    /// Nodes see another time.
+    #[error("service nodes say that this clock is wrong: set it, then try again")]
+    Clock,
+    /// The state cannot be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl Client {
+    /// Fetches what has arrived, and sends what waits in the outbox.
+    ///
+    /// What was fetched is told even if something fails afterwards: it is dealt with, and not fetched again.
+    pub async fn receive(&mut self) -> Result<Vec<Event>, ReceiveError> {
+        let mut events = Vec::new();
+        match self.receive_into(&mut events).await {
+            Err(error) if events.is_empty() => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "not everything could be fetched");
+                Ok(events)
+            }
+            Ok(()) => Ok(events),
+        }
+    }
+
+    async fn receive_into(&mut self, events: &mut Vec<Event>) -> Result<(), ReceiveError> {
+        self.connect().await?;
+        self.heal(events)?;
+        self.flush(Some(events)).await?;
+        self.read_mailbox(events).await?;
+        // Answers to what has arrived.
+        self.keep_house()?;
+        self.flush(Some(events)).await?;
+        Ok(())
+    }
+
+    /// Reads the own mailbox from some members of the own swarm.
+    async fn read_mailbox(&mut self, events: &mut Vec<Event>) -> Result<(), ReceiveError> {
+        let now = clock::now();
+        self.state.write(|writer| {
+            writer.forget_seen(now)?;
+            writer.forget_disappeared(now)
+        })?;
+        if self.read_members(events).await? {
+            return Ok(());
+        }
+        // The roster at hand was too old.
+        self.connect().await?.ask_roster().await?;
+        if self.read_members(events).await? {
+            return Ok(());
+        }
+        Err(ReceiveError::NoMember("they say that the mailbox is another swarm's".into()))
+    }
+
+    /// Reads members of the swarm the roster tells. False: they say that it is another one.
+    async fn read_members(&mut self, events: &mut Vec<Event>) -> Result<bool, ReceiveError> {
+        let cursors: BTreeMap<_, _> = self.state.cursors()?.into_iter().collect();
+        let account = self.account();
+        let (_, members) = self.connect().await?.swarm_of(&account)?;
+        let (mut read, mut wrong_swarm, mut wrong_clock, mut reason) = (0, false, false, String::new());
+        let order = reading_order(members, &cursors, &mut rand::rng());
+        for member in order {
+            match self.read_member(member, cursors.get(&member).copied(), events).await {
+                Ok(None) => read += 1,
+                Ok(Some(Read::WrongClock)) => wrong_clock = true,
+                Ok(Some(Read::WrongSwarm)) => wrong_swarm = true,
+                Ok(Some(Read::Failed(failure))) => reason = format!("{member}: {failure}"),
+                Ok(Some(Read::Page(_))) => {}
+                // One member's word is enough when the network gives no more.
+                Err(ReceiveError::Network(error)) if read > 0 => {
+                    tracing::debug!(%error, "only one member could be read");
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+            if read == READERS {
+                break;
+            }
+        }
+        match () {
+            () if read > 0 => Ok(true),
+            () if wrong_clock => Err(ReceiveError::Clock),
+            () if wrong_swarm => Ok(false),
+            () => Err(ReceiveError::NoMember(reason)),
+        }
+    }
+
+    /// Reads one member to its end. None: done; else why not.
+    async fn read_member(
+        &mut self,
+        member: ServiceNodeId,
+        mut cursor: Option<MessageHash>,
+        events: &mut Vec<Event>,
+    ) -> Result<Option<Read>, ReceiveError> {
+        for _ in 0..MOST_PAGES {
+            let Self { state, account, network: Some(network), .. } = &mut *self else { break };
+            let genesis = network.genesis();
+            let page = match network.read(state, &account.identity, member, cursor).await? {
+                Read::Page(page) => page,
+                refused @ (Read::WrongSwarm | Read::WrongClock | Read::Failed(_)) => return Ok(Some(refused)),
+            };
+            let Some(last) = page.messages.last().map(|message| message.hash) else { break };
+            for message in page.messages {
+                events.extend(self.take_in(&genesis, member, message)?);
+            }
+            if !page.more || cursor == Some(last) {
+                break;
+            }
+            cursor = Some(last);
+        }
+        Ok(None)
+    }
+
+    /// Deals with one stored message, once.
+    fn take_in(
+        &mut self,
+        genesis: &BlockHash,
+        member: ServiceNodeId,
+        message: RetrievedMessage,
+    ) -> Result<Vec<Event>, StateError> {
+        let RetrievedMessage { hash, data, .. } = message;
+        let now = clock::now();
+        let dealt_with = |writer: &Writer<'_>| {
+            writer.put_seen(&hash, now.saturating_add(REMEMBER_MS))?;
+            writer.put_cursor(&member, &hash)
+        };
+        if MessageHash::of(&self.account(), Namespace::DEFAULT, &data) != hash {
+            tracing::debug!(%member, "a member gave a message that does not fit its hash");
+            return Ok(Vec::new());
+        }
+        if self.state.is_seen(&hash)? {
+            self.state.write(|writer| writer.put_cursor(&member, &hash))?;
+            return Ok(Vec::new());
+        }
+        let opened = match open(&self.account.identity, genesis, &data) {
+            Ok(opened) => opened,
+            Err(error) => {
+                if matches!(error, OpenError::UnknownKind(_)) {
+                    tracing::warn!(%error, "a message cannot be read");
+                } else {
+                    tracing::debug!(%error, "what was stored is no message");
+                }
+                return self.state.write(dealt_with).map(|()| Vec::new());
+            }
+        };
+        let source = opened.source;
+        let known = self.state.contact(&source)?;
+        if known.is_none() && self.state.count_asking()? >= MOST_ASKING {
+            tracing::warn!(%source, "too many friend requests wait for an answer: another one is dropped");
+            return self.state.write(dealt_with).map(|()| Vec::new());
+        }
+        match receive(self.own(), known.as_ref(), opened, now, &mut rand::rng()) {
+            Ok(change) => {
+                let resend = change.resend;
+                let events = self.queue_change(genesis, source, change, |writer, _| dealt_with(writer))?;
+                if resend {
+                    self.resend(genesis, source)?;
+                }
+                Ok(events)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a message is of no use");
+                self.state.write(dealt_with)?;
+                Ok(match error {
+                    Unusable::Receive(reason) => {
+                        vec![Event::Unreadable { sender: source, reason: reason.to_string() }]
+                    }
+                    Unusable::Stranger { proven } => vec![Event::UnknownSession { sender: source, proven }],
+                    Unusable::Unwanted | Unusable::StaleRequest | Unusable::Answer(_) => Vec::new(),
+                })
+            }
+        }
+    }
+
+    /// Tells contacts now what has been read, instead of with the next [`Self::receive`]. What fails waits in the outbox.
+    pub async fn tell_read(&mut self) -> Result<(), NetworkError> {
+        self.connect().await?;
+        self.keep_house()?;
+        self.flush(None).await
+    }
+
+    /// Starts the lost sessions anew.
+    pub(super) fn heal(&mut self, events: &mut Vec<Event>) -> Result<(), NetworkError> {
+        let Some(genesis) = self.network.as_ref().map(|network| network.genesis()) else { return Ok(()) };
+        let lost = |contact: &Contact| contact.session().is_some_and(|session| session.lost);
+        for contact in self.state.contacts()?.into_iter().filter(lost) {
+            let account = contact.account;
+            let Some(change) = reset(self.own(), &contact, clock::now(), &mut rand::rng()) else { continue };
+            let resend = change.resend;
+            events.extend(self.queue_change(&genesis, account, change, |_, _| Ok(()))?);
+            if resend {
+                self.resend(&genesis, account)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues what a contact has not received, in the session of now. Each message keeps its name, so none is shown twice.
+    fn resend(&mut self, genesis: &BlockHash, account: AccountAddress) -> Result<(), StateError> {
+        let since = clock::now().saturating_sub(ttl::MESSAGE);
+        for message in self.state.undelivered(&account, since, MOST_RESENT)? {
+            let Some(contact) = self.state.contact(&account)? else { return Ok(()) };
+            let (id, reply_to, disappear_after) = (message.id, message.reply_to, message.disappear_after);
+            let text = Text { text: message.text.unwrap_or_default(), reply_to, disappear_after };
+            let Ok(change) = say(&contact, id, Body::Text(text), message.timestamp) else { return Ok(()) };
+            self.queue_change(genesis, account, change, |writer, hash| {
+                hash.iter().try_for_each(|hash| writer.sent_again(&account, &id, hash))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Renews keys, tells contacts new ones, acknowledges messages. Nothing leaves yet.
+    pub(super) fn keep_house(&mut self) -> Result<(), NetworkError> {
+        let Some(genesis) = self.network.as_ref().map(|network| network.genesis()) else { return Ok(()) };
+        self.rotate()?;
+        let rotated = self.account.rotated;
+        let outdated = |contact: &Contact| {
+            let session = contact.session().filter(|session| !session.lost && !contact.blocked);
+            session.is_some_and(|session| session.told == 0 || session.told < rotated)
+        };
+        let outdated: Vec<_> = self.state.contacts()?.into_iter().filter(outdated).collect();
+        for contact in outdated.iter().take(REPLENISHED_AT_ONCE) {
+            if let Ok(change) = replenish(self.own(), contact, clock::now(), &mut rand::rng()) {
+                self.queue_change(&genesis, contact.account, change, |_, _| Ok(()))?;
+            }
+        }
+        // What was read needs not be called delivered.
+        self.acknowledge(&genesis, ReceiptKind::Read)?;
+        self.acknowledge(&genesis, ReceiptKind::Delivered)?;
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> Result<(), StateError> {
+        let now = clock::now();
+        let rotated = match self.account.rotated {
+            // A ratchet identity that was just made has a fresh key.
+            0 => skep_envelope::Prekeys::unpickle(&self.account.prekeys.pickle())
+                .map_err(|_| StateError::Damaged("ratchet identity"))?,
+            last if last.saturating_add(FALLBACK_LIFE) < now => self.account.prekeys.rotated(),
+            _ => return Ok(()),
+        };
+        self.state.write(|writer| writer.put_rotated(&rotated, now))?;
+        (self.account.prekeys, self.account.rotated) = (rotated, now);
+        Ok(())
+    }
+
+    /// Queues the acknowledgements of messages, one to each contact.
+    fn acknowledge(&mut self, genesis: &BlockHash, kind: ReceiptKind) -> Result<(), StateError> {
+        let wanted = kind == ReceiptKind::Delivered || self.account.settings.read_receipts;
+        for (account, ids) in self.state.unacknowledged(kind, ACKNOWLEDGED_AT_ONCE)? {
+            let contact = self.state.contact(&account)?;
+            let body = Body::Receipt(kind, ids.clone());
+            let id = MessageId::random(&mut rand::rng());
+            let change = contact.filter(|_| wanted).and_then(|contact| say(&contact, id, body, clock::now()).ok());
+            // Those that cannot be told, or shall not, are not asked about again.
+            let done = |writer: &Writer<'_>| writer.put_acknowledged(&account, kind, &ids);
+            match change {
+                Some(change) => self.queue_change(genesis, account, change, |writer, _| done(writer)).map(drop)?,
+                None => self.state.write(done)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Members in the order in which they are read: those read before first, which have the least to tell.
+fn reading_order(
+    mut members: Vec<ServiceNodeId>,
+    cursors: &BTreeMap<ServiceNodeId, MessageHash>,
+    rng: &mut impl rand::Rng,
+) -> Vec<ServiceNodeId> {
+    members.shuffle(rng);
+    members.sort_by_key(|member| !cursors.contains_key(member));
+    members
+}

@@ -1,0 +1,288 @@
+//! The history of conversations.
+
+use super::{State, StateError, Writer, rows};
+use crate::history::Message;
+use rusqlite::{OptionalExtension, params};
+use skep_envelope::{MessageId, ReceiptKind, Text};
+use skep_primitives::Moment;
+use skep_proto::{account::AccountAddress, storage::MessageHash};
+use std::collections::BTreeMap;
+
+/// A message to keep.
+#[derive(Clone, Debug)]
+pub(crate) struct NewMessage<'a> {
+    /// With whom.
+    pub(crate) contact: AccountAddress,
+    /// Whose.
+    pub(crate) origin: Origin,
+    pub(crate) id: MessageId,
+    pub(crate) text: &'a Text,
+    /// By its author's clock (ms).
+    pub(crate) timestamp: Moment,
+}
+
+/// Who wrote a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The contact.
+    Theirs,
+    /// We, to somebody: the hash under which it is stored.
+    Sent(MessageHash),
+    /// We, to ourselves.
+    Note,
+}
+
+/// Messages of a contact that are to be acknowledged.
+pub(crate) type Acknowledgements = BTreeMap<AccountAddress, Vec<MessageId>>;
+
+impl State {
+    /// The newest `limit` messages with `contact` before the one numbered `before`, oldest first.
+    pub(crate) fn history(
+        &self,
+        contact: &AccountAddress,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<Message>, StateError> {
+        let sql = format!(
+            "SELECT {} FROM messages WHERE contact = ?1 AND sequence < ?2 ORDER BY sequence DESC LIMIT ?3",
+            rows::MESSAGE
+        );
+        let mut query = self.database.prepare_cached(&sql)?;
+        let found = query.query_map(params![contact.as_bytes(), before.unwrap_or(i64::MAX), limit], rows::message)?;
+        let mut messages = found.map(|message| message?).collect::<Result<Vec<_>, StateError>>()?;
+        messages.reverse();
+        Ok(messages)
+    }
+
+    /// All messages after the one numbered `after`, oldest first, at most `limit`.
+    pub(crate) fn all_messages(&self, after: i64, limit: u32) -> Result<Vec<Message>, StateError> {
+        let sql = format!("SELECT {} FROM messages WHERE sequence > ?1 ORDER BY sequence LIMIT ?2", rows::MESSAGE);
+        let mut query = self.database.prepare_cached(&sql)?;
+        let messages = query.query_map(params![after, limit], rows::message)?;
+        messages.map(|message| message?).collect()
+    }
+
+    /// One message; ours, if both sides have one of that name.
+    pub(crate) fn message(&self, contact: &AccountAddress, id: &MessageId) -> Result<Option<Message>, StateError> {
+        let sql =
+            format!("SELECT {} FROM messages WHERE contact = ?1 AND id = ?2 ORDER BY mine DESC LIMIT 1", rows::MESSAGE);
+        self.database.query_row(&sql, params![contact.as_bytes(), id.0], rows::message).optional()?.transpose()
+    }
+
+    /// At most two messages whose ids begin with these hexadecimal digits.
+    pub(crate) fn messages_beginning(
+        &self,
+        contact: &AccountAddress,
+        digits: &str,
+    ) -> Result<Vec<Message>, StateError> {
+        let sql = format!(
+            "SELECT {} FROM messages WHERE contact = ?1 AND substr(lower(hex(id)), 1, length(?2)) = lower(?2) LIMIT 2",
+            rows::MESSAGE
+        );
+        let mut query = self.database.prepare_cached(&sql)?;
+        let found = query.query_map(params![contact.as_bytes(), digits], rows::message)?;
+        found.map(|message| message?).collect()
+    }
+
+    /// How many messages of each contact were not shown yet.
+    pub(crate) fn unread(&self) -> Result<BTreeMap<AccountAddress, u32>, StateError> {
+        let mut query = self.database.prepare_cached(
+            "SELECT contact, COUNT(*) FROM messages WHERE mine = 0 AND read_at IS NULL GROUP BY contact",
+        )?;
+        let rows = query.query_map([], |row| Ok((row.get::<_, [u8; AccountAddress::LEN]>(0)?, row.get(1)?)))?;
+        rows.map(|row| {
+            let (contact, count) = row?;
+            Ok((AccountAddress::from_slice(&contact).map_err(|_| StateError::Damaged("message"))?, count))
+        })
+        .collect()
+    }
+
+    /// The oldest `limit` messages of a contact that were not shown yet, oldest first.
+    pub(crate) fn unread_messages(&self, contact: &AccountAddress, limit: u32) -> Result<Vec<Message>, StateError> {
+        let sql = format!(
+            "SELECT {} FROM messages WHERE contact = ?1 AND mine = 0 AND read_at IS NULL AND text IS NOT NULL \
+             ORDER BY sequence LIMIT ?2",
+            rows::MESSAGE
+        );
+        let mut query = self.database.prepare_cached(&sql)?;
+        let found = query.query_map(params![contact.as_bytes(), limit], rows::message)?;
+        found.map(|message| message?).collect()
+    }
+
+    /// What contacts have not been told about their messages. At most `limit`.
+    pub(crate) fn unacknowledged(&self, kind: ReceiptKind, limit: u32) -> Result<Acknowledgements, StateError> {
+        let sql = match kind {
+            ReceiptKind::Delivered => "SELECT contact, id FROM messages WHERE mine = 0 AND acked < 1 LIMIT ?1",
+            ReceiptKind::Read => {
+                "SELECT contact, id FROM messages WHERE mine = 0 AND acked < 2 AND read_at IS NOT NULL LIMIT ?1"
+            }
+        };
+        let mut query = self.database.prepare_cached(sql)?;
+        let rows = query.query_map([limit], |row| Ok((row.get::<_, [u8; AccountAddress::LEN]>(0)?, row.get(1)?)))?;
+        let mut found = Acknowledgements::new();
+        for row in rows {
+            let (contact, id) = row?;
+            let contact = AccountAddress::from_slice(&contact).map_err(|_| StateError::Damaged("message"))?;
+            found.entry(contact).or_default().push(MessageId(id));
+        }
+        Ok(found)
+    }
+
+    /// Our messages to `contact` written after `since` that have not reached it, as far as we know; oldest first.
+    pub(crate) fn undelivered(
+        &self,
+        contact: &AccountAddress,
+        since: Moment,
+        limit: u32,
+    ) -> Result<Vec<Message>, StateError> {
+        let sql = format!(
+            "SELECT {} FROM messages WHERE contact = ?1 AND mine = 1 AND delivered_at IS NULL AND read_at IS NULL \
+             AND failed = 0 AND text IS NOT NULL AND timestamp > ?2 AND sent_as IS NOT NULL ORDER BY sequence LIMIT ?3",
+            rows::MESSAGE
+        );
+        let mut query = self.database.prepare_cached(&sql)?;
+        let found = query.query_map(params![contact.as_bytes(), rows::time(since), limit], rows::message)?;
+        found.map(|message| message?).collect()
+    }
+}
+
+impl Writer<'_> {
+    /// Keeps a message. False: it was kept before.
+    pub(crate) fn put_message(&self, message: &NewMessage<'_>) -> Result<bool, StateError> {
+        let NewMessage { contact, origin, id, text, timestamp } = message;
+        let Text { text, reply_to, disappear_after } = text;
+        let mine = *origin != Origin::Theirs;
+        let gone_at = (mine && *disappear_after > 0).then(|| rows::time(gone_at(*timestamp, *disappear_after)));
+        let sent_as = if let Origin::Sent(hash) = origin { Some(hash.as_bytes()) } else { None };
+        let added = self.0.execute(
+            concat!(
+                "INSERT INTO messages ",
+                "(contact, mine, id, text, timestamp, reply_to, disappear_after, gone_at, sent_as) ",
+                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING"
+            ),
+            params![
+                contact.as_bytes(),
+                mine,
+                id.0,
+                text,
+                rows::time(*timestamp),
+                reply_to.map(|id| id.0),
+                disappear_after,
+                gone_at,
+                sent_as,
+            ],
+        )?;
+        Ok(added == 1)
+    }
+
+    /// One of our messages is sent once more, as `hash`.
+    pub(crate) fn sent_again(
+        &self,
+        contact: &AccountAddress,
+        id: &MessageId,
+        hash: &MessageHash,
+    ) -> Result<(), StateError> {
+        // What waits in the outbox was encrypted for a session the contact does not have any more.
+        self.change(
+            "DELETE FROM outbox WHERE hash = (SELECT sent_as FROM messages WHERE contact = ?1 AND id = ?2 AND mine = 1)",
+            params![contact.as_bytes(), id.0],
+        )?;
+        self.change(
+            "UPDATE messages SET sent_as = ?3 WHERE contact = ?1 AND id = ?2 AND mine = 1",
+            params![contact.as_bytes(), id.0, hash.as_bytes()],
+        )
+    }
+
+    /// The contact has said that our messages arrived, or were read. Those of which this is new.
+    pub(crate) fn acknowledged(
+        &self,
+        contact: &AccountAddress,
+        kind: ReceiptKind,
+        ids: &[MessageId],
+        now: Moment,
+    ) -> Result<Vec<MessageId>, StateError> {
+        let sql = match kind {
+            ReceiptKind::Delivered => concat!(
+                "UPDATE messages SET delivered_at = ?3 ",
+                "WHERE contact = ?1 AND id = ?2 AND mine = 1 AND delivered_at IS NULL AND read_at IS NULL"
+            ),
+            ReceiptKind::Read => concat!(
+                "UPDATE messages SET read_at = ?3 ",
+                "WHERE contact = ?1 AND id = ?2 AND mine = 1 AND read_at IS NULL"
+            ),
+        };
+        let mut new = Vec::new();
+        for id in ids {
+            let mut update = self.0.prepare_cached(sql)?;
+            if update.execute(params![contact.as_bytes(), id.0, rows::time(now)])? > 0 {
+                new.push(*id);
+            }
+        }
+        Ok(new)
+    }
+
+    /// We have told the contact about these messages.
+    pub(crate) fn put_acknowledged(
+        &self,
+        contact: &AccountAddress,
+        kind: ReceiptKind,
+        ids: &[MessageId],
+    ) -> Result<(), StateError> {
+        let level = match kind {
+            ReceiptKind::Delivered => 1,
+            ReceiptKind::Read => 2,
+        };
+        ids.iter().try_for_each(|id| {
+            self.change(
+                "UPDATE messages SET acked = MAX(acked, ?3) WHERE contact = ?1 AND id = ?2 AND mine = 0",
+                params![contact.as_bytes(), id.0, level],
+            )
+        })
+    }
+
+    /// Messages of the contact up to this number were shown: those that disappear begin to. How many were new.
+    pub(crate) fn put_read(&self, contact: &AccountAddress, up_to: i64, now: Moment) -> Result<usize, StateError> {
+        let mut update = self.0.prepare_cached(concat!(
+            "UPDATE messages SET read_at = ?3, ",
+            "gone_at = CASE WHEN disappear_after > 0 THEN ?3 + 1000 * disappear_after END ",
+            "WHERE contact = ?1 AND mine = 0 AND read_at IS NULL AND sequence <= ?2"
+        ))?;
+        Ok(update.execute(params![contact.as_bytes(), up_to, rows::time(now)])?)
+    }
+
+    /// Forgets what messages said that their author, we or the contact, unsent. Those that were there.
+    pub(crate) fn unsend(
+        &self,
+        contact: &AccountAddress,
+        mine: bool,
+        ids: &[MessageId],
+    ) -> Result<Vec<MessageId>, StateError> {
+        let mut found = Vec::new();
+        for id in ids {
+            let mut update = self.0.prepare_cached(concat!(
+                "UPDATE messages SET text = NULL, reply_to = NULL ",
+                "WHERE contact = ?1 AND id = ?2 AND mine = ?3 AND text IS NOT NULL"
+            ))?;
+            if update.execute(params![contact.as_bytes(), id.0, mine])? > 0 {
+                found.push(*id);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Forgets messages whose time is over.
+    pub(crate) fn forget_disappeared(&self, now: Moment) -> Result<usize, StateError> {
+        Ok(self.0.prepare_cached("DELETE FROM messages WHERE gone_at <= ?1")?.execute([rows::time(now)])?)
+    }
+
+    /// A queued message was given up. False: it was none of the history.
+    pub(crate) fn put_failed(&self, hash: &MessageHash) -> Result<bool, StateError> {
+        let sql = "UPDATE messages SET failed = 1 WHERE sent_as = ?1";
+        Ok(self.0.prepare_cached(sql)?.execute([hash.as_bytes()])? > 0)
+    }
+}
+
+/// When a message that disappears `after` seconds from `start` does so (ms).
+pub(crate) const fn gone_at(start: Moment, after: u32) -> Moment {
+    start.saturating_add(1000 * after as u64)
+}
