@@ -24,8 +24,8 @@
 //! readable by the client alone and comes from the holder of the destination's key.
 //!
 //! **Does not provide.** Padding: a body shrinks by a little over 200 bytes a layer, so its size hints at how far it has come (a
-//! client may start `hop_no` high and pad what it sends). Replay protection: a body sent twice is delivered twice. Cover
-//! traffic or mixing: whoever sees both ends can match them in time. Forward secrecy against the theft of a node's
+//! client may start `hop_no` high and pad what it sends). Replay protection by itself: the caller asks a
+//! [`ReplayGuard`] about each layer it could decrypt. Cover traffic or mixing: whoever sees both ends can match them in time. Forward secrecy against the theft of a node's
 //! long-term key: old recorded layers can then be read. Protection of the answer's size and of the plaintext
 //! [`PathError`]s, which any hop can forge.
 #![cfg_attr(
@@ -39,6 +39,7 @@ mod frame;
 mod hop;
 mod path;
 mod peel;
+mod replay;
 mod reply;
 mod wrap;
 
@@ -50,5 +51,6 @@ pub use path::{
     Candidate, Choice, Diversity, MAJOR_STAKE_PERCENT, PATH_HOPS, PathChoiceError, PathWish, choose_path, is_diverse,
 };
 pub use peel::{ExitRequest, INVALID_JSON, INVALID_URL, PeelError, Peeled, peel};
+pub use replay::{Freshness, REPLAY_WINDOW, ReplayGuard, ReplayLimits};
 pub use reply::{Answer, OpenError, ReplyBody, ReplyKey, ReplyOpener, SealError};
 pub use wrap::{WrapError, WrapOptions, Wrapped, wrap};

@@ -8,7 +8,7 @@
 
 use super::{
     budget::{Budget, Lease},
-    node::{Node, OnionServed, Served},
+    node::{Node, OnionServed, Served, Upstream},
     rate::{RateLimits, rate_key},
 };
 use crate::{
@@ -175,7 +175,7 @@ async fn onion_request(
     request: Request,
 ) -> Response<HttpBody> {
     let OnionServed { status, body, lease } = match door.admit(address, request).await {
-        Ok((body, _lease)) => door.node.onion(&body).await,
+        Ok((body, _lease)) => door.node.onion(Upstream::Client(address.ip()), &body).await,
         Err(Reply { status, body: Body::Json(text) | Body::Text(text) }) => {
             OnionServed { status, body: text.into_bytes(), lease: None }
         }

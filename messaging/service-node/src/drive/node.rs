@@ -22,7 +22,7 @@ use crate::{
 };
 use skep_chain_client::{RosterReceiver, RosterView};
 use skep_mailbox::{Store, StoreError, Writer};
-use skep_onion::{HopSecret, PathError};
+use skep_onion::{HopSecret, PathError, ReplayGuard};
 use skep_primitives::{RosterEntry, ServiceNodeId, SwarmId};
 use skep_proto::{
     account::AccountAddress,
@@ -30,7 +30,8 @@ use skep_proto::{
 };
 use skep_replication::Holdings;
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{task::spawn_blocking, time::Instant};
@@ -50,9 +51,19 @@ pub(crate) struct Node {
     pub(crate) metrics: Metrics,
     pub(crate) least_effort: u32,
     pub(crate) directory: Mutex<Arc<Directory>>,
+    pub(crate) replays: Mutex<ReplayGuard<Upstream>>,
     pub(crate) compared: Mutex<Option<Compared>>,
     /// How long a set stands in for what is kept while a member compares with it.
     pub(crate) comparison: Duration,
+}
+
+/// Who sent an onion request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Upstream {
+    /// A client, by its address.
+    Client(IpAddr),
+    /// The hop before.
+    Node(ServiceNodeId),
 }
 
 /// What other members compare theirs with, for a moment: comparing takes several frames.
@@ -93,6 +104,10 @@ impl From<PathError> for OnionServed {
 impl Node {
     pub(crate) fn view(&self) -> Arc<RosterView> {
         self.roster.borrow().clone()
+    }
+
+    fn replays(&self) -> MutexGuard<'_, ReplayGuard<Upstream>> {
+        self.replays.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn readiness(&self) -> Readiness {

@@ -14,8 +14,10 @@ use crate::{NodeKey, config::Config, core::Directory};
 use axum::{Router, extract::State, http::header, routing::get};
 use skep_chain_client::RosterReceiver;
 use skep_mailbox::{Store, Writer};
+use skep_onion::{ReplayGuard, ReplayLimits};
 use std::{
     future::Future,
+    hash::RandomState,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -27,6 +29,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Longest time for which a set stands in for what is kept while a member compares with it.
 const LONGEST_COMPARISON: Duration = Duration::from_secs(10);
+/// Onion layers remembered: at 16 bytes each, the sets grow to 32 MB under the heaviest load.
+const REPLAYS: ReplayLimits = ReplayLimits { layers: 1_000_000, layers_per_upstream: 250_000 };
 /// How often expired messages are removed, and how many in one go.
 const EXPIRY_PAUSE: Duration = Duration::from_secs(10);
 const EXPIRY_BATCH: usize = 500;
@@ -106,6 +110,7 @@ impl MessagingNode {
             metrics: Metrics::new(),
             least_effort: limits.work_effort,
             directory: Mutex::new(Arc::new(Directory::default())),
+            replays: Mutex::new(ReplayGuard::new(REPLAYS, RandomState::new())),
             compared: Mutex::new(None),
             comparison: (interval / 2).min(LONGEST_COMPARISON),
         });

@@ -54,6 +54,17 @@ async fn three_hops_carry_a_store_and_a_retrieve() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_recorded_request_is_not_served_again_at_any_hop() {
+    let network = Network::start(&[0, 0, 0]).await;
+    let Wrapped { body, opener } = wrapped(&network, &[0, 1, 2], &body_of(Method::Info));
+    let answer = open(&opener, network.post(0, "/onion_req/v2", body.clone()).await);
+    assert_eq!(answer.status, 200);
+    let repeated = network.post(0, "/onion_req/v2", body).await;
+    assert_eq!(repeated, (400, "Invalid ciphertext".to_owned()), "as any body that cannot be decrypted");
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn inner_answers_keep_their_status_and_text() {
     let network = Network::start(&[0, 1 << 63]).await;
     let near = |number: usize| {
@@ -158,8 +169,8 @@ async fn a_restarted_peer_is_reached_at_once() {
 }
 
 /// The final layer with control fields `wrap` never writes, made by hand (`protocol.md` section 5).
-fn odd_request(node: ServiceNodeId, control: &Value) -> (Vec<u8>, XChaCha20Poly1305) {
-    let (secret, node_key) = (StaticSecret::from([0x42; 32]), hop(node).x25519);
+fn odd_request(node: ServiceNodeId, secret: [u8; 32], control: &Value) -> (Vec<u8>, XChaCha20Poly1305) {
+    let (secret, node_key) = (StaticSecret::from(secret), hop(node).x25519);
     let public = PublicKey::from(&secret);
     let shared = secret.diffie_hellman(&PublicKey::from(node_key));
     let key = Blake2b::<U32>::new()
@@ -181,11 +192,11 @@ fn odd_request(node: ServiceNodeId, control: &Value) -> (Vec<u8>, XChaCha20Poly1
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_leaves_the_network() {
     let network = Network::start(&[0]).await;
-    for (control, text) in [
-        (json!({"host": "example.org", "target": "/oxen/v4/lsrpc"}), "Invalid url"),
-        (json!({"destination": 5}), "Invalid json"),
+    for (secret, control, text) in [
+        ([1; 32], json!({"host": "example.org", "target": "/oxen/v4/lsrpc"}), "Invalid url"),
+        ([2; 32], json!({"destination": 5}), "Invalid json"),
     ] {
-        let (body, cipher) = odd_request(network.id(0), &control);
+        let (body, cipher) = odd_request(network.id(0), secret, &control);
         let (status, answer) = network.post(0, "/onion_req/v2", body).await;
         assert_eq!(status, 200);
         let sealed = decode_base64(&answer).expect("base64");

@@ -1,11 +1,11 @@
 //! Onion requests: a layer is peeled and passed on, or answered here.
 
-use super::{Node, OnionServed, Served};
+use super::{Node, OnionServed, Served, Upstream};
 use crate::{
-    core::{Body, Readiness, Reply},
-    drive::{budget::Lease, quic::PeerError},
+    core::{Body, Readiness, Reply, SERVER_BUSY},
+    drive::{budget::Lease, now_ms, quic::PeerError},
 };
-use skep_onion::{INVALID_JSON, INVALID_URL, PathError, PeelError, Peeled, ReplyBody, ReplyKey};
+use skep_onion::{Frame, Freshness, INVALID_JSON, INVALID_URL, PathError, PeelError, Peeled, ReplyBody, ReplyKey};
 use skep_primitives::{RosterEntry, ServiceNodeId};
 use skep_proto::{
     peer::{self, request::Request as PeerRequest, response::Response as PeerResponse},
@@ -14,9 +14,25 @@ use skep_proto::{
 use std::time::Duration;
 
 impl Node {
-    /// Peels one layer of a body of `POST /onion_req/v2` and does what it says.
-    pub(crate) async fn onion(&self, body: &[u8]) -> OnionServed {
-        match skep_onion::peel(&self.hop, body) {
+    /// Peels one layer of a body of `POST /onion_req/v2` that `upstream` sent, and does what it says.
+    pub(crate) async fn onion(&self, upstream: Upstream, body: &[u8]) -> OnionServed {
+        let frame = match Frame::parse(body) {
+            Ok(frame) => frame,
+            Err(error) => return PathError::from(error).into(),
+        };
+        let peeled = frame.peel(&self.hop);
+        if let Err(PeelError::Path(error)) = peeled {
+            return error.into();
+        }
+        // Only now: what could not be decrypted proves nothing about its ephemeral key.
+        match self.replays().check(upstream, &frame.ephemeral_key, now_ms()) {
+            Freshness::Fresh => {}
+            Freshness::Repeated => return PathError::InvalidCiphertext.into(),
+            Freshness::NoRoom => {
+                return OnionServed { status: 503, body: SERVER_BUSY.into(), lease: None };
+            }
+        }
+        match peeled {
             Err(PeelError::Path(error)) => error.into(),
             Err(PeelError::BadLayer { reply, .. }) => seal(&reply, Reply::text(400, INVALID_JSON).into()),
             Ok(Peeled::Relay { next, body }) => self.relay(next, body).await,

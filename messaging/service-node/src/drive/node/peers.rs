@@ -1,6 +1,6 @@
 //! What other service nodes ask.
 
-use super::{Compared, Node, OnionServed};
+use super::{Compared, Node, OnionServed, Upstream};
 use crate::{
     VERSION,
     core::{Body, Placement, Reply},
@@ -74,7 +74,7 @@ impl Node {
                 Err(refused) => return refused,
             },
             PeerRequest::Onion(onion) => {
-                let OnionServed { status, body, .. } = self.onion(&onion.body).await;
+                let OnionServed { status, body, .. } = self.onion(Upstream::Node(peer), &onion.body).await;
                 PeerResponse::Onion(peer::OnionAnswer { status: status.into(), body: body.into() })
             }
             PeerRequest::Ping(peer::Ping {}) => {
