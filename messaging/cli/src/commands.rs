@@ -35,6 +35,8 @@ pub(crate) enum Command {
     /// Fetch what has arrived: friend requests, acceptances, messages
     Receive(receive::Arguments),
     /// Stay and tell what arrives, one JSON object a line with --json; run a command for each message
+    ///
+    /// Without a command, messages count as read once they were told.
     Listen(listen::Arguments),
     /// Write to people, full screen
     Chat(chat::Arguments),

@@ -124,7 +124,7 @@ fn perform(effect: Effect, account: &Account, inputs: &mpsc::Sender<Input>) {
                 Err(error) => failed(&error),
             },
             Effect::Send(contact, text, reply_to) => match account.conversation(contact).send(text, reply_to).await {
-                Ok(_) => Input::Done(contact),
+                Ok(_) => Input::Sent(contact),
                 Err(error) => Input::NotSent(contact, error.to_string()),
             },
             // Nobody misses a typing notice.

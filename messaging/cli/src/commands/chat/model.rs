@@ -1,6 +1,6 @@
 //! What the screen shows and how it changes; pure.
 
-use skep_client::{AccountAddress, ContactStatus, ContactSummary, Event, Message, MessageId, Notice};
+use skep_client::{AccountAddress, ContactStatus, ContactSummary, Event, Message, MessageId, MessageState, Notice};
 use std::collections::BTreeMap;
 
 /// Ticks after which somebody who said to be writing is not believed any more.
@@ -21,6 +21,8 @@ pub(super) enum Input {
     History(AccountAddress, Vec<Message>),
     /// Something about this contact was done.
     Done(AccountAddress),
+    /// A message to this contact was sent.
+    Sent(AccountAddress),
     /// A message could not be sent; it is in the outbox, or was refused.
     NotSent(AccountAddress, String),
     Failed(String),
@@ -139,17 +141,19 @@ impl Model {
                 }
             }
             Input::History(contact, messages) if Some(contact) == self.open => {
-                let last = messages.iter().rev().find(|message| !message.mine).map(|message| message.sequence);
+                let unread = |message: &&Message| message.state == MessageState::Unread;
+                let shown = messages.iter().rev().find(unread).map(|message| message.sequence);
                 self.messages = messages;
-                let unread = self.contact().is_some_and(|contact| contact.unread > 0);
-                if let (Some(last), true) = (last, unread) {
-                    return vec![Effect::MarkRead(contact, last)];
-                }
+                return shown.map(|sequence| Effect::MarkRead(contact, sequence)).into_iter().collect();
             }
             Input::History(..) => {}
-            Input::Done(contact) => {
+            Input::Done(contact) => return self.reload(contact),
+            Input::Sent(contact) => {
                 self.sending = self.sending.saturating_sub(1);
-                return self.reload(contact);
+                let mut effects = self.reload(contact);
+                // It may have been mended on the way.
+                effects.push(Effect::LoadPath);
+                return effects;
             }
             Input::NotSent(contact, reason) => {
                 self.sending = self.sending.saturating_sub(1);

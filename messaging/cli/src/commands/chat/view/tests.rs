@@ -110,6 +110,14 @@ fn what_is_typed_is_sent_once_and_writing_is_told() {
     let reload = [Effect::LoadContacts, Effect::LoadHistory(account(1))];
     assert_eq!(model.update(Input::NotSent(account(1), "not delivered yet".into())), reload);
     shows(&model, "not delivered yet");
+    assert!(!screen(&model).contains("sending"));
+    press(&mut model, "again");
+    model.update(Input::Key(Key::Enter));
+    // Something else that is done does not make it sent.
+    model.update(Input::Done(account(1)));
+    shows(&model, "sending 1");
+    assert_eq!(model.update(Input::Sent(account(1))), [&reload[..], &[Effect::LoadPath]].concat());
+    assert!(!screen(&model).contains("sending"));
     // Who empties the line has stopped.
     assert_eq!(press(&mut model, "x"), [Effect::Typing(account(1), true)]);
     assert_eq!(model.update(Input::Key(Key::Backspace)), [Effect::Typing(account(1), false)]);
