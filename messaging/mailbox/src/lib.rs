@@ -34,6 +34,8 @@ mod rocks;
 mod store;
 #[cfg(test)]
 mod suite;
+#[cfg(test)]
+mod testing;
 mod work;
 mod writer;
 

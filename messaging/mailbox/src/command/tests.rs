@@ -1,25 +1,12 @@
 use super::*;
+use crate::testing::{NOW, account, auth, owner};
 use ed25519_dalek::{Signer, SigningKey};
 use skep_proto::{
     account::AccountAddress,
-    storage::{Delegation, HexKey, MessageHash, Namespace, OwnerAuth, Scope, SubaccountToken},
+    storage::{Delegation, MessageHash, Namespace, OwnerAuth, Scope, SubaccountToken},
 };
 
-const NOW: u64 = 1_700_000_000_000;
 const ALL: Access = Access::DELETE;
-
-fn owner() -> SigningKey {
-    SigningKey::from_bytes(&[7; 32])
-}
-
-fn account() -> AccountAddress {
-    AccountAddress::from_x25519(owner().verifying_key().to_montgomery().to_bytes())
-}
-
-fn auth(message: &[u8]) -> OwnerAuth {
-    let ed25519_key = Some(HexKey(owner().verifying_key().to_bytes()));
-    OwnerAuth { signature: owner().sign(message).to_bytes(), ed25519_key, subaccount: None }
-}
 
 fn signed_by_owner(action: Action) -> Command {
     Command { account: account(), auth: auth(&signed::command(&action)), action }

@@ -1,25 +1,11 @@
 use super::*;
-use ed25519_dalek::{Signer, SigningKey};
+use crate::testing::{NOW, account, auth};
 use skep_proto::{
     account::AccountAddress,
-    storage::{HexKey, Namespace, OwnerAuth, StoreRequest, SubaccountToken, TimedAuth},
+    storage::{Namespace, StoreRequest, SubaccountToken, TimedAuth},
 };
 
-const NOW: u64 = 1_700_000_000_000;
 const DAY: u64 = 86_400_000;
-
-fn owner() -> SigningKey {
-    SigningKey::from_bytes(&[7; 32])
-}
-
-fn account() -> AccountAddress {
-    AccountAddress::from_x25519(owner().verifying_key().to_montgomery().to_bytes())
-}
-
-fn auth(message: &[u8]) -> OwnerAuth {
-    let ed25519_key = Some(HexKey(owner().verifying_key().to_bytes()));
-    OwnerAuth { signature: owner().sign(message).to_bytes(), ed25519_key, subaccount: None }
-}
 
 /// Stored ten days ago.
 fn record(namespace: i16) -> Record {
