@@ -44,7 +44,7 @@ pub use command::{CommandRefusal, judge_command, keep_order, may_ask_expiries, m
 pub use memory::MemoryStore;
 pub use owner::{OwnerError, verify_owner};
 pub use record::{ReadRecordError, Record};
-pub use replica::{ReplicaRefusal, admit_replica, replicated_change};
+pub use replica::{ReplicaRefusal, admit_order, admit_replica};
 #[cfg(feature = "rocksdb")]
 pub use rocks::{OpenError, RocksStore};
 pub use store::{Change, Changed, Expired, Fetched, Item, Order, Page, Put, Query, Store, StoreError, Touched, Usage};

@@ -2,7 +2,7 @@
 
 use crate::{
     Change, Changed, Expired, Fetched, Item, Order, Page, Put, Query, Record, Store, StoreError, Touched, Usage,
-    store::{MAX_ORDERS, REVOCATION_BYTES, is_wanted, nth_expiry},
+    store::{REVOCATION_BYTES, is_wanted, nth_expiry, outlived},
 };
 use skep_proto::{
     account::AccountAddress,
@@ -129,12 +129,9 @@ impl Inner {
         if self.orders.contains_key(&(new.account, new.signature)) {
             return;
         }
-        let of_account = |order: &&Order| order.account == new.account;
-        if self.orders.values().filter(of_account).count() >= MAX_ORDERS {
-            let first = self.orders.values().filter(of_account).min_by_key(|order| order.expiry);
-            if let Some(key) = first.map(|order| (order.account, order.signature)) {
-                self.forget(key);
-            }
+        let known = self.orders.values().filter(|order| order.account == new.account).cloned().collect();
+        for old in outlived(known, new.request.len()) {
+            self.forget((old.account, old.signature));
         }
         self.usage.bytes += new.request.len() as u64;
         self.orders.insert((new.account, new.signature), new.clone());

@@ -1,7 +1,7 @@
 //! What another member hands over: judged by what admitted it, not by when it arrives.
 #![expect(clippy::wildcard_enum_match_arm, reason = "orders of one kind are sought among all")]
 
-use crate::{Change, Order, Record, admission::judge_proofs, verify_owner};
+use crate::{Change, Order, Record, admission::judge_proofs, keep_order, verify_owner};
 use skep_proto::storage::{
     Access, Action, Command, Method, Request, Scope, SubaccountToken,
     limits::{MAX_TTL_PRIVATE, MIN_TTL, STORE_TOLERANCE, max_ttl},
@@ -47,8 +47,25 @@ pub fn admit_replica(record: &Record, orders: &[Order], now: u64) -> Result<(), 
     judge_proofs(record).map_err(|()| ReplicaRefusal::Proof)
 }
 
-/// What an order amounts to that another member hands over at `now` (ms). `orders` are those kept of its account.
-pub fn replicated_change(command: &Command, orders: &[Order], now: u64) -> Result<Change, ReplicaRefusal> {
+/// What an order amounts to that another member hands over at `now` (ms), and the order to keep: for no longer than that
+/// member does (`kept_until`), or members would keep handing it to each other for ever. `orders` are those kept of its
+/// account.
+pub fn admit_order(
+    command: &Command,
+    request: Vec<u8>,
+    kept_until: u64,
+    orders: &[Order],
+    now: u64,
+) -> Result<(Change, Order), ReplicaRefusal> {
+    if kept_until <= now {
+        return Err(ReplicaRefusal::Expired);
+    }
+    let change = replicated_change(command, orders, now)?;
+    let order = keep_order(command, request, now).ok_or(ReplicaRefusal::Order)?;
+    Ok((change, Order { expiry: kept_until.min(order.expiry), ..order }))
+}
+
+fn replicated_change(command: &Command, orders: &[Order], now: u64) -> Result<Change, ReplicaRefusal> {
     let Command { account, action, auth } = command;
     let (access, account) = (Access::DELETE, *account);
     let verified = |access| verify_owner(&account, auth, access, &signed::command(action)).is_ok();

@@ -133,6 +133,24 @@ pub enum Change {
 
 /// Most orders kept of one account.
 pub(crate) const MAX_ORDERS: usize = 100;
+/// Most bytes of them.
+pub(crate) const MAX_ORDER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Which of the orders kept of one account make room for one of `size` bytes: those that end first.
+pub(crate) fn outlived(mut known: Vec<Order>, size: usize) -> Vec<Order> {
+    known.sort_unstable_by_key(|order| order.expiry);
+    let mut bytes = known.iter().map(|order| order.request.len()).sum::<usize>();
+    let mut left = known.len();
+    let makes_room = |order: &Order| {
+        let is_full = left >= MAX_ORDERS || bytes.saturating_add(size) > MAX_ORDER_BYTES;
+        left -= 1;
+        bytes -= order.request.len();
+        is_full
+    };
+    let number = known.iter().map(makes_room).take_while(|is_full| *is_full).count();
+    known.truncate(number);
+    known
+}
 
 /// An owner's order, kept so that members that missed it learn of it and nothing it removed comes back.
 #[derive(Clone, Debug, PartialEq, Eq)]

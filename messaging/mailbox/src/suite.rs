@@ -1,6 +1,9 @@
 //! The suite every store passes, and a random walk that compares each with a plain model.
 
-use crate::{Change, Changed, Fetched, Item, Order, Page, Put, Query, Record, Store, Touched, store::MAX_ORDERS};
+use crate::{
+    Change, Changed, Fetched, Item, Order, Page, Put, Query, Record, Store, Touched,
+    store::{MAX_ORDER_BYTES, MAX_ORDERS},
+};
 use proptest::prelude::*;
 use skep_proto::{
     account::AccountAddress,
@@ -327,6 +330,14 @@ pub(crate) fn tells_everything_others_should_have(store: impl Store) {
         store.change(&nothing, Some(&order), 0).unwrap();
     }
     assert_eq!(store.orders(&account(1), 0).unwrap().len(), MAX_ORDERS, "not without bound");
+    for number in 200..203 {
+        let request = vec![0; MAX_ORDER_BYTES / 2];
+        let order = Order { signature: [number; 64], request, ..order(1, 2 * LATER + u64::from(number)) };
+        store.change(&nothing, Some(&order), 0).unwrap();
+    }
+    let kept = store.orders(&account(1), 0).unwrap();
+    assert!(kept.iter().map(|order| order.request.len()).sum::<usize>() <= MAX_ORDER_BYTES);
+    assert!(kept.iter().any(|order| order.signature == [202; 64]), "the newest is kept");
 }
 
 /// For a store of 100 bytes.

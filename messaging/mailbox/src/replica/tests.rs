@@ -29,7 +29,7 @@ fn command(action: Action) -> Command {
 fn order(action: Action) -> Order {
     let command = command(action);
     let request = serde_json::to_vec(&Request::Single(Method::Command(command.clone()))).unwrap();
-    crate::keep_order(&command, request, NOW).expect("one that is kept")
+    keep_order(&command, request, NOW).expect("one that is kept")
 }
 
 #[test]
@@ -100,4 +100,13 @@ fn the_later_word_on_a_subaccount_counts() {
     let later = order(Action::Revoke { tokens: vec![a], timestamp });
     let change = replicated_change(&unrevoke, &[later], NOW);
     assert_eq!(change, Ok(Change::Unrevoke { account: account(), tokens: vec![] }));
+}
+
+#[test]
+fn an_order_is_kept_no_longer_for_being_handed_on() {
+    let all = command(Action::DeleteAll { scope: Scope::All, timestamp: NOW - DAY });
+    let kept = |kept_until| admit_order(&all, b"request".to_vec(), kept_until, &[], NOW).map(|(_, order)| order.expiry);
+    assert_eq!(kept(NOW + DAY), Ok(NOW + DAY));
+    assert_eq!(kept(u64::MAX), Ok(NOW + MAX_TTL_PRIVATE), "a member cannot make it last");
+    assert_eq!(kept(NOW), Err(ReplicaRefusal::Expired));
 }

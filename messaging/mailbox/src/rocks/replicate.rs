@@ -5,7 +5,7 @@ use super::{
     keys::{BoxId, Meta, order, order_expiry, order_expiry_start, order_prefix, read_order, read_order_expiry},
     read_position,
 };
-use crate::{Item, Order, Record, StoreError, store::MAX_ORDERS};
+use crate::{Item, Order, Record, StoreError, store::outlived};
 use prost::Message;
 use rocksdb::{IteratorMode, ReadOptions, WriteBatch};
 use skep_proto::{
@@ -112,14 +112,13 @@ impl RocksStore {
 }
 
 impl Pending<'_> {
-    /// Keeps an order for those who missed it; of one account the [`MAX_ORDERS`] that last longest.
+    /// Keeps an order for those who missed it; of one account those that last longest.
     pub(super) fn remember(&mut self, new: &Order) -> Result<(), StoreError> {
-        let mut known = self.store.orders_of(&new.account, 0)?;
+        let known = self.store.orders_of(&new.account, 0)?;
         if known.iter().any(|known| known.signature == new.signature) {
             return Ok(());
         }
-        known.sort_unstable_by_key(|known| known.expiry);
-        for old in known.iter().take((known.len() + 1).saturating_sub(MAX_ORDERS)) {
+        for old in outlived(known, new.request.len()) {
             self.batch.delete(order(&old.account, &old.signature));
             self.batch.delete(order_expiry(old.expiry, &old.account, &old.signature));
             self.state.bytes = self.state.bytes.saturating_sub(old.request.len() as u64);

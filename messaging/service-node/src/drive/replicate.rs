@@ -29,6 +29,8 @@ const AT_ONCE: usize = 4;
 /// How long to wait where a member says that it has too much to do, and how often.
 const PAUSE: Duration = Duration::from_millis(250);
 const ATTEMPTS: usize = 20;
+/// Messages removed in one write.
+const LET_GO_AT_ONCE: usize = 1_000;
 const PATIENCE: Duration = Duration::from_millis(PEER_TIMEOUT);
 
 /// Why a member could not be made equal in this round.
@@ -108,7 +110,9 @@ async fn hand_over(node: &Node, member: &RosterEntry, holdings: &Holdings, id: I
         // It has expired or been deleted meanwhile.
         None => return Ok(()),
         Some(Fetched::Message(record)) => replica::Item::Message(record.to_wire()),
-        Some(Fetched::Order(order)) => replica::Item::Order(peer::Command { request: order.request.into() }),
+        Some(Fetched::Order(order)) => {
+            replica::Item::Order(peer::Command { request: order.request.into(), kept_until: order.expiry })
+        }
     };
     match ask(node, member, Request::Replica(peer::Replica { item: Some(item) })).await? {
         Response::Replicated(_) => {
@@ -154,15 +158,15 @@ async fn let_go(node: &Node, swarm: SwarmId, holdings: &Holdings) {
             Item::Order { .. } => None,
         })
         .collect();
-    if messages.is_empty() {
-        return;
-    }
-    let (done, outcome) = oneshot::channel();
-    node.writer.change(Change::Forget { messages }, None, now_ms(), move |outcome| {
-        let _ = done.send(outcome);
-    });
-    if let Ok(Changed::Messages(gone)) = written(outcome).await {
-        tracing::info!(%swarm, messages = gone.len(), "let go of what that swarm keeps now");
+    for messages in messages.chunks(LET_GO_AT_ONCE) {
+        let (done, outcome) = oneshot::channel();
+        let change = Change::Forget { messages: messages.to_vec() };
+        node.writer.change(change, None, now_ms(), move |outcome| {
+            let _ = done.send(outcome);
+        });
+        if let Ok(Changed::Messages(gone)) = written(outcome).await {
+            tracing::info!(%swarm, messages = gone.len(), "let go of what that swarm keeps now");
+        }
     }
 }
 

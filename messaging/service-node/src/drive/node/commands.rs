@@ -23,7 +23,7 @@ impl Node {
         let change = self.judge(&command, Origin::Client).await?;
         let request = Request::Single(Method::Command(command.clone()));
         let request = serde_json::to_vec(&request).map_err(|_| Reply::text(500, "request failed"))?;
-        let wire = PeerRequest::Command(peer::Command { request: request.clone().into() });
+        let wire = PeerRequest::Command(peer::Command { request: request.clone().into(), kept_until: 0 });
         let read = |peer: &_, answer| read_done(peer, &command, answer);
         let order = keep_order(&command, request, now_ms());
         let swarm = self.ask_swarm(peers, wire, self.carry_out(&command, change, order), read).await;

@@ -13,7 +13,7 @@ use crate::{
 };
 use prost::Message;
 use skep_chain_client::RosterView;
-use skep_mailbox::{Order, Origin, Record, ReplicaRefusal, admit_replica, keep_order, replicated_change};
+use skep_mailbox::{Order, Origin, Record, ReplicaRefusal, admit_order, admit_replica, keep_order};
 use skep_primitives::ServiceNodeId;
 use skep_proto::{
     account::AccountAddress,
@@ -156,9 +156,9 @@ impl Node {
                     return Err(refusal(400, "the order cannot be read"));
                 };
                 let orders = self.orders_of(&command.account, view, now).await?;
-                let change = replicated_change(&command, &orders, now).map_err(not_taken)?;
-                let order = keep_order(&command, wire.request.to_vec(), now);
-                self.carry_out(&command, change, order).await.map_err(failed)?;
+                let (change, order) =
+                    admit_order(&command, wire.request.to_vec(), wire.kept_until, &orders, now).map_err(not_taken)?;
+                self.carry_out(&command, change, Some(order)).await.map_err(failed)?;
             }
             None => return Err(refusal(400, "the replica cannot be read")),
         }
