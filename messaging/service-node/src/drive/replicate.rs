@@ -13,14 +13,17 @@ use futures::{StreamExt, stream};
 use rand::{Rng, seq::SliceRandom};
 use skep_chain_client::{RosterReceiver, RosterView};
 use skep_mailbox::{Change, Changed, Fetched, Item};
-use skep_primitives::{RosterEntry, SwarmId};
+use skep_primitives::{RosterEntry, ServiceNodeId, SwarmId};
 use skep_proto::{
     peer::{self, replica, request::Request, response::Response},
     storage::limits::PEER_TIMEOUT,
 };
 use skep_replication::{FrameError, Holdings, ItemId, Session, enough, holdings};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::{sync::oneshot, time::sleep};
+use tokio::{
+    sync::{oneshot, watch::error::RecvError},
+    time::sleep,
+};
 
 /// How long the roster may change on before a round begins: swarms move in several steps.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -51,17 +54,37 @@ enum Failure {
 /// Runs until the roster is no longer followed.
 pub(super) async fn run(node: Arc<Node>, mut roster: RosterReceiver, interval: Duration) {
     loop {
-        roster.borrow_and_update();
+        let placed = Placed::of(&roster.borrow_and_update());
         round(&node).await;
         let jitter = rand::rng().random_range(0.75..1.25);
         tokio::select! {
-            changed = roster.changed() => {
-                if changed.is_err() {
+            moved = placed.change(&mut roster) => {
+                if moved.is_err() {
                     return;
                 }
                 sleep(SETTLE.min(interval)).await;
             }
             () = sleep(interval.mul_f64(jitter)) => {}
+        }
+    }
+}
+
+/// Who is in which swarm.
+#[derive(Debug, PartialEq, Eq)]
+struct Placed(Vec<(ServiceNodeId, SwarmId)>);
+
+impl Placed {
+    fn of(view: &RosterView) -> Self {
+        Self(view.serving().map(|entry| (entry.id, entry.swarm)).collect())
+    }
+
+    /// Returns once it is otherwise. Every block brings a new view, few of them another roster.
+    async fn change(&self, roster: &mut RosterReceiver) -> Result<(), RecvError> {
+        loop {
+            roster.changed().await?;
+            if Self::of(&roster.borrow_and_update()) != *self {
+                return Ok(());
+            }
         }
     }
 }
@@ -180,5 +203,26 @@ impl Node {
             Ok(holdings(items, |key| view.swarm_of(key)))
         });
         read.await.map_err(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{entry, node_key, view};
+    use futures::FutureExt;
+    use tokio::sync::watch;
+
+    #[test]
+    fn only_who_is_where_counts_as_a_change() {
+        let here = entry(&node_key(1), 1, 0);
+        let rewarded = RosterEntry { last_rewarded_at: 9, ..here.clone() };
+        let moved = RosterEntry { swarm: SwarmId(7), ..here.clone() };
+        let (views, mut roster) = watch::channel(Arc::new(view([here])));
+        let placed = Placed::of(&roster.borrow_and_update());
+        views.send_replace(Arc::new(view([rewarded])));
+        assert!(placed.change(&mut roster).now_or_never().is_none(), "another block is no reason to compare");
+        views.send_replace(Arc::new(view([moved])));
+        assert!(matches!(placed.change(&mut roster).now_or_never(), Some(Ok(()))));
     }
 }
