@@ -27,7 +27,7 @@ mod holdings;
 mod session;
 
 pub use holdings::{Holdings, ItemId, holdings};
-pub use session::{FrameError, MAX_FRAME, MAX_ROUNDS, Session, Step, answer};
+pub use session::{FrameError, MAX_FRAME, MAX_ROUNDS, Next, Session, Step, answer};
 
 /// Members of another swarm that must have everything before a node lets go of it, of `members` it has in all.
 pub fn enough(members: usize) -> usize {

@@ -31,8 +31,19 @@ pub struct Session<'a> {
 pub struct Step {
     /// Items the peer lacks.
     pub lacking: Vec<ItemId>,
-    /// The next frame to send; the session is over without one.
-    pub next: Option<Vec<u8>>,
+    /// How it goes on.
+    pub next: Next,
+}
+
+/// How a session goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Send this frame.
+    Frame(Vec<u8>),
+    /// Everything has been compared.
+    Done,
+    /// Not everything has been compared in [`MAX_ROUNDS`]; another session goes on.
+    Exhausted,
 }
 
 impl<'a> Session<'a> {
@@ -49,7 +60,11 @@ impl<'a> Session<'a> {
         let (mut lacking, mut unknown) = (Vec::new(), Vec::new());
         let next = self.negentropy.reconcile_with_ids(frame, &mut lacking, &mut unknown).map_err(malformed)?;
         self.rounds += 1;
-        let next = next.filter(|_| self.rounds <= MAX_ROUNDS);
+        let next = match next {
+            None => Next::Done,
+            Some(_) if self.rounds > MAX_ROUNDS => Next::Exhausted,
+            Some(frame) => Next::Frame(frame),
+        };
         Ok(Step { lacking: lacking.into_iter().map(|id| ItemId(id.to_bytes())).collect(), next })
     }
 }
@@ -106,8 +121,11 @@ mod tests {
             assert!(frame.len().max(reply.len()) <= MAX_FRAME);
             let step = session.handle(&reply).expect("an honest frame");
             found.extend(step.lacking.iter().map(|id| *mine.item(id).expect("an item of ours")));
-            let Some(next) = step.next else { return (found, bytes) };
-            frame = next;
+            match step.next {
+                Next::Frame(next) => frame = next,
+                Next::Done => return (found, bytes),
+                Next::Exhausted => panic!("too many rounds"),
+            }
         }
     }
 

@@ -52,7 +52,7 @@ pub(crate) struct Node {
     pub(crate) least_effort: u32,
     pub(crate) directory: Mutex<Arc<Directory>>,
     pub(crate) replays: Mutex<ReplayGuard<Upstream>>,
-    pub(crate) compared: Mutex<Option<Compared>>,
+    pub(crate) compared: tokio::sync::Mutex<Option<Compared>>,
     /// How long a set stands in for what is kept while a member compares with it.
     pub(crate) comparison: Duration,
 }

@@ -18,11 +18,11 @@ use skep_proto::{
     peer::{self, replica, request::Request, response::Response},
     storage::limits::PEER_TIMEOUT,
 };
-use skep_replication::{FrameError, Holdings, ItemId, Session, enough, holdings};
+use skep_replication::{FrameError, Holdings, ItemId, Next, Session, enough, holdings};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{oneshot, watch::error::RecvError},
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 /// How long the roster may change on before a round begins: swarms move in several steps.
@@ -32,6 +32,8 @@ const AT_ONCE: usize = 4;
 /// How long to wait where a member says that it has too much to do, and how often.
 const PAUSE: Duration = Duration::from_millis(250);
 const ATTEMPTS: usize = 20;
+/// Longest comparison with one member, handing over included: others wait for it.
+const LONGEST_COMPARISON: Duration = Duration::from_secs(120);
 /// Messages removed in one write.
 const LET_GO_AT_ONCE: usize = 1_000;
 const PATIENCE: Duration = Duration::from_millis(PEER_TIMEOUT);
@@ -49,6 +51,8 @@ enum Failure {
     Unexpected,
     #[error("the own message store failed")]
     Store,
+    #[error("there is more than one comparison gets through; the next one goes on")]
+    Unfinished,
 }
 
 /// Runs until the roster is no longer followed.
@@ -96,15 +100,16 @@ async fn round(node: &Node) {
     for (swarm, holdings) in &by_swarm {
         let mut members: Vec<_> = view.members(*swarm).filter(|entry| entry.id != node.id).collect();
         members.shuffle(&mut rand::rng());
-        let mut equal = 0;
+        let mut equal = Vec::new();
         for member in &members {
-            match bring_up(node, member, holdings).await {
-                Ok(()) => equal += 1,
+            let brought_up = timeout(LONGEST_COMPARISON, bring_up(node, member, holdings)).await;
+            match brought_up.unwrap_or(Err(Failure::Unfinished)) {
+                Ok(()) => equal.push(member.id),
                 Err(error) => tracing::debug!(member = %member.id, %error, "a member was not made equal"),
             }
         }
-        if own != Some(*swarm) && !members.is_empty() && equal >= enough(members.len()) {
-            let_go(node, *swarm, holdings).await;
+        if own != Some(*swarm) {
+            let_go(node, *swarm, holdings, &equal).await;
         }
     }
 }
@@ -120,8 +125,9 @@ async fn bring_up(node: &Node, member: &RosterEntry, holdings: &Holdings) -> Res
         let outcomes: Vec<_> = handed.buffer_unordered(AT_ONCE).collect().await;
         outcomes.into_iter().collect::<Result<(), _>>()?;
         match step.next {
-            Some(next) => frame = next,
-            None => return Ok(()),
+            Next::Frame(next) => frame = next,
+            Next::Done => return Ok(()),
+            Next::Exhausted => return Err(Failure::Unfinished),
         }
     }
 }
@@ -172,15 +178,25 @@ async fn ask(node: &Node, member: &RosterEntry, request: Request) -> Result<Resp
 /// Status of a refusal of what a member will never take: it has expired, or its owner has deleted it.
 pub(super) const GONE: u16 = 410;
 
-/// Removes what another swarm has now.
-async fn let_go(node: &Node, swarm: SwarmId, holdings: &Holdings) {
+/// Removes what another swarm has now, if enough of its members are among those that are `equal`. Swarms may have moved
+/// since they were compared.
+async fn let_go(node: &Node, swarm: SwarmId, holdings: &Holdings, equal: &[ServiceNodeId]) {
+    let view = node.view();
+    let members: Vec<_> = view.members(swarm).map(|entry| entry.id).collect();
+    let confirmed = members.iter().filter(|member| equal.contains(member)).count();
+    if members.is_empty() || members.contains(&node.id) || confirmed < enough(members.len()) {
+        return;
+    }
     let messages: Vec<_> = holdings
         .items()
+        .filter(|item| view.swarm_of(&item.account().key()) == Some(swarm))
         .filter_map(|item| match item {
             Item::Message { account, namespace, hash } => Some((*account, *namespace, *hash)),
             Item::Order { .. } => None,
         })
         .collect();
+    // Nobody is told any more that it is here.
+    *node.compared.lock().await = None;
     for messages in messages.chunks(LET_GO_AT_ONCE) {
         let (done, outcome) = oneshot::channel();
         let change = Change::Forget { messages: messages.to_vec() };

@@ -111,7 +111,7 @@ impl MessagingNode {
             least_effort: limits.work_effort,
             directory: Mutex::new(Arc::new(Directory::default())),
             replays: Mutex::new(ReplayGuard::new(REPLAYS, RandomState::new())),
-            compared: Mutex::new(None),
+            compared: tokio::sync::Mutex::new(None),
             comparison: (interval / 2).min(LONGEST_COMPARISON),
         });
 

@@ -21,7 +21,7 @@ use skep_proto::{
     storage::{MemberFailure, MemberStored, Method, Request},
 };
 use skep_replication::{Holdings, answer};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use tokio::time::Instant;
 
 impl Node {
@@ -124,8 +124,9 @@ impl Node {
         let Some(swarm) = own.filter(|swarm| swarm.is_assigned()) else {
             return Err(refusal(421, "this node is in no swarm"));
         };
-        let known = self.compared.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let fresh = known.filter(|compared| compared.swarm == swarm && compared.until > Instant::now());
+        // Held while a set is built: who asks meanwhile waits for that one.
+        let mut known = self.compared.lock().await;
+        let fresh = known.clone().filter(|compared| compared.swarm == swarm && compared.until > Instant::now());
         let holdings = match fresh {
             Some(compared) => compared.holdings,
             None => {
@@ -133,10 +134,11 @@ impl Node {
                 let holdings = Arc::new(all.remove(&swarm).unwrap_or_else(|| Holdings::new([])));
                 let compared =
                     Compared { swarm, until: Instant::now() + self.comparison, holdings: Arc::clone(&holdings) };
-                *self.compared.lock().unwrap_or_else(PoisonError::into_inner) = Some(compared);
+                *known = Some(compared);
                 holdings
             }
         };
+        drop(known);
         let frame = answer(&holdings, frame).map_err(|error| refusal(400, error.to_string()))?;
         Ok(peer::Reconciled { frame: frame.into() })
     }
