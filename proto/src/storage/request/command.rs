@@ -7,7 +7,10 @@ use super::{
 };
 use crate::{
     account::AccountAddress,
-    storage::{MessageHash, Namespace, Scope, SubaccountToken, loose::LooseParams},
+    storage::{
+        MessageHash, Namespace, Scope, SubaccountToken,
+        loose::{LooseParams, Scalar},
+    },
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -151,24 +154,24 @@ impl Command {
                 Ok(Action::Delete { messages: messages(params)?, required })
             },
             DELETE_ALL => |params| {
-                let timestamp = time("timestamp", timestamp("timestamp", &params.timestamp)?)?;
+                let timestamp = required("timestamp", &params.timestamp)?;
                 Ok(Action::DeleteAll { scope: scope(&params.namespace)?, timestamp })
             },
             DELETE_BEFORE => |params| {
-                let before = time("before", timestamp("before", &params.before)?)?;
+                let before = required("before", &params.before)?;
                 Ok(Action::DeleteBefore { scope: scope(&params.namespace)?, before })
             },
             EXPIRE => expire,
             EXPIRE_ALL => |params| {
-                let expiry = time("expiry", single_expiry(params)?)?;
+                let expiry = single_expiry(params)?.ok_or(ParamsError::Missing("expiry"))?;
                 Ok(Action::ExpireAll { scope: scope(&params.namespace)?, expiry })
             },
             REVOKE => |params| {
                 let tokens = tokens("revoke", &params.revoke)?;
-                Ok(Action::Revoke { tokens, timestamp: time("timestamp", timestamp("timestamp", &params.timestamp)?)? })
+                Ok(Action::Revoke { tokens, timestamp: required("timestamp", &params.timestamp)? })
             },
             UNREVOKE => |params| {
-                let timestamp = time("timestamp", timestamp("timestamp", &params.timestamp)?)?;
+                let timestamp = required("timestamp", &params.timestamp)?;
                 Ok(Action::Unrevoke { tokens: tokens("unrevoke", &params.unrevoke)?, timestamp })
             },
             _ => return None,
@@ -181,8 +184,9 @@ impl Command {
     }
 }
 
-fn time(field: &'static str, given: Option<u64>) -> Result<u64, ParamsError> {
-    given.ok_or(ParamsError::Missing(field))
+/// A time that must be given.
+fn required(field: &'static str, value: &Scalar<'_>) -> Result<u64, ParamsError> {
+    timestamp(field, value)?.ok_or(ParamsError::Missing(field))
 }
 
 fn expire<R>(params: &LooseParams<'_, R>) -> Result<Action, ParamsError> {
@@ -206,7 +210,7 @@ fn expire<R>(params: &LooseParams<'_, R>) -> Result<Action, ParamsError> {
 impl ExpiriesRequest {
     pub(super) fn from_params<R>(params: &LooseParams<'_, R>) -> Result<Self, ParamsError> {
         let (account, auth) = signed_account(params, true)?;
-        let timestamp = time("timestamp", timestamp("timestamp", &params.timestamp)?)?;
+        let timestamp = required("timestamp", &params.timestamp)?;
         Ok(Self { account, messages: messages(params)?, auth: TimedAuth { auth, timestamp } })
     }
 }
@@ -214,7 +218,7 @@ impl ExpiriesRequest {
 impl RevokedRequest {
     pub(super) fn from_params<R>(params: &LooseParams<'_, R>) -> Result<Self, ParamsError> {
         let (account, auth) = signed_account(params, false)?;
-        let timestamp = time("timestamp", timestamp("timestamp", &params.timestamp)?)?;
+        let timestamp = required("timestamp", &params.timestamp)?;
         Ok(Self { account, auth: TimedAuth { auth, timestamp } })
     }
 }
