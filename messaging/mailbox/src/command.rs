@@ -34,9 +34,7 @@ pub enum CommandRefusal {
 pub fn judge_command(command: &Command, origin: Origin, now: u64, is_revoked: bool) -> Result<Change, CommandRefusal> {
     let Command { account, action, auth } = command;
     let tolerance = origin.signature_tolerance();
-    let in_time = |name, timestamp: u64, tolerance| {
-        if timestamp.abs_diff(now) > tolerance { Err(CommandRefusal::Clock(name)) } else { Ok(()) }
-    };
+    let in_time = |timestamp| in_time(command.name(), timestamp, now, tolerance);
     let signed_by_owner = |name, access| {
         let verified = !is_revoked && verify_owner(account, auth, access, &signed::command(action)).is_ok();
         if verified { Ok(()) } else { Err(CommandRefusal::Signature(name)) }
@@ -48,7 +46,7 @@ pub fn judge_command(command: &Command, origin: Origin, now: u64, is_revoked: bo
             Ok(Change::Delete { account, messages: messages.clone() })
         }
         Action::DeleteAll { scope, timestamp } => {
-            in_time(command.name(), *timestamp, tolerance)?;
+            in_time(*timestamp)?;
             signed_by_owner(command.name(), Access::DELETE)?;
             Ok(Change::DeleteSent { account, scope: *scope, until: u64::MAX })
         }
@@ -85,16 +83,20 @@ pub fn judge_command(command: &Command, origin: Origin, now: u64, is_revoked: bo
             Err(CommandRefusal::Signature(command.name()))
         }
         Action::Revoke { tokens, timestamp } => {
-            in_time(command.name(), *timestamp, tolerance)?;
+            in_time(*timestamp)?;
             signed_by_owner(command.name(), Access::NONE)?;
             Ok(Change::Revoke { account, tokens: tokens.clone(), at: *timestamp })
         }
         Action::Unrevoke { tokens, timestamp } => {
-            in_time(command.name(), *timestamp, tolerance)?;
+            in_time(*timestamp)?;
             signed_by_owner(command.name(), Access::NONE)?;
             Ok(Change::Unrevoke { account, tokens: tokens.clone() })
         }
     }
+}
+
+fn in_time(name: &'static str, timestamp: u64, now: u64, tolerance: u64) -> Result<(), CommandRefusal> {
+    if timestamp.abs_diff(now) > tolerance { Err(CommandRefusal::Clock(name)) } else { Ok(()) }
 }
 
 /// The order to keep beside what it changed at `now` (ms), if members that missed it must learn of it.
@@ -110,7 +112,7 @@ pub fn keep_order(command: &Command, request: Vec<u8>, now: u64) -> Option<Order
             request,
             expiry: now.saturating_add(MAX_TTL_PRIVATE),
         }),
-        // A missed extension or limit costs little; see the crate's documentation.
+        // They name no time at which they were given, so members could not tell which of two came last (decision 9).
         Action::Expire { .. } | Action::ExpireAll { .. } => None,
     }
 }
@@ -119,9 +121,7 @@ pub fn keep_order(command: &Command, request: Vec<u8>, now: u64) -> Option<Order
 pub fn may_ask_expiries(request: &ExpiriesRequest, now: u64, is_revoked: bool) -> Result<(), CommandRefusal> {
     let ExpiriesRequest { account, messages, auth: TimedAuth { auth, timestamp } } = request;
     const NAME: &str = "get_expiries";
-    if timestamp.abs_diff(now) > SIGNATURE_TOLERANCE {
-        return Err(CommandRefusal::Clock(NAME));
-    }
+    in_time(NAME, *timestamp, now, SIGNATURE_TOLERANCE)?;
     let message = signed::get_expiries(*timestamp, messages);
     if is_revoked || verify_owner(account, auth, Access::READ, &message).is_err() {
         return Err(CommandRefusal::Signature(NAME));
@@ -133,9 +133,7 @@ pub fn may_ask_expiries(request: &ExpiriesRequest, now: u64, is_revoked: bool) -
 pub fn may_ask_revoked(request: &RevokedRequest, now: u64) -> Result<(), CommandRefusal> {
     let RevokedRequest { account, auth: TimedAuth { auth, timestamp } } = request;
     const NAME: &str = "revoked_subaccounts";
-    if timestamp.abs_diff(now) > SIGNATURE_TOLERANCE {
-        return Err(CommandRefusal::Clock(NAME));
-    }
+    in_time(NAME, *timestamp, now, SIGNATURE_TOLERANCE)?;
     let message = signed::revoked_subaccounts(*timestamp);
     if auth.subaccount.is_some() || verify_owner(account, auth, Access::NONE, &message).is_err() {
         return Err(CommandRefusal::Signature(NAME));

@@ -87,6 +87,19 @@ impl RocksStore {
         Pending { store: self, state, batch: WriteBatch::default(), known: HashMap::new() }
     }
 
+    /// Where a message of one box is, and what is told of it.
+    fn find(&self, id: &BoxId, hash: &MessageHash) -> Result<Option<(u64, Meta)>, StoreError> {
+        let position = self.db.get_pinned(id.by_hash(hash)).map_err(failed("look up a message"))?;
+        position.map(|position| self.read_found(id, &position)).transpose()
+    }
+
+    /// What stands under a message's hash, followed to its entry.
+    fn read_found(&self, id: &BoxId, position: &[u8]) -> Result<(u64, Meta), StoreError> {
+        let position = read_position(position)?;
+        let meta = self.read_meta(id, position)?.ok_or(StoreError::Damaged("a message's entry"))?;
+        Ok((position, meta))
+    }
+
     fn read_meta(&self, id: &BoxId, position: u64) -> Result<Option<Meta>, StoreError> {
         let bytes = self.db.get_pinned(id.meta(position)).map_err(failed("read a message's entry"))?;
         bytes.map(|bytes| Meta::read(&bytes).ok_or(StoreError::Damaged("a message's entry"))).transpose()
@@ -134,11 +147,7 @@ impl Pending<'_> {
         if let Some(known) = self.known.get(&(id, hash)) {
             return Ok(Some(*known));
         }
-        let position = self.store.db.get_pinned(id.by_hash(&hash)).map_err(failed("look up a message"))?;
-        let Some(position) = position else { return Ok(None) };
-        let position = read_position(&position)?;
-        let meta = self.store.read_meta(&id, position)?.ok_or(StoreError::Damaged("a message's entry"))?;
-        Ok(Some((position, meta)))
+        self.store.find(&id, &hash)
     }
 
     fn put(&mut self, record: &Record, now: u64) -> Result<Put, StoreError> {

@@ -33,8 +33,7 @@ impl RocksStore {
         for entry in self.with_prefix(hash_prefix(account, hash)) {
             let (key, position) = entry.map_err(failed("look up a message"))?;
             let id = BoxId::read_by_hash(&key).ok_or(StoreError::Damaged("a message's key"))?;
-            let position = read_position(&position)?;
-            let meta = self.read_meta(&id, position)?.ok_or(StoreError::Damaged("a message's entry"))?;
+            let (position, meta) = self.read_found(&id, &position)?;
             found.push((id, position, meta));
         }
         Ok(found)
@@ -123,9 +122,9 @@ impl Pending<'_> {
             Change::Forget { messages } => {
                 let mut touched = Vec::new();
                 for (account, namespace, hash) in messages {
-                    let found = self.store.find_everywhere(account, hash)?;
-                    let here = found.into_iter().filter(|(id, ..)| id.namespace() == *namespace);
-                    touched.extend(here.map(|found| self.delete(found)));
+                    let id = BoxId::new(account, *namespace);
+                    touched
+                        .extend(self.store.find(&id, hash)?.map(|(position, meta)| self.delete((id, position, meta))));
                 }
                 Ok(Changed::Messages(touched))
             }

@@ -47,14 +47,10 @@ impl RocksStore {
         now: u64,
     ) -> Result<Option<Record>, StoreError> {
         let id = BoxId::new(account, namespace);
-        let read = failed("read a message");
-        let Some(position) = self.db.get_pinned(id.by_hash(hash)).map_err(&read)? else { return Ok(None) };
-        let position = read_position(&position)?;
-        let meta = self.read_meta(&id, position)?.ok_or(StoreError::Damaged("a message's entry"))?;
-        if meta.expiry <= now {
+        let Some((position, meta)) = self.find(&id, hash)?.filter(|(_, meta)| meta.expiry > now) else {
             return Ok(None);
-        }
-        let data = self.db.get_pinned(id.data(position)).map_err(&read)?;
+        };
+        let data = self.db.get_pinned(id.data(position)).map_err(failed("read a message"))?;
         let wire = data.and_then(|data| peer::Store::decode(data.as_ref()).ok());
         let record = wire.and_then(|wire| Record::from_wire(wire).ok()).ok_or(StoreError::Damaged("a message"))?;
         Ok(Some(record.kept_until(meta.expiry)))
