@@ -13,4 +13,4 @@ pub use command::effect;
 pub use directory::{Directory, list_nodes};
 pub use fan_out::{FanOut, read_done, read_stored, swarm_status};
 
-pub use placement::{Placement, Readiness, readiness};
+pub use placement::{Placement, Readiness, own_swarm, readiness};

@@ -27,6 +27,12 @@ pub fn readiness(view: &RosterView, me: &ServiceNodeId) -> Readiness {
     }
 }
 
+/// The swarm `me` serves in, if it serves and has been placed.
+pub fn own_swarm(view: &RosterView, me: &ServiceNodeId) -> Option<SwarmId> {
+    let entry = view.node(me).filter(|entry| entry.state.is_serving())?;
+    Some(entry.swarm).filter(|swarm| swarm.is_assigned())
+}
+
 /// Who keeps an account's mailbox.
 #[derive(Debug)]
 pub enum Placement<'a> {
@@ -42,8 +48,7 @@ pub enum Placement<'a> {
 impl<'a> Placement<'a> {
     /// Who keeps the mailbox of `account`, as `me` sees it.
     pub fn of(view: &'a RosterView, me: &ServiceNodeId, account: &AccountAddress) -> Self {
-        let mine = view.node(me).filter(|entry| entry.state.is_serving()).map(|entry| entry.swarm);
-        match mine.filter(|swarm| swarm.is_assigned()) {
+        match own_swarm(view, me) {
             Some(swarm) if view.swarm_of(&account.key()) == Some(swarm) => {
                 Self::Here { peers: view.members(swarm).filter(|entry| entry.id != *me).collect() }
             }

@@ -7,8 +7,6 @@ mod peers;
 mod requests;
 mod swarm;
 
-pub(super) use swarm::written;
-
 use super::{
     budget::{Budget, Lease},
     metrics::Metrics,

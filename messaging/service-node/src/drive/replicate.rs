@@ -4,11 +4,8 @@
 //! compared, and what it lacks is handed to it. The same with the members of other swarms; once enough of those have
 //! everything, it is let go of here. Rounds follow each other at an interval, and at once where the roster has changed.
 
-use super::{
-    node::{Node, written},
-    now_ms,
-    quic::PeerError,
-};
+use super::{node::Node, now_ms, quic::PeerError};
+use crate::core::own_swarm;
 use futures::{StreamExt, stream};
 use rand::{Rng, seq::SliceRandom};
 use skep_chain_client::{RosterReceiver, RosterView};
@@ -21,7 +18,7 @@ use skep_proto::{
 use skep_replication::{FrameError, Holdings, ItemId, Next, Session, enough, holdings};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
-    sync::{oneshot, watch::error::RecvError},
+    sync::watch::error::RecvError,
     time::{sleep, timeout},
 };
 
@@ -45,8 +42,10 @@ enum Failure {
     Peer(#[from] PeerError),
     #[error("{0}")]
     Frame(#[from] FrameError),
-    #[error("it refuses: {0}")]
-    Refused(String),
+    #[error("it refuses with status {status}: {reason}")]
+    Refused { status: u32, reason: String },
+    #[error("it has too much to do")]
+    Busy,
     #[error("its answer is none to what was asked")]
     Unexpected,
     #[error("the own message store failed")]
@@ -96,7 +95,7 @@ impl Placed {
 async fn round(node: &Node) {
     let view = node.view();
     let Ok(by_swarm) = node.holdings(&view).await else { return };
-    let own = view.node(&node.id).filter(|entry| entry.state.is_serving()).map(|entry| entry.swarm);
+    let own = own_swarm(&view, &node.id);
     for (swarm, holdings) in &by_swarm {
         let mut members: Vec<_> = view.members(*swarm).filter(|entry| entry.id != node.id).collect();
         members.shuffle(&mut rand::rng());
@@ -143,36 +142,33 @@ async fn hand_over(node: &Node, member: &RosterEntry, holdings: &Holdings, id: I
             replica::Item::Order(peer::Command { request: order.request.into(), kept_until: order.expiry })
         }
     };
-    match ask(node, member, Request::Replica(peer::Replica { item: Some(item) })).await? {
-        Response::Replicated(_) => {
+    match ask(node, member, Request::Replica(peer::Replica { item: Some(item) })).await {
+        Ok(Response::Replicated(_)) => {
             node.metrics.count_handed_over();
             Ok(())
         }
-        Response::Stored(_)
-        | Response::Onion(_)
-        | Response::Pong(_)
-        | Response::Refusal(_)
-        | Response::Command(_)
-        | Response::Reconciled(_) => Err(Failure::Unexpected),
+        // What it will never take it does not lack.
+        Err(Failure::Refused { status, .. }) if status == u32::from(GONE) => Ok(()),
+        Ok(_) => Err(Failure::Unexpected),
+        Err(failure) => Err(failure),
     }
 }
 
-/// Asks until the member is not too busy. What it will never take counts as taken.
+/// Asks until the member is not too busy.
 async fn ask(node: &Node, member: &RosterEntry, request: Request) -> Result<Response, Failure> {
     let request = peer::Request { request: Some(request) };
     for _ in 0..ATTEMPTS {
         let (answer, _lease) = node.peers.ask(member, &request, PATIENCE).await?;
         match answer.response {
-            Some(Response::Refusal(refusal)) if refusal.status == u32::from(GONE) => {
-                return Ok(Response::Replicated(peer::Replicated {}));
-            }
             Some(Response::Refusal(refusal)) if matches!(refusal.status, 429 | 503) => sleep(PAUSE).await,
-            Some(Response::Refusal(refusal)) => return Err(Failure::Refused(refusal.reason)),
+            Some(Response::Refusal(peer::Refusal { status, reason })) => {
+                return Err(Failure::Refused { status, reason });
+            }
             Some(response) => return Ok(response),
             None => return Err(Failure::Unexpected),
         }
     }
-    Err(Failure::Refused("too much to do".into()))
+    Err(Failure::Busy)
 }
 
 /// Status of a refusal of what a member will never take: it has expired, or its owner has deleted it.
@@ -198,12 +194,8 @@ async fn let_go(node: &Node, swarm: SwarmId, holdings: &Holdings, equal: &[Servi
     // Nobody is told any more that it is here.
     *node.compared.lock().await = None;
     for messages in messages.chunks(LET_GO_AT_ONCE) {
-        let (done, outcome) = oneshot::channel();
         let change = Change::Forget { messages: messages.to_vec() };
-        node.writer.change(change, None, now_ms(), move |outcome| {
-            let _ = done.send(outcome);
-        });
-        if let Ok(Changed::Messages(gone)) = written(outcome).await {
+        if let Ok(Changed::Messages(gone)) = node.change(change, None).await {
             tracing::info!(%swarm, messages = gone.len(), "let go of what that swarm keeps now");
         }
     }

@@ -1,6 +1,6 @@
 //! What owners order to be done with their mailboxes, and what they ask about them.
 
-use super::{Node, swarm::written};
+use super::Node;
 use crate::{
     core::{Reply, effect, read_done, refuse_command, swarm_status},
     drive::now_ms,
@@ -13,7 +13,6 @@ use skep_proto::{
         MemberResult, Method, PROTOCOL_GENERATION, Request, RevokedRequest, RevokedResponse, signed,
     },
 };
-use tokio::sync::oneshot;
 
 impl Node {
     /// Takes an order from a client, passes it on to the swarm, and tells who has done it.
@@ -44,7 +43,7 @@ impl Node {
         judge_command(command, origin, now_ms(), is_revoked).map_err(|refusal| refuse_command(&refusal))
     }
 
-    /// Changes the own store. Returns once that is on disk.
+    /// Does what an order amounts to, and signs for it. Returns once that is on disk.
     pub(super) async fn carry_out(
         &self,
         command: &Command,
@@ -52,12 +51,7 @@ impl Node {
         order: Option<Order>,
     ) -> Result<CommandDone, MemberFailure> {
         let applied = if let Change::SetExpiry { expiry, .. } = &change { expiry.first().copied() } else { None };
-        let (done, outcome) = oneshot::channel();
-        self.writer.change(change, order, now_ms(), move |outcome| {
-            // Nobody waits any more if the client has gone.
-            let _ = done.send(outcome);
-        });
-        let effect = effect(&command.action, applied, written(outcome).await?)?;
+        let effect = effect(&command.action, applied, self.change(change, order).await?)?;
         match signed::done(&command.account, &command.action, &effect) {
             Some(text) => Ok(CommandDone { effect, signature: self.key.sign(&text) }),
             None => Err(MemberFailure::NotStored { reason: None }),

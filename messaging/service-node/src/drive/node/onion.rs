@@ -20,10 +20,11 @@ impl Node {
             Ok(frame) => frame,
             Err(error) => return PathError::from(error).into(),
         };
-        let peeled = frame.peel(&self.hop);
-        if let Err(PeelError::Path(error)) = peeled {
-            return error.into();
-        }
+        let peeled = match frame.peel(&self.hop) {
+            Ok(peeled) => Ok(peeled),
+            Err(PeelError::BadLayer { reply, .. }) => Err(reply),
+            Err(PeelError::Path(error)) => return error.into(),
+        };
         // Only now: what could not be decrypted proves nothing about its ephemeral key.
         match self.replays().check(upstream, &frame.ephemeral_key, now_ms()) {
             Freshness::Fresh => {}
@@ -33,8 +34,7 @@ impl Node {
             }
         }
         match peeled {
-            Err(PeelError::Path(error)) => error.into(),
-            Err(PeelError::BadLayer { reply, .. }) => seal(&reply, Reply::text(400, INVALID_JSON).into()),
+            Err(reply) => seal(&reply, Reply::text(400, INVALID_JSON).into()),
             Ok(Peeled::Relay { next, body }) => self.relay(next, body).await,
             Ok(Peeled::Deliver { request, reply }) => {
                 let served = match self.readiness() {

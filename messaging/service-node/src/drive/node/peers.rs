@@ -3,7 +3,7 @@
 use super::{Compared, Node, OnionServed, Upstream};
 use crate::{
     VERSION,
-    core::{Body, Placement, Reply},
+    core::{Body, Placement, Reply, own_swarm},
     drive::{
         budget::Lease,
         now_ms,
@@ -120,22 +120,18 @@ impl Node {
 
     /// Answers a frame of a comparison that another node began: with what this node has of its own swarm's.
     async fn reconcile(&self, frame: &[u8], view: &Arc<RosterView>) -> Result<peer::Reconciled, peer::Response> {
-        let own = view.node(&self.id).filter(|entry| entry.state.is_serving()).map(|entry| entry.swarm);
-        let Some(swarm) = own.filter(|swarm| swarm.is_assigned()) else {
+        let Some(swarm) = own_swarm(view, &self.id) else {
             return Err(refusal(421, "this node is in no swarm"));
         };
         // Held while a set is built: who asks meanwhile waits for that one.
         let mut known = self.compared.lock().await;
         let fresh = known.clone().filter(|compared| compared.swarm == swarm && compared.until > Instant::now());
-        let holdings = match fresh {
-            Some(compared) => compared.holdings,
+        let Compared { holdings, .. } = match fresh {
+            Some(compared) => compared,
             None => {
                 let mut all = self.holdings(view).await.map_err(|()| Refused::BUSY.into_response())?;
                 let holdings = Arc::new(all.remove(&swarm).unwrap_or_else(|| Holdings::new([])));
-                let compared =
-                    Compared { swarm, until: Instant::now() + self.comparison, holdings: Arc::clone(&holdings) };
-                *known = Some(compared);
-                holdings
+                known.insert(Compared { swarm, until: Instant::now() + self.comparison, holdings }).clone()
             }
         };
         drop(known);

@@ -6,7 +6,7 @@ use crate::{
     drive::{now_ms, quic::PeerError},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
-use skep_mailbox::WriteError;
+use skep_mailbox::{Change, Changed, Order, WriteError};
 use skep_primitives::ServiceNodeId;
 use skep_proto::{
     peer,
@@ -63,6 +63,22 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Changes the own store. Returns once that is on disk.
+    pub(in crate::drive) async fn change(
+        &self,
+        change: Change,
+        order: Option<Order>,
+    ) -> Result<Changed, MemberFailure> {
+        let (done, outcome) = oneshot::channel();
+        self.writer.change(change, order, now_ms(), move |outcome| {
+            // Nobody waits any more if the client has gone.
+            let _ = done.send(outcome);
+        });
+        written(outcome).await
+    }
+}
+
 const fn failure(error: &PeerError) -> MemberFailure {
     match error {
         PeerError::Connect(_) | PeerError::Broken(_) | PeerError::TimedOut | PeerError::NoRoom => {
@@ -73,9 +89,7 @@ const fn failure(error: &PeerError) -> MemberFailure {
 }
 
 /// What the writer says, once it has said it.
-pub(in crate::drive) async fn written<T>(
-    outcome: oneshot::Receiver<Result<T, WriteError>>,
-) -> Result<T, MemberFailure> {
+pub(super) async fn written<T>(outcome: oneshot::Receiver<Result<T, WriteError>>) -> Result<T, MemberFailure> {
     let error = match outcome.await {
         Ok(Ok(written)) => return Ok(written),
         Ok(Err(error)) => error,
