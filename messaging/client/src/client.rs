@@ -195,6 +195,15 @@ impl Client {
         self.flush(None).await
     }
 
+    /// The contact to write to, once everything that comes before is done.
+    async fn ready_for<E: std::error::Error + 'static>(
+        &mut self,
+        account: AccountAddress,
+    ) -> Result<Contact, SendError<E>> {
+        self.ready_to_send().await?;
+        self.state.contact(&account)?.ok_or(SendError::NoContact(account))
+    }
+
     /// Sends what waits in the outbox; what fails stays there. A message that waited too long is given up once somebody is
     /// there to be told.
     async fn flush(&mut self, mut events: Option<&mut Vec<Event>>) -> Result<(), NetworkError> {

@@ -88,8 +88,7 @@ impl Client {
 
     /// Accepts an account's friend request.
     pub async fn accept(&mut self, account: AccountAddress) -> Result<Delivery, SendError<AcceptError>> {
-        self.ready_to_send().await?;
-        let contact = self.state.contact(&account)?.ok_or(SendError::NoContact(account))?;
+        let contact = self.ready_for(account).await?;
         let change = accept(self.own(), &contact, clock::now(), &mut rand::rng());
         self.send_change(account, change.map_err(SendError::Refused)?, |_, _| Ok(())).await
     }

@@ -56,8 +56,7 @@ impl Client {
         text: String,
         reply_to: Option<MessageId>,
     ) -> Result<Delivery, SendError<SayError>> {
-        self.ready_to_send().await?;
-        let contact = self.state.contact(&account)?.ok_or(SendError::NoContact(account))?;
+        let contact = self.ready_for(account).await?;
         let text = Text { text, reply_to, disappear_after: contact.disappear_after };
         let (id, timestamp) = (MessageId::random(&mut rand::rng()), clock::now());
         let change = say(&contact, id, Body::Text(text.clone()), timestamp).map_err(SendError::Refused)?;
@@ -91,8 +90,7 @@ impl Client {
             self.state.write(|writer| writer.unsend(&account, true, &[id]))?;
             return Ok(None);
         }
-        self.ready_to_send().await?;
-        let contact = self.state.contact(&account)?.ok_or(SendError::NoContact(account))?;
+        let contact = self.ready_for(account).await?;
         let name = MessageId::random(&mut rand::rng());
         let change = say(&contact, name, Body::Unsend(vec![id]), clock::now())
             .map_err(|error| SendError::Refused(UnsendError::Say(error)))?;
@@ -106,8 +104,7 @@ impl Client {
         account: AccountAddress,
         seconds: u32,
     ) -> Result<Delivery, SendError<SayError>> {
-        self.ready_to_send().await?;
-        let contact = self.state.contact(&account)?.ok_or(SendError::NoContact(account))?;
+        let contact = self.ready_for(account).await?;
         let id = MessageId::random(&mut rand::rng());
         let change = say(&contact, id, Body::Timer(seconds), clock::now()).map_err(SendError::Refused)?;
         self.send_change(account, change, |_, _| Ok(())).await

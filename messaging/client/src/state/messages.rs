@@ -2,7 +2,7 @@
 
 use super::{State, StateError, Writer, rows};
 use crate::history::Message;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Params, params};
 use skep_envelope::{MessageId, ReceiptKind, Text};
 use skep_primitives::Moment;
 use skep_proto::{account::AccountAddress, storage::MessageHash};
@@ -43,30 +43,22 @@ impl State {
         before: Option<i64>,
         limit: u32,
     ) -> Result<Vec<Message>, StateError> {
-        let sql = format!(
-            "SELECT {} FROM messages WHERE contact = ?1 AND sequence < ?2 ORDER BY sequence DESC LIMIT ?3",
-            rows::MESSAGE
-        );
-        let mut query = self.database.prepare_cached(&sql)?;
-        let found = query.query_map(params![contact.as_bytes(), before.unwrap_or(i64::MAX), limit], rows::message)?;
-        let mut messages = found.map(|message| message?).collect::<Result<Vec<_>, StateError>>()?;
+        let condition = "contact = ?1 AND sequence < ?2 ORDER BY sequence DESC LIMIT ?3";
+        let parameters = params![contact.as_bytes(), before.unwrap_or(i64::MAX), limit];
+        let mut messages = self.messages_where(condition, parameters)?;
         messages.reverse();
         Ok(messages)
     }
 
     /// All messages after the one numbered `after`, oldest first, at most `limit`.
     pub(crate) fn all_messages(&self, after: i64, limit: u32) -> Result<Vec<Message>, StateError> {
-        let sql = format!("SELECT {} FROM messages WHERE sequence > ?1 ORDER BY sequence LIMIT ?2", rows::MESSAGE);
-        let mut query = self.database.prepare_cached(&sql)?;
-        let messages = query.query_map(params![after, limit], rows::message)?;
-        messages.map(|message| message?).collect()
+        self.messages_where("sequence > ?1 ORDER BY sequence LIMIT ?2", params![after, limit])
     }
 
     /// One message; ours, if both sides have one of that name.
     pub(crate) fn message(&self, contact: &AccountAddress, id: &MessageId) -> Result<Option<Message>, StateError> {
-        let sql =
-            format!("SELECT {} FROM messages WHERE contact = ?1 AND id = ?2 ORDER BY mine DESC LIMIT 1", rows::MESSAGE);
-        self.database.query_row(&sql, params![contact.as_bytes(), id.0], rows::message).optional()?.transpose()
+        let condition = "contact = ?1 AND id = ?2 ORDER BY mine DESC LIMIT 1";
+        Ok(self.messages_where(condition, params![contact.as_bytes(), id.0])?.pop())
     }
 
     /// At most two messages whose ids begin with these hexadecimal digits.
@@ -75,13 +67,8 @@ impl State {
         contact: &AccountAddress,
         digits: &str,
     ) -> Result<Vec<Message>, StateError> {
-        let sql = format!(
-            "SELECT {} FROM messages WHERE contact = ?1 AND substr(lower(hex(id)), 1, length(?2)) = lower(?2) LIMIT 2",
-            rows::MESSAGE
-        );
-        let mut query = self.database.prepare_cached(&sql)?;
-        let found = query.query_map(params![contact.as_bytes(), digits], rows::message)?;
-        found.map(|message| message?).collect()
+        let condition = "contact = ?1 AND substr(lower(hex(id)), 1, length(?2)) = lower(?2) LIMIT 2";
+        self.messages_where(condition, params![contact.as_bytes(), digits])
     }
 
     /// How many messages of each contact were not shown yet.
@@ -99,14 +86,8 @@ impl State {
 
     /// The oldest `limit` messages of a contact that were not shown yet, oldest first.
     pub(crate) fn unread_messages(&self, contact: &AccountAddress, limit: u32) -> Result<Vec<Message>, StateError> {
-        let sql = format!(
-            "SELECT {} FROM messages WHERE contact = ?1 AND mine = 0 AND read_at IS NULL AND text IS NOT NULL \
-             ORDER BY sequence LIMIT ?2",
-            rows::MESSAGE
-        );
-        let mut query = self.database.prepare_cached(&sql)?;
-        let found = query.query_map(params![contact.as_bytes(), limit], rows::message)?;
-        found.map(|message| message?).collect()
+        let condition = "contact = ?1 AND mine = 0 AND read_at IS NULL AND text IS NOT NULL ORDER BY sequence LIMIT ?2";
+        self.messages_where(condition, params![contact.as_bytes(), limit])
     }
 
     /// What contacts have not been told about their messages. At most `limit`.
@@ -135,13 +116,18 @@ impl State {
         since: Moment,
         limit: u32,
     ) -> Result<Vec<Message>, StateError> {
-        let sql = format!(
-            "SELECT {} FROM messages WHERE contact = ?1 AND mine = 1 AND delivered_at IS NULL AND read_at IS NULL \
-             AND failed = 0 AND text IS NOT NULL AND timestamp > ?2 AND sent_as IS NOT NULL ORDER BY sequence LIMIT ?3",
-            rows::MESSAGE
+        let condition = concat!(
+            "contact = ?1 AND mine = 1 AND delivered_at IS NULL AND read_at IS NULL AND failed = 0 ",
+            "AND text IS NOT NULL AND timestamp > ?2 AND sent_as IS NOT NULL ORDER BY sequence LIMIT ?3"
         );
-        let mut query = self.database.prepare_cached(&sql)?;
-        let found = query.query_map(params![contact.as_bytes(), rows::time(since), limit], rows::message)?;
+        self.messages_where(condition, params![contact.as_bytes(), rows::time(since), limit])
+    }
+
+    /// The messages of which this condition, with order and limit, holds.
+    fn messages_where(&self, condition: &str, parameters: impl Params) -> Result<Vec<Message>, StateError> {
+        let mut query =
+            self.database.prepare_cached(&format!("SELECT {} FROM messages WHERE {condition}", rows::MESSAGE))?;
+        let found = query.query_map(parameters, rows::message)?;
         found.map(|message| message?).collect()
     }
 }
