@@ -184,6 +184,21 @@ impl NodeState {
         }
     }
 
+    /// The same after somebody asked to unlock: a serving node is leaving, a decommissioned one ends as well; one that
+    /// gathers stays as it is.
+    #[must_use]
+    pub const fn leaving(self, leave: Leave) -> Self {
+        match self {
+            Self::Gathering { .. } => self,
+            Self::Active { .. } | Self::Leaving { .. } => {
+                Self::Leaving { requested_at: leave.requested_at, leaves_at: leave.leaves_at }
+            }
+            Self::Decommissioned { since, credit_ends_at, findings, .. } => {
+                Self::Decommissioned { since, credit_ends_at, findings, leave: Some(leave) }
+            }
+        }
+    }
+
     /// When the node leaves, if somebody asked to unlock.
     pub const fn leave(&self) -> Option<Leave> {
         match *self {

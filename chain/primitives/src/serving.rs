@@ -1,14 +1,16 @@
 //! What the chain's rooms tell each other about service nodes; the runtime wires them together.
 
-use crate::{Contribution, Permyriad, ServiceNodeId, StakerId};
+use crate::{BlockNumber, Contribution, Findings, Permyriad, ServiceNodeId, StakerId};
 use alloc::vec::Vec;
 
-/// Told when a node begins or ends to serve. Neither may fail.
+/// Told when a node begins or ends to serve. None of these may fail.
 pub trait ServingNodes {
-    /// The node's stake is complete: it belongs in a swarm and at the back of the reward queue.
+    /// The node's stake is complete, or it was recommissioned: it belongs in a swarm and at the back of the reward queue.
     fn started(node: ServiceNodeId);
     /// The node serves no longer.
     fn stopped(node: ServiceNodeId);
+    /// The node is gone and so are its stakes, after it has stopped: nothing needs to be kept of it.
+    fn ended(_: ServiceNodeId) {}
 }
 
 impl ServingNodes for () {
@@ -26,6 +28,21 @@ impl<A: ServingNodes, B: ServingNodes> ServingNodes for (A, B) {
         A::stopped(node);
         B::stopped(node);
     }
+
+    fn ended(node: ServiceNodeId) {
+        A::ended(node);
+        B::ended(node);
+    }
+}
+
+/// Carries out what becomes of a node. Each tells whether it did: a node in another state stays as it is.
+pub trait NodeStates {
+    /// A serving node is to serve no longer, for these reasons; from `credit_ends_at` on it may be deregistered.
+    fn decommission(node: ServiceNodeId, credit_ends_at: BlockNumber, findings: Findings) -> bool;
+    /// A decommissioned node is to serve again.
+    fn recommission(node: ServiceNodeId) -> bool;
+    /// A registered node is to leave the roster; its stakes stay locked for a time, and none is slashed.
+    fn deregister(node: ServiceNodeId) -> bool;
 }
 
 /// Who is paid for a node.

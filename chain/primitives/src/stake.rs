@@ -47,4 +47,9 @@ pub enum StakeLock {
         /// Block at which the node ends.
         block: BlockNumber,
     },
+    /// The node was deregistered: returned by itself at this block.
+    Deregistered {
+        /// Block at which the lock is over.
+        block: BlockNumber,
+    },
 }

@@ -4,7 +4,7 @@ use codec::{Decode, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use serde::{Deserialize, Serialize};
 use skep_economics::{EmissionCurve, StakingRequirement};
-use skep_primitives::{BlockNumber, Moment, UNIT};
+use skep_primitives::{BlockNumber, InvalidTestingTerms, Moment, TestingTerms, UNIT};
 
 const SECOND: Moment = 1_000;
 const DAY: Moment = 24 * 60 * 60 * SECOND;
@@ -27,6 +27,10 @@ pub struct Parameters {
     pub small_stake_lock: Moment,
     /// Milliseconds after which a pool that did not fill returns every stake.
     pub pool_expiry: Moment,
+    /// Milliseconds for which the stakes of a deregistered node stay locked.
+    pub deregistration_lock: Moment,
+    /// How service nodes test each other.
+    pub testing: TestingTerms,
     /// Whether loopback and private addresses may be registered: only where everything runs on one machine.
     pub private_addresses: bool,
 }
@@ -41,6 +45,8 @@ impl Default for Parameters {
             unlock: 15 * DAY,
             small_stake_lock: 30 * DAY,
             pool_expiry: 14 * DAY,
+            deregistration_lock: 30 * DAY,
+            testing: TestingTerms::default(),
             private_addresses: false,
         }
     }
@@ -59,8 +65,11 @@ pub enum InvalidParameters {
     #[error("the staking requirement must be above zero")]
     Requirement,
     /// Locks of no length lock nothing.
-    #[error("unlock and poolExpiry must be above zero")]
+    #[error("unlock, poolExpiry and deregistrationLock must be above zero")]
     Duration,
+    /// Testing by these terms would not work.
+    #[error(transparent)]
+    Testing(#[from] InvalidTestingTerms),
 }
 
 impl Parameters {
@@ -75,9 +84,9 @@ impl Parameters {
         if self.requirement.at(BlockNumber::MAX, self.block_time) == 0 {
             return Err(InvalidParameters::Requirement);
         }
-        if self.unlock == 0 || self.pool_expiry == 0 {
+        if self.unlock == 0 || self.pool_expiry == 0 || self.deregistration_lock == 0 {
             return Err(InvalidParameters::Duration);
         }
-        Ok(())
+        Ok(self.testing.validate(self.block_time)?)
     }
 }

@@ -5,6 +5,8 @@
 //! | gathering | `register` with less than the whole requirement | `contribute` fills it; `withdraw` or the pool's expiry returns stakes |
 //! | active | the stake is complete | it serves: [`ServingNodes::started`] tells the swarms and the reward queue |
 //! | leaving | one staker's `request_unlock` | it serves and earns until the unlock time is over |
+//! | decommissioned | [`NodeStates::decommission`], by a verdict | it is in no swarm and unpaid, still tested; [`NodeStates::recommission`] lets it serve again |
+//! | deregistered, off the roster | [`NodeStates::deregister`], by a verdict or an equivocation | its stakes stay locked, then return by themselves; its key cannot come back meanwhile |
 //! | (gone) | the pool expired, its operator withdrew, or the unlock time is over | every stake is returned by itself |
 //!
 //! Stakes are holds on their owners' accounts, never transfers: `free + held` does not change by staking. The roster is a
@@ -26,7 +28,7 @@ mod tests;
 pub mod weights;
 
 pub use pallet::*;
-pub use record::{HeldStake, NodeRecord};
+pub use record::{DeregisteredNode, HeldStake, NodeRecord};
 pub use roster::{ROSTER_TRIE, Roster};
 pub use weights::WeightInfo;
 
@@ -41,13 +43,11 @@ use frame_support::{
 use frame_system::pallet_prelude::*;
 use skep_economics::{ContributionError, Pool, is_small_stake, operator_minimum};
 use skep_primitives::{
-    Balance, BlockHash, BlockNumber, Endpoint, NodeStakes, NodeState, Payees, Permyriad, ServiceNodeId, ServingNodes,
-    SoftwareVersion, Stake, StakeLock, StakerId, StakingTerms, signing,
+    Balance, BlockNumber, Deregistration, Endpoint, Findings, Leave, NodeStakes, NodeState, NodeStates, Payees,
+    Permyriad, ServiceNodeId, ServingNodes, SoftwareVersion, Stake, StakeLock, StakerId, StakingTerms, Whereabouts,
+    signing,
 };
-use sp_runtime::{
-    AccountId32, SaturatedConversion,
-    traits::{OpaqueKeys, Zero},
-};
+use sp_runtime::{AccountId32, SaturatedConversion, traits::OpaqueKeys};
 
 /// Most nodes that one block ends; more wait for the next.
 pub const MAX_ENDS_PER_BLOCK: u32 = 16;
@@ -116,6 +116,10 @@ pub mod pallet {
     pub type Unreturned<T> =
         StorageDoubleMap<_, Blake2_128Concat, StakerId, Blake2_128Concat, ServiceNodeId, Balance, ValueQuery>;
 
+    /// Nodes that were put off the roster and whose stakes are still locked.
+    #[pallet::storage]
+    pub type Deregistered<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, DeregisteredNode, OptionQuery>;
+
     /// Session keys (in SCALE) of nodes whose operators offer to produce blocks.
     #[pallet::storage]
     pub type AuthorityCandidates<T> =
@@ -136,8 +140,14 @@ pub mod pallet {
         Withdrawn { node: ServiceNodeId, staker: StakerId, amount: Balance },
         /// A stake was returned since its node ended.
         Returned { node: ServiceNodeId, staker: StakerId, amount: Balance },
-        /// A node left the roster; every stake in it was returned.
+        /// A node is gone; every stake in it was returned.
         Ended { node: ServiceNodeId, reason: EndReason },
+        /// A node serves no longer since it fails; from the given block on a failing verdict deregisters it.
+        Decommissioned { node: ServiceNodeId, credit_ends_at: BlockNumber, findings: Findings },
+        /// A decommissioned node passed and serves again.
+        Recommissioned { node: ServiceNodeId },
+        /// A node was put off the roster; its stakes return at the given block.
+        Deregistered { node: ServiceNodeId, stakes_return_at: BlockNumber },
         /// A node is reached elsewhere, or runs another version.
         EndpointUpdated { node: ServiceNodeId, endpoint: Endpoint, version: SoftwareVersion },
         /// A node's operator offered to produce blocks with these keys.
@@ -153,6 +163,8 @@ pub mod pallet {
         OperatorWithdrew,
         /// A staker's unlock time is over.
         Unlocked,
+        /// It was deregistered, and the time for which its stakes stay locked is over.
+        Deregistered,
     }
 
     #[pallet::error]
@@ -200,6 +212,8 @@ pub mod pallet {
         StakeTooYoung,
         /// The session keys did not sign for this node.
         BadSessionKeys,
+        /// The node was deregistered: its stakes return by themselves, and its key cannot be registered until then.
+        NodeDeregistered,
     }
 
     #[pallet::hooks]
@@ -236,9 +250,10 @@ pub mod pallet {
             let who = ensure_signed(origin)?;
             let operator = StakerId(who.clone().into());
             ensure!(Roster::get(node).is_none(), Error::<T>::AlreadyRegistered);
+            ensure!(!Deregistered::<T>::contains_key(node), Error::<T>::NodeDeregistered);
             ensure!(node_key::is_sound(node), Error::<T>::BadNodeKey);
             Self::endpoint_is_free(node, &endpoint)?;
-            let message = signing::registration(&Self::genesis_hash(), &operator, fee);
+            let message = signing::registration(&pallet_network::Pallet::<T>::genesis_hash(), &operator, fee);
             ensure!(node_key::signed(node, &proof, &message), Error::<T>::BadProof);
 
             let now = Self::now();
@@ -273,7 +288,7 @@ pub mod pallet {
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
             let staker = StakerId(who.clone().into());
-            let mut record = Roster::get(node).ok_or(Error::<T>::UnknownNode)?;
+            let mut record = Self::registered(node)?;
             ensure!(record.stake_of(staker).is_none(), Error::<T>::AlreadyContributes);
             if let NodeState::Gathering { expires_at } = record.state {
                 ensure!(Self::now() < expires_at, Error::<T>::PoolExpired);
@@ -289,13 +304,10 @@ pub mod pallet {
         #[pallet::weight(T::WeightInfo::request_unlock())]
         pub fn request_unlock(origin: OriginFor<T>, node: ServiceNodeId) -> DispatchResult {
             let staker = StakerId(ensure_signed(origin)?.into());
-            let mut record = Roster::get(node).ok_or(Error::<T>::UnknownNode)?;
+            let mut record = Self::registered(node)?;
             let stake = *record.stake_of(staker).ok_or(Error::<T>::NotContributor)?;
-            match record.state {
-                NodeState::Gathering { .. } => return Err(Error::<T>::StillGathering.into()),
-                NodeState::Leaving { .. } => return Err(Error::<T>::AlreadyLeaving.into()),
-                NodeState::Active { .. } => {}
-            }
+            ensure!(record.state.is_tested(), Error::<T>::StillGathering);
+            ensure!(record.state.leave().is_none(), Error::<T>::AlreadyLeaving);
             let now = Self::now();
             if is_small_stake(stake.amount, record.requirement) {
                 let lock = pallet_network::Network::<T>::get().small_stake_lock;
@@ -303,7 +315,7 @@ pub mod pallet {
                 ensure!(now >= old_enough_at, Error::<T>::StakeTooYoung);
             }
             let leaves_at = now.saturating_add(Self::unlock_blocks());
-            record.state = NodeState::Leaving { requested_at: now, leaves_at };
+            record.state = record.state.leaving(Leave { requested_at: now, leaves_at });
             Roster::put(node, &record);
             Agenda::<T>::insert(leaves_at, node, ());
             Self::deposit_event(Event::UnlockRequested { node, staker, leaves_at });
@@ -323,7 +335,7 @@ pub mod pallet {
                 Self::deposit_event(Event::Returned { node, staker, amount: unreturned });
                 return Ok(());
             }
-            let mut record = Roster::get(node).ok_or(Error::<T>::UnknownNode)?;
+            let mut record = Self::registered(node)?;
             let stake = *record.stake_of(staker).ok_or(Error::<T>::NotContributor)?;
             let NodeState::Gathering { expires_at } = record.state else {
                 return Err(Error::<T>::NotGathering.into());
@@ -376,7 +388,7 @@ pub mod pallet {
             Self::operated_by(ensure_signed(origin)?, node)?;
             ensure!(keys.ownership_proof_is_valid(node.as_ref(), &session_proof), Error::<T>::BadSessionKeys);
             let keys = BoundedVec::try_from(keys.encode()).map_err(|_| Error::<T>::BadSessionKeys)?;
-            let message = signing::session_keys(&Self::genesis_hash(), &node, &keys);
+            let message = signing::session_keys(&pallet_network::Pallet::<T>::genesis_hash(), &node, &keys);
             ensure!(node_key::signed(node, &node_proof, &message), Error::<T>::BadProof);
             AuthorityCandidates::<T>::insert(node, keys);
             Self::deposit_event(Event::SessionKeysSet { node });
@@ -406,6 +418,16 @@ fn sockets(endpoint: &Endpoint) -> [Socket; 2] {
         Socket { ipv4, port: https_port, transport: Transport::Https },
         Socket { ipv4, port: quic_port, transport: Transport::Quic },
     ]
+}
+
+/// The block at which a node ends by itself, if it does.
+fn due_at(state: &NodeState) -> Option<BlockNumber> {
+    match state {
+        NodeState::Gathering { expires_at } => Some(*expires_at),
+        NodeState::Active { .. } | NodeState::Leaving { .. } | NodeState::Decommissioned { .. } => {
+            state.leave().map(|leave| leave.leaves_at)
+        }
+    }
 }
 
 impl<T: Config> From<ContributionError> for Error<T> {
@@ -443,16 +465,38 @@ impl<T: Config> Pallet<T> {
         nodes
             .into_iter()
             .filter_map(|node| {
-                let record = Roster::get(node)?;
+                let Some(record) = Roster::get(node) else {
+                    let DeregisteredNode { stakes, deregistration, .. } = Deregistered::<T>::get(node)?;
+                    let amount = stakes.iter().find(|stake| stake.staker == staker)?.amount;
+                    return Some(Stake {
+                        node,
+                        amount,
+                        lock: StakeLock::Deregistered { block: deregistration.stakes_return_at },
+                    });
+                };
                 let amount = record.stake_of(staker)?.amount;
-                let lock = match record.state {
-                    NodeState::Gathering { expires_at } => StakeLock::Gathering { block: expires_at },
-                    NodeState::Active { .. } => StakeLock::Bonded,
-                    NodeState::Leaving { leaves_at, .. } => StakeLock::Until { block: leaves_at },
+                let lock = match (record.state, record.state.leave()) {
+                    (NodeState::Gathering { expires_at }, _) => StakeLock::Gathering { block: expires_at },
+                    (_, Some(Leave { leaves_at, .. })) => StakeLock::Until { block: leaves_at },
+                    (_, None) => StakeLock::Bonded,
                 };
                 Some(Stake { node, amount, lock })
             })
             .collect()
+    }
+
+    /// Who registered a node and where it is found; `None` once nothing of it is left.
+    pub fn whereabouts(node: ServiceNodeId) -> Option<(StakerId, Whereabouts)> {
+        if let Some(record) = Roster::get(node) {
+            return Some((record.operator, Whereabouts::Roster(record.state)));
+        }
+        let gone = Deregistered::<T>::get(node)?;
+        Some((gone.operator, Whereabouts::Deregistered(gone.deregistration)))
+    }
+
+    /// Every node that was put off the roster and whose stakes are still locked.
+    pub fn deregistered() -> impl Iterator<Item = ServiceNodeId> {
+        Deregistered::<T>::iter_keys()
     }
 
     fn now() -> BlockNumber {
@@ -471,16 +515,15 @@ impl<T: Config> Pallet<T> {
         pallet_network::Pallet::<T>::blocks(pallet_network::Network::<T>::get().pool_expiry)
     }
 
-    fn genesis_hash() -> BlockHash {
-        let hash = frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero());
-        let mut bytes = [0; 32];
-        let len = hash.as_ref().len().min(bytes.len());
-        bytes[..len].copy_from_slice(&hash.as_ref()[..len]);
-        bytes
+    fn registered(node: ServiceNodeId) -> Result<NodeRecord, Error<T>> {
+        Roster::get(node).ok_or_else(|| {
+            let is_deregistered = Deregistered::<T>::contains_key(node);
+            if is_deregistered { Error::<T>::NodeDeregistered } else { Error::<T>::UnknownNode }
+        })
     }
 
     fn operated_by(who: AccountId32, node: ServiceNodeId) -> Result<NodeRecord, Error<T>> {
-        let record = Roster::get(node).ok_or(Error::<T>::UnknownNode)?;
+        let record = Self::registered(node)?;
         ensure!(record.operator == StakerId(who.into()), Error::<T>::NotOperator);
         Ok(record)
     }
@@ -566,8 +609,10 @@ impl<T: Config> Pallet<T> {
             }
             Agenda::<T>::remove(due, node);
             if let Some(record) = Roster::get(node) {
-                let reason = if record.state.is_serving() { EndReason::Unlocked } else { EndReason::PoolExpired };
+                let reason = if record.state.is_tested() { EndReason::Unlocked } else { EndReason::PoolExpired };
                 Self::end(node, record, reason);
+            } else if let Some(gone) = Deregistered::<T>::take(node) {
+                Self::forget(node, gone.stakes, EndReason::Deregistered);
             }
             ended += 1;
         }
@@ -577,7 +622,23 @@ impl<T: Config> Pallet<T> {
 
     /// Takes a node off the roster and returns every stake.
     fn end(node: ServiceNodeId, record: NodeRecord, reason: EndReason) {
-        for HeldStake { staker, amount, .. } in record.stakes {
+        Self::leave_roster(node, &record);
+        Self::forget(node, record.stakes, reason);
+    }
+
+    fn leave_roster(node: ServiceNodeId, record: &NodeRecord) {
+        Self::free_sockets(&record.endpoint);
+        AuthorityCandidates::<T>::remove(node);
+        Roster::remove(node);
+        RosterSize::<T>::mutate(|size| *size = size.saturating_sub(1));
+        if record.state.is_serving() {
+            T::Listener::stopped(node);
+        }
+    }
+
+    /// Returns every stake of a node that is off the roster: nothing of it is left.
+    fn forget(node: ServiceNodeId, stakes: impl IntoIterator<Item = HeldStake>, reason: EndReason) {
+        for HeldStake { staker, amount, .. } in stakes {
             let held = HoldReason::Stake.into();
             let owner = AccountId32::new(staker.0);
             StakedIn::<T>::remove(staker, node);
@@ -586,14 +647,51 @@ impl<T: Config> Pallet<T> {
                 Err(_) => Unreturned::<T>::mutate(staker, node, |sum| *sum = sum.saturating_add(amount)),
             }
         }
-        Self::free_sockets(&record.endpoint);
-        AuthorityCandidates::<T>::remove(node);
-        Roster::remove(node);
-        RosterSize::<T>::mutate(|size| *size = size.saturating_sub(1));
-        if record.state.is_serving() {
-            T::Listener::stopped(node);
-        }
+        T::Listener::ended(node);
         Self::deposit_event(Event::Ended { node, reason });
+    }
+}
+
+impl<T: Config> NodeStates for Pallet<T> {
+    fn decommission(node: ServiceNodeId, credit_ends_at: BlockNumber, findings: Findings) -> bool {
+        let Some(mut record) = Roster::get(node).filter(|record| record.state.is_serving()) else { return false };
+        let leave = record.state.leave();
+        record.state = NodeState::Decommissioned { since: Self::now(), credit_ends_at, findings, leave };
+        Roster::put(node, &record);
+        Self::deposit_event(Event::Decommissioned { node, credit_ends_at, findings });
+        T::Listener::stopped(node);
+        true
+    }
+
+    fn recommission(node: ServiceNodeId) -> bool {
+        let Some(mut record) = Roster::get(node) else { return false };
+        let NodeState::Decommissioned { leave, .. } = record.state else { return false };
+        let active = NodeState::Active { since: Self::now() };
+        record.state = leave.map_or(active, |leave| active.leaving(leave));
+        Roster::put(node, &record);
+        Self::deposit_event(Event::Recommissioned { node });
+        T::Listener::started(node);
+        true
+    }
+
+    fn deregister(node: ServiceNodeId) -> bool {
+        let Some(record) = Roster::get(node) else { return false };
+        let due = due_at(&record.state);
+        if let Some(block) = due {
+            Agenda::<T>::remove(block, node);
+        }
+        Self::leave_roster(node, &record);
+        let at = Self::now();
+        let lock = pallet_network::Network::<T>::get().deregistration_lock;
+        // No lock is ever shortened: not even that of a stake that would have been free later.
+        let stakes_return_at =
+            at.saturating_add(pallet_network::Pallet::<T>::blocks(lock)).max(due.unwrap_or_default());
+        Agenda::<T>::insert(stakes_return_at, node, ());
+        let deregistration = Deregistration { at, stakes_return_at };
+        let gone = DeregisteredNode { operator: record.operator, stakes: record.stakes, deregistration };
+        Deregistered::<T>::insert(node, gone);
+        Self::deposit_event(Event::Deregistered { node, stakes_return_at });
+        true
     }
 }
 
@@ -620,13 +718,9 @@ impl<T: Config> Pallet<T> {
                 "the operator's stake is first"
             );
             ensure!(record.staked() <= record.requirement, "no more is held than required");
-            ensure!(record.state.is_serving() == (record.staked() == record.requirement), "complete nodes serve");
-            let due = match record.state {
-                NodeState::Gathering { expires_at } => Some(expires_at),
-                NodeState::Leaving { leaves_at, .. } => Some(leaves_at),
-                NodeState::Active { .. } => None,
-            };
-            if let Some(block) = due {
+            ensure!(record.state.is_tested() == (record.staked() == record.requirement), "complete nodes are tested");
+            ensure!(!Deregistered::<T>::contains_key(node), "a deregistered node is off the roster");
+            if let Some(block) = due_at(&record.state) {
                 ensure!(Agenda::<T>::contains_key(block, node), "what ends is on the agenda");
             }
             for socket in sockets(&record.endpoint) {
@@ -640,7 +734,16 @@ impl<T: Config> Pallet<T> {
         }
         ensure!(RosterSize::<T>::get() == size, "the size counts the roster");
         ensure!(Sockets::<T>::iter().count() == 2 * size as usize, "no socket without a node");
-        let stakes = Roster::iter().map(|(_, record)| record.stakes.len()).sum::<usize>();
+        let mut stakes = Roster::iter().map(|(_, record)| record.stakes.len()).sum::<usize>();
+        for (node, gone) in Deregistered::<T>::iter() {
+            ensure!(Agenda::<T>::contains_key(gone.deregistration.stakes_return_at, node), "locked stakes return");
+            stakes += gone.stakes.len();
+            for stake in &gone.stakes {
+                ensure!(StakedIn::<T>::contains_key(stake.staker, node), "a locked stake is found by its staker");
+                let sum = held.entry(stake.staker).or_default();
+                *sum = sum.saturating_add(stake.amount);
+            }
+        }
         ensure!(StakedIn::<T>::iter().count() == stakes, "no staker without a stake");
         for (staker, _, amount) in Unreturned::<T>::iter() {
             let sum = held.entry(staker).or_default();

@@ -4,8 +4,8 @@ use codec::{Decode, Encode, MaxEncodedLen};
 use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
 use skep_primitives::{
-    Balance, BlockNumber, Contribution, Endpoint, MAX_CONTRIBUTORS, NodeState, Permyriad, RosterEntry, ServiceNodeId,
-    SoftwareVersion, StakerId, SwarmId,
+    Balance, BlockNumber, Contribution, Deregistration, Endpoint, MAX_CONTRIBUTORS, NodeState, Permyriad, RosterEntry,
+    ServiceNodeId, SoftwareVersion, StakerId, SwarmId,
 };
 
 /// One stake, with its age.
@@ -38,6 +38,17 @@ pub struct NodeRecord {
     pub state: NodeState,
     /// Block of its registration.
     pub registered_at: BlockNumber,
+}
+
+/// What is kept of a deregistered node until its stakes return.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct DeregisteredNode {
+    /// Who registered it.
+    pub operator: StakerId,
+    /// Every stake, the operator's first.
+    pub stakes: BoundedVec<HeldStake, ConstU32<MAX_CONTRIBUTORS>>,
+    /// When it was put off and when its stakes return.
+    pub deregistration: Deregistration,
 }
 
 impl NodeRecord {

@@ -383,6 +383,9 @@ impl fmt::Display for StakeReport {
                         }
                         StakeLock::Bonded => "locked while the node serves".to_owned(),
                         StakeLock::Until { block } => format!("returns at block {block}"),
+                        StakeLock::Deregistered { block } => {
+                            format!("which was deregistered (`skep nodes standing` says why); returns at block {block}")
+                        }
                     };
                     writeln!(f, "  {} in {node}, {lock}", Tokens(*amount))?;
                 }
