@@ -1,18 +1,19 @@
 //! How the pallets are wired.
 
 use crate::{
-    AccountId, Authorship, Babe, Balance, Balances, Block, BlockNumber, Hash, Historical, Moment, Nonce, PalletInfo,
-    Rewards, Runtime, RuntimeCall, RuntimeEvent, RuntimeFreezeReason, RuntimeHoldReason, RuntimeOrigin, RuntimeTask,
-    ServiceNodes, Session, SessionKeys, Swarms, System, VERSION,
-    equivocation::{DisableProducer, DisableUpToAThird},
+    AccountId, Authorship, Babe, Balance, Balances, Block, BlockNumber, Hash, Historical, Moment, Nonce, Obligations,
+    PalletInfo, Rewards, Runtime, RuntimeCall, RuntimeEvent, RuntimeFreezeReason, RuntimeHoldReason, RuntimeOrigin,
+    RuntimeTask, ServiceNodes, Session, SessionKeys, Swarms, System, VERSION,
+    equivocation::{DisableUpToAThird, PunishProducer},
 };
 use alloc::vec::Vec;
+use codec::Encode;
 use frame_support::{
     PalletId, derive_impl,
     dispatch::DispatchClass,
     parameter_types,
     traits::{
-        ConstU8, ConstU32, ConstU64, ConstU128, Get, KeyOwnerProofSystem, OnUnbalanced, VariantCountOf,
+        ConstU8, ConstU32, ConstU64, ConstU128, Get, KeyOwnerProofSystem, OnUnbalanced, Randomness, VariantCountOf,
         fungible::{Balanced, Credit},
     },
     weights::{ConstantMultiplier, Weight, WeightToFee, constants::ParityDbWeight},
@@ -109,7 +110,7 @@ impl pallet_babe::Config for Runtime {
     type MaxNominators = ConstU32<0>;
     type KeyOwnerProof = <Historical as KeyOwnerProofSystem<(KeyTypeId, BabeId)>>::Proof;
     type EquivocationReportSystem =
-        pallet_babe::EquivocationReportSystem<Self, DisableProducer, Historical, ConstU64<REPORT_LONGEVITY>>;
+        pallet_babe::EquivocationReportSystem<Self, PunishProducer, Historical, ConstU64<REPORT_LONGEVITY>>;
 }
 
 impl pallet_grandpa::Config for Runtime {
@@ -120,7 +121,7 @@ impl pallet_grandpa::Config for Runtime {
     type MaxSetIdSessionEntries = ConstU64<{ PROVABLE_SESSIONS as u64 }>;
     type KeyOwnerProof = <Historical as KeyOwnerProofSystem<(KeyTypeId, GrandpaId)>>::Proof;
     type EquivocationReportSystem =
-        pallet_grandpa::EquivocationReportSystem<Self, DisableProducer, Historical, ConstU64<REPORT_LONGEVITY>>;
+        pallet_grandpa::EquivocationReportSystem<Self, PunishProducer, Historical, ConstU64<REPORT_LONGEVITY>>;
 }
 
 impl pallet_authorship::Config for Runtime {
@@ -287,6 +288,22 @@ impl pallet_swarms::EpochRandomness for BabeRandomness {
     }
 }
 
+impl pallet_obligations::RoundRandomness for BabeRandomness {
+    /// The epoch's randomness and what the parent block revealed. At the start of a block, the last output BABE has kept is
+    /// the parent's.
+    fn of_parent() -> [u8; 32] {
+        let subject = (b"skep/round/1", pallet_babe::Randomness::<Runtime>::get(), System::parent_hash()).encode();
+        let (mixed, _) = pallet_babe::ParentBlockRandomness::<Runtime>::random(&subject);
+        mixed.map_or_else(|| sp_io::hashing::blake2_256(&subject), |hash| hash.0)
+    }
+}
+
+impl pallet_obligations::Config for Runtime {
+    type Randomness = BabeRandomness;
+    type Nodes = ServiceNodes;
+    type WeightInfo = pallet_obligations::weights::Counted<Self>;
+}
+
 impl pallet_swarms::Config for Runtime {
     type Randomness = BabeRandomness;
 }
@@ -295,7 +312,7 @@ impl pallet_service_nodes::Config for Runtime {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type SessionKeys = SessionKeys;
-    type Listener = (Swarms, Rewards);
+    type Listener = ((Swarms, Rewards), Obligations);
     type WeightInfo = pallet_service_nodes::weights::Counted<Self>;
 }
 

@@ -12,7 +12,7 @@ use frame_support::build_struct_json_patch;
 use pallet_network::Parameters;
 use serde_json::Value;
 use skep_economics::StakingRequirement;
-use skep_primitives::{Moment, UNIT};
+use skep_primitives::{Moment, TestingTerms, UNIT};
 use sp_genesis_builder::PresetId;
 use sp_keyring::{Ed25519Keyring, Sr25519Keyring};
 
@@ -79,6 +79,16 @@ fn test_parameters(block_time: Moment) -> Parameters {
         unlock: 2 * MINUTE,
         small_stake_lock: MINUTE,
         pool_expiry: 5 * MINUTE,
+        deregistration_lock: 4 * MINUTE,
+        testing: TestingTerms {
+            round: 10 * SECOND,
+            tester_wait: 30 * SECOND,
+            unreachable: MINUTE,
+            initial_credit: 3 * MINUTE,
+            least_credit: 3 * MINUTE,
+            most_credit: 30 * MINUTE,
+            ..TestingTerms::default()
+        },
         private_addresses: true,
         ..Parameters::default()
     }

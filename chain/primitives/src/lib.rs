@@ -22,7 +22,7 @@ pub use roster::{
     Contribution, Endpoint, Leave, MAX_CONTRIBUTORS, NodeState, RosterEntry, RosterSnapshot, SoftwareVersion,
     SwarmMembers,
 };
-pub use serving::{NodeStakes, NodeStates, Payees, ServingNodes};
+pub use serving::{NodeStakes, NodeStates, NodeWhereabouts, Payees, ServingNodes};
 pub use stake::{Stake, StakeLock, StakingTerms};
 pub use testing::{
     Cause, Deregistration, Findings, InvalidTestingTerms, MAX_TESTERS, Reason, Reasons, Standing, StandingChange,

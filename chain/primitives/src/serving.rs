@@ -1,6 +1,6 @@
 //! What the chain's rooms tell each other about service nodes; the runtime wires them together.
 
-use crate::{BlockNumber, Contribution, Findings, Permyriad, ServiceNodeId, StakerId};
+use crate::{BlockNumber, Contribution, Findings, Permyriad, ServiceNodeId, StakerId, Whereabouts};
 use alloc::vec::Vec;
 
 /// Told when a node begins or ends to serve. None of these may fail.
@@ -43,6 +43,14 @@ pub trait NodeStates {
     fn recommission(node: ServiceNodeId) -> bool;
     /// A registered node is to leave the roster; its stakes stay locked for a time, and none is slashed.
     fn deregister(node: ServiceNodeId) -> bool;
+}
+
+/// Asked where a node is found.
+pub trait NodeWhereabouts {
+    /// Who registered the node and where it is found; `None` once nothing of it is left.
+    fn whereabouts(node: ServiceNodeId) -> Option<(StakerId, Whereabouts)>;
+    /// Every node of the roster, then every deregistered one. Reads all of them.
+    fn all() -> Vec<ServiceNodeId>;
 }
 
 /// Who is paid for a node.

@@ -61,14 +61,6 @@ pub trait RoundRandomness {
     fn of_parent() -> [u8; 32];
 }
 
-/// Asked where a node is found.
-pub trait NodeWhereabouts {
-    /// Who registered the node and where it is found; `None` if nothing of it is left.
-    fn whereabouts(node: ServiceNodeId) -> Option<(StakerId, Whereabouts)>;
-    /// Every node of the roster, then every deregistered one. Reads all of them.
-    fn all() -> Vec<ServiceNodeId>;
-}
-
 /// A round as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct DrawnRound {

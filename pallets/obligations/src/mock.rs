@@ -1,11 +1,11 @@
 //! A chain of the network's numbers and obligations, with nodes that do as they are told.
 
-use crate::{self as pallet_obligations, NodeWhereabouts, RoundRandomness};
+use crate::{self as pallet_obligations, RoundRandomness};
 use frame_support::{derive_impl, parameter_types, traits::Authorize};
 use pallet_network::Parameters;
 use skep_primitives::{
-    BlockNumber, Deregistration, Findings, NodeState, NodeStates, Reasons, ServiceNodeId, ServingNodes, StakerId,
-    Subject, TestingRound, TestingTerms, Verdict, Vote, Whereabouts, signing,
+    BlockNumber, Deregistration, Findings, NodeState, NodeStates, NodeWhereabouts, Reasons, ServiceNodeId,
+    ServingNodes, StakerId, Subject, TestingRound, TestingTerms, Verdict, Vote, Whereabouts, signing,
 };
 use sp_core::{Pair, ed25519};
 use sp_runtime::{
@@ -13,7 +13,7 @@ use sp_runtime::{
     traits::Dispatchable,
     transaction_validity::{TransactionSource, TransactionValidityError, ValidTransaction},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 pub(crate) const BLOCK_TIME: u64 = 2_000;
 /// Blocks of a round.
@@ -167,7 +167,9 @@ pub(crate) fn node(number: u8) -> ServiceNodeId {
 }
 
 pub(crate) fn number_of(node: ServiceNodeId) -> u8 {
-    (0..=u8::MAX).find(|number| self::node(*number) == node).expect("one of ours")
+    static NUMBERS: LazyLock<BTreeMap<ServiceNodeId, u8>> =
+        LazyLock::new(|| (0..=u8::MAX).map(|number| (self::node(number), number)).collect());
+    NUMBERS[&node]
 }
 
 pub(crate) fn start(number: u8) {

@@ -485,20 +485,6 @@ impl<T: Config> Pallet<T> {
             .collect()
     }
 
-    /// Who registered a node and where it is found; `None` once nothing of it is left.
-    pub fn whereabouts(node: ServiceNodeId) -> Option<(StakerId, Whereabouts)> {
-        if let Some(record) = Roster::get(node) {
-            return Some((record.operator, Whereabouts::Roster(record.state)));
-        }
-        let gone = Deregistered::<T>::get(node)?;
-        Some((gone.operator, Whereabouts::Deregistered(gone.deregistration)))
-    }
-
-    /// Every node that was put off the roster and whose stakes are still locked.
-    pub fn deregistered() -> impl Iterator<Item = ServiceNodeId> {
-        Deregistered::<T>::iter_keys()
-    }
-
     fn now() -> BlockNumber {
         frame_system::Pallet::<T>::block_number().saturated_into()
     }
@@ -700,6 +686,20 @@ impl<T: Config> NodeStakes for Pallet<T> {
         let record = Roster::get(node).filter(|record| record.state.is_serving())?;
         let contributions = record.contributions().collect();
         Some(Payees { operator: record.operator, fee: record.fee, contributions })
+    }
+}
+
+impl<T: Config> NodeWhereabouts for Pallet<T> {
+    fn whereabouts(node: ServiceNodeId) -> Option<(StakerId, Whereabouts)> {
+        if let Some(record) = Roster::get(node) {
+            return Some((record.operator, Whereabouts::Roster(record.state)));
+        }
+        let gone = Deregistered::<T>::get(node)?;
+        Some((gone.operator, Whereabouts::Deregistered(gone.deregistration)))
+    }
+
+    fn all() -> Vec<ServiceNodeId> {
+        Roster::iter().map(|(node, _)| node).chain(Deregistered::<T>::iter_keys()).collect()
     }
 }
 
