@@ -1,9 +1,9 @@
 //! How the pallets are wired.
 
 use crate::{
-    AccountId, Authorship, Babe, Balance, Balances, Block, BlockNumber, Hash, Historical, Moment, Nonce, PalletInfo,
-    Rewards, Runtime, RuntimeCall, RuntimeEvent, RuntimeFreezeReason, RuntimeHoldReason, RuntimeOrigin, RuntimeTask,
-    ServiceNodes, Session, SessionKeys, Swarms, System, VERSION,
+    AccountId, Authorship, Babe, Balance, Balances, Block, BlockNumber, Governance, Hash, Historical, Moment, Nonce,
+    PalletInfo, Rewards, Runtime, RuntimeCall, RuntimeEvent, RuntimeFreezeReason, RuntimeHoldReason, RuntimeOrigin,
+    RuntimeTask, ServiceNodes, Session, SessionKeys, Swarms, System, VERSION,
     equivocation::{DisableProducer, DisableUpToAThird},
 };
 use alloc::vec::Vec;
@@ -295,8 +295,17 @@ impl pallet_service_nodes::Config for Runtime {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type SessionKeys = SessionKeys;
-    type Listener = (Swarms, Rewards);
+    type Listener = ((Swarms, Rewards), Governance);
     type WeightInfo = pallet_service_nodes::weights::Counted<Self>;
+}
+
+impl pallet_governance::Config for Runtime {
+    type Currency = Balances;
+    type RuntimeHoldReason = RuntimeHoldReason;
+    type Stakes = ServiceNodes;
+    type Treasury = Treasury;
+    type Deposit = ConstU128<{ 10 * UNIT }>;
+    type WeightInfo = pallet_governance::weights::Counted<Self>;
 }
 
 impl pallet_rewards::Config for Runtime {

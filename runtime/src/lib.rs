@@ -137,4 +137,6 @@ mod runtime {
     pub type ServiceNodes = pallet_service_nodes;
     #[runtime::pallet_index(12)]
     pub type Rewards = pallet_rewards;
+    #[runtime::pallet_index(13)]
+    pub type Governance = pallet_governance;
 }

@@ -26,6 +26,9 @@ pub const MAIN: &str = "main";
 /// What each well-known account owns on `dev` and `local`.
 const ENDOWMENT: Balance = 1_000_000 * UNIT;
 
+/// First floor of work, in Equi-X solutions tried on average: a fraction of a second on a phone.
+const WORK_FLOOR: u32 = 1;
+
 const SECOND: Moment = 1_000;
 const MINUTE: Moment = 60 * SECOND;
 
@@ -39,6 +42,7 @@ pub fn get_preset(id: &PresetId) -> Option<Vec<u8>> {
         }
         MAIN => build_struct_json_patch!(RuntimeGenesisConfig {
             babe: pallet_babe::GenesisConfig { epoch_config: BABE_GENESIS_EPOCH_CONFIG },
+            governance: pallet_governance::GenesisConfig { work_floor: WORK_FLOOR },
             network: pallet_network::GenesisConfig { parameters: Parameters::default() },
         }),
         _ => return None,
@@ -79,6 +83,8 @@ fn test_parameters(block_time: Moment) -> Parameters {
         unlock: 2 * MINUTE,
         small_stake_lock: MINUTE,
         pool_expiry: 5 * MINUTE,
+        voting: 10 * MINUTE,
+        enactment_delay: 10 * SECOND,
         private_addresses: true,
         ..Parameters::default()
     }
@@ -89,6 +95,7 @@ fn test_genesis(producers: &[Producer], parameters: Parameters) -> Value {
     build_struct_json_patch!(RuntimeGenesisConfig {
         babe: pallet_babe::GenesisConfig { epoch_config: BABE_GENESIS_EPOCH_CONFIG },
         balances: pallet_balances::GenesisConfig { balances },
+        governance: pallet_governance::GenesisConfig { work_floor: WORK_FLOOR },
         network: pallet_network::GenesisConfig { parameters },
         session: pallet_session::GenesisConfig { keys: producers.iter().map(Producer::session).collect::<Vec<_>>() },
     })

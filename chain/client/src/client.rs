@@ -11,7 +11,9 @@ use jsonrpsee::{
     },
     rpc_params,
 };
-use skep_primitives::{BlockHash, BlockNumber, RosterSnapshot, Stake, StakerId, StakingTerms, SwarmMembers};
+use skep_primitives::{
+    BlockHash, BlockNumber, Governance, RosterSnapshot, Stake, StakerId, StakingTerms, SwarmMembers,
+};
 use skep_rpc::SkepRpcClient;
 use std::{future::Future, sync::Arc};
 use tokio::sync::Mutex;
@@ -90,6 +92,11 @@ impl ChainClient {
     /// Every stake of one account at the last finalized block.
     pub async fn stakes(&self, staker: StakerId) -> Result<Vec<Stake>, AskError> {
         self.ask(|rpc| async move { SkepRpcClient::stakes(&*rpc, staker, None).await }).await
+    }
+
+    /// What operators decide at the last finalized block, and have decided.
+    pub async fn governance(&self) -> Result<Governance, AskError> {
+        self.ask(|rpc| async move { SkepRpcClient::governance(&*rpc, None).await }).await
     }
 
     /// The last finalized block.

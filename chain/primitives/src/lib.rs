@@ -7,6 +7,7 @@
 extern crate alloc;
 
 mod amount;
+mod governance;
 mod id;
 mod roster;
 mod serving;
@@ -14,7 +15,8 @@ pub mod signing;
 mod stake;
 
 pub use amount::{Balance, DECIMALS, JsonBalance, Permyriad, PermyriadTooLarge, UNIT, decimal};
-pub use id::{ParseIdError, ServiceNodeId, StakerId, SwarmId};
+pub use governance::{Governance, MAX_OPEN_PROPOSALS, MAX_WORK_FLOOR, Motion, Proposal, ProposalId};
+pub use id::{CodeHash, ParseIdError, ServiceNodeId, StakerId, SwarmId};
 pub use roster::{
     Contribution, Endpoint, MAX_CONTRIBUTORS, NodeState, RosterEntry, RosterSnapshot, SoftwareVersion, SwarmMembers,
 };

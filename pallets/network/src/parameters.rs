@@ -27,6 +27,10 @@ pub struct Parameters {
     pub small_stake_lock: Moment,
     /// Milliseconds after which a pool that did not fill returns every stake.
     pub pool_expiry: Moment,
+    /// Milliseconds in which a proposal may gather approval, and then wait to be enacted.
+    pub voting: Moment,
+    /// Milliseconds from two thirds' approval until a proposal may be enacted.
+    pub enactment_delay: Moment,
     /// Whether loopback and private addresses may be registered: only where everything runs on one machine.
     pub private_addresses: bool,
 }
@@ -41,6 +45,8 @@ impl Default for Parameters {
             unlock: 15 * DAY,
             small_stake_lock: 30 * DAY,
             pool_expiry: 14 * DAY,
+            voting: 14 * DAY,
+            enactment_delay: 3 * DAY,
             private_addresses: false,
         }
     }
@@ -59,7 +65,7 @@ pub enum InvalidParameters {
     #[error("the staking requirement must be above zero")]
     Requirement,
     /// Locks of no length lock nothing.
-    #[error("unlock and poolExpiry must be above zero")]
+    #[error("unlock, poolExpiry and voting must be above zero")]
     Duration,
 }
 
@@ -75,7 +81,7 @@ impl Parameters {
         if self.requirement.at(BlockNumber::MAX, self.block_time) == 0 {
             return Err(InvalidParameters::Requirement);
         }
-        if self.unlock == 0 || self.pool_expiry == 0 {
+        if self.unlock == 0 || self.pool_expiry == 0 || self.voting == 0 {
             return Err(InvalidParameters::Duration);
         }
         Ok(())

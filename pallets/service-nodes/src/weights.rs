@@ -4,7 +4,8 @@
 //! of the signatures it verifies, rounded up. What the listeners (reward queue, swarms) do is counted with the call.
 
 use core::marker::PhantomData;
-use frame_support::{traits::Get, weights::Weight};
+use frame_support::weights::Weight;
+use pallet_network::counted;
 
 /// What each call and hook costs.
 pub trait WeightInfo {
@@ -24,23 +25,9 @@ pub trait WeightInfo {
     fn work_off_agenda(ended: u32) -> Weight;
 }
 
-/// Picoseconds to verify one signature (about 50 µs measured on common servers, doubled).
-const VERIFY: u64 = 100_000_000;
-
-/// Picoseconds of a call's own work.
-const BASE: u64 = 40_000_000;
-
-/// Proof bytes of one storage item (no parachain proves them; it only keeps the weight honest).
-const ITEM_PROOF: u64 = 1_024;
-
 /// Weights from counts of reads, writes and signatures, at this runtime's database weight.
 #[derive(Debug)]
 pub struct Counted<T>(PhantomData<T>);
-
-fn counted<T: frame_system::Config>(reads: u64, writes: u64, signatures: u64) -> Weight {
-    Weight::from_parts(BASE + signatures * VERIFY, reads * ITEM_PROOF)
-        .saturating_add(T::DbWeight::get().reads_writes(reads, writes))
-}
 
 impl<T: frame_system::Config> WeightInfo for Counted<T> {
     fn register() -> Weight {
