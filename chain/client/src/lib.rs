@@ -18,6 +18,7 @@ mod account;
 mod client;
 mod connection;
 mod follow;
+mod govern;
 mod key;
 mod roster;
 mod submit;

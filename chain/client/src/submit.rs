@@ -180,7 +180,7 @@ impl Submitter {
         self.submit(&transaction(SERVICE_NODES, "set_session_keys", arguments), wait).await
     }
 
-    async fn submit<Call: Payload>(&self, call: &Call, wait: Wait) -> Result<Included, SubmitError> {
+    pub(crate) async fn submit<Call: Payload>(&self, call: &Call, wait: Wait) -> Result<Included, SubmitError> {
         let work = async {
             let sent = self.send(call).await?;
             self.outcome(sent, wait).await

@@ -1,11 +1,16 @@
 //! `skep stake`: lock tokens behind service nodes, and take them back.
 
-use crate::{context::Context, failure::Failure, tokens::Tokens};
+use crate::{
+    context::Context,
+    failure::Failure,
+    signer::{Block, SignerArgs, SignerError},
+    tokens::Tokens,
+};
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use skep_chain_client::{
-    AskError, ChainClient, ChainUrls, ConnectError, ContributionError, Included, KeyError, ParseAccountError, Pool,
-    Registration, StakerKey, SubmitError, Submitter, Wait, parse_account, pool, ss58,
+    AskError, ChainClient, ChainUrls, ConnectError, ContributionError, ParseAccountError, Pool, Registration,
+    StakerKey, SubmitError, Submitter, Wait, parse_account, pool, ss58,
 };
 use skep_primitives::{
     Balance, Endpoint, NodeState, Permyriad, RosterEntry, ServiceNodeId, SoftwareVersion, Stake, StakeLock, StakerId,
@@ -24,17 +29,6 @@ pub(crate) struct StakeArgs {
     signer: SignerArgs,
     #[command(subcommand)]
     command: StakeCommand,
-}
-
-#[derive(Debug, Args)]
-struct SignerArgs {
-    /// The staker's secret: a BIP-39 phrase, a 0x seed, or //Alice and the like on development networks. Other users of
-    /// this machine may see a command line: prefer the variable or a key file.
-    #[arg(long, env = "SKEP_STAKER", hide_env_values = true, global = true, conflicts_with = "key_file")]
-    suri: Option<String>,
-    /// A file that holds the staker's secret and that only its owner may read.
-    #[arg(long, value_name = "FILE", global = true)]
-    key_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -97,10 +91,8 @@ pub(crate) struct NodeProof {
 /// A stake command had no effect.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StakeError {
-    #[error("no staker is given: set SKEP_STAKER to the secret, or name a file with --key-file")]
-    NoSigner,
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Signer(#[from] SignerError),
     #[error(transparent)]
     Account(#[from] ParseAccountError),
     #[error(transparent)]
@@ -139,7 +131,7 @@ pub(crate) enum StakeError {
 impl From<StakeError> for Failure {
     fn from(error: StakeError) -> Self {
         match error {
-            StakeError::NoSigner | StakeError::Key(_) | StakeError::OtherOperator { .. } => Self::account(error),
+            StakeError::Signer(_) | StakeError::OtherOperator { .. } => Self::account(error),
             StakeError::Connect(_) | StakeError::Ask(_) | StakeError::Submit(SubmitError::Connect(_)) => {
                 Self::network(error)
             }
@@ -198,25 +190,6 @@ pub(crate) enum StakeReport {
     Status { account: StakerId, address: String, stakes: Vec<Stake>, terms: StakingTerms, height: u32 },
 }
 
-/// The finalized block in which a call took effect.
-#[derive(Debug, Serialize)]
-pub(crate) struct Block {
-    height: u32,
-    block_hash: String,
-    transaction: String,
-}
-
-impl From<Included> for Block {
-    fn from(included: Included) -> Self {
-        let hex = |hash: [u8; 32]| format!("0x{}", hex::encode(hash));
-        Self {
-            height: included.height,
-            block_hash: hex(included.block_hash),
-            transaction: hex(included.transaction_hash),
-        }
-    }
-}
-
 /// Runs one stake command; a call counts when its block is finalized.
 pub(crate) async fn run(args: StakeArgs, context: &Context) -> Result<(), Failure> {
     let report = act(args, context.chain_urls().clone()).await?;
@@ -232,16 +205,6 @@ async fn act(StakeArgs { signer, command }: StakeArgs, urls: ChainUrls) -> Resul
         StakeCommand::Withdraw { node } => withdraw(node, signer.key()?, urls).await,
         StakeCommand::Status { account: Some(account) } => status(parse_account(&account)?, urls).await,
         StakeCommand::Status { account: None } => status(signer.key()?.staker(), urls).await,
-    }
-}
-
-impl SignerArgs {
-    fn key(&self) -> Result<StakerKey, StakeError> {
-        match self {
-            Self { key_file: Some(path), .. } => Ok(StakerKey::from_file(path)?),
-            Self { suri: Some(secret), .. } => Ok(secret.parse()?),
-            Self { suri: None, key_file: None } => Err(StakeError::NoSigner),
-        }
     }
 }
 
