@@ -139,4 +139,6 @@ mod runtime {
     pub type Rewards = pallet_rewards;
     #[runtime::pallet_index(13)]
     pub type Governance = pallet_governance;
+    #[runtime::pallet_index(14)]
+    pub type Authorities = pallet_authorities;
 }

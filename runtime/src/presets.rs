@@ -79,6 +79,7 @@ fn test_parameters(block_time: Moment) -> Parameters {
     Parameters {
         block_time,
         epoch_blocks: 10,
+        era_sessions: 10,
         requirement: StakingRequirement::Fixed { amount: 100 * UNIT },
         unlock: 2 * MINUTE,
         small_stake_lock: MINUTE,

@@ -20,7 +20,7 @@ pub use id::{CodeHash, ParseIdError, ServiceNodeId, StakerId, SwarmId};
 pub use roster::{
     Contribution, Endpoint, MAX_CONTRIBUTORS, NodeState, RosterEntry, RosterSnapshot, SoftwareVersion, SwarmMembers,
 };
-pub use serving::{NodeStakes, Payees, ServingNodes};
+pub use serving::{Candidate, Candidates, NodeStakes, Payees, ServingNodes};
 pub use stake::{Stake, StakeLock, StakingTerms};
 
 /// Height of a block.

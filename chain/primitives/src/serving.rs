@@ -1,6 +1,6 @@
 //! What the chain's rooms tell each other about service nodes; the runtime wires them together.
 
-use crate::{Contribution, Permyriad, ServiceNodeId, StakerId};
+use crate::{BlockNumber, Contribution, Permyriad, ServiceNodeId, StakerId};
 use alloc::vec::Vec;
 
 /// Told when a node begins or ends to serve. Neither may fail.
@@ -43,4 +43,21 @@ pub struct Payees {
 pub trait NodeStakes {
     /// Who is paid for the node; nobody if it does not serve.
     fn payees(node: ServiceNodeId) -> Option<Payees>;
+}
+
+/// A node whose operator offers it as a block producer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The node.
+    pub node: ServiceNodeId,
+    /// Its session keys, in SCALE.
+    pub keys: Vec<u8>,
+    /// Block of the offer.
+    pub offered_at: BlockNumber,
+}
+
+/// Asked which nodes are offered as block producers.
+pub trait Candidates {
+    /// Every active node that is offered.
+    fn candidates() -> Vec<Candidate>;
 }

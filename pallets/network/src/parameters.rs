@@ -17,6 +17,8 @@ pub struct Parameters {
     pub block_time: Moment,
     /// Blocks of a BABE epoch.
     pub epoch_blocks: BlockNumber,
+    /// Sessions (epochs) of an era, in which the same nodes produce blocks.
+    pub era_sessions: u32,
     /// What a node must hold.
     pub requirement: StakingRequirement,
     /// What a block creates.
@@ -40,6 +42,7 @@ impl Default for Parameters {
         Self {
             block_time: 6 * SECOND,
             epoch_blocks: 600,
+            era_sessions: 24,
             requirement: StakingRequirement::Fixed { amount: 15_000 * UNIT },
             emission: EmissionCurve::LOKI_2018,
             unlock: 15 * DAY,
@@ -61,6 +64,9 @@ pub enum InvalidParameters {
     /// BABE needs a few blocks an epoch to announce the next one.
     #[error("epochBlocks must be at least 4")]
     EpochBlocks,
+    /// A set of producers is announced a session ahead, so it must last longer than one.
+    #[error("eraSessions must be at least 2")]
+    EraSessions,
     /// A node nobody has to pay for is no defence against Sybils.
     #[error("the staking requirement must be above zero")]
     Requirement,
@@ -77,6 +83,9 @@ impl Parameters {
         }
         if self.epoch_blocks < 4 {
             return Err(InvalidParameters::EpochBlocks);
+        }
+        if self.era_sessions < 2 {
+            return Err(InvalidParameters::EraSessions);
         }
         if self.requirement.at(BlockNumber::MAX, self.block_time) == 0 {
             return Err(InvalidParameters::Requirement);

@@ -41,8 +41,8 @@ use frame_support::{
 use frame_system::pallet_prelude::*;
 use skep_economics::{ContributionError, Pool, is_small_stake, operator_minimum};
 use skep_primitives::{
-    Balance, BlockHash, BlockNumber, Endpoint, NodeStakes, NodeState, Payees, Permyriad, ServiceNodeId, ServingNodes,
-    SoftwareVersion, Stake, StakeLock, StakerId, StakingTerms, signing,
+    Balance, BlockHash, BlockNumber, Candidate, Candidates, Endpoint, NodeStakes, NodeState, Payees, Permyriad,
+    ServiceNodeId, ServingNodes, SoftwareVersion, Stake, StakeLock, StakerId, StakingTerms, signing,
 };
 use sp_runtime::{
     AccountId32, SaturatedConversion,
@@ -54,6 +54,9 @@ pub const MAX_ENDS_PER_BLOCK: u32 = 16;
 
 /// Most bytes of one node's session keys.
 pub const MAX_SESSION_KEYS: u32 = 256;
+
+/// Most nodes that may be offered as block producers: all of them are looked at once an era.
+pub const MAX_CANDIDATES: u32 = 4_096;
 
 /// A raw Ed25519 signature.
 pub type RawSignature = [u8; 64];
@@ -116,10 +119,15 @@ pub mod pallet {
     pub type Unreturned<T> =
         StorageDoubleMap<_, Blake2_128Concat, StakerId, Blake2_128Concat, ServiceNodeId, Balance, ValueQuery>;
 
-    /// Session keys (in SCALE) of nodes whose operators offer to produce blocks.
+    /// Nodes whose operators offer to produce blocks: their session keys (in SCALE) and the block of the offer.
     #[pallet::storage]
-    pub type AuthorityCandidates<T> =
-        StorageMap<_, Blake2_128Concat, ServiceNodeId, BoundedVec<u8, ConstU32<MAX_SESSION_KEYS>>, OptionQuery>;
+    pub type AuthorityCandidates<T> = CountedStorageMap<
+        _,
+        Blake2_128Concat,
+        ServiceNodeId,
+        (BoundedVec<u8, ConstU32<MAX_SESSION_KEYS>>, BlockNumber),
+        OptionQuery,
+    >;
 
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
@@ -200,6 +208,8 @@ pub mod pallet {
         StakeTooYoung,
         /// The session keys did not sign for this node.
         BadSessionKeys,
+        /// As many nodes are offered as block producers as may be.
+        TooManyCandidates,
     }
 
     #[pallet::hooks]
@@ -378,7 +388,9 @@ pub mod pallet {
             let keys = BoundedVec::try_from(keys.encode()).map_err(|_| Error::<T>::BadSessionKeys)?;
             let message = signing::session_keys(&Self::genesis_hash(), &node, &keys);
             ensure!(node_key::signed(node, &node_proof, &message), Error::<T>::BadProof);
-            AuthorityCandidates::<T>::insert(node, keys);
+            let has_room = AuthorityCandidates::<T>::count() < MAX_CANDIDATES;
+            ensure!(has_room || AuthorityCandidates::<T>::contains_key(node), Error::<T>::TooManyCandidates);
+            AuthorityCandidates::<T>::insert(node, (keys, Self::now()));
             Self::deposit_event(Event::SessionKeysSet { node });
             Ok(())
         }
@@ -424,6 +436,11 @@ impl<T: Config> Pallet<T> {
     /// Every registered node, ordered by id. Reads the whole roster.
     pub fn nodes() -> impl Iterator<Item = (ServiceNodeId, NodeRecord)> {
         Roster::iter()
+    }
+
+    /// Who registered a node.
+    pub fn operator_of(node: ServiceNodeId) -> Option<StakerId> {
+        Roster::get(node).map(|record| record.operator)
     }
 
     /// What a registration must bring now.
@@ -602,6 +619,16 @@ impl<T: Config> NodeStakes for Pallet<T> {
         let record = Roster::get(node).filter(|record| record.state.is_serving())?;
         let contributions = record.contributions().collect();
         Some(Payees { operator: record.operator, fee: record.fee, contributions })
+    }
+}
+
+impl<T: Config> Candidates for Pallet<T> {
+    fn candidates() -> Vec<Candidate> {
+        let is_active = |node| Roster::get(node).is_some_and(|record| matches!(record.state, NodeState::Active { .. }));
+        AuthorityCandidates::<T>::iter()
+            .filter(|(node, _)| is_active(*node))
+            .map(|(node, (keys, offered_at))| Candidate { node, keys: keys.into_inner(), offered_at })
+            .collect()
     }
 }
 
