@@ -284,20 +284,24 @@ impl FindAuthor<AccountId> for ProducersPayee {
     }
 }
 
-/// An account is its own producer's id. Keys come with genesis or by `ServiceNodes::set_session_keys`; changing them in the
-/// session pallet takes a deposit from the producer's own account, which a node's key has not.
-pub struct OwnId;
+/// Founders and service nodes may have session keys; each is its own producer's id. A node's come with
+/// `ServiceNodes::set_session_keys`: in the session pallet they would take a deposit from the node key's own account. Who has
+/// keys is known, too, so that those of nodes that are gone can be forgotten.
+pub struct FounderOrNode;
 
-impl Convert<AccountId, Option<AccountId>> for OwnId {
+impl Convert<AccountId, Option<AccountId>> for FounderOrNode {
     fn convert(account: AccountId) -> Option<AccountId> {
-        Some(account)
+        let is_node = || ServiceNodes::operator_of(ServiceNodeId(account.clone().into())).is_some();
+        let is_founder = pallet_authorities::Founders::<Runtime>::get().contains(&account);
+        let has_keys = || pallet_session::NextKeys::<Runtime>::contains_key(&account);
+        (is_founder || is_node() || has_keys()).then_some(account)
     }
 }
 
 impl pallet_session::Config for Runtime {
     type RuntimeEvent = RuntimeEvent;
     type ValidatorId = AccountId;
-    type ValidatorIdOf = OwnId;
+    type ValidatorIdOf = FounderOrNode;
     type ShouldEndSession = Babe;
     type NextSessionRotation = Babe;
     type SessionManager = pallet_session::historical::NoteHistoricalRoot<Self, DrawnAuthorities>;

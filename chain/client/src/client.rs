@@ -1,7 +1,7 @@
 //! One-off questions to the chain.
 
 use crate::{
-    ChainUrls, ConnectError,
+    ChainUrls, ConnectError, SessionKeys,
     connection::{Connection, Head, HexHash, block_hashes},
 };
 use jsonrpsee::{
@@ -12,7 +12,7 @@ use jsonrpsee::{
     rpc_params,
 };
 use skep_primitives::{
-    BlockHash, BlockNumber, Governance, RosterSnapshot, Stake, StakerId, StakingTerms, SwarmMembers,
+    BlockHash, BlockNumber, Governance, RosterSnapshot, ServiceNodeId, Stake, StakerId, StakingTerms, SwarmMembers,
 };
 use skep_rpc::SkepRpcClient;
 use std::{future::Future, sync::Arc};
@@ -114,6 +114,19 @@ impl ChainClient {
         Ok(hashes.into_iter().next().flatten())
     }
 
+    /// Makes session keys in the chain node asked, whose operator it must trust, with the proof that whoever holds them agrees
+    /// to produce for `node`. Chain nodes answer only where operators ask: on their own machine.
+    pub async fn make_session_keys(&self, node: ServiceNodeId) -> Result<MadeSessionKeys, AskError> {
+        let owner = format!("0x{node}");
+        let made: RotatedKeys = self
+            .ask(|rpc| {
+                let owner = owner.clone();
+                async move { rpc.request("author_rotateKeysWithOwner", rpc_params![owner]).await }
+            })
+            .await?;
+        made.parse().ok_or_else(|| AskError::NotUnderstood("session keys or their proof are malformed".into()))
+    }
+
     /// Asks the current chain node, then each other one once, until one answers.
     async fn ask<T, F, Answer>(&self, question: F) -> Result<T, AskError>
     where
@@ -150,7 +163,52 @@ impl ChainClient {
     }
 }
 
+/// Session keys made in a chain node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeSessionKeys {
+    /// The public keys.
+    pub keys: SessionKeys,
+    /// Their proof of ownership, in SCALE.
+    pub proof: Vec<u8>,
+}
+
+/// Session keys as Substrate's RPC writes them.
+#[derive(serde::Deserialize)]
+struct RotatedKeys {
+    keys: String,
+    proof: Option<String>,
+}
+
+impl RotatedKeys {
+    fn parse(self) -> Option<MadeSessionKeys> {
+        let bytes = |text: &str| hex::decode(text.strip_prefix("0x").unwrap_or(text)).ok();
+        let keys = bytes(&self.keys)?;
+        let (babe, grandpa) = keys.split_first_chunk()?;
+        let keys = SessionKeys { babe: *babe, grandpa: grandpa.try_into().ok()? };
+        Some(MadeSessionKeys { keys, proof: bytes(self.proof.as_deref()?)? })
+    }
+}
+
 /// The header of a block, if the chain node knows it.
 pub(crate) async fn head_at(rpc: &Client, hash: &BlockHash) -> Result<Option<Head>, ClientError> {
     rpc.request("chain_getHeader", rpc_params![format!("0x{}", hex::encode(hash))]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn session_keys_are_read_as_the_node_writes_them() {
+        let made = |keys: &str, proof: Option<&str>| {
+            RotatedKeys { keys: keys.to_owned(), proof: proof.map(str::to_owned) }.parse()
+        };
+        let keys = format!("0x{}{}", "11".repeat(32), "22".repeat(32));
+        let read = made(&keys, Some("0x0102")).expect("reads");
+        assert_eq!(read.keys, SessionKeys { babe: [0x11; 32], grandpa: [0x22; 32] });
+        assert_eq!(read.proof, [1, 2]);
+        assert_eq!(made(&keys, None), None);
+        assert_eq!(made(&keys[..66], Some("0x0102")), None);
+        assert_eq!(made(&format!("{keys}33"), Some("0x0102")), None);
+    }
 }

@@ -25,7 +25,7 @@ mod submit;
 mod urls;
 
 pub use account::{ContributionError, ParseAccountError, Pool, parse_account, pool, ss58};
-pub use client::{AskError, ChainClient, Finalized};
+pub use client::{AskError, ChainClient, Finalized, MadeSessionKeys};
 pub use connection::ConnectError;
 pub use follow::{FollowError, RosterReceiver, SessionError, follow};
 pub use key::{KeyError, StakerKey};

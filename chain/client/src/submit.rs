@@ -180,6 +180,11 @@ impl Submitter {
         self.submit(&transaction(SERVICE_NODES, "set_session_keys", arguments), wait).await
     }
 
+    /// Offers a node as a block producer no longer.
+    pub async fn retract_session_keys(&self, node: ServiceNodeId, wait: Wait) -> Result<Included, SubmitError> {
+        self.submit(&transaction(SERVICE_NODES, "retract_session_keys", (Value::from_bytes(node),)), wait).await
+    }
+
     pub(crate) async fn submit<Call: Payload>(&self, call: &Call, wait: Wait) -> Result<Included, SubmitError> {
         let work = async {
             let sent = self.send(call).await?;
@@ -284,6 +289,17 @@ fn version_value(SoftwareVersion(parts): SoftwareVersion) -> Value {
 impl fmt::Debug for Submitter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Submitter").field("staker", &self.staker()).finish_non_exhaustive()
+    }
+}
+
+impl SessionKeys {
+    /// As the runtime encodes them (SCALE): one after the other.
+    pub fn encoded(&self) -> [u8; 64] {
+        let mut bytes = [0; 64];
+        let (babe, grandpa) = bytes.split_at_mut(32);
+        babe.copy_from_slice(&self.babe);
+        grandpa.copy_from_slice(&self.grandpa);
+        bytes
     }
 }
 

@@ -150,6 +150,8 @@ pub mod pallet {
         EndpointUpdated { node: ServiceNodeId, endpoint: Endpoint, version: SoftwareVersion },
         /// A node's operator offered to produce blocks with these keys.
         SessionKeysSet { node: ServiceNodeId },
+        /// A node is offered as a block producer no longer.
+        SessionKeysRetracted { node: ServiceNodeId },
     }
 
     /// Why a node left the roster.
@@ -210,6 +212,8 @@ pub mod pallet {
         BadSessionKeys,
         /// As many nodes are offered as block producers as may be.
         TooManyCandidates,
+        /// The node is not offered as a block producer.
+        NotOffered,
     }
 
     #[pallet::hooks]
@@ -392,6 +396,16 @@ pub mod pallet {
             ensure!(has_room || AuthorityCandidates::<T>::contains_key(node), Error::<T>::TooManyCandidates);
             AuthorityCandidates::<T>::insert(node, (keys, Self::now()));
             Self::deposit_event(Event::SessionKeysSet { node });
+            Ok(())
+        }
+
+        /// Offers a node as a block producer no longer; it leaves the set at the next era. For the operator.
+        #[pallet::call_index(10)]
+        #[pallet::weight(T::WeightInfo::retract_session_keys())]
+        pub fn retract_session_keys(origin: OriginFor<T>, node: ServiceNodeId) -> DispatchResult {
+            Self::operated_by(ensure_signed(origin)?, node)?;
+            ensure!(AuthorityCandidates::<T>::take(node).is_some(), Error::<T>::NotOffered);
+            Self::deposit_event(Event::SessionKeysRetracted { node });
             Ok(())
         }
     }

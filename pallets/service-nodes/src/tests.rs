@@ -340,7 +340,12 @@ fn session_keys_need_their_own_and_the_nodes_proof() {
         assert_noop!(set(1, 1, node(1), node_proof(2, 1)), Failure::BadProof);
         assert_noop!(set(1, 1, node(1), node_proof(1, 2)), Failure::BadProof);
         assert_ok!(set(1, 1, node(1), node_proof(1, 1)));
-        assert_eq!(AuthorityCandidates::<Test>::get(node(1)).map(|keys| keys.to_vec()), Some(keys.encode()));
+        assert_eq!(AuthorityCandidates::<Test>::get(node(1)).map(|(keys, _)| keys.to_vec()), Some(keys.encode()));
+        assert_noop!(ServiceNodes::retract_session_keys(origin(2), node(1)), Failure::NotOperator);
+        assert_ok!(ServiceNodes::retract_session_keys(origin(1), node(1)));
+        assert_noop!(ServiceNodes::retract_session_keys(origin(1), node(1)), Failure::NotOffered);
+        assert_eq!(AuthorityCandidates::<Test>::count(), 0);
+        assert_ok!(set(1, 1, node(1), node_proof(1, 1)));
         // Keys go with their node.
         assert_ok!(ServiceNodes::request_unlock(origin(1), node(1)));
         run_to(1 + UNLOCK);

@@ -21,6 +21,8 @@ pub trait WeightInfo {
     fn update_endpoint() -> Weight;
     /// `set_session_keys`: three verifications.
     fn set_session_keys() -> Weight;
+    /// `retract_session_keys`.
+    fn retract_session_keys() -> Weight;
     /// Ending `ended` nodes at the start of a block.
     fn work_off_agenda(ended: u32) -> Weight;
 }
@@ -52,6 +54,10 @@ impl<T: frame_system::Config> WeightInfo for Counted<T> {
 
     fn set_session_keys() -> Weight {
         counted::<T>(2, 2, 3)
+    }
+
+    fn retract_session_keys() -> Weight {
+        counted::<T>(3, 2, 0)
     }
 
     fn work_off_agenda(ended: u32) -> Weight {
