@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use skep_chain_client::{
     AskError, ChainClient, ChainUrls, ConnectError, ContributionError, ParseAccountError, Pool, Registration,
-    StakerKey, SubmitError, Submitter, Wait, parse_account, pool, ss58,
+    SessionKeys, StakerKey, SubmitError, Submitter, Wait, parse_account, pool, ss58,
 };
 use skep_primitives::{
     Balance, Endpoint, NodeState, Permyriad, RosterEntry, ServiceNodeId, SoftwareVersion, Stake, StakeLock, StakerId,
@@ -52,6 +52,17 @@ enum StakeCommand {
         /// The node.
         node: ServiceNodeId,
     },
+    /// Offer a node of yours as a block producer: it may be drawn from the next era on.
+    Offer {
+        /// What `skep-messaging offer` printed for the node.
+        #[arg(value_name = "FILE")]
+        offer: PathBuf,
+    },
+    /// Offer a node as a block producer no longer: it leaves the set at the next era.
+    Retract {
+        /// The node.
+        node: ServiceNodeId,
+    },
     /// Show the stakes of an account, and what a registration must bring now.
     Status {
         /// The account (SS58 or hex); by default the one of the secret given.
@@ -84,8 +95,22 @@ pub(crate) struct NodeProof {
     pub(crate) node: ServiceNodeId,
     pub(crate) operator: StakerId,
     pub(crate) fee: Permyriad,
-    #[serde(deserialize_with = "signature_hex")]
+    #[serde(deserialize_with = "fixed_hex")]
     pub(crate) proof: [u8; 64],
+}
+
+/// What `skep-messaging offer` prints: session keys, and the consent of whoever holds them and of the node.
+#[derive(Debug, Deserialize)]
+struct NodeOffer {
+    node: ServiceNodeId,
+    #[serde(deserialize_with = "fixed_hex")]
+    babe: [u8; 32],
+    #[serde(deserialize_with = "fixed_hex")]
+    grandpa: [u8; 32],
+    #[serde(deserialize_with = "any_hex")]
+    session_proof: Vec<u8>,
+    #[serde(deserialize_with = "fixed_hex")]
+    node_proof: [u8; 64],
 }
 
 /// A stake command had no effect.
@@ -105,6 +130,8 @@ pub(crate) enum StakeError {
     ProofUnreadable { path: PathBuf, source: io::Error },
     #[error("{path} is not what `skep-messaging prove` printed", path = path.display())]
     ProofMalformed { path: PathBuf, source: serde_json::Error },
+    #[error("{path} is not what `skep-messaging offer` printed", path = path.display())]
+    OfferMalformed { path: PathBuf, source: serde_json::Error },
     #[error(
         "the proof is for operator {proven}, but the secret given is that of {signer}: run \
          `skep-messaging prove --operator {signer}`, or give the secret of {proven}"
@@ -139,6 +166,7 @@ impl From<StakeError> for Failure {
             StakeError::Account(_)
             | StakeError::ProofUnreadable { .. }
             | StakeError::ProofMalformed { .. }
+            | StakeError::OfferMalformed { .. }
             | StakeError::UnknownNode(_)
             | StakeError::NotGathering(_)
             | StakeError::NotServing(_)
@@ -186,6 +214,18 @@ pub(crate) enum StakeReport {
         #[serde(flatten)]
         block: Block,
     },
+    /// A node was offered as a block producer.
+    Offered {
+        node: ServiceNodeId,
+        #[serde(flatten)]
+        block: Block,
+    },
+    /// A node is offered no longer.
+    Retracted {
+        node: ServiceNodeId,
+        #[serde(flatten)]
+        block: Block,
+    },
     /// The stakes of an account.
     Status { account: StakerId, address: String, stakes: Vec<Stake>, terms: StakingTerms, height: u32 },
 }
@@ -203,6 +243,12 @@ async fn act(StakeArgs { signer, command }: StakeArgs, urls: ChainUrls) -> Resul
         StakeCommand::Contribute { node, amount } => contribute(node, amount, signer.key()?, urls).await,
         StakeCommand::Unlock { node } => unlock(node, signer.key()?, urls).await,
         StakeCommand::Withdraw { node } => withdraw(node, signer.key()?, urls).await,
+        StakeCommand::Offer { offer: file } => offer(&file, signer.key()?, urls).await,
+        StakeCommand::Retract { node } => {
+            let included =
+                Submitter::connect(&urls, signer.key()?).await?.retract_session_keys(node, Wait::Finalized).await?;
+            Ok(StakeReport::Retracted { node, block: included.into() })
+        }
         StakeCommand::Status { account: Some(account) } => status(parse_account(&account)?, urls).await,
         StakeCommand::Status { account: None } => status(signer.key()?.staker(), urls).await,
     }
@@ -278,6 +324,17 @@ async fn withdraw(node: ServiceNodeId, key: StakerKey, urls: ChainUrls) -> Resul
     Ok(StakeReport::Withdrawn { node, block: included.into() })
 }
 
+async fn offer(file: &Path, key: StakerKey, urls: ChainUrls) -> Result<StakeReport, StakeError> {
+    let text =
+        std::fs::read_to_string(file).map_err(|source| StakeError::ProofUnreadable { path: file.into(), source })?;
+    let NodeOffer { node, babe, grandpa, session_proof, node_proof } =
+        serde_json::from_str(&text).map_err(|source| StakeError::OfferMalformed { path: file.into(), source })?;
+    let keys = SessionKeys { babe, grandpa };
+    let submitter = Submitter::connect(&urls, key).await?;
+    let included = submitter.set_session_keys(node, keys, &session_proof, &node_proof, Wait::Finalized).await?;
+    Ok(StakeReport::Offered { node, block: included.into() })
+}
+
 async fn status(account: StakerId, urls: ChainUrls) -> Result<StakeReport, StakeError> {
     let chain = ChainClient::connect(urls).await?;
     let (stakes, terms, finalized) = tokio::try_join!(chain.stakes(account), chain.staking_terms(), chain.finalized())?;
@@ -307,12 +364,15 @@ fn accepted(node: ServiceNodeId, pool: Pool, offered: Tokens) -> Result<Balance,
     })
 }
 
-fn signature_hex<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[u8; 64], D::Error> {
+fn fixed_hex<'de, const N: usize, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[u8; N], D::Error> {
+    let bytes = any_hex(deserializer)?;
+    bytes.try_into().map_err(|_| serde::de::Error::custom(format_args!("expected {} hexadecimal digits", 2 * N)))
+}
+
+fn any_hex<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let mut signature = [0; 64];
-    hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(&text), &mut signature)
-        .map_err(|_| serde::de::Error::custom("expected a signature of 128 hexadecimal digits"))?;
-    Ok(signature)
+    hex::decode(text.strip_prefix("0x").unwrap_or(&text))
+        .map_err(|_| serde::de::Error::custom("expected hexadecimal digits"))
 }
 
 impl fmt::Display for StakeReport {
@@ -336,6 +396,18 @@ impl fmt::Display for StakeReport {
             ),
             Self::Withdrawn { node, block } => {
                 write!(f, "The stake in {node} was returned in block {}.", block.height)
+            }
+            Self::Offered { node, block } => write!(
+                f,
+                "{node} is offered as a block producer since block {}: it may be drawn from the next era on.",
+                block.height
+            ),
+            Self::Retracted { node, block } => {
+                write!(
+                    f,
+                    "{node} is offered no longer since block {}: it leaves the set at the next era.",
+                    block.height
+                )
             }
             Self::Status { address, stakes, terms, height, .. } => {
                 writeln!(f, "{address} at block {height}:")?;
