@@ -1,7 +1,7 @@
 //! The roster at a block, read from the runtime once a block however many ask.
 
 use sc_client_api::HeaderBackend;
-use skep_primitives::{Governance, RosterEntry, RosterSnapshot, Stake, StakerId, StakingTerms, SwarmMembers};
+use skep_primitives::{Governance, OpenPool, RosterEntry, RosterSnapshot, Stake, StakerId, StakingTerms, SwarmMembers};
 use skep_runtime::{Hash, OpaqueBlock as Block};
 use skep_runtime_api::SkepApi;
 use sp_api::ProvideRuntimeApi;
@@ -79,6 +79,11 @@ where
     /// One account's stakes at a block.
     pub fn stakes_at(&self, block: Hash, staker: StakerId) -> Result<Vec<Stake>, RosterError> {
         Ok(self.client.runtime_api().stakes(block, staker)?)
+    }
+
+    /// Every node that takes stake at a block, as one account finds it.
+    pub fn open_pools_at(&self, block: Hash, staker: StakerId) -> Result<Vec<OpenPool>, RosterError> {
+        Ok(self.client.runtime_api().open_pools(block, staker)?)
     }
 
     /// What operators decide at a block, and have decided.

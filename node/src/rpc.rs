@@ -15,7 +15,7 @@ use sc_consensus_babe_rpc::{Babe, BabeApiServer};
 use sc_consensus_grandpa_rpc::{Grandpa, GrandpaApiServer};
 use sc_rpc::SubscriptionTaskExecutor;
 use sc_sync_state_rpc::{SyncState, SyncStateApiServer};
-use skep_primitives::{Governance, RosterSnapshot, Stake, StakerId, StakingTerms, SwarmMembers};
+use skep_primitives::{Governance, OpenPool, RosterSnapshot, Stake, StakerId, StakingTerms, SwarmMembers};
 use skep_rpc::SkepRpcServer;
 use skep_runtime::{BlockNumber, Hash, OpaqueBlock as Block};
 use std::{sync::Arc, time::Duration};
@@ -126,6 +126,10 @@ impl SkepRpcServer for SkepRpc {
 
     async fn stakes(&self, staker: StakerId, at: Option<String>) -> RpcResult<Vec<Stake>> {
         self.ask(at, move |roster, block| roster.stakes_at(block, staker)).await
+    }
+
+    async fn open_pools(&self, staker: StakerId, at: Option<String>) -> RpcResult<Vec<OpenPool>> {
+        self.ask(at, move |roster, block| roster.open_pools_at(block, staker)).await
     }
 
     async fn governance(&self, at: Option<String>) -> RpcResult<Governance> {

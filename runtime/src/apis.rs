@@ -13,7 +13,7 @@ use frame_support::{
     traits::{Get, KeyOwnerProofSystem},
     weights::Weight,
 };
-use skep_primitives::{Governance, RosterEntry, Stake, StakerId, StakingTerms, SwarmId, SwarmMembers};
+use skep_primitives::{Governance, OpenPool, RosterEntry, Stake, StakerId, StakingTerms, SwarmId, SwarmMembers};
 use sp_api::impl_runtime_apis;
 use sp_core::{OpaqueMetadata, crypto::KeyTypeId};
 use sp_runtime::{
@@ -263,6 +263,10 @@ impl_runtime_apis! {
 
         fn stakes(staker: StakerId) -> Vec<Stake> {
             ServiceNodes::stakes(staker)
+        }
+
+        fn open_pools(staker: StakerId) -> Vec<OpenPool> {
+            ServiceNodes::open_pools(staker)
         }
 
         fn governance() -> Governance {

@@ -12,7 +12,8 @@ use jsonrpsee::{
     rpc_params,
 };
 use skep_primitives::{
-    BlockHash, BlockNumber, Governance, RosterSnapshot, ServiceNodeId, Stake, StakerId, StakingTerms, SwarmMembers,
+    BlockHash, BlockNumber, Governance, OpenPool, RosterSnapshot, ServiceNodeId, Stake, StakerId, StakingTerms,
+    SwarmMembers,
 };
 use skep_rpc::SkepRpcClient;
 use std::{future::Future, sync::Arc};
@@ -92,6 +93,11 @@ impl ChainClient {
     /// Every stake of one account at the last finalized block.
     pub async fn stakes(&self, staker: StakerId) -> Result<Vec<Stake>, AskError> {
         self.ask(|rpc| async move { SkepRpcClient::stakes(&*rpc, staker, None).await }).await
+    }
+
+    /// Every node that takes stake at the last finalized block, as one account finds it.
+    pub async fn open_pools(&self, staker: StakerId) -> Result<Vec<OpenPool>, AskError> {
+        self.ask(|rpc| async move { SkepRpcClient::open_pools(&*rpc, staker, None).await }).await
     }
 
     /// What operators decide at the last finalized block, and have decided.

@@ -18,10 +18,11 @@ pub use amount::{Balance, DECIMALS, JsonBalance, Permyriad, PermyriadTooLarge, U
 pub use governance::{Governance, MAX_OPEN_PROPOSALS, MAX_WORK_FLOOR, Motion, Proposal, ProposalId};
 pub use id::{CodeHash, ParseIdError, ServiceNodeId, StakerId, SwarmId};
 pub use roster::{
-    Contribution, Endpoint, MAX_CONTRIBUTORS, NodeState, RosterEntry, RosterSnapshot, SoftwareVersion, SwarmMembers,
+    Contribution, Endpoint, MAX_CONTRIBUTORS, MAX_STAKES, NodeState, RosterEntry, RosterSnapshot, SoftwareVersion,
+    SwarmMembers,
 };
 pub use serving::{Candidate, Candidates, NodeStakes, Payees, ServingNodes};
-pub use stake::{Stake, StakeLock, StakingTerms};
+pub use stake::{OpenPool, Reservation, Stake, StakeLock, StakingTerms};
 
 /// Height of a block.
 pub type BlockNumber = u32;

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// Most contributors of one node, its operator included.
 pub const MAX_CONTRIBUTORS: u32 = 10;
 
+/// Most stakes held in one node: those of its contributors, and of others who are replaced and wait for their time to leave.
+pub const MAX_STAKES: u32 = 2 * MAX_CONTRIBUTORS;
+
 /// Where a service node is reached.
 #[derive(
     Clone,
@@ -129,7 +132,7 @@ pub enum NodeState {
     Leaving {
         /// Block of the first request.
         requested_at: BlockNumber,
-        /// Block at which the node ends and its stakes become free.
+        /// Block at which the node ends and its stakes become free, unless others fill what is missing.
         leaves_at: BlockNumber,
     },
 }

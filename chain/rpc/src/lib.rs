@@ -6,7 +6,7 @@ use jsonrpsee::{
     core::{RpcResult, SubscriptionResult},
     proc_macros::rpc,
 };
-use skep_primitives::{Governance, RosterSnapshot, Stake, StakerId, StakingTerms, SwarmMembers};
+use skep_primitives::{Governance, OpenPool, RosterSnapshot, Stake, StakerId, StakingTerms, SwarmMembers};
 
 /// Service nodes, swarms and stakes. `at` is a block hash (`0x` and 64 hex digits); without it, the last finalized
 /// block answers.
@@ -27,6 +27,10 @@ pub trait SkepRpc {
     /// Every stake of one account (32 bytes in hex).
     #[method(name = "stakes")]
     async fn stakes(&self, staker: StakerId, at: Option<String>) -> RpcResult<Vec<Stake>>;
+
+    /// Every node that takes stake now, with the least and the most that this account (32 bytes in hex) may bring.
+    #[method(name = "openPools")]
+    async fn open_pools(&self, staker: StakerId, at: Option<String>) -> RpcResult<Vec<OpenPool>>;
 
     /// What operators decide and have decided.
     #[method(name = "governance")]

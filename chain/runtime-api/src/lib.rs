@@ -6,7 +6,7 @@
 extern crate alloc;
 
 use alloc::vec::Vec;
-use skep_primitives::{Governance, RosterEntry, Stake, StakerId, StakingTerms, SwarmMembers};
+use skep_primitives::{Governance, OpenPool, RosterEntry, Stake, StakerId, StakingTerms, SwarmMembers};
 
 sp_api::decl_runtime_apis! {
     /// Service nodes, swarms and stakes at one block.
@@ -19,6 +19,8 @@ sp_api::decl_runtime_apis! {
         fn staking_terms() -> StakingTerms;
         /// Every stake of one account, ordered by node.
         fn stakes(staker: StakerId) -> Vec<Stake>;
+        /// Every node that takes stake now, as one account finds it, ordered by node.
+        fn open_pools(staker: StakerId) -> Vec<OpenPool>;
         /// What operators decide and have decided.
         fn governance() -> Governance;
     }

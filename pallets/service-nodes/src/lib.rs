@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | gathering | `register` with less than the whole requirement | `contribute` fills it; `withdraw` or the pool's expiry returns stakes |
 //! | active | the stake is complete | it serves: [`ServingNodes::started`] tells the swarms and the reward queue |
-//! | leaving | one staker's `request_unlock` | it serves and earns until the unlock time is over |
+//! | leaving | one staker's `request_unlock` | it serves and earns until the unlock time is over; `contribute` may fill the place again, then it is active and only that staker leaves |
 //! | (gone) | the pool expired, its operator withdrew, or the unlock time is over | every stake is returned by itself |
 //!
 //! Stakes are holds on their owners' accounts, never transfers: `free + held` does not change by staking. The roster is a
@@ -26,7 +26,7 @@ mod tests;
 pub mod weights;
 
 pub use pallet::*;
-pub use record::{HeldStake, NodeRecord};
+pub use record::{HeldStake, MAX_RESERVATIONS, NodeRecord, Reservations};
 pub use roster::{ROSTER_TRIE, Roster};
 pub use weights::WeightInfo;
 
@@ -39,10 +39,10 @@ use frame_support::{
     },
 };
 use frame_system::pallet_prelude::*;
-use skep_economics::{ContributionError, Pool, is_small_stake, operator_minimum};
+use skep_economics::{ContributionError, is_small_stake, operator_minimum};
 use skep_primitives::{
-    Balance, BlockHash, BlockNumber, Candidate, Candidates, Endpoint, NodeStakes, NodeState, Payees, Permyriad,
-    ServiceNodeId, ServingNodes, SoftwareVersion, Stake, StakeLock, StakerId, StakingTerms, signing,
+    Balance, BlockHash, BlockNumber, Candidate, Candidates, Endpoint, NodeStakes, NodeState, OpenPool, Payees,
+    Permyriad, ServiceNodeId, ServingNodes, SoftwareVersion, Stake, StakeLock, StakerId, StakingTerms, signing,
 };
 use sp_runtime::{
     AccountId32, SaturatedConversion,
@@ -142,8 +142,12 @@ pub mod pallet {
         UnlockRequested { node: ServiceNodeId, staker: StakerId, leaves_at: BlockNumber },
         /// A staker took its stake back from a node that had not gathered its whole stake.
         Withdrawn { node: ServiceNodeId, staker: StakerId, amount: Balance },
-        /// A stake was returned since its node ended.
+        /// A stake was returned: its node ended, or its own unlock time is over and others have taken its place.
         Returned { node: ServiceNodeId, staker: StakerId, amount: Balance },
+        /// Others have filled the places of those who leave: the node goes on.
+        Refilled { node: ServiceNodeId },
+        /// A node goes on under another key, with the same stakes.
+        HandedOver { from: ServiceNodeId, to: ServiceNodeId },
         /// A node left the roster; every stake in it was returned.
         Ended { node: ServiceNodeId, reason: EndReason },
         /// A node is reached elsewhere, or runs another version.
@@ -180,8 +184,11 @@ pub mod pallet {
         NotOperator,
         /// The caller has no stake in this node.
         NotContributor,
-        /// The caller has a stake in this node already.
-        AlreadyContributes,
+        /// Spots can be kept for at most nine others, each once, with more than nothing, and within three quarters of the
+        /// requirement.
+        BadReservation,
+        /// The node is not in a state in which its key can change: it must serve without anybody leaving.
+        NotSteady,
         /// Ports must not be zero, and the HTTPS and QUIC ports must be given for a unicast address.
         BadEndpoint,
         /// Loopback, private and reserved addresses cannot be reached by others: register a public address.
@@ -204,7 +211,7 @@ pub mod pallet {
         StillGathering,
         /// The node serves: ask for the stake back with `request_unlock`.
         NotGathering,
-        /// The node's unlock was requested already.
+        /// The caller has asked for its stake already.
         AlreadyLeaving,
         /// Small stakes cannot unlock in their first 30 days.
         StakeTooYoung,
@@ -235,7 +242,7 @@ pub mod pallet {
         ///
         /// `proof` is the node key's signature over the genesis hash, the caller and the fee
         /// ([`skep_primitives::signing::registration`]). `stake` is at least 25 % of the requirement; with the whole
-        /// requirement the node serves at once, with less it gathers contributions.
+        /// requirement the node serves at once, with less it gathers contributions. Spots may be `reserved` for others.
         #[pallet::call_index(0)]
         #[pallet::weight(T::WeightInfo::register())]
         pub fn register(
@@ -246,6 +253,7 @@ pub mod pallet {
             endpoint: Endpoint,
             version: SoftwareVersion,
             #[pallet::compact] stake: Balance,
+            reserved: Reservations,
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
             let operator = StakerId(who.clone().into());
@@ -257,11 +265,13 @@ pub mod pallet {
 
             let now = Self::now();
             let requirement = pallet_network::Pallet::<T>::requirement().at(now, Self::block_time());
+            ensure!(may_reserve(&reserved, operator, requirement), Error::<T>::BadReservation);
             let state = NodeState::Gathering { expires_at: now.saturating_add(Self::pool_expiry()) };
             let mut record = NodeRecord {
                 operator,
                 fee,
                 stakes: Default::default(),
+                reserved,
                 requirement,
                 endpoint,
                 version,
@@ -276,8 +286,9 @@ pub mod pallet {
             Ok(())
         }
 
-        /// Locks a stake in a node that still gathers it: at least an even part of the open room, at most 101 % of it
-        /// (only the room counts).
+        /// Locks a stake in a node that gathers it, or in the place of one who leaves: at least an even part of the open
+        /// room, at most 101 % of it (only the room counts). Whoever a spot is kept for brings at least what was reserved;
+        /// whoever has a stake in the node adds to it.
         #[pallet::call_index(1)]
         #[pallet::weight(T::WeightInfo::contribute())]
         pub fn contribute(
@@ -288,28 +299,29 @@ pub mod pallet {
             let who = ensure_signed(origin)?;
             let staker = StakerId(who.clone().into());
             let mut record = Roster::get(node).ok_or(Error::<T>::UnknownNode)?;
-            ensure!(record.stake_of(staker).is_none(), Error::<T>::AlreadyContributes);
-            if let NodeState::Gathering { expires_at } = record.state {
-                ensure!(Self::now() < expires_at, Error::<T>::PoolExpired);
+            match record.state {
+                NodeState::Gathering { expires_at } => ensure!(Self::now() < expires_at, Error::<T>::PoolExpired),
+                NodeState::Leaving { leaves_at, .. } => {
+                    ensure!(record.operator_stays(), Error::<T>::StakeComplete);
+                    ensure!(Self::now() < leaves_at, Error::<T>::PoolExpired);
+                }
+                NodeState::Active { .. } => {}
             }
             let accepted = Self::join_pool(&who, node, &mut record, amount)?;
             Self::stake_joined(node, record, staker, accepted);
             Ok(())
         }
 
-        /// Asks for the caller's stake back. The node serves and earns until the unlock time is over; then it ends and
-        /// every stake in it is returned by itself.
+        /// Asks for the caller's stake back, which returns by itself when the unlock time is over; until then it earns. If
+        /// nobody fills its place by then, or it is the operator's, the node ends and every stake in it is returned.
         #[pallet::call_index(2)]
         #[pallet::weight(T::WeightInfo::request_unlock())]
         pub fn request_unlock(origin: OriginFor<T>, node: ServiceNodeId) -> DispatchResult {
             let staker = StakerId(ensure_signed(origin)?.into());
             let mut record = Roster::get(node).ok_or(Error::<T>::UnknownNode)?;
             let stake = *record.stake_of(staker).ok_or(Error::<T>::NotContributor)?;
-            match record.state {
-                NodeState::Gathering { .. } => return Err(Error::<T>::StillGathering.into()),
-                NodeState::Leaving { .. } => return Err(Error::<T>::AlreadyLeaving.into()),
-                NodeState::Active { .. } => {}
-            }
+            ensure!(record.state.is_serving(), Error::<T>::StillGathering);
+            ensure!(stake.leaves_at.is_none(), Error::<T>::AlreadyLeaving);
             let now = Self::now();
             if is_small_stake(stake.amount, record.requirement) {
                 let lock = pallet_network::Network::<T>::get().small_stake_lock;
@@ -317,7 +329,10 @@ pub mod pallet {
                 ensure!(now >= old_enough_at, Error::<T>::StakeTooYoung);
             }
             let leaves_at = now.saturating_add(Self::unlock_blocks());
-            record.state = NodeState::Leaving { requested_at: now, leaves_at };
+            if let Some(held) = record.stakes.iter_mut().find(|held| held.staker == staker) {
+                held.leaves_at = Some(leaves_at);
+            }
+            record.settle(now);
             Roster::put(node, &record);
             Agenda::<T>::insert(leaves_at, node, ());
             Self::deposit_event(Event::UnlockRequested { node, staker, leaves_at });
@@ -352,6 +367,40 @@ pub mod pallet {
             StakedIn::<T>::remove(staker, node);
             Roster::put(node, &record);
             Self::deposit_event(Event::Withdrawn { node, staker, amount: stake.amount });
+            Ok(())
+        }
+
+        /// Gives a node another key, for an operator whose server was lost or who moves to a new one: stakes, terms and
+        /// endpoint stay, the swarm is left and another joined, and the queue for rewards begins anew. `proof` is the new
+        /// key's, as for `register`.
+        #[pallet::call_index(11)]
+        #[pallet::weight(T::WeightInfo::hand_over())]
+        pub fn hand_over(
+            origin: OriginFor<T>,
+            node: ServiceNodeId,
+            to: ServiceNodeId,
+            proof: RawSignature,
+        ) -> DispatchResult {
+            let mut record = Self::operated_by(ensure_signed(origin)?, node)?;
+            ensure!(matches!(record.state, NodeState::Active { .. }), Error::<T>::NotSteady);
+            ensure!(record.stakes.iter().all(|stake| stake.leaves_at.is_none()), Error::<T>::NotSteady);
+            ensure!(Roster::get(to).is_none(), Error::<T>::AlreadyRegistered);
+            ensure!(node_key::is_sound(to), Error::<T>::BadNodeKey);
+            let message = signing::registration(&Self::genesis_hash(), &record.operator, record.fee);
+            ensure!(node_key::signed(to, &proof, &message), Error::<T>::BadProof);
+
+            AuthorityCandidates::<T>::remove(node);
+            T::Listener::stopped(node);
+            Roster::remove(node);
+            for stake in &record.stakes {
+                StakedIn::<T>::remove(stake.staker, node);
+                StakedIn::<T>::insert(stake.staker, to, ());
+            }
+            Self::take_sockets(to, &record.endpoint);
+            record.state = NodeState::Active { since: Self::now() };
+            Roster::put(to, &record);
+            T::Listener::started(to);
+            Self::deposit_event(Event::HandedOver { from: node, to });
             Ok(())
         }
 
@@ -434,6 +483,17 @@ fn sockets(endpoint: &Endpoint) -> [Socket; 2] {
     ]
 }
 
+/// Whether an operator may keep these spots: each for another, and a quarter of the requirement left for itself.
+fn may_reserve(reserved: &Reservations, operator: StakerId, requirement: Balance) -> bool {
+    let distinct = reserved.iter().enumerate().all(|(place, reservation)| {
+        let (staker, earlier) = (reservation.staker, reserved.iter().take(place));
+        staker != operator && earlier.map(|other| other.staker).all(|other| other != staker)
+    });
+    let kept = reserved.iter().fold(0, |sum: Balance, reservation| sum.saturating_add(reservation.amount));
+    let room = requirement.saturating_sub(operator_minimum(requirement));
+    distinct && kept <= room && reserved.iter().all(|reservation| reservation.amount > 0)
+}
+
 impl<T: Config> From<ContributionError> for Error<T> {
     fn from(error: ContributionError) -> Self {
         match error {
@@ -475,15 +535,23 @@ impl<T: Config> Pallet<T> {
             .into_iter()
             .filter_map(|node| {
                 let record = Roster::get(node)?;
-                let amount = record.stake_of(staker)?.amount;
-                let lock = match record.state {
-                    NodeState::Gathering { expires_at } => StakeLock::Gathering { block: expires_at },
-                    NodeState::Active { .. } => StakeLock::Bonded,
-                    NodeState::Leaving { leaves_at, .. } => StakeLock::Until { block: leaves_at },
+                let HeldStake { amount, leaves_at: own, .. } = *record.stake_of(staker)?;
+                let lock = match (record.state, own) {
+                    (NodeState::Gathering { expires_at }, _) => StakeLock::Gathering { block: expires_at },
+                    (NodeState::Active { .. }, None) => StakeLock::Bonded,
+                    (NodeState::Active { .. }, Some(block)) => StakeLock::Until { block },
+                    (NodeState::Leaving { leaves_at, .. }, own) => {
+                        StakeLock::Until { block: own.map_or(leaves_at, |own| own.min(leaves_at)) }
+                    }
                 };
                 Some(Stake { node, amount, lock })
             })
             .collect()
+    }
+
+    /// Every node that takes stake now, as one account finds it. Reads the whole roster.
+    pub fn open_pools(staker: StakerId) -> Vec<OpenPool> {
+        Roster::iter().filter_map(|(node, record)| record.open_pool(node, staker)).collect()
     }
 
     fn now() -> BlockNumber {
@@ -539,17 +607,22 @@ impl<T: Config> Pallet<T> {
         record: &mut NodeRecord,
         offered: Balance,
     ) -> Result<Balance, DispatchError> {
-        let pool = Pool {
-            requirement: record.requirement,
-            reserved: record.staked(),
-            contributors: record.stakes.len().saturated_into(),
-        };
-        let accepted = pool.accept(offered).map_err(Error::<T>::from)?;
+        let staker = StakerId(who.clone().into());
+        let (pool, spot) = record.pool_for(staker);
+        let accepted = pool.accept_for(spot, offered).map_err(Error::<T>::from)?;
         let reason = HoldReason::Stake.into();
         ensure!(T::Currency::can_hold(&reason, who, accepted), Error::<T>::NotEnoughFree);
-        let staker = StakerId(who.clone().into());
-        let stake = HeldStake { staker, amount: accepted, since: Self::now() };
-        record.stakes.try_push(stake).map_err(|_| Error::<T>::NoFreeSpot)?;
+        match record.stakes.iter_mut().find(|held| held.staker == staker) {
+            Some(held) => {
+                ensure!(held.leaves_at.is_none(), Error::<T>::AlreadyLeaving);
+                held.amount = held.amount.saturating_add(accepted);
+            }
+            None => {
+                let stake = HeldStake { staker, amount: accepted, since: Self::now(), leaves_at: None };
+                record.stakes.try_push(stake).map_err(|_| Error::<T>::NoFreeSpot)?;
+            }
+        }
+        record.reserved.retain(|reservation| reservation.staker != staker);
         T::Currency::hold(&reason, who, accepted)?;
         StakedIn::<T>::insert(staker, node, ());
         Ok(accepted)
@@ -558,7 +631,14 @@ impl<T: Config> Pallet<T> {
     /// Stores a record that a stake has joined, and starts the node if that completed it.
     fn stake_joined(node: ServiceNodeId, mut record: NodeRecord, staker: StakerId, amount: Balance) {
         Self::deposit_event(Event::Contributed { node, staker, amount });
-        let NodeState::Gathering { expires_at } = record.state else { return };
+        let NodeState::Gathering { expires_at } = record.state else {
+            record.settle(Self::now());
+            Roster::put(node, &record);
+            if matches!(record.state, NodeState::Active { .. }) {
+                Self::deposit_event(Event::Refilled { node });
+            }
+            return;
+        };
         if record.staked() < record.requirement {
             Agenda::<T>::insert(expires_at, node, ());
             Roster::put(node, &record);
@@ -597,8 +677,7 @@ impl<T: Config> Pallet<T> {
             }
             Agenda::<T>::remove(due, node);
             if let Some(record) = Roster::get(node) {
-                let reason = if record.state.is_serving() { EndReason::Unlocked } else { EndReason::PoolExpired };
-                Self::end(node, record, reason);
+                Self::work_off(node, record, now);
             }
             ended += 1;
         }
@@ -606,16 +685,37 @@ impl<T: Config> Pallet<T> {
         ended
     }
 
+    /// What is due for a node at `now`: its end, or only the stakes of those whose places others have taken.
+    fn work_off(node: ServiceNodeId, mut record: NodeRecord, now: BlockNumber) {
+        match record.state {
+            NodeState::Gathering { expires_at } if expires_at <= now => Self::end(node, record, EndReason::PoolExpired),
+            NodeState::Leaving { leaves_at, .. } if leaves_at <= now => Self::end(node, record, EndReason::Unlocked),
+            NodeState::Active { .. } | NodeState::Leaving { .. } => {
+                let is_due = |stake: &HeldStake| stake.leaves_at.is_some_and(|leaves_at| leaves_at <= now);
+                for stake in record.stakes.iter().filter(|stake| is_due(stake)) {
+                    Self::give_back(node, stake);
+                }
+                record.stakes.retain(|stake| !is_due(stake));
+                Roster::put(node, &record);
+            }
+            NodeState::Gathering { .. } => {}
+        }
+    }
+
+    /// Releases a stake, or notes that it could not be.
+    fn give_back(node: ServiceNodeId, stake: &HeldStake) {
+        let HeldStake { staker, amount, .. } = *stake;
+        StakedIn::<T>::remove(staker, node);
+        match T::Currency::release(&HoldReason::Stake.into(), &AccountId32::new(staker.0), amount, Precision::Exact) {
+            Ok(_) => Self::deposit_event(Event::Returned { node, staker, amount }),
+            Err(_) => Unreturned::<T>::mutate(staker, node, |sum| *sum = sum.saturating_add(amount)),
+        }
+    }
+
     /// Takes a node off the roster and returns every stake.
     fn end(node: ServiceNodeId, record: NodeRecord, reason: EndReason) {
-        for HeldStake { staker, amount, .. } in record.stakes {
-            let held = HoldReason::Stake.into();
-            let owner = AccountId32::new(staker.0);
-            StakedIn::<T>::remove(staker, node);
-            match T::Currency::release(&held, &owner, amount, Precision::Exact) {
-                Ok(_) => Self::deposit_event(Event::Returned { node, staker, amount }),
-                Err(_) => Unreturned::<T>::mutate(staker, node, |sum| *sum = sum.saturating_add(amount)),
-            }
+        for stake in &record.stakes {
+            Self::give_back(node, stake);
         }
         Self::free_sockets(&record.endpoint);
         AuthorityCandidates::<T>::remove(node);
@@ -660,15 +760,23 @@ impl<T: Config> Pallet<T> {
                 record.stakes.first().map(|stake| stake.staker) == Some(record.operator),
                 "the operator's stake is first"
             );
-            ensure!(record.staked() <= record.requirement, "no more is held than required");
-            ensure!(record.state.is_serving() == (record.staked() == record.requirement), "complete nodes serve");
-            let due = match record.state {
-                NodeState::Gathering { expires_at } => Some(expires_at),
+            ensure!(record.staying_stake() <= record.requirement, "no more stays than is required");
+            ensure!(record.state.is_serving() == (record.staked() >= record.requirement), "complete nodes serve");
+            let leaves_at = match record.state {
+                NodeState::Gathering { expires_at } => {
+                    ensure!(Agenda::<T>::contains_key(expires_at, node), "a pool that expires is on the agenda");
+                    ensure!(record.staying_stake() == record.staked(), "nobody asks for a stake that can be withdrawn");
+                    None
+                }
                 NodeState::Leaving { leaves_at, .. } => Some(leaves_at),
                 NodeState::Active { .. } => None,
             };
-            if let Some(block) = due {
-                ensure!(Agenda::<T>::contains_key(block, node), "what ends is on the agenda");
+            ensure!(record.ends_at() == leaves_at, "a node ends when too little stays");
+            for stake in &record.stakes {
+                let on_agenda = stake.leaves_at.is_none_or(|block| Agenda::<T>::contains_key(block, node));
+                ensure!(on_agenda, "who leaves is on the agenda");
+                let kept = record.reserved.iter().any(|reservation| reservation.staker == stake.staker);
+                ensure!(!kept, "no spot is kept for one who came");
             }
             for socket in sockets(&record.endpoint) {
                 ensure!(Sockets::<T>::get(socket) == Some(node), "a node owns its sockets");

@@ -21,6 +21,8 @@ pub trait WeightInfo {
     fn update_endpoint() -> Weight;
     /// `set_session_keys`: three verifications.
     fn set_session_keys() -> Weight;
+    /// `hand_over`: one verification, one key check.
+    fn hand_over() -> Weight;
     /// `retract_session_keys`.
     fn retract_session_keys() -> Weight;
     /// Ending `ended` nodes at the start of a block.
@@ -56,12 +58,17 @@ impl<T: frame_system::Config> WeightInfo for Counted<T> {
         counted::<T>(2, 2, 3)
     }
 
+    fn hand_over() -> Weight {
+        let stakes = u64::from(skep_primitives::MAX_STAKES);
+        counted::<T>(20, 24 + 2 * stakes, 2)
+    }
+
     fn retract_session_keys() -> Weight {
         counted::<T>(3, 2, 0)
     }
 
     fn work_off_agenda(ended: u32) -> Weight {
-        let stakes = u64::from(skep_primitives::MAX_CONTRIBUTORS);
+        let stakes = u64::from(skep_primitives::MAX_STAKES);
         counted::<T>(3, 1, 0)
             .saturating_add(counted::<T>(10 + 2 * stakes, 14 + 3 * stakes, 0).saturating_mul(ended.into()))
     }
