@@ -181,6 +181,7 @@ fn register(operator: Sr25519Keyring, nonce: Nonce, genesis: Hash, number: u8, s
         endpoint: Endpoint { ipv4: [127, 0, number, 1], https_port: 22021, quic_port: 22020 },
         version: SoftwareVersion([0, 1, 0]),
         stake,
+        reserved: Default::default(),
     };
     signed(operator, nonce, genesis, RuntimeCall::ServiceNodes(call))
 }

@@ -24,7 +24,7 @@ mod roster;
 mod submit;
 mod urls;
 
-pub use account::{ContributionError, ParseAccountError, Pool, parse_account, pool, ss58};
+pub use account::{ContributionError, ParseAccountError, Pool, parse_account, ss58};
 pub use client::{AskError, ChainClient, Finalized, MadeSessionKeys};
 pub use connection::ConnectError;
 pub use follow::{FollowError, RosterReceiver, SessionError, follow};

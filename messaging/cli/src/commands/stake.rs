@@ -10,11 +10,11 @@ use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use skep_chain_client::{
     AskError, ChainClient, ChainUrls, ConnectError, ContributionError, ParseAccountError, Pool, Registration,
-    SessionKeys, StakerKey, SubmitError, Submitter, Wait, parse_account, pool, ss58,
+    SessionKeys, StakerKey, SubmitError, Submitter, Wait, parse_account, ss58,
 };
 use skep_primitives::{
-    Balance, Endpoint, NodeState, Permyriad, RosterEntry, ServiceNodeId, SoftwareVersion, Stake, StakeLock, StakerId,
-    StakingTerms,
+    Balance, Endpoint, NodeState, OpenPool, Permyriad, Reservation, RosterEntry, ServiceNodeId, SoftwareVersion, Stake,
+    StakeLock, StakerId, StakingTerms,
 };
 use std::{
     fmt, io,
@@ -35,17 +35,28 @@ pub(crate) struct StakeArgs {
 enum StakeCommand {
     /// Register a service node and lock the operator's stake.
     Register(RegisterArgs),
-    /// Lock stake behind a node that still gathers it.
+    /// Show the nodes that take stake now, and what each asks for at least.
+    Pools,
+    /// Lock stake behind a node that gathers it or whose place is open again, or add to a stake in it.
     Contribute {
         /// The node, as `skep nodes list` shows it.
         node: ServiceNodeId,
         /// How much, in tokens.
         amount: Tokens,
     },
-    /// Ask for the stake in a serving node back: it and every other stake in the node return when the unlock time is over.
+    /// Ask for the stake in a serving node back: it returns when the unlock time is over. Unless others fill its place by
+    /// then, the node ends and every stake in it returns.
     Unlock {
         /// The node.
         node: ServiceNodeId,
+    },
+    /// Give a node another key: stakes and terms stay, the new key joins a swarm of its own.
+    HandOver {
+        /// The node as it is registered now.
+        node: ServiceNodeId,
+        /// What `skep-messaging prove` printed for the new key, this operator and the same fee.
+        #[arg(long, value_name = "FILE")]
+        proof: PathBuf,
     },
     /// Take the stake back from a node that has not gathered its whole stake yet.
     Withdraw {
@@ -87,6 +98,16 @@ struct RegisterArgs {
     /// What to lock, in tokens; with less than the whole requirement the node gathers contributions first.
     #[arg(long, value_name = "TOKENS")]
     stake: Option<Tokens>,
+    /// Keeps a spot for an account (SS58 or hex) that brings at least so many tokens; up to nine times.
+    #[arg(long, value_name = "ACCOUNT=TOKENS", value_parser = parse_reservation)]
+    reserve: Vec<Reservation>,
+}
+
+fn parse_reservation(text: &str) -> Result<Reservation, String> {
+    let (account, amount) = text.split_once('=').ok_or("write it as ACCOUNT=TOKENS")?;
+    let staker = parse_account(account).map_err(|error| error.to_string())?;
+    let Tokens(amount) = amount.parse().map_err(|error: crate::tokens::ParseTokensError| error.to_string())?;
+    Ok(Reservation { staker, amount })
 }
 
 /// What `skep-messaging prove` prints: a node key's consent to one operator and fee.
@@ -139,7 +160,7 @@ pub(crate) enum StakeError {
     OtherOperator { proven: StakerId, signer: StakerId },
     #[error("node {0} is not registered: `skep nodes list` shows those that are")]
     UnknownNode(ServiceNodeId),
-    #[error("node {0} gathers no stake: it serves already")]
+    #[error("node {0} takes no stake now: `skep stake pools` shows those that do")]
     NotGathering(ServiceNodeId),
     #[error("node {0} does not serve yet: take the stake back with `skep stake withdraw`")]
     NotServing(ServiceNodeId),
@@ -201,6 +222,15 @@ pub(crate) enum StakeReport {
         #[serde(flatten)]
         block: Block,
     },
+    /// Nodes that take stake.
+    Pools { pools: Vec<OpenPool>, height: u32 },
+    /// A node has another key.
+    HandedOver {
+        from: ServiceNodeId,
+        to: ServiceNodeId,
+        #[serde(flatten)]
+        block: Block,
+    },
     /// A stake was asked back.
     UnlockRequested {
         node: ServiceNodeId,
@@ -241,6 +271,19 @@ async fn act(StakeArgs { signer, command }: StakeArgs, urls: ChainUrls) -> Resul
     match command {
         StakeCommand::Register(args) => register(args, signer.key()?, urls).await,
         StakeCommand::Contribute { node, amount } => contribute(node, amount, signer.key()?, urls).await,
+        StakeCommand::Pools => {
+            let chain = ChainClient::connect(urls).await?;
+            // Who asks without a secret sees what is open to anybody.
+            let staker = signer.key().map_or(StakerId([0; 32]), |key| key.staker());
+            let (pools, finalized) = tokio::try_join!(chain.open_pools(staker), chain.finalized())?;
+            Ok(StakeReport::Pools { pools, height: finalized.height })
+        }
+        StakeCommand::HandOver { node, proof } => {
+            let NodeProof { node: to, proof, .. } = NodeProof::read(&proof)?;
+            let included =
+                Submitter::connect(&urls, signer.key()?).await?.hand_over(node, to, &proof, Wait::Finalized).await?;
+            Ok(StakeReport::HandedOver { from: node, to, block: included.into() })
+        }
         StakeCommand::Unlock { node } => unlock(node, signer.key()?, urls).await,
         StakeCommand::Withdraw { node } => withdraw(node, signer.key()?, urls).await,
         StakeCommand::Offer { offer: file } => offer(&file, signer.key()?, urls).await,
@@ -279,9 +322,11 @@ async fn register(args: RegisterArgs, key: StakerKey, urls: ChainUrls) -> Result
     }
     let requirement = ChainClient::connect(urls.clone()).await?.staking_terms().await?.requirement;
     let offered = args.stake.unwrap_or(Tokens(requirement));
-    let stake = accepted(node, Pool::new(requirement), offered)?;
+    let kept = args.reserve.iter().map(|reservation| reservation.amount).sum();
+    let stake = accepted(node, Pool { reserved: kept, ..Pool::new(requirement) }, offered)?;
     let endpoint = Endpoint { ipv4: args.ip.octets(), https_port: args.https_port, quic_port: args.quic_port };
-    let registration = Registration { node, proof, fee, endpoint, version: own_version(), stake };
+    let registration =
+        Registration { node, proof, fee, endpoint, version: own_version(), stake, reserved: args.reserve };
     let included = Submitter::connect(&urls, key).await?.register(&registration, Wait::Finalized).await?;
     Ok(StakeReport::Registered { node, staked: stake, requirement, block: included.into() })
 }
@@ -292,11 +337,12 @@ async fn contribute(
     key: StakerKey,
     urls: ChainUrls,
 ) -> Result<StakeReport, StakeError> {
-    let entry = entry(node, &urls).await?;
-    if entry.state.is_serving() {
+    let pools = ChainClient::connect(urls.clone()).await?.open_pools(key.staker()).await?;
+    let Some(pool) = pools.into_iter().find(|pool| pool.node == node) else {
+        entry(node, &urls).await?;
         return Err(StakeError::NotGathering(node));
-    }
-    let staked = accepted(node, pool(&entry), offered)?;
+    };
+    let staked = contribution(&pool, offered)?;
     let included = Submitter::connect(&urls, key).await?.contribute(node, staked, Wait::Finalized).await?;
     Ok(StakeReport::Contributed { node, staked, block: included.into() })
 }
@@ -352,7 +398,22 @@ async fn own_entry(node: ServiceNodeId, staker: StakerId, urls: &ChainUrls) -> R
     if contributes { Ok(entry) } else { Err(StakeError::NoStake { staker, node }) }
 }
 
-/// What of an offer is staked, by the chain's own rule.
+/// What of an offer a pool takes, as the chain says it would.
+fn contribution(pool: &OpenPool, offered: Tokens) -> Result<Balance, StakeError> {
+    let OpenPool { node, room, minimum, maximum, .. } = *pool;
+    if minimum == 0 {
+        return Err(StakeError::NoFreeSpot(node));
+    }
+    if offered.0 < minimum {
+        return Err(StakeError::TooLittle { offered, minimum: Tokens(minimum) });
+    }
+    if offered.0 > maximum {
+        return Err(StakeError::TooMuch { offered, room: Tokens(room), maximum: Tokens(maximum) });
+    }
+    Ok(offered.0.min(room))
+}
+
+/// What of an operator's offer is staked, by the chain's own rule.
 fn accepted(node: ServiceNodeId, pool: Pool, offered: Tokens) -> Result<Balance, StakeError> {
     pool.accept(offered.0).map_err(|error| match error {
         ContributionError::StakeComplete => StakeError::NotGathering(node),
@@ -390,10 +451,30 @@ impl fmt::Display for StakeReport {
             }
             Self::UnlockRequested { node, free_after_block, block } => write!(
                 f,
-                "Asked in block {} for the stake in {node}. Every stake in it returns by itself at block \
-                 {free_after_block}; until then it serves and earns.",
+                "Asked in block {} for the stake in {node}. It returns by itself at block {free_after_block} and earns until \
+                 then. Unless others fill its place by then, the node ends and every stake in it returns.",
                 block.height
             ),
+            Self::Pools { pools, height } => {
+                writeln!(f, "At block {height}, {} take stake:", count(pools.len(), "node"))?;
+                for pool in pools {
+                    writeln!(
+                        f,
+                        "  {}: {} open, bring {} or more; {}, fee {} %, until block {}{}",
+                        pool.node,
+                        Tokens(pool.room),
+                        Tokens(pool.minimum),
+                        count(pool.free_spots.try_into().unwrap_or(usize::MAX), "free spot"),
+                        f64::from(pool.fee.steps()) / 100.0,
+                        pool.closes_at,
+                        if pool.serves { " (it serves already)" } else { "" },
+                    )?;
+                }
+                write!(f, "Lock stake with `skep stake contribute NODE TOKENS`.")
+            }
+            Self::HandedOver { from, to, block } => {
+                write!(f, "{from} goes on as {to} since block {}: start the server with the new key.", block.height)
+            }
             Self::Withdrawn { node, block } => {
                 write!(f, "The stake in {node} was returned in block {}.", block.height)
             }
@@ -435,6 +516,10 @@ impl fmt::Display for StakeReport {
             }
         }
     }
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
