@@ -212,7 +212,7 @@ fn shuffle(candidates: &mut [Candidate], seed: [u8; 32]) {
 }
 
 /// Invariants.
-#[cfg(any(test, feature = "try-runtime"))]
+#[cfg(any(feature = "std", feature = "try-runtime"))]
 impl<T: Config> Pallet<T> {
     /// Only drawn nodes have produced, and a set is whole or the founders'.
     pub fn check_state() -> Result<(), &'static str> {

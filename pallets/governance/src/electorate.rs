@@ -50,7 +50,7 @@ impl<T: Config> Electorate<T> {
     }
 }
 
-#[cfg(any(test, feature = "try-runtime"))]
+#[cfg(any(feature = "std", feature = "try-runtime"))]
 impl<T: Config> Electorate<T> {
     /// Sums are those of the seats.
     pub(crate) fn check_state() -> Result<(), &'static str> {

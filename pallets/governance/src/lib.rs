@@ -403,7 +403,7 @@ impl<T: Config> ServingNodes for Pallet<T> {
 }
 
 /// Invariants.
-#[cfg(any(test, feature = "try-runtime"))]
+#[cfg(any(feature = "std", feature = "try-runtime"))]
 impl<T: Config> Pallet<T> {
     /// Stake is counted once, approvals add up, deposits are held.
     pub fn check_state() -> Result<(), &'static str> {

@@ -747,7 +747,7 @@ impl<T: Config> Candidates for Pallet<T> {
 }
 
 /// Invariants.
-#[cfg(any(test, feature = "try-runtime"))]
+#[cfg(any(feature = "std", feature = "try-runtime"))]
 impl<T: Config> Pallet<T> {
     /// Holds equal stakes, indices equal the roster, and every state is legal.
     pub fn check_state() -> Result<(), &'static str> {

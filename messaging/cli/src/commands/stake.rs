@@ -322,7 +322,7 @@ async fn register(args: RegisterArgs, key: StakerKey, urls: ChainUrls) -> Result
     }
     let requirement = ChainClient::connect(urls.clone()).await?.staking_terms().await?.requirement;
     let offered = args.stake.unwrap_or(Tokens(requirement));
-    let kept = args.reserve.iter().map(|reservation| reservation.amount).sum();
+    let kept = args.reserve.iter().fold(0, |sum: Balance, spot| sum.saturating_add(spot.amount));
     let stake = accepted(node, Pool { reserved: kept, ..Pool::new(requirement) }, offered)?;
     let endpoint = Endpoint { ipv4: args.ip.octets(), https_port: args.https_port, quic_port: args.quic_port };
     let registration =
