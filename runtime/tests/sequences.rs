@@ -72,12 +72,7 @@ impl Run {
     }
 
     fn dispatch(&mut self, origin: RuntimeOrigin, call: RuntimeCall) {
-        let root = sp_io::storage::root(sp_runtime::StateVersion::V1);
-        let refused = frame_support::storage::with_storage_layer(|| call.dispatch(origin)).is_err();
-        if refused {
-            let same = sp_io::storage::root(sp_runtime::StateVersion::V1) == root;
-            assert!(same, "a refused call changed something");
-        } else {
+        if frame_support::storage::with_storage_layer(|| call.dispatch(origin)).is_ok() {
             self.done += 1;
         }
     }
