@@ -5,11 +5,11 @@
 //! needs; for the same reason at most a third of the set is disabled. Genesis producers stand behind no service node: they
 //! are disabled only. Who is to blame is who held the session's keys when it was done, as the proof of ownership says.
 
-use crate::{AccountId, Obligations, Runtime, ServiceNodes, Session, UncheckedExtrinsic};
+use crate::{AccountId, Obligations, Runtime, Session, UncheckedExtrinsic};
 use alloc::vec::Vec;
 use frame_support::traits::DisabledValidators;
 use pallet_session::disabling::{DisablingStrategy, UpToLimitDisablingStrategy};
-use skep_primitives::{NodeWhereabouts, ServiceNodeId, Whereabouts};
+use skep_primitives::ServiceNodeId;
 use sp_staking::offence::{Offence, OffenceError, OffenceSeverity, ReportOffence};
 
 /// A producer as equivocation proofs identify it.
@@ -29,8 +29,7 @@ fn node_of(producer: &AccountId) -> ServiceNodeId {
 impl PunishProducer {
     /// Whether a report of `producer` would change anything.
     fn would_punish(producer: &AccountId) -> bool {
-        let is_registered = matches!(ServiceNodes::whereabouts(node_of(producer)), Some((_, Whereabouts::Roster(_))));
-        is_registered || Self::would_disable(producer)
+        Obligations::accountable(node_of(producer)).is_some() || Self::would_disable(producer)
     }
 
     fn would_disable(producer: &AccountId) -> bool {

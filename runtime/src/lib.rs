@@ -139,5 +139,9 @@ mod runtime {
     #[runtime::pallet_index(12)]
     pub type Rewards = pallet_rewards;
     #[runtime::pallet_index(13)]
+    pub type Governance = pallet_governance;
+    #[runtime::pallet_index(14)]
+    pub type Authorities = pallet_authorities;
+    #[runtime::pallet_index(15)]
     pub type Obligations = pallet_obligations;
 }

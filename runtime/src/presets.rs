@@ -26,6 +26,9 @@ pub const MAIN: &str = "main";
 /// What each well-known account owns on `dev` and `local`.
 const ENDOWMENT: Balance = 1_000_000 * UNIT;
 
+/// First floor of work, in Equi-X solutions tried on average: a fraction of a second on a phone.
+const WORK_FLOOR: u32 = 1;
+
 const SECOND: Moment = 1_000;
 const MINUTE: Moment = 60 * SECOND;
 
@@ -39,6 +42,7 @@ pub fn get_preset(id: &PresetId) -> Option<Vec<u8>> {
         }
         MAIN => build_struct_json_patch!(RuntimeGenesisConfig {
             babe: pallet_babe::GenesisConfig { epoch_config: BABE_GENESIS_EPOCH_CONFIG },
+            governance: pallet_governance::GenesisConfig { work_floor: WORK_FLOOR },
             network: pallet_network::GenesisConfig { parameters: Parameters::default() },
         }),
         _ => return None,
@@ -75,6 +79,7 @@ fn test_parameters(block_time: Moment) -> Parameters {
     Parameters {
         block_time,
         epoch_blocks: 10,
+        era_sessions: 10,
         requirement: StakingRequirement::Fixed { amount: 100 * UNIT },
         unlock: 2 * MINUTE,
         small_stake_lock: MINUTE,
@@ -89,6 +94,8 @@ fn test_parameters(block_time: Moment) -> Parameters {
             most_credit: 30 * MINUTE,
             ..TestingTerms::default()
         },
+        voting: 10 * MINUTE,
+        enactment_delay: 10 * SECOND,
         private_addresses: true,
         ..Parameters::default()
     }
@@ -99,6 +106,7 @@ fn test_genesis(producers: &[Producer], parameters: Parameters) -> Value {
     build_struct_json_patch!(RuntimeGenesisConfig {
         babe: pallet_babe::GenesisConfig { epoch_config: BABE_GENESIS_EPOCH_CONFIG },
         balances: pallet_balances::GenesisConfig { balances },
+        governance: pallet_governance::GenesisConfig { work_floor: WORK_FLOOR },
         network: pallet_network::GenesisConfig { parameters },
         session: pallet_session::GenesisConfig { keys: producers.iter().map(Producer::session).collect::<Vec<_>>() },
     })

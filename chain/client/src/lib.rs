@@ -18,13 +18,14 @@ mod account;
 mod client;
 mod connection;
 mod follow;
+mod govern;
 mod key;
 mod roster;
 mod submit;
 mod urls;
 
-pub use account::{ContributionError, ParseAccountError, Pool, parse_account, pool, ss58};
-pub use client::{AskError, ChainClient, Finalized};
+pub use account::{ContributionError, ParseAccountError, Pool, parse_account, ss58};
+pub use client::{AskError, ChainClient, Finalized, MadeSessionKeys};
 pub use connection::ConnectError;
 pub use follow::{FollowError, RosterReceiver, SessionError, follow};
 pub use key::{KeyError, StakerKey};

@@ -6,7 +6,9 @@ use jsonrpsee::{
     rpc_params,
 };
 use serde_json::value::RawValue;
-use skep_primitives::{Balance, BlockHash, BlockNumber, Endpoint, Permyriad, ServiceNodeId, SoftwareVersion, StakerId};
+use skep_primitives::{
+    Balance, BlockHash, BlockNumber, Endpoint, Permyriad, Reservation, ServiceNodeId, SoftwareVersion, StakerId,
+};
 use std::{fmt, sync::Arc, time::Duration};
 use subxt::{
     OnlineClient, SubstrateConfig,
@@ -67,6 +69,8 @@ pub struct Registration {
     pub version: SoftwareVersion,
     /// What the operator locks, in smallest units.
     pub stake: Balance,
+    /// Spots kept for others, at most nine.
+    pub reserved: Vec<Reservation>,
 }
 
 /// A call had no effect, or its effect is not known.
@@ -121,7 +125,10 @@ impl Submitter {
 
     /// Registers a service node and locks the operator's stake.
     pub async fn register(&self, registration: &Registration, wait: Wait) -> Result<Included, SubmitError> {
-        let Registration { node, proof, fee, endpoint, version, stake } = registration;
+        let Registration { node, proof, fee, endpoint, version, stake, reserved } = registration;
+        let reserved = reserved.iter().map(|Reservation { staker, amount }| {
+            Value::named_composite([("staker", Value::from_bytes(staker)), ("amount", Value::u128(*amount))])
+        });
         let arguments = (
             Value::from_bytes(node),
             Value::from_bytes(proof),
@@ -129,6 +136,7 @@ impl Submitter {
             endpoint_value(endpoint),
             version_value(*version),
             Value::u128(*stake),
+            Value::unnamed_composite(reserved),
         );
         self.submit(&transaction(SERVICE_NODES, "register", arguments), wait).await
     }
@@ -147,6 +155,18 @@ impl Submitter {
     /// Takes back this account's stake in a node that has ended.
     pub async fn withdraw(&self, node: ServiceNodeId, wait: Wait) -> Result<Included, SubmitError> {
         self.submit(&transaction(SERVICE_NODES, "withdraw", (Value::from_bytes(node),)), wait).await
+    }
+
+    /// Gives a node another key. `proof` is the new key's signature over [`skep_primitives::signing::registration`].
+    pub async fn hand_over(
+        &self,
+        node: ServiceNodeId,
+        to: ServiceNodeId,
+        proof: &[u8; 64],
+        wait: Wait,
+    ) -> Result<Included, SubmitError> {
+        let arguments = (Value::from_bytes(node), Value::from_bytes(to), Value::from_bytes(proof));
+        self.submit(&transaction(SERVICE_NODES, "hand_over", arguments), wait).await
     }
 
     /// Tells where a node is reached and what it runs.
@@ -180,7 +200,12 @@ impl Submitter {
         self.submit(&transaction(SERVICE_NODES, "set_session_keys", arguments), wait).await
     }
 
-    async fn submit<Call: Payload>(&self, call: &Call, wait: Wait) -> Result<Included, SubmitError> {
+    /// Offers a node as a block producer no longer.
+    pub async fn retract_session_keys(&self, node: ServiceNodeId, wait: Wait) -> Result<Included, SubmitError> {
+        self.submit(&transaction(SERVICE_NODES, "retract_session_keys", (Value::from_bytes(node),)), wait).await
+    }
+
+    pub(crate) async fn submit<Call: Payload>(&self, call: &Call, wait: Wait) -> Result<Included, SubmitError> {
         let work = async {
             let sent = self.send(call).await?;
             self.outcome(sent, wait).await
@@ -284,6 +309,17 @@ fn version_value(SoftwareVersion(parts): SoftwareVersion) -> Value {
 impl fmt::Debug for Submitter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Submitter").field("staker", &self.staker()).finish_non_exhaustive()
+    }
+}
+
+impl SessionKeys {
+    /// As the runtime encodes them (SCALE): one after the other.
+    pub fn encoded(&self) -> [u8; 64] {
+        let mut bytes = [0; 64];
+        let (babe, grandpa) = bytes.split_at_mut(32);
+        babe.copy_from_slice(&self.babe);
+        grandpa.copy_from_slice(&self.grandpa);
+        bytes
     }
 }
 

@@ -11,6 +11,9 @@ pub trait ServingNodes {
     fn stopped(node: ServiceNodeId);
     /// The node is gone and so are its stakes, after it has stopped: nothing needs to be kept of it.
     fn ended(_: ServiceNodeId) {}
+    /// The node goes on under another key. If it serves, it has stopped under the former one and starts under the new one
+    /// after this; what is known of it otherwise is the new one's.
+    fn handed_over(_from: ServiceNodeId, _to: ServiceNodeId) {}
 }
 
 impl ServingNodes for () {
@@ -32,6 +35,11 @@ impl<A: ServingNodes, B: ServingNodes> ServingNodes for (A, B) {
     fn ended(node: ServiceNodeId) {
         A::ended(node);
         B::ended(node);
+    }
+
+    fn handed_over(from: ServiceNodeId, to: ServiceNodeId) {
+        A::handed_over(from, to);
+        B::handed_over(from, to);
     }
 }
 
@@ -68,4 +76,21 @@ pub struct Payees {
 pub trait NodeStakes {
     /// Who is paid for the node; nobody if it does not serve.
     fn payees(node: ServiceNodeId) -> Option<Payees>;
+}
+
+/// A node whose operator offers it as a block producer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The node.
+    pub node: ServiceNodeId,
+    /// Its session keys, in SCALE.
+    pub keys: Vec<u8>,
+    /// Block of the offer.
+    pub offered_at: BlockNumber,
+}
+
+/// Asked which nodes are offered as block producers.
+pub trait Candidates {
+    /// Every active node that is offered.
+    fn candidates() -> Vec<Candidate>;
 }

@@ -11,8 +11,10 @@ pub use pallet::*;
 mod parameters;
 #[cfg(test)]
 mod tests;
+mod weight;
 
 pub use parameters::{InvalidParameters, Parameters};
+pub use weight::counted;
 
 use core::marker::PhantomData;
 use frame_support::traits::Get;

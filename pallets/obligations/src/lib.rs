@@ -55,6 +55,9 @@ pub const MAX_SEASONED_A_ROUND: u32 = 64;
 /// Changes of one node's standing that are kept: the latest.
 pub const MAX_HISTORY: u32 = 16;
 
+/// Former keys of a node for which it still answers: the latest.
+pub const MAX_FORMER_KEYS: u32 = 4;
+
 /// Randomness for draws, as the runtime wires it.
 pub trait RoundRandomness {
     /// What the parent block revealed, mixed into what was known before.
@@ -151,6 +154,20 @@ pub mod pallet {
     pub type History<T> =
         StorageMap<_, Blake2_128Concat, ServiceNodeId, BoundedVec<StandingEvent, ConstU32<MAX_HISTORY>>, ValueQuery>;
 
+    /// What a key that was handed over belongs to now, so that an equivocation under it is answered for.
+    #[pallet::storage]
+    pub type Successor<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, ServiceNodeId, OptionQuery>;
+
+    /// The former keys of a node, oldest first, up to [`MAX_FORMER_KEYS`].
+    #[pallet::storage]
+    pub type FormerKeys<T> = StorageMap<
+        _,
+        Blake2_128Concat,
+        ServiceNodeId,
+        BoundedVec<ServiceNodeId, ConstU32<MAX_FORMER_KEYS>>,
+        ValueQuery,
+    >;
+
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
     pub enum Event<T: Config> {
@@ -221,6 +238,14 @@ impl<T: Config> Pallet<T> {
         let DrawnRound { block, begins_at, testers, targets } = Rounds::<T>::get(round)?;
         let ends_at = Self::last_block(&terms, begins_at);
         Some(TestingRound { round, block, begins_at, ends_at, testers: testers.into(), targets: targets.into() })
+    }
+
+    /// The rounds whose verdicts count now, from number `since` on, oldest first.
+    pub fn rounds(since: u32) -> Vec<TestingRound> {
+        let terms = Self::terms();
+        let present = Self::number_of(&terms, Self::now());
+        let oldest = present.saturating_add(1).saturating_sub(terms.vote_rounds);
+        (oldest.max(since)..=present).filter_map(|number| Self::round(Some(number))).collect()
     }
 
     /// How a node stands, and why; `None` if nothing of it is left.
@@ -344,9 +369,17 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Deregisters a node whose equivocation as block producer was proven; false if no such node is registered.
+    /// Deregisters a node whose equivocation as block producer was proven, whatever key it has now; false if no such node
+    /// is registered.
     pub fn equivocated(node: ServiceNodeId) -> bool {
-        Self::deregister(node, Cause::Equivocation)
+        Self::accountable(node).is_some_and(|node| Self::deregister(node, Cause::Equivocation))
+    }
+
+    /// Who answers for what was signed by this key: the node registered under it, or the one it was handed over to.
+    pub fn accountable(key: ServiceNodeId) -> Option<ServiceNodeId> {
+        let is_registered =
+            |node: &ServiceNodeId| matches!(T::Nodes::whereabouts(*node), Some((_, Whereabouts::Roster(_))));
+        Some(key).filter(is_registered).or_else(|| Successor::<T>::get(key).filter(is_registered))
     }
 
     fn deregister(node: ServiceNodeId, cause: Cause) -> bool {
@@ -461,6 +494,38 @@ impl<T: Config> ServingNodes for Pallet<T> {
     fn ended(node: ServiceNodeId) {
         Self::strike_off(node);
         History::<T>::remove(node);
+        for former in FormerKeys::<T>::take(node) {
+            Successor::<T>::remove(former);
+        }
+    }
+
+    /// Credit and history go with the node, and so does the blame for what its former keys sign.
+    fn handed_over(from: ServiceNodeId, to: ServiceNodeId) {
+        match Self::duty(from) {
+            Some(duty @ Duty::Serving { .. }) => Self::begin_tenure(to, credit_of(&Self::terms(), duty)),
+            Some(Duty::Decommissioned { .. }) => {
+                Roll::<T>::put(to, Class::Decommissioned);
+                Tenures::<T>::set(to, Tenures::<T>::get(from));
+            }
+            None => {}
+        }
+        Self::strike_off(from);
+        let history = History::<T>::take(from);
+        if !history.is_empty() {
+            History::<T>::insert(to, history);
+        }
+        let mut former = FormerKeys::<T>::take(from);
+        // A key that is taken up again is a former one no longer.
+        former.retain(|key| *key != to);
+        Successor::<T>::remove(to);
+        if former.is_full() {
+            Successor::<T>::remove(former.remove(0));
+        }
+        if former.try_push(from).is_err() {
+            defensive!("there is room for one more");
+        }
+        former.iter().for_each(|key| Successor::<T>::insert(key, to));
+        FormerKeys::<T>::insert(to, former);
     }
 }
 
@@ -498,6 +563,13 @@ impl<T: Config> Pallet<T> {
         for node in History::<T>::iter_keys() {
             ensure!(T::Nodes::whereabouts(node).is_some(), "no history of what is gone");
         }
+        let mut links = 0;
+        for (node, former) in FormerKeys::<T>::iter() {
+            ensure!(T::Nodes::whereabouts(node).is_some(), "no former keys of what is gone");
+            links += former.len();
+            ensure!(former.iter().all(|key| Successor::<T>::get(key) == Some(node)), "a former key leads on");
+        }
+        ensure!(Successor::<T>::iter().count() == links, "no key leads to a node that does not know it");
         Ok(())
     }
 }
