@@ -13,7 +13,7 @@ use jsonrpsee::{
 };
 use skep_primitives::{
     BlockHash, BlockNumber, Governance, OpenPool, RosterSnapshot, ServiceNodeId, Stake, StakerId, StakingTerms,
-    SwarmMembers,
+    Standing, SwarmMembers, TestingRound, TestingTerms,
 };
 use skep_rpc::SkepRpcClient;
 use std::{future::Future, sync::Arc};
@@ -103,6 +103,26 @@ impl ChainClient {
     /// What operators decide at the last finalized block, and have decided.
     pub async fn governance(&self) -> Result<Governance, AskError> {
         self.ask(|rpc| async move { SkepRpcClient::governance(&*rpc, None).await }).await
+    }
+
+    /// The durations of testing at the last finalized block.
+    pub async fn testing_terms(&self) -> Result<TestingTerms, AskError> {
+        self.ask(|rpc| async move { SkepRpcClient::testing_terms(&*rpc, None).await }).await
+    }
+
+    /// The testing rounds whose verdicts count at the last finalized block, from number `since` on, oldest first.
+    pub async fn testing_rounds(&self, since: u32) -> Result<Vec<TestingRound>, AskError> {
+        self.ask(|rpc| async move { SkepRpcClient::testing_rounds(&*rpc, Some(since), None).await }).await
+    }
+
+    /// How a node stands at the last finalized block, and why; `None` if nothing of it is left.
+    pub async fn standing(&self, node: ServiceNodeId) -> Result<Option<Standing>, AskError> {
+        self.ask(|rpc| async move { SkepRpcClient::standing(&*rpc, node, None).await }).await
+    }
+
+    /// How every node stands at the last finalized block.
+    pub async fn standings(&self) -> Result<Vec<Standing>, AskError> {
+        self.ask(|rpc| async move { SkepRpcClient::standings(&*rpc, None).await }).await
     }
 
     /// The last finalized block.

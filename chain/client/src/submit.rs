@@ -106,9 +106,7 @@ pub enum SubmitError {
 impl Submitter {
     /// Connects to the first chain node that answers and reads what calls its runtime has.
     pub async fn connect(urls: &ChainUrls, key: StakerKey) -> Result<Self, SubmitError> {
-        let rpc = Connection::open(urls, None, 0).await?.rpc;
-        let backend = LegacyBackend::builder().build(subxt::rpcs::RpcClient::new(rpc.clone()));
-        let chain = OnlineClient::from_backend(Arc::new(backend)).await.map_err(prepare)?;
+        let (chain, rpc) = connect(urls).await?;
         Ok(Self { chain, rpc, key })
     }
 
@@ -206,17 +204,11 @@ impl Submitter {
     }
 
     pub(crate) async fn submit<Call: Payload>(&self, call: &Call, wait: Wait) -> Result<Included, SubmitError> {
-        let work = async {
-            let sent = self.send(call).await?;
-            self.outcome(sent, wait).await
-        };
-        tokio::time::timeout(INCLUSION_TIMEOUT, work)
-            .await
-            .unwrap_or_else(|_| Err(SubmitError::Lost(format!("not included in {} s", INCLUSION_TIMEOUT.as_secs()))))
+        within_time(async { outcome(self.send(call).await?, wait).await }).await
     }
 }
 
-type Sent = TransactionProgress<SubstrateConfig, OnlineClientAtBlockImpl<SubstrateConfig>>;
+pub(crate) type Sent = TransactionProgress<SubstrateConfig, OnlineClientAtBlockImpl<SubstrateConfig>>;
 
 impl Submitter {
     async fn send<Call: Payload>(&self, call: &Call) -> Result<Sent, SubmitError> {
@@ -227,45 +219,65 @@ impl Submitter {
         let params = DefaultExtrinsicParamsBuilder::new().nonce(nonce).build();
         let at = self.chain.at_current_block().await.map_err(prepare)?;
         let signed = at.transactions().create_signed(call, self.key.pair(), params).await.map_err(prepare)?;
-        signed.submit_and_watch().await.map_err(|error| {
-            if let ExtrinsicError::ErrorSubmittingTransaction(BackendError::Rpc(RpcError::ClientError(
-                subxt::rpcs::Error::User(answer),
-            ))) = &error
-            {
-                return SubmitError::Refused(pool_refusal(&answer.message, answer.data.as_deref().map(RawValue::get)));
-            }
-            SubmitError::Lost(error.to_string())
-        })
-    }
-
-    async fn outcome(&self, mut sent: Sent, wait: Wait) -> Result<Included, SubmitError> {
-        loop {
-            let status =
-                sent.next().await.ok_or_else(|| SubmitError::Lost("the chain node stopped watching".into()))?;
-            let block = match status.map_err(|error| SubmitError::Lost(error.to_string()))? {
-                TransactionStatus::InFinalizedBlock(block) => block,
-                TransactionStatus::InBestBlock(block) if wait == Wait::InBlock => block,
-                TransactionStatus::InBestBlock(_)
-                | TransactionStatus::NoLongerInBestBlock
-                | TransactionStatus::Validated
-                | TransactionStatus::Broadcasted => continue,
-                TransactionStatus::Error { message } => return Err(SubmitError::Lost(message)),
-                TransactionStatus::Invalid { message } | TransactionStatus::Dropped { message } => {
-                    return Err(SubmitError::Refused(message));
-                }
-            };
-            block.wait_for_success().await.map_err(failure)?;
-            let height = block.at().await.map_err(|error| SubmitError::Lost(error.to_string()))?.block_number();
-            return Ok(Included {
-                height: BlockNumber::try_from(height).unwrap_or(BlockNumber::MAX),
-                block_hash: block.block_hash().0,
-                transaction_hash: block.extrinsic_hash().0,
-            });
-        }
+        signed.submit_and_watch().await.map_err(refused)
     }
 }
 
-fn prepare(error: impl fmt::Display) -> SubmitError {
+/// A connection to the first chain node that answers, which knows what calls its runtime has.
+pub(crate) async fn connect(urls: &ChainUrls) -> Result<(OnlineClient<SubstrateConfig>, Arc<Client>), SubmitError> {
+    let rpc = Connection::open(urls, None, 0).await?.rpc;
+    let backend = LegacyBackend::builder().build(subxt::rpcs::RpcClient::new(rpc.clone()));
+    let chain = OnlineClient::from_backend(Arc::new(backend)).await.map_err(prepare)?;
+    Ok((chain, rpc))
+}
+
+/// Gives up what takes longer than any call should.
+pub(crate) async fn within_time(
+    work: impl Future<Output = Result<Included, SubmitError>>,
+) -> Result<Included, SubmitError> {
+    tokio::time::timeout(INCLUSION_TIMEOUT, work)
+        .await
+        .unwrap_or_else(|_| Err(SubmitError::Lost(format!("not included in {} s", INCLUSION_TIMEOUT.as_secs()))))
+}
+
+/// Waits for what was promised of a transaction that was sent.
+pub(crate) async fn outcome(mut sent: Sent, wait: Wait) -> Result<Included, SubmitError> {
+    loop {
+        let status = sent.next().await.ok_or_else(|| SubmitError::Lost("the chain node stopped watching".into()))?;
+        let block = match status.map_err(|error| SubmitError::Lost(error.to_string()))? {
+            TransactionStatus::InFinalizedBlock(block) => block,
+            TransactionStatus::InBestBlock(block) if wait == Wait::InBlock => block,
+            TransactionStatus::InBestBlock(_)
+            | TransactionStatus::NoLongerInBestBlock
+            | TransactionStatus::Validated
+            | TransactionStatus::Broadcasted => continue,
+            TransactionStatus::Error { message } => return Err(SubmitError::Lost(message)),
+            TransactionStatus::Invalid { message } | TransactionStatus::Dropped { message } => {
+                return Err(SubmitError::Refused(message));
+            }
+        };
+        block.wait_for_success().await.map_err(failure)?;
+        let height = block.at().await.map_err(|error| SubmitError::Lost(error.to_string()))?.block_number();
+        return Ok(Included {
+            height: BlockNumber::try_from(height).unwrap_or(BlockNumber::MAX),
+            block_hash: block.block_hash().0,
+            transaction_hash: block.extrinsic_hash().0,
+        });
+    }
+}
+
+/// Why a transaction did not enter the pool, or that nobody knows.
+pub(crate) fn refused(error: ExtrinsicError) -> SubmitError {
+    if let ExtrinsicError::ErrorSubmittingTransaction(BackendError::Rpc(RpcError::ClientError(
+        subxt::rpcs::Error::User(answer),
+    ))) = &error
+    {
+        return SubmitError::Refused(pool_refusal(&answer.message, answer.data.as_deref().map(RawValue::get)));
+    }
+    SubmitError::Lost(error.to_string())
+}
+
+pub(crate) fn prepare(error: impl fmt::Display) -> SubmitError {
     SubmitError::Prepare(error.to_string())
 }
 
