@@ -530,7 +530,7 @@ impl<T: Config> ServingNodes for Pallet<T> {
 }
 
 /// Invariants.
-#[cfg(any(test, feature = "try-runtime"))]
+#[cfg(any(feature = "std", feature = "try-runtime"))]
 impl<T: Config> Pallet<T> {
     /// The roll has no gaps, every node on it has a tenure, and only rounds that count are kept.
     pub fn check_state() -> Result<(), &'static str> {

@@ -1,5 +1,7 @@
 //! Tests of the calls, of what becomes due, and of what no sequence of calls can break.
 
+mod standing;
+
 use crate::{AuthorityCandidates, EndReason, Error, Event, Roster, RosterSize, Unreturned, mock::*};
 use codec::Encode;
 use frame_support::{assert_noop, assert_ok, traits::fungible::Inspect};
@@ -565,6 +567,9 @@ mod sequences {
         Withdraw { staker: u8, node: u8 },
         Move { operator: u8, node: u8, to: u8 },
         HandOver { operator: u8, node: u8, to: u8 },
+        Decommission { node: u8 },
+        Recommission { node: u8 },
+        Deregister { node: u8 },
         Wait { blocks: u8 },
     }
 
@@ -582,6 +587,9 @@ mod sequences {
             1 => (staker.clone(), node.clone(), 1..=4u8)
                 .prop_map(|(operator, node, to)| Step::Move { operator, node, to }),
             1 => (staker, node.clone(), node).prop_map(|(operator, node, to)| Step::HandOver { operator, node, to }),
+            2 => (1..=3u8).prop_map(|node| Step::Decommission { node }),
+            2 => (1..=3u8).prop_map(|node| Step::Recommission { node }),
+            1 => (1..=3u8).prop_map(|node| Step::Deregister { node }),
             3 => (1..=12u8).prop_map(|blocks| Step::Wait { blocks }),
         ]
     }
@@ -602,6 +610,11 @@ mod sequences {
                 let (from, proof) = (crate::mock::node(node), proof(to, operator));
                 ServiceNodes::hand_over(origin(operator), from, crate::mock::node(to), proof)
             }
+            Step::Decommission { node } => {
+                return ServiceNodes::decommission(crate::mock::node(node), 1_000, standing::findings());
+            }
+            Step::Recommission { node } => return ServiceNodes::recommission(crate::mock::node(node)),
+            Step::Deregister { node } => return ServiceNodes::deregister(crate::mock::node(node)),
             Step::Wait { blocks } => {
                 run_to(System::block_number() + u32::from(blocks));
                 Ok(())
@@ -614,17 +627,21 @@ mod sequences {
     /// whole unlock time from now.
     fn locks() -> BTreeMap<(ServiceNodeId, u8), u32> {
         let stakes = ServiceNodes::nodes().flat_map(|(id, record)| {
-            let until = match record.state {
-                NodeState::Gathering { .. } => 0,
-                NodeState::Active { .. } => System::block_number() + UNLOCK,
-                NodeState::Leaving { leaves_at, .. } => leaves_at,
+            let until = match (record.state, record.state.leave()) {
+                (NodeState::Gathering { .. }, _) => 0,
+                (_, None) => System::block_number() + UNLOCK,
+                (_, Some(leave)) => leave.leaves_at,
             };
             record.stakes.into_iter().map(move |stake| {
                 let own = stake.leaves_at.unwrap_or(u32::MAX);
                 ((id, stake.staker.0[0]), until.min(own))
             })
         });
-        stakes.filter(|(_, until)| *until > 0).collect()
+        let of_deregistered = crate::Deregistered::<Test>::iter().flat_map(|(id, gone)| {
+            let until = gone.deregistration.stakes_return_at;
+            gone.stakes.into_iter().map(move |stake| ((id, stake.staker.0[0]), until))
+        });
+        stakes.filter(|(_, until)| *until > 0).chain(of_deregistered).collect()
     }
 
     proptest! {
