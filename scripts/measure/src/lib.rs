@@ -84,9 +84,13 @@ struct Reading<'a> {
 }
 
 impl Bench {
-    /// Reads `--json` and `--only TEXT`; other arguments (cargo's own) are passed over.
+    /// Reads `--json` and `--only TEXT`; other arguments (cargo's own) are passed over. A test runner that asks which tests
+    /// there are (`--list`) is told none: the process ends.
     pub fn from_arguments() -> Self {
         let arguments: Vec<_> = std::env::args().skip(1).collect();
+        if arguments.iter().any(|argument| argument == "--list") {
+            std::process::exit(0);
+        }
         let only = arguments.iter().position(|argument| argument == "--only").and_then(|at| arguments.get(at + 1));
         Self { json: arguments.iter().any(|argument| argument == "--json"), only: only.cloned(), missed: 0 }
     }
