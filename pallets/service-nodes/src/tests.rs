@@ -6,8 +6,8 @@ use crate::{AuthorityCandidates, EndReason, Error, Event, Roster, RosterSize, Un
 use codec::Encode;
 use frame_support::{assert_noop, assert_ok, traits::fungible::Inspect};
 use skep_primitives::{
-    Balance, Endpoint, NodeStakes, NodeState, ServiceNodeId, SoftwareVersion, Stake, StakeLock, StakingTerms, UNIT,
-    signing,
+    Balance, Endpoint, NodeStakes, NodeState, NodeStates, ServiceNodeId, SoftwareVersion, Stake, StakeLock,
+    StakingTerms, UNIT, signing,
 };
 use sp_core::Pair;
 use sp_runtime::{

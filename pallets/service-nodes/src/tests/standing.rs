@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{Deregistered, StakedIn};
-use skep_primitives::{Deregistration, Findings, Leave, NodeStates, NodeWhereabouts, Reason, Reasons, Whereabouts};
+use skep_primitives::{Deregistration, Findings, Leave, NodeWhereabouts, Reason, Reasons, Whereabouts};
 
 const SEEN: Reasons = Reasons::NONE.with(Reason::HttpsUnreachable);
 
