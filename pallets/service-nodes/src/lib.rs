@@ -63,6 +63,7 @@ pub type RawSignature = [u8; 64];
 
 #[frame_support::pallet]
 #[allow(missing_docs, reason = "FRAME's macros write undocumented items")]
+#[allow(clippy::too_many_arguments, reason = "a call's arguments are what a wallet shows, one by one")]
 pub mod pallet {
     use super::*;
 

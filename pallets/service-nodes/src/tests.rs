@@ -649,14 +649,14 @@ mod sequences {
         #[test]
         fn keep_every_stake_held_and_no_lock_is_shortened(steps in vec(step(), 1..60)) {
             ExtBuilder { private_addresses: true }.build().execute_with(|| {
-                let mut before = BTreeMap::new();
+                let mut before = BTreeMap::<(ServiceNodeId, u8), u32>::new();
                 for step in steps {
                     let root = Roster::root();
                     let is_wait = matches!(step, Step::Wait { .. });
-                    let handed_over = match step {
-                        Step::HandOver { node, to, .. } => Some((crate::mock::node(node), crate::mock::node(to))),
-                        _ => None,
-                    };
+                    let mut handed_over = None;
+                    if let Step::HandOver { node, to, .. } = step {
+                        handed_over = Some((crate::mock::node(node), crate::mock::node(to)));
+                    }
                     if !take(step) {
                         prop_assert_eq!(Roster::root(), root, "a refused call changed the roster");
                     }
