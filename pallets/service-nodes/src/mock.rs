@@ -20,7 +20,7 @@ pub(crate) const ACCOUNTS: u8 = 20;
 pub(crate) const UNLOCK: BlockNumber = 20;
 pub(crate) const SMALL_STAKE_LOCK: BlockNumber = 40;
 pub(crate) const POOL_EXPIRY: BlockNumber = 10;
-pub(crate) const DEREGISTRATION_LOCK: BlockNumber = 30;
+pub(crate) const DEREGISTRATION_LOCK: BlockNumber = 25;
 
 /// What frame-system takes for the hash of its first block without a chain.
 pub(crate) const GENESIS: [u8; 32] = [69; 32];

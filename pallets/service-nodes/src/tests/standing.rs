@@ -145,20 +145,19 @@ fn stakes_of_a_deregistered_node_stay_locked_and_return_by_themselves() {
 }
 
 #[test]
-fn deregistration_shortens_no_lock() {
+fn what_was_due_before_returns_nothing_of_a_deregistered_node() {
     run(|| {
         assert_ok!(register(1, 1, REQUIREMENT));
         assert_ok!(register(2, 2, REQUIREMENT / 2));
         run_to(2);
         assert_ok!(ServiceNodes::request_unlock(origin(1), node(1)));
-        assert!(UNLOCK < DEREGISTRATION_LOCK);
-        run_to(UNLOCK);
+        run_to(4);
         assert!(ServiceNodes::deregister(node(1)));
         assert!(ServiceNodes::deregister(node(2)), "one that gathers can be put off as well");
-        // Neither the unlock nor the pool's expiry that was due returns anything.
-        run_to(UNLOCK + DEREGISTRATION_LOCK - 1);
+        // An unlock and a pool's expiry were to come before.
+        run_to(3 + DEREGISTRATION_LOCK);
         assert_eq!((held(1), held(2)), (REQUIREMENT, REQUIREMENT / 2));
-        run_to(UNLOCK + DEREGISTRATION_LOCK);
+        run_to(4 + DEREGISTRATION_LOCK);
         assert_eq!((held(1), held(2)), (0, 0));
     });
 }
