@@ -336,7 +336,7 @@ fn authorities_are_drawn_from_the_nodes_that_are_offered() {
                 babe: sp_core::sr25519::Pair::from_seed(&seed).public().into(),
                 grandpa: ed25519::Pair::from_seed(&seed).public().into(),
             };
-            let keys = keys.encode().try_into().expect("short");
+            let keys = frame_support::BoundedVec::try_from(keys.encode()).expect("short");
             pallet_service_nodes::AuthorityCandidates::<Runtime>::insert(node, (keys, 1));
         }
     });
@@ -363,13 +363,17 @@ fn an_upgrade_that_operators_approved_may_be_applied_by_anyone() {
     let mut chain = Chain::begin(Engine::Native, presets::DEV);
     grow(std::slice::from_mut(&mut chain));
     let code = b"\0asm a runtime".to_vec();
-    let code_hash = skep_primitives::CodeHash(sp_core::hashing::blake2_256(&code));
+    let code_hash = skep_primitives::CodeHash(sp_io::hashing::blake2_256(&code));
     let operators: std::collections::BTreeSet<_> = chain.roster().iter().map(|node| node.operator).collect();
     let signers: Vec<_> =
         Sr25519Keyring::well_known().filter(|who| operators.contains(&StakerId(who.to_raw_public()))).collect();
     let genesis = chain.genesis;
     let call = |chain: &mut Chain, who: Sr25519Keyring, call| {
         let nonce = chain.state.execute_with(|| frame_system::Pallet::<Runtime>::account_nonce(who.to_account_id()));
+        if chain.head.number.is_multiple_of(BLOCKS_OF_AN_EPOCH) {
+            // The first block of an epoch is full by itself.
+            chain.make_block(&[]);
+        }
         chain.make_block(&[signed(who, nonce, genesis, RuntimeCall::Governance(call))]);
     };
     let motion = skep_primitives::Motion::Upgrade { code_hash };
