@@ -1,38 +1,40 @@
 //! Makes the members of the swarm equal, and hands over what is another swarm's.
 //!
-//! One round: everything kept is grouped by the swarm it belongs to now. With each other member of the own swarm the set is
-//! compared, and what it lacks is handed to it. The same with the members of other swarms; once enough of those have
-//! everything, it is let go of here. Rounds follow each other at an interval, and at once where the roster has changed.
+//! One round: with each other member of the own swarm what is kept is compared, and what it lacks is handed to it. The same
+//! with the members of other swarms that own something kept here; what enough of those confirm is then let go of. Rounds
+//! follow each other at an interval, and at once where the roster has changed. What `skep-replication` decides is done here.
 
 use super::{node::Node, now_ms, quic::PeerError};
-use crate::core::own_swarm;
-use futures::{StreamExt, stream};
+use crate::{config::Replication, core::own_swarm};
+use futures::{StreamExt, future::join_all, stream};
 use rand::{Rng, seq::SliceRandom};
 use skep_chain_client::{RosterReceiver, RosterView};
-use skep_mailbox::{Change, Changed, Fetched, Item};
+use skep_mailbox::{Change, Changed, NameRange};
 use skep_primitives::{RosterEntry, ServiceNodeId, SwarmId};
 use skep_proto::{
-    peer::{self, replica, request::Request, response::Response},
+    peer::{self, request::Request, response::Response},
     storage::limits::PEER_TIMEOUT,
 };
-use skep_replication::{FrameError, Holdings, ItemId, Next, Session, enough, holdings};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use skep_replication::{BringUp, Release, Step, enough, kept_by_swarm};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::{
     sync::watch::error::RecvError,
-    time::{sleep, timeout},
+    time::{Instant, sleep},
 };
 
 /// How long the roster may change on before a round begins: swarms move in several steps.
 const SETTLE: Duration = Duration::from_secs(1);
-/// Things handed to one member at once.
-const AT_ONCE: usize = 4;
+/// Members compared with at once.
+const AT_ONCE: usize = 3;
 /// How long to wait where a member says that it has too much to do, and how often.
 const PAUSE: Duration = Duration::from_millis(250);
 const ATTEMPTS: usize = 20;
-/// Longest comparison with one member, handing over included: others wait for it.
+/// Longest comparison with one member, handing over included; the next round goes on with it.
 const LONGEST_COMPARISON: Duration = Duration::from_secs(120);
-/// Messages removed in one write.
-const LET_GO_AT_ONCE: usize = 1_000;
 const PATIENCE: Duration = Duration::from_millis(PEER_TIMEOUT);
 
 /// Why a member could not be made equal in this round.
@@ -41,30 +43,32 @@ enum Failure {
     #[error("{0}")]
     Peer(#[from] PeerError),
     #[error("{0}")]
-    Frame(#[from] FrameError),
-    #[error("it refuses with status {status}: {reason}")]
-    Refused { status: u32, reason: String },
+    Replication(#[from] skep_replication::Failure),
     #[error("it has too much to do")]
     Busy,
-    #[error("its answer is none to what was asked")]
-    Unexpected,
     #[error("the own message store failed")]
     Store,
-    #[error("there is more than one comparison gets through; the next one goes on")]
-    Unfinished,
 }
 
+/// Comparisons that rest: they have spent their budget, or their time.
+type Resting = Mutex<HashMap<(SwarmId, ServiceNodeId), BringUp>>;
+
 /// Runs until the roster is no longer followed.
-pub(super) async fn run(node: Arc<Node>, mut roster: RosterReceiver, interval: Duration) {
+pub(super) async fn run(node: Arc<Node>, mut roster: RosterReceiver, config: Replication) {
+    let interval = Duration::from_secs(config.interval_seconds.into());
+    let budget = u64::from(config.member_mib) * 1024 * 1024;
+    let resting = Resting::default();
     loop {
         let placed = Placed::of(&roster.borrow_and_update());
-        round(&node).await;
+        round(&node, &resting, budget).await;
         let jitter = rand::rng().random_range(0.75..1.25);
         tokio::select! {
             moved = placed.change(&mut roster) => {
                 if moved.is_err() {
                     return;
                 }
+                // What was compared belongs elsewhere now, perhaps.
+                locked(&resting).clear();
                 sleep(SETTLE.min(interval)).await;
             }
             () = sleep(interval.mul_f64(jitter)) => {}
@@ -92,125 +96,141 @@ impl Placed {
     }
 }
 
-async fn round(node: &Node) {
+fn locked(resting: &Resting) -> std::sync::MutexGuard<'_, HashMap<(SwarmId, ServiceNodeId), BringUp>> {
+    resting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn round(node: &Arc<Node>, resting: &Resting, budget: u64) {
     let view = node.view();
-    let Ok(by_swarm) = node.holdings(&view).await else { return };
+    let swarms = view.swarm_ids().to_vec();
+    let Ok(kept) = node.read_store(move |store| kept_by_swarm(store, &swarms)).await else { return };
     let own = own_swarm(&view, &node.id);
-    for (swarm, holdings) in &by_swarm {
-        let mut members: Vec<_> = view.members(*swarm).filter(|entry| entry.id != node.id).collect();
+    for (swarm, ranges) in kept {
+        let mut members: Vec<_> = view.members(swarm).filter(|entry| entry.id != node.id).collect();
         members.shuffle(&mut rand::rng());
-        let mut equal = Vec::new();
-        for member in &members {
-            let brought_up = timeout(LONGEST_COMPARISON, bring_up(node, member, holdings)).await;
-            match brought_up.unwrap_or(Err(Failure::Unfinished)) {
-                Ok(()) => equal.push(member.id),
-                Err(error) => tracing::debug!(member = %member.id, %error, "a member was not made equal"),
+        let compared = members.iter().map(async |member| {
+            let begun = locked(resting).remove(&(swarm, member.id));
+            let mut bring_up = begun.unwrap_or_else(|| BringUp::new(ranges.clone(), budget));
+            bring_up.resume();
+            match drive(node, member, bring_up).await {
+                Ok(Driven::Done { refused }) => {
+                    if refused > 0 {
+                        tracing::debug!(member = %member.id, refused, "a member did not take everything");
+                    }
+                    Some(*member)
+                }
+                Ok(Driven::Rests(bring_up)) => {
+                    locked(resting).insert((swarm, member.id), bring_up);
+                    None
+                }
+                Err(error) => {
+                    tracing::debug!(member = %member.id, %error, "a member was not made equal");
+                    None
+                }
+            }
+        });
+        let compared: Vec<_> = stream::iter(compared).buffer_unordered(AT_ONCE).collect().await;
+        if own != Some(swarm) {
+            let reached: Vec<_> = compared.into_iter().flatten().collect();
+            if let Err(error) = let_go(node, swarm, ranges, &reached).await {
+                tracing::debug!(%swarm, %error, "nothing more was let go of");
             }
         }
-        if own != Some(*swarm) {
-            let_go(node, *swarm, holdings, &equal).await;
-        }
     }
 }
 
-/// Hands to `member` what it lacks of `holdings`.
-async fn bring_up(node: &Node, member: &RosterEntry, holdings: &Holdings) -> Result<(), Failure> {
-    let (mut session, mut frame) = Session::start(holdings)?;
-    loop {
-        let request = Request::Reconcile(peer::Reconcile { frame: frame.into() });
-        let Response::Reconciled(reply) = ask(node, member, request).await? else { return Err(Failure::Unexpected) };
-        let step = session.handle(&reply.frame)?;
-        let handed = stream::iter(step.lacking).map(|id| hand_over(node, member, holdings, id));
-        let outcomes: Vec<_> = handed.buffer_unordered(AT_ONCE).collect().await;
-        outcomes.into_iter().collect::<Result<(), _>>()?;
-        match step.next {
-            Next::Frame(next) => frame = next,
-            Next::Done => return Ok(()),
-            Next::Exhausted => return Err(Failure::Unfinished),
-        }
-    }
+#[expect(clippy::large_enum_variant, reason = "one is held at a time")]
+enum Driven {
+    Done { refused: u64 },
+    Rests(BringUp),
 }
 
-async fn hand_over(node: &Node, member: &RosterEntry, holdings: &Holdings, id: ItemId) -> Result<(), Failure> {
-    let Some(item) = holdings.item(&id).copied() else { return Ok(()) };
-    let fetched = node.read_store(move |store| store.fetch(&item, now_ms())).await.map_err(|_| Failure::Store)?;
-    let item = match fetched {
-        // It has expired or been deleted meanwhile.
-        None => return Ok(()),
-        Some(Fetched::Message(record)) => replica::Item::Message(record.to_wire()),
-        Some(Fetched::Order(order)) => {
-            replica::Item::Order(peer::Command { request: order.request.into(), kept_until: order.expiry })
+/// Hands to `member` what it lacks, until that is all, or the budget or the time is spent.
+async fn drive(node: &Arc<Node>, member: &RosterEntry, bring_up: BringUp) -> Result<Driven, Failure> {
+    let until = Instant::now() + LONGEST_COMPARISON;
+    let before = bring_up.handed();
+    let mut bring_up = bring_up;
+    let driven = loop {
+        if Instant::now() >= until {
+            break Driven::Rests(bring_up);
+        }
+        let step;
+        (bring_up, step) = reading(node, bring_up, |bring_up, store| bring_up.poll(store, now_ms())).await?;
+        match step {
+            Step::Done { refused } => {
+                node.metrics.count_handed_over(bring_up.handed().saturating_sub(before));
+                return Ok(Driven::Done { refused });
+            }
+            Step::Rest => break Driven::Rests(bring_up),
+            Step::Ask(request) => {
+                let answer = ask(node, member, request).await?;
+                (bring_up, ()) = reading(node, bring_up, |bring_up, store| bring_up.handle(store, answer)).await?;
+            }
         }
     };
-    match ask(node, member, Request::Replica(peer::Replica { item: Some(item) })).await {
-        Ok(Response::Replicated(_)) => {
-            node.metrics.count_handed_over();
-            Ok(())
-        }
-        // What it will never take it does not lack.
-        Err(Failure::Refused { status, .. }) if status == u32::from(GONE) => Ok(()),
-        Ok(_) => Err(Failure::Unexpected),
-        Err(failure) => Err(failure),
+    if let Driven::Rests(bring_up) = &driven {
+        node.metrics.count_handed_over(bring_up.handed().saturating_sub(before));
     }
+    Ok(driven)
+}
+
+/// Lets a machine use the store away from the threads that serve.
+async fn reading<M: Send + 'static, T: Send + 'static>(
+    node: &Node,
+    mut machine: M,
+    work: impl FnOnce(&mut M, &dyn skep_mailbox::Store) -> Result<T, skep_replication::Failure> + Send + 'static,
+) -> Result<(M, T), Failure> {
+    let done = node.read_store(move |store| Ok(work(&mut machine, store).map(|done| (machine, done)))).await;
+    Ok(done.map_err(|_| Failure::Store)??)
 }
 
 /// Asks until the member is not too busy.
-async fn ask(node: &Node, member: &RosterEntry, request: Request) -> Result<Response, Failure> {
+async fn ask(node: &Node, member: &RosterEntry, request: Request) -> Result<peer::Response, Failure> {
     let request = peer::Request { request: Some(request) };
     for _ in 0..ATTEMPTS {
         let (answer, _lease) = node.peers.ask(member, &request, PATIENCE).await?;
-        match answer.response {
+        match &answer.response {
             Some(Response::Refusal(refusal)) if matches!(refusal.status, 429 | 503) => sleep(PAUSE).await,
-            Some(Response::Refusal(peer::Refusal { status, reason })) => {
-                return Err(Failure::Refused { status, reason });
-            }
-            Some(response) => return Ok(response),
-            None => return Err(Failure::Unexpected),
+            _ => return Ok(answer),
         }
     }
     Err(Failure::Busy)
 }
 
-/// Status of a refusal of what a member will never take: it has expired, or its owner has deleted it.
-pub(super) const GONE: u16 = 410;
-
-/// Removes what another swarm has now, if enough of its members are among those that are `equal`. Swarms may have moved
-/// since they were compared.
-async fn let_go(node: &Node, swarm: SwarmId, holdings: &Holdings, equal: &[ServiceNodeId]) {
-    let view = node.view();
-    let members: Vec<_> = view.members(swarm).map(|entry| entry.id).collect();
-    let confirmed = members.iter().filter(|member| equal.contains(member)).count();
-    if members.is_empty() || members.contains(&node.id) || confirmed < enough(members.len()) {
-        return;
+/// Removes what another swarm has now: each thing that enough of its members confirm by name. Swarms may move meanwhile.
+async fn let_go(
+    node: &Arc<Node>,
+    swarm: SwarmId,
+    ranges: Vec<NameRange>,
+    reached: &[&RosterEntry],
+) -> Result<(), Failure> {
+    let placed = Placed::of(&node.view());
+    let members = node.view().members(swarm).count();
+    if reached.len() < enough(members) {
+        return Ok(());
     }
-    let messages: Vec<_> = holdings
-        .items()
-        .filter(|item| view.swarm_of(&item.account().key()) == Some(swarm))
-        .filter_map(|item| match item {
-            Item::Message { account, namespace, hash } => Some((*account, *namespace, *hash)),
-            Item::Order { .. } => None,
-        })
-        .collect();
-    // Nobody is told any more that it is here.
-    *node.compared.lock().await = None;
-    for messages in messages.chunks(LET_GO_AT_ONCE) {
-        let change = Change::Forget { messages: messages.to_vec() };
-        if let Ok(Changed::Messages(gone)) = node.change(change, None).await {
+    let mut release = Release::new(ranges);
+    loop {
+        let page;
+        (release, page) = reading(node, release, |release, store| release.next_page(store)).await?;
+        let Some(question) = page else { return Ok(()) };
+        let answers = join_all(reached.iter().map(|member| ask(node, member, question.clone()))).await;
+        for answer in answers {
+            // Who does not answer confirms nothing.
+            if let Err(error) = answer.and_then(|answer| Ok(release.handle(answer)?)) {
+                tracing::debug!(%error, "a member did not confirm what it has");
+            }
+        }
+        if Placed::of(&node.view()) != placed {
+            return Ok(());
+        }
+        let names = release.confirmed(enough(members));
+        if names.is_empty() {
+            continue;
+        }
+        if let Ok(Changed::Messages(gone)) = node.change(Change::Forget { names }, None).await {
             tracing::info!(%swarm, messages = gone.len(), "let go of what that swarm keeps now");
         }
-    }
-}
-
-impl Node {
-    /// Everything kept, by the swarm it belongs to.
-    pub(super) async fn holdings(&self, view: &Arc<RosterView>) -> Result<BTreeMap<SwarmId, Holdings>, ()> {
-        let view = Arc::clone(view);
-        let read = self.read_store(move |store| {
-            let mut items = Vec::new();
-            store.visit(now_ms(), &mut |item| items.push(item))?;
-            Ok(holdings(items, |key| view.swarm_of(key)))
-        });
-        read.await.map_err(drop)
     }
 }
 
