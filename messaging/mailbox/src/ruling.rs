@@ -1,7 +1,7 @@
 //! What owners' orders say of a message, whatever the order in which members learn of them.
 //!
 //! A member keeps one deposit of a message, and the orders. Whether the message is there and when it expires is a function of
-//! both ([`settle`]), so members with equal sets show the same, though they got them in another order.
+//! both ([`is_deleted`], [`settled_expiry`]), so members with equal sets show the same, though they got them in another order.
 //!
 //! A request names no time at which it was given (but for `delete_all`), so the member that takes it from a client stamps it:
 //! with its clock, or with the newest timestamp among the messages concerned if that is ahead. An order is about deposits up
@@ -112,11 +112,6 @@ impl Rulings {
     }
 }
 
-/// When a deposit expires under `rulings` (ms); `None` if its owner has deleted it.
-pub(crate) fn settle(timestamp: u64, expiry: u64, rulings: &[Ruling]) -> Option<u64> {
-    if is_deleted(timestamp, rulings) { None } else { Some(settled_expiry(timestamp, expiry, rulings)) }
-}
-
 /// Whether the owner has deleted what was deposited with this timestamp.
 pub(crate) fn is_deleted(timestamp: u64, rulings: &[Ruling]) -> bool {
     rulings.iter().any(|ruling| matches!(ruling.sentence, Sentence::Delete(until) if timestamp <= until))
@@ -138,6 +133,10 @@ pub(crate) fn settled_expiry(timestamp: u64, expiry: u64, rulings: &[Ruling]) ->
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn settle(timestamp: u64, expiry: u64, rulings: &[Ruling]) -> Option<u64> {
+        (!is_deleted(timestamp, rulings)).then(|| settled_expiry(timestamp, expiry, rulings))
+    }
 
     fn ruling() -> impl Strategy<Value = Ruling> {
         (0..100_u64, 0..4_u8, 0..200_u64).prop_map(|(at, kind, time)| {

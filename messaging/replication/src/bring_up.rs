@@ -165,4 +165,6 @@ fn command(order: Order) -> peer::Command {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@
 //!                            |                         |
 //!                         answer()               judge() -> Work -> its store
 //! what another swarm keeps now --BringUp, then Release: who confirms each name?--> let go of
+//! Round: one node's turn with everybody who should have something
 //! ```
 //!
 //! Two members compare their sets of names by range-based set reconciliation: who begins asks whether a range is the same at
@@ -36,6 +37,7 @@ mod bring_up;
 mod fan_out;
 mod judge;
 mod release;
+mod round;
 mod session;
 mod stretch;
 mod wire;
@@ -45,6 +47,7 @@ pub use bring_up::{BringUp, Failure, Step};
 pub use fan_out::{FanOut, read_done, read_stored, swarm_status};
 pub use judge::{MAX_REPLICAS, NotTaken, Work, judge, status_of};
 pub use release::Release;
+pub use round::{Next, Round, Target};
 pub use session::Session;
 pub use stretch::{kept_by_swarm, stretches};
 pub use wire::{CompareError, MAX_NAMES, MAX_QUESTIONS, VERSION};

@@ -1,32 +1,6 @@
-use super::*;
-use crate::{
-    Work, answer, judge,
-    session::testing::{NOW, message, store_of},
-    status_of,
-};
+use super::{testing::serve, *};
+use crate::session::testing::{NOW, message, store_of};
 use skep_mailbox::MemoryStore;
-
-/// A member that answers as it should, at `now`.
-fn serve(store: &MemoryStore, request: Request, now: u64) -> peer::Response {
-    let response = match request {
-        Request::Reconcile(asked) => Response::Reconciled(answer(store, &asked).expect("an honest question")),
-        Request::HandOver(peer::HandOver { replicas }) => {
-            let statuses = replicas.into_iter().map(|replica| match judge(store, replica, |_| true, now) {
-                Ok(work) => work.into_iter().fold(200, |_, work| match work {
-                    Work::Put(record) => status_of(&store.put(&[record], now).expect("memory")[0]),
-                    Work::Change(change, order) => {
-                        store.change(&change, Some(&order), now).expect("memory");
-                        200
-                    }
-                }),
-                Err(why) => why.status(),
-            });
-            Response::Taken(peer::Taken { statuses: statuses.collect() })
-        }
-        other => panic!("{other:?}"),
-    };
-    peer::Response { response: Some(response) }
-}
 
 /// Runs until it is done or rests.
 fn run(bring_up: &mut BringUp, ours: &MemoryStore, theirs: &MemoryStore, now: u64) -> Step {
