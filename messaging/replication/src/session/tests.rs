@@ -181,8 +181,8 @@ fn one_missing_among_many_costs_little() {
     let (ours, theirs) = (Many::new(0..MANY), Many::new(1..MANY));
     let (found, bytes, requests) = compare(&ours, &theirs);
     assert_eq!(found, Many::new(0..1).names.into_iter().collect());
-    assert!(bytes <= 64 * 1024, "{bytes} bytes");
-    assert!(requests <= 8, "{requests} requests");
+    assert!(bytes <= 16 * 1024, "{bytes} bytes");
+    assert!(requests <= 6, "{requests} requests");
     let (nothing, bytes, requests) = compare(&ours, &ours);
     assert!(nothing.is_empty() && bytes <= 256 && requests == 1, "{bytes} bytes");
     assert!(compare(&theirs, &ours).0.is_empty(), "what only the other has is not our business");
