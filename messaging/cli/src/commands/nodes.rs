@@ -128,6 +128,9 @@ impl fmt::Display for Node {
             NodeState::Gathering { expires_at } => write!(f, "gathers stake until block {expires_at}")?,
             NodeState::Active { since } => write!(f, "active since block {since}")?,
             NodeState::Leaving { leaves_at, .. } => write!(f, "leaves at block {leaves_at}")?,
+            NodeState::Decommissioned { since, findings, .. } => {
+                write!(f, "decommissioned since block {since} ({})", findings.any)?;
+            }
         }
         match swarm {
             Some(swarm) => write!(f, ", swarm {swarm}"),
