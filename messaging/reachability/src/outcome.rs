@@ -31,7 +31,11 @@ impl Outcome {
     #[must_use]
     pub fn with(self, reason: Reason, passed: bool) -> Self {
         let Self { failed, passed: others } = self.without(Reasons::NONE.with(reason));
-        if passed { Self { failed, passed: others.with(reason) } } else { Self { failed: failed.with(reason), passed: others } }
+        if passed {
+            Self { failed, passed: others.with(reason) }
+        } else {
+            Self { failed: failed.with(reason), passed: others }
+        }
     }
 
     /// The same, with nothing told of these.
@@ -141,7 +145,8 @@ mod tests {
 
     #[test]
     fn clocks_are_judged_by_what_is_certain() {
-        for (timestamp, offset) in [(130_999, 29_999), (131_000, 30_000), (70_000, -30_000), (100_000, 0), (101_000, 0)] {
+        for (timestamp, offset) in [(130_999, 29_999), (131_000, 30_000), (70_000, -30_000), (100_000, 0), (101_000, 0)]
+        {
             let echo = Echo { timestamp, ..ECHO };
             assert_eq!(echo.clock_offset(), offset);
             assert!(judged(echo).is_pass(), "{timestamp}");

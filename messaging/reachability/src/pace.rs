@@ -93,7 +93,10 @@ mod tests {
     fn the_main_networks_durations_are_the_protocols() {
         let pace = Pace::of(&TestingTerms::default());
         assert_eq!((pace.draw_pause(), pace.draw_deviation()), (10 * SECOND, 3 * SECOND));
-        assert_eq!([1, 2, 3, 12, 13, u32::MAX].map(|times| pace.retry_pause(times) / SECOND), [10, 20, 30, 120, 120, 120]);
+        assert_eq!(
+            [1, 2, 3, 12, 13, u32::MAX].map(|times| pace.retry_pause(times) / SECOND),
+            [10, 20, 30, 120, 120, 120]
+        );
         assert_eq!((pace.unreachable(), pace.fresh(), pace.unheard()), (65 * MINUTE, 125 * MINUTE, 2 * MINUTE));
     }
 

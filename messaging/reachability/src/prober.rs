@@ -201,7 +201,11 @@ mod tests {
 
         fn failing(&self) -> Vec<(u64, ServiceNodeId)> {
             let fails = |judgement: &Judgement| matches!(judgement, Judgement::Failing(_));
-            self.judgements.iter().filter(|(.., judgement)| fails(judgement)).map(|(at, node, _)| (*at, *node)).collect()
+            self.judgements
+                .iter()
+                .filter(|(.., judgement)| fails(judgement))
+                .map(|(at, node, _)| (*at, *node))
+                .collect()
         }
     }
 

@@ -43,9 +43,8 @@ impl Record {
 
     /// What failed in the last probe and has failed for longer than `limit` (ms) at `now`.
     pub(crate) fn failed_for(&self, now: u64, limit: u64) -> Reasons {
-        let is_long = |reason: &Reason| {
-            self.failing_since.get(reason).is_some_and(|since| now.saturating_sub(*since) > limit)
-        };
+        let is_long =
+            |reason: &Reason| self.failing_since.get(reason).is_some_and(|since| now.saturating_sub(*since) > limit);
         self.last.failed().iter().filter(is_long).collect()
     }
 }
