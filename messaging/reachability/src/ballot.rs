@@ -216,8 +216,9 @@ impl Ballots {
     /// Begins to wait for the own turn where a verdict would change something, and stops where it no longer would.
     fn take_turns(&mut self, now: u64) {
         let (height, pace) = (self.height, self.pace);
+        let mut taken = BTreeSet::new();
         for round in self.rounds.values_mut() {
-            round.take_turns(now, height, pace, &self.states);
+            round.take_turns(now, height, pace, &self.states, &mut taken);
         }
     }
 }
@@ -308,25 +309,26 @@ impl Round {
             let Some(state) = states.get(node) else { continue };
             for passing in [false, true] {
                 let is_ready = self.verdict(ballot, passing).is_some() && self.changes(state, height, passing);
+                // One verdict is enough: that of the oldest round.
+                let has_turn = is_ready && taken.insert((*node, passing));
                 let turn = if passing { &mut ballot.passing } else { &mut ballot.failing };
-                turn.0 = match turn.0 {
-                    Some(due) if is_ready => Some(due),
-                    None if is_ready => {
-                        Some(now.saturating_add(self.place(node).saturating_mul(pace.submission_pause())))
-                    }
-                    Some(_) | None => None,
-                };
+                let wait = self.place(node).saturating_mul(pace.submission_pause());
+                turn.0 = has_turn.then(|| turn.0.unwrap_or(now.saturating_add(wait)));
             }
         }
         self.ballots = ballots;
     }
 
-    /// How many testers submit before this one: spread over nodes and rounds, so that it is not always the same ones.
+    /// How many testers submit before this one: those whose ids are nearer to the node's, so that others have the first
+    /// turn for another node, and mostly the same ones in another round.
     fn place(&self, node: &ServiceNodeId) -> u64 {
-        let testers = u32::try_from(self.about.testers.len()).unwrap_or(u32::MAX).max(1);
-        let [byte, ..] = node.0;
-        let first = self.about.round.wrapping_add(byte.into()) % testers;
-        ((u32::from(self.seat) + testers - first) % testers).into()
+        let distance = |tester: &ServiceNodeId| -> [u8; 32] {
+            let mut bytes = tester.0;
+            bytes.iter_mut().zip(node.0).for_each(|(byte, other)| *byte ^= other);
+            bytes
+        };
+        let own = self.about.testers.get(usize::from(self.seat)).map(distance);
+        self.about.testers.iter().filter(|tester| Some(distance(tester)) < own).count() as u64
     }
 
     fn verdict(&self, ballot: &Ballot, passing: bool) -> Option<Verdict> {

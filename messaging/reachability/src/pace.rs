@@ -64,9 +64,9 @@ impl Pace {
         self.scaled(2 * MINUTE).max(10 * SHORTEST_PAUSE)
     }
 
-    /// Time a tester leaves the one before it for submitting a verdict.
+    /// Time a tester leaves the one before it for submitting a verdict: until it would see its effect finalized.
     pub fn submission_pause(self) -> u64 {
-        self.scaled(12 * SECOND).max(SECOND)
+        self.scaled(30 * SECOND).max(6 * SECOND)
     }
 
     /// Time until votes are offered again to a tester that did not take them.

