@@ -18,6 +18,7 @@ mod account;
 mod client;
 mod connection;
 mod follow;
+mod health;
 mod key;
 mod roster;
 mod submit;
@@ -27,6 +28,7 @@ pub use account::{ContributionError, ParseAccountError, Pool, parse_account, poo
 pub use client::{AskError, ChainClient, Finalized};
 pub use connection::ConnectError;
 pub use follow::{FollowError, RosterReceiver, SessionError, follow};
+pub use health::ChainHealth;
 pub use key::{KeyError, StakerKey};
 pub use roster::{RECENT_BLOCKS, RosterView};
 pub use submit::{Included, Registration, SessionKeys, SubmitError, Submitter, Wait};

@@ -94,9 +94,19 @@ struct Owed {
     pause: u64,
 }
 
-/// When it is this tester's turn to submit.
+/// When it is this tester's turn to submit, and whether it has done so in vain.
 #[derive(Clone, Copy, Debug, Default)]
-struct Turn(Option<u64>);
+struct Turn {
+    due: Option<u64>,
+    tried: bool,
+}
+
+/// Which verdicts on one node have their turn in older rounds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Taken {
+    in_vain: u64,
+    by_untried: bool,
+}
 
 impl Ballots {
     /// No rounds yet, for the node `me`.
@@ -216,7 +226,7 @@ impl Ballots {
     /// Begins to wait for the own turn where a verdict would change something, and stops where it no longer would.
     fn take_turns(&mut self, now: u64) {
         let (height, pace) = (self.height, self.pace);
-        let mut taken = BTreeSet::new();
+        let mut taken = BTreeMap::new();
         for round in self.rounds.values_mut() {
             round.take_turns(now, height, pace, &self.states, &mut taken);
         }
@@ -225,14 +235,14 @@ impl Ballots {
 
 impl Round {
     /// Whether a vote of this round that a node passes (or fails) can change how it stands: now, or once its credit ends.
-    /// What was seen before the node came to stand so is over.
+    /// The chain takes nothing from a round that began before the node came to stand so.
     fn is_worth_voting(&self, state: &NodeState, passing: bool) -> bool {
         let began_after = |since: BlockNumber| self.about.begins_at > since;
         match *state {
             NodeState::Gathering { .. } => false,
             NodeState::Active { since } => !passing && began_after(since),
             NodeState::Leaving { .. } => !passing,
-            NodeState::Decommissioned { since, .. } => passing || began_after(since),
+            NodeState::Decommissioned { since, .. } => began_after(since),
         }
     }
 
@@ -309,11 +319,19 @@ impl Round {
             let Some(state) = states.get(node) else { continue };
             for passing in [false, true] {
                 let is_ready = self.verdict(ballot, passing).is_some() && self.changes(state, height, passing);
-                // One verdict is enough: that of the oldest round.
-                let has_turn = is_ready && taken.insert((*node, passing));
                 let turn = if passing { &mut ballot.passing } else { &mut ballot.failing };
-                let wait = self.place(node).saturating_mul(pace.submission_pause());
-                turn.0 = has_turn.then(|| turn.0.unwrap_or(now.saturating_add(wait)));
+                if !is_ready {
+                    *turn = Turn::default();
+                    continue;
+                }
+                // One verdict is enough: that of the oldest round. The next one's is for when that was in vain.
+                let taken = taken.entry((*node, passing)).or_default();
+                let turns =
+                    taken.in_vain.saturating_mul(self.about.testers.len() as u64).saturating_add(self.place(node));
+                let due = now.saturating_add(turns.saturating_mul(pace.submission_pause()));
+                turn.due = (turn.tried || !taken.by_untried).then(|| turn.due.unwrap_or(due));
+                taken.in_vain = taken.in_vain.saturating_add(turn.tried.into());
+                taken.by_untried |= !turn.tried;
             }
         }
         self.ballots = ballots;
@@ -342,7 +360,7 @@ impl Round {
     fn poll_verdict(&mut self, now: u64, pace: Pace) -> Option<Verdict> {
         let testers = self.about.testers.len() as u64;
         let again = now.saturating_add(testers.saturating_mul(pace.submission_pause()));
-        let due = |turn: &Turn| turn.0.is_some_and(|due| due <= now);
+        let due = |turn: &Turn| turn.due.is_some_and(|due| due <= now);
         let (node, passing) = self.ballots.iter().find_map(|(node, ballot)| {
             let passing = due(&ballot.passing);
             (passing || due(&ballot.failing)).then_some((*node, passing))
@@ -350,7 +368,7 @@ impl Round {
         let ballot = self.ballots.get_mut(&node)?;
         // If that changes nothing, everybody has a turn before the next attempt.
         let turn = if passing { &mut ballot.passing } else { &mut ballot.failing };
-        turn.0 = Some(again);
+        *turn = Turn { due: Some(again), tried: true };
         self.verdict(self.ballots.get(&node)?, passing)
     }
 }
@@ -358,7 +376,7 @@ impl Round {
 impl Ballot {
     fn due(&self) -> impl Iterator<Item = u64> {
         let owed = self.owed.values().map(|owed| owed.due);
-        owed.chain(self.passing.0).chain(self.failing.0)
+        owed.chain(self.passing.due).chain(self.failing.due)
     }
 }
 

@@ -96,21 +96,22 @@ impl Echo {
 /// What the probes of one node brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sighting {
-    /// The answer to a ping over QUIC; none if there was none in time.
+    /// Whether it answered anything over QUIC.
+    pub quic: bool,
+    /// Its answer to a ping, if it gave one.
     pub echo: Option<Echo>,
     /// Whether it answered over HTTPS as itself.
     pub https: bool,
-    /// Whether it relayed an onion request.
-    pub onion: bool,
+    /// Whether it relayed an onion request; none if there was nobody to send one to.
+    pub onion: Option<bool>,
 }
 
 impl Sighting {
     /// What that says, where versions before `oldest` are no longer spoken with.
     pub fn judge(&self, oldest: [u16; 3]) -> Outcome {
-        let outcome = Outcome::default()
-            .with(Reason::QuicUnreachable, self.echo.is_some())
-            .with(Reason::HttpsUnreachable, self.https)
-            .with(Reason::OnionRelay, self.onion);
+        let outcome =
+            Outcome::default().with(Reason::QuicUnreachable, self.quic).with(Reason::HttpsUnreachable, self.https);
+        let outcome = self.onion.map_or(outcome, |onion| outcome.with(Reason::OnionRelay, onion));
         match self.echo {
             // Of clock and version nothing is known.
             None => outcome,
@@ -129,7 +130,7 @@ mod tests {
     const ECHO: Echo = Echo { asked: 100_000, answered: 101_000, timestamp: 100_500, version: Some([0, 1, 0]) };
 
     fn judged(echo: Echo) -> Outcome {
-        Sighting { echo: Some(echo), https: true, onion: true }.judge([0, 1, 0])
+        Sighting { quic: true, echo: Some(echo), https: true, onion: Some(true) }.judge([0, 1, 0])
     }
 
     fn only(reason: Reason) -> Reasons {
@@ -166,7 +167,7 @@ mod tests {
 
     #[test]
     fn of_a_silent_node_clock_and_version_are_unknown() {
-        let outcome = Sighting { echo: None, https: false, onion: false }.judge([0, 1, 0]);
+        let outcome = Sighting { quic: false, echo: None, https: false, onion: Some(false) }.judge([0, 1, 0]);
         let silent = only(Reason::QuicUnreachable).with(Reason::HttpsUnreachable).with(Reason::OnionRelay);
         assert_eq!((outcome.failed(), outcome.passed()), (silent, Reasons::NONE));
     }

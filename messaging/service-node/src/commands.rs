@@ -2,6 +2,7 @@
 
 mod check_config;
 mod config;
+mod doctor;
 mod keygen;
 mod prove;
 mod run;
@@ -25,6 +26,8 @@ pub(crate) enum Command {
     Prove(prove::Prove),
     /// Reads a configuration and says whether the node could start with it
     CheckConfig(check_config::CheckConfig),
+    /// Says whether the node would pass its tests now, and what to do if not
+    Doctor(doctor::Doctor),
     /// Prints the documented example configuration
     Config,
 }
@@ -36,6 +39,7 @@ impl Command {
             Self::Keygen(command) => command.run(),
             Self::Prove(command) => command.run(),
             Self::CheckConfig(command) => command.run(),
+            Self::Doctor(command) => command.run(),
             Self::Config => config::run(),
         }
     }

@@ -1,17 +1,22 @@
 //! Sockets, clock, disk and tasks.
 
 mod budget;
+mod doctor;
 mod https;
 mod metrics;
 mod node;
 mod peer_tls;
+mod probe;
 mod quic;
 mod rate;
 mod replicate;
 mod server;
+mod testing;
 mod tls;
 
+pub use doctor::examine;
 pub use server::{MessagingNode, NodeParts, StartError};
+pub use testing::{Court, CourtError, Terms};
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -108,6 +108,27 @@ fn seven_votes_make_a_verdict_and_testers_take_turns() {
 }
 
 #[test]
+fn the_next_rounds_verdict_has_its_turn_when_the_oldest_was_in_vain() {
+    let mut mine = ballots(0, NodeState::Leaving { requested_at: 20, leaves_at: 900 });
+    assert!(mine.handle_round(round(4, 33, 0..10, [TARGET])));
+    let later = Subject { round: 4, block: [4; 32], ..subject() };
+    let vote = |seat: usize, subject: &Subject| {
+        let reasons = Reasons::NONE.with(Reason::Clock);
+        Vote { seat: seat as u8, reasons, signature: sign(seat)(&signing::vote(&GENESIS, subject, reasons)) }
+    };
+    for subject in [later, subject()] {
+        let votes: Vec<_> = (0..10).map(|seat| vote(seat, &subject)).collect();
+        mine.handle_votes(0, &id(1), &subject, &votes).expect("counted");
+    }
+    let all = 20 * pace().submission_pause();
+    assert_eq!(mine.poll_verdict(all).map(|verdict| verdict.subject.round), Some(3));
+    mine.handle_roster(all, 50, [(id(TARGET), NodeState::Leaving { requested_at: 20, leaves_at: 900 })]);
+    let rounds: BTreeSet<_> =
+        std::iter::from_fn(|| mine.poll_verdict(3 * all)).map(|verdict| verdict.subject.round).collect();
+    assert_eq!(rounds, [3, 4].into());
+}
+
+#[test]
 fn a_decommissioned_node_comes_back_by_passing_and_ends_when_its_credit_does() {
     let mut mine = ballots(0, decommissioned(20, 60));
     let passing: Vec<_> = (0..10).map(|seat| vote(seat, Reasons::NONE)).collect();
@@ -146,7 +167,7 @@ fn votes_are_cast_only_where_they_can_change_something() {
         (decommissioned(20, 60), Judgement::Passing, 1),
         (decommissioned(20, 60), FAILING, 1),
         (decommissioned(35, 60), FAILING, 0),
-        (decommissioned(35, 60), Judgement::Passing, 1),
+        (decommissioned(35, 60), Judgement::Passing, 0),
         (NodeState::Gathering { expires_at: 90 }, FAILING, 0),
     ] {
         let mut mine = ballots(0, state);

@@ -6,6 +6,7 @@ mod onion;
 mod peers;
 mod requests;
 mod swarm;
+mod testing;
 
 use super::{
     budget::{Budget, Lease},
@@ -13,6 +14,7 @@ use super::{
     now_ms,
     quic::Peers,
     rate::RateLimits,
+    testing::Testing,
 };
 use crate::{
     NodeKey,
@@ -53,6 +55,7 @@ pub(crate) struct Node {
     pub(crate) compared: tokio::sync::Mutex<Option<Compared>>,
     /// How long a set stands in for what is kept while a member compares with it.
     pub(crate) comparison: Duration,
+    pub(crate) testing: Testing,
 }
 
 /// Who sent an onion request.
