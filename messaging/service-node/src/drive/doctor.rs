@@ -203,6 +203,68 @@ fn free_bytes(dir: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        core::{Diagnosis, Level},
+        testing::{config, network, node_key},
+    };
+    use std::os::unix::fs::PermissionsExt;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn other_nodes_tell_what_they_see_of_this_one() {
+        let (mut nodes, entries, views) = network(4).await;
+        let view = views.borrow().clone();
+        let mut config = config();
+        config.listen.https_port = entries[0].endpoint.https_port;
+        config.listen.quic_port = entries[0].endpoint.quic_port;
+        let not_asked = || Err("not asked".to_owned());
+        let mut facts = Facts {
+            version: SoftwareVersion(VERSION),
+            oldest_version: SoftwareVersion(OLDEST_VERSION),
+            now: now_ms(),
+            key: Ok(entries[0].id),
+            data_dir: Ok(()),
+            free_bytes: Some(u64::MAX),
+            store_bytes: 0,
+            chain: vec![("a chain node".into(), Err("not asked".into()))],
+            entry: Ok(Some(entries[0].clone())),
+            local: Answering { https: not_asked(), quic: not_asked() },
+            public: None,
+            peers: Vec::new(),
+        };
+        ask_nodes(&config, node_key(1), &view, 2, &mut facts).await;
+        assert_eq!(facts.peers.len(), 2);
+        for name in ["running", "https", "quic", "onion", "clock", "one machine"] {
+            let diagnosis = Diagnosis::of(&facts);
+            let check = diagnosis.checks.iter().find(|check| check.name == name).expect("looked at");
+            assert_eq!(check.level, Level::Good, "{diagnosis}\n{facts:?}");
+        }
+
+        nodes.remove(0).stop().await;
+        ask_nodes(&config, node_key(1), &view, 3, &mut facts).await;
+        for name in ["running", "https", "quic", "onion"] {
+            let diagnosis = Diagnosis::of(&facts);
+            let check = diagnosis.checks.iter().find(|check| check.name == name).expect("looked at");
+            assert_eq!(check.level, Level::Fails, "{diagnosis}\n{facts:?}");
+        }
+        for node in nodes {
+            node.stop().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_chain_the_rest_is_looked_at() {
+        let dir = tempfile::tempdir().expect("creates");
+        let key = dir.path().join("node.key");
+        node_key(1).save(&key).expect("saves");
+        let text = format!("chain = [\"ws://127.0.0.1:1\"]\ndata_dir = {:?}", dir.path());
+        let facts = examine(&Config::parse(&text).expect("valid"), 3).await;
+        assert_eq!((facts.key, facts.data_dir), (Ok(node_key(1).id()), Ok(())));
+        assert!(facts.chain[0].1.is_err() && facts.entry.is_err() && facts.peers.is_empty());
+
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("sets");
+        let facts = examine(&Config::parse(&text).expect("valid"), 3).await;
+        assert!(facts.key.expect_err("others may read it").contains("chmod 600"));
+    }
 
     #[test]
     fn a_directory_is_tried_and_left_as_it_was() {

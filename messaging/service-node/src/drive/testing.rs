@@ -286,3 +286,6 @@ async fn submit(node: &Node, terms: &Terms, verdict: Verdict) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,7 +78,7 @@ impl Node {
                 let OnionServed { status, body, .. } = self.onion(Upstream::Node(peer), &onion.body).await;
                 PeerResponse::Onion(peer::OnionAnswer { status: status.into(), body: body.into() })
             }
-            PeerRequest::Ping(peer::Ping {}) => PeerResponse::Pong(self.pong()),
+            PeerRequest::Ping(peer::Ping {}) => PeerResponse::Pong(self.pong(peer)),
             PeerRequest::Votes(votes) => match self.votes_of(peer, &votes) {
                 Ok(held) => PeerResponse::Votes(held),
                 Err(refused) => return refused,

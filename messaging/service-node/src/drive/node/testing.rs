@@ -16,9 +16,12 @@ use skep_proto::peer;
 use skep_reachability::VotesRefusal;
 
 impl Node {
-    /// Says that this node is there.
-    pub(super) fn pong(&self) -> peer::Pong {
-        self.testing.handle_ping();
+    /// Says to `peer` that this node is there.
+    pub(super) fn pong(&self, peer: ServiceNodeId) -> peer::Pong {
+        // Its own `doctor` says nothing about the way from outside.
+        if peer != self.id {
+            self.testing.handle_ping();
+        }
         peer::Pong {
             timestamp: now_ms(),
             version: VERSION.map(u32::from).to_vec(),
