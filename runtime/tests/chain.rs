@@ -181,6 +181,7 @@ fn register(operator: Sr25519Keyring, nonce: Nonce, genesis: Hash, number: u8, s
         endpoint: Endpoint { ipv4: [127, 0, number, 1], https_port: 22021, quic_port: 22020 },
         version: SoftwareVersion([0, 1, 0]),
         stake,
+        reserved: Default::default(),
     };
     signed(operator, nonce, genesis, RuntimeCall::ServiceNodes(call))
 }
@@ -302,6 +303,70 @@ fn a_producer_that_equivocates_is_disabled_once() {
     let question = (TransactionSource::Local, report, chain.head.hash());
     let again: TransactionValidity = chain.call("TaggedTransactionQueue_validate_transaction", &question);
     assert_eq!(again, Err(InvalidTransaction::Stale.into()));
+}
+
+/// What the runtime says when asked for the next set, once enough nodes are offered.
+#[test]
+fn authorities_are_drawn_from_the_nodes_that_are_offered() {
+    let mut chain = Chain::begin(Engine::Native, presets::DEV);
+    grow(std::slice::from_mut(&mut chain));
+    let offered: Vec<_> = chain.roster().iter().take(8).map(|node| node.id).collect();
+    chain.state.execute_with(|| {
+        for (number, node) in offered.iter().enumerate() {
+            let seed = [u8::try_from(number).expect("few") + 100; 32];
+            let keys = skep_runtime::SessionKeys {
+                babe: sp_core::sr25519::Pair::from_seed(&seed).public().into(),
+                grandpa: ed25519::Pair::from_seed(&seed).public().into(),
+            };
+            let keys = keys.encode().try_into().expect("short");
+            pallet_service_nodes::AuthorityCandidates::<Runtime>::insert(node, (keys, 1));
+        }
+    });
+    chain.state.commit_all().expect("commits");
+    // The era ends; the nodes are to produce in the session after the next.
+    let session = |chain: &mut Chain| chain.state.execute_with(pallet_session::Pallet::<Runtime>::current_index);
+    while (session(&mut chain) + 1) % 10 != 0 {
+        chain.make_block(&[]);
+    }
+    let queued = chain.state.execute_with(pallet_session::Pallet::<Runtime>::queued_keys);
+    let drawn: std::collections::BTreeSet<_> =
+        queued.iter().map(|(who, _)| ServiceNodeId(who.clone().into())).collect();
+    assert_eq!(drawn, offered.iter().copied().collect());
+    let next: Epoch = chain.call("BabeApi_next_epoch", &());
+    assert_eq!(next.authorities.len(), 8, "BABE announces them one epoch ahead");
+    // What they earn is their operators'.
+    let operator = chain.roster()[0].operator;
+    let payee = chain.state.execute_with(|| pallet_service_nodes::Pallet::<Runtime>::operator_of(offered[0]));
+    assert_eq!(payee, Some(operator));
+}
+
+#[test]
+fn an_upgrade_that_operators_approved_may_be_applied_by_anyone() {
+    let mut chain = Chain::begin(Engine::Native, presets::DEV);
+    grow(std::slice::from_mut(&mut chain));
+    let code = b"\0asm a runtime".to_vec();
+    let code_hash = skep_primitives::CodeHash(sp_core::hashing::blake2_256(&code));
+    let operators: std::collections::BTreeSet<_> = chain.roster().iter().map(|node| node.operator).collect();
+    let signers: Vec<_> =
+        Sr25519Keyring::well_known().filter(|who| operators.contains(&StakerId(who.to_raw_public()))).collect();
+    let genesis = chain.genesis;
+    let call = |chain: &mut Chain, who: Sr25519Keyring, call| {
+        let nonce = chain.state.execute_with(|| frame_system::Pallet::<Runtime>::account_nonce(who.to_account_id()));
+        chain.make_block(&[signed(who, nonce, genesis, RuntimeCall::Governance(call))]);
+    };
+    let motion = skep_primitives::Motion::Upgrade { code_hash };
+    call(&mut chain, signers[0], pallet_governance::Call::propose { motion });
+    for who in &signers[1..] {
+        call(&mut chain, *who, pallet_governance::Call::approve { proposal: 0 });
+    }
+    let governance: skep_primitives::Governance = chain.call("SkepApi_governance", &());
+    assert!(governance.proposals[0].enact_from.is_some(), "{governance:?}");
+    for _ in 0..10 {
+        chain.make_block(&[]);
+    }
+    call(&mut chain, Sr25519Keyring::Ferdie, pallet_governance::Call::enact { proposal: 0 });
+    let governance: skep_primitives::Governance = chain.call("SkepApi_governance", &());
+    assert_eq!(governance.authorized_upgrade, Some(code_hash));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Who tests whom.
 
 use alloc::{collections::BTreeMap, vec::Vec};
+use codec::{Decode, Encode, MaxEncodedLen};
+use scale_info::TypeInfo;
 use skep_primitives::{Draw, MAX_TESTERS};
 
 /// With fewer testers nothing is decided: two dishonest ones could.
@@ -19,7 +21,7 @@ const TARGET_SHARE: u32 = 100;
 ///
 /// They are numbered through: first those that may test, then the fresh, then the decommissioned. [`draw_round`] answers
 /// with such numbers, so that it need not know the nodes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Census {
     /// Serving nodes that may be testers.
     pub seasoned: u32,

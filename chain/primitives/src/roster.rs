@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// Most contributors of one node, its operator included.
 pub const MAX_CONTRIBUTORS: u32 = 10;
 
+/// Most stakes held in one node: those of its contributors, and of others who are replaced and wait for their time to leave.
+pub const MAX_STAKES: u32 = 2 * MAX_CONTRIBUTORS;
+
 /// Where a service node is reached.
 #[derive(
     Clone,
@@ -129,7 +132,7 @@ pub enum NodeState {
     Leaving {
         /// Block of the first request.
         requested_at: BlockNumber,
-        /// Block at which the node ends and its stakes become free.
+        /// Block at which the node ends and its stakes become free, unless others fill what is missing.
         leaves_at: BlockNumber,
     },
     /// Its testers found it failing: it is in no swarm and unpaid, still tested, and serves again once it passes.
@@ -181,6 +184,21 @@ impl NodeState {
         match self {
             Self::Active { .. } | Self::Leaving { .. } | Self::Decommissioned { .. } => true,
             Self::Gathering { .. } => false,
+        }
+    }
+
+    /// The same after it was found that the node leaves: a serving node is leaving, a decommissioned one stays so until
+    /// then; one that gathers stays as it is.
+    #[must_use]
+    pub const fn leaving(self, leave: Leave) -> Self {
+        match self {
+            Self::Gathering { .. } => self,
+            Self::Active { .. } | Self::Leaving { .. } => {
+                Self::Leaving { requested_at: leave.requested_at, leaves_at: leave.leaves_at }
+            }
+            Self::Decommissioned { since, credit_ends_at, findings, .. } => {
+                Self::Decommissioned { since, credit_ends_at, findings, leave: Some(leave) }
+            }
         }
     }
 

@@ -115,6 +115,12 @@ impl Reasons {
         Self(self.0 | other.0)
     }
 
+    /// Those not in the other.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Each of them, in the order of their bits.
     pub fn iter(self) -> impl Iterator<Item = Reason> {
         Reason::ALL.into_iter().filter(move |reason| self.contains(*reason))
@@ -492,6 +498,7 @@ mod tests {
                 let both = (reasons.contains(reason), others.contains(reason));
                 prop_assert_eq!(reasons.intersection(others).contains(reason), both == (true, true));
                 prop_assert_eq!(reasons.union(others).contains(reason), both != (false, false));
+                prop_assert_eq!(reasons.without(others).contains(reason), both == (true, false));
             }
         }
     }

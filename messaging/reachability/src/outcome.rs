@@ -24,7 +24,7 @@ impl Outcome {
 
     /// Passed in these, failed in those.
     pub fn new(passed: Reasons, failed: Reasons) -> Self {
-        Self { passed: without(passed, failed), failed }
+        Self { passed: passed.without(failed), failed }
     }
 
     /// The same, with what was found of one more.
@@ -41,7 +41,7 @@ impl Outcome {
     /// The same, with nothing told of these.
     #[must_use]
     pub fn without(self, reasons: Reasons) -> Self {
-        Self { failed: without(self.failed, reasons), passed: without(self.passed, reasons) }
+        Self { failed: self.failed.without(reasons), passed: self.passed.without(reasons) }
     }
 
     /// What failed.
@@ -58,10 +58,6 @@ impl Outcome {
     pub fn is_pass(&self) -> bool {
         self.failed.is_empty() && self.passed.intersection(Self::ALWAYS) == Self::ALWAYS
     }
-}
-
-fn without(reasons: Reasons, others: Reasons) -> Reasons {
-    reasons.iter().filter(|reason| !others.contains(*reason)).collect()
 }
 
 /// What a node answered to a ping, and when (ms, the asker's clock).

@@ -34,6 +34,9 @@ pub struct Config {
     /// How members of a swarm become equal.
     #[serde(default)]
     pub replication: Replication,
+    /// How the node tests others.
+    #[serde(default)]
+    pub testing: Testing,
     /// Logs.
     #[serde(default)]
     pub log: Log,
@@ -91,6 +94,14 @@ pub struct Limits {
 pub struct Replication {
     /// Seconds between two comparisons with the other members, give or take a quarter.
     pub interval_seconds: u32,
+}
+
+/// How the node tests others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Testing {
+    /// Whether it probes other nodes and votes on them.
+    pub enabled: bool,
 }
 
 /// Logs.
@@ -217,6 +228,12 @@ impl Default for Limits {
 impl Default for Replication {
     fn default() -> Self {
         Self { interval_seconds: 60 }
+    }
+}
+
+impl Default for Testing {
+    fn default() -> Self {
+        Self { enabled: true }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sockets, clock, disk and tasks.
 
 mod budget;
+mod court;
 mod doctor;
 mod https;
 mod metrics;
@@ -14,6 +15,7 @@ mod server;
 mod testing;
 mod tls;
 
+pub use court::find_terms;
 pub use doctor::examine;
 pub use server::{MessagingNode, NodeParts, StartError};
 pub use testing::{Court, CourtError, Terms};

@@ -109,7 +109,7 @@ impl<T: Config> Pallet<T> {
     }
 
     fn weight_of_a_block() -> Weight {
-        let payouts = u64::from(skep_primitives::MAX_CONTRIBUTORS) + 3;
+        let payouts = u64::from(skep_primitives::MAX_STAKES) + 3;
         T::DbWeight::get().reads_writes(8 + 2 * payouts, 6 + 2 * payouts)
     }
 

@@ -5,7 +5,8 @@ use frame_support::{derive_impl, parameter_types, traits::ConstU128};
 use pallet_network::Parameters;
 use skep_economics::StakingRequirement;
 use skep_primitives::{
-    Balance, BlockNumber, Endpoint, Permyriad, ServiceNodeId, ServingNodes, SoftwareVersion, StakerId, UNIT, signing,
+    Balance, BlockNumber, Endpoint, Permyriad, Reservation, ServiceNodeId, ServingNodes, SoftwareVersion, StakerId,
+    UNIT, signing,
 };
 use sp_core::{Pair, ed25519};
 use sp_runtime::{AccountId32, BuildStorage, DispatchResult, impl_opaque_keys, testing::UintAuthorityId};
@@ -166,7 +167,16 @@ pub(crate) fn proof(node: u8, operator: u8) -> [u8; 64] {
 
 pub(crate) fn register(operator: u8, number: u8, stake: Balance) -> DispatchResult {
     let (version, proof) = (SoftwareVersion([1, 2, 3]), proof(number, operator));
-    ServiceNodes::register(origin(operator), node(number), proof, fee(), endpoint(number), version, stake)
+    let (node, reserved) = (node(number), Default::default());
+    ServiceNodes::register(origin(operator), node, proof, fee(), endpoint(number), version, stake, reserved)
+}
+
+/// Registers node `number` with spots kept for others.
+pub(crate) fn register_with(operator: u8, number: u8, stake: Balance, reserved: &[(u8, Balance)]) -> DispatchResult {
+    let reserved = reserved.iter().map(|(who, amount)| Reservation { staker: staker(*who), amount: *amount });
+    let reserved = reserved.collect::<Vec<_>>().try_into().expect("at most nine");
+    let (version, proof, node) = (SoftwareVersion([1, 2, 3]), proof(number, operator), node(number));
+    ServiceNodes::register(origin(operator), node, proof, fee(), endpoint(number), version, stake, reserved)
 }
 
 pub(crate) fn contribute(staker: u8, number: u8, amount: Balance) -> DispatchResult {

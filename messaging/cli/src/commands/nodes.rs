@@ -1,5 +1,7 @@
 //! The network's service nodes and swarms.
 
+mod standing;
+
 use crate::{commands::send::diversity_word, context::Context, failure::Failure};
 use clap::Subcommand;
 use serde::Serialize;
@@ -13,9 +15,14 @@ use std::fmt;
 pub(crate) enum Command {
     /// Every service node of the last finalized block
     List {
-        /// Also nodes that still gather stake
+        /// Also nodes that do not serve: they gather stake, or are decommissioned
         #[arg(long)]
         all: bool,
+    },
+    /// How nodes stand with the network: their state, how long they may fail, and why they were penalised
+    Standing {
+        /// One node, as `skep nodes list` shows it; every node if none is given
+        node: Option<ServiceNodeId>,
     },
     /// The swarm that keeps an account's mail
     Swarm {
@@ -26,15 +33,17 @@ pub(crate) enum Command {
 
 /// Looks.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
-    let view = RosterView::new(context.chain().await?.roster().await.map_err(Failure::network)?);
     match command {
         Command::List { all } => {
+            let view = view(context).await?;
             let nodes = view.nodes().filter(|node| all || node.state.is_serving()).map(Node::from).collect();
             let paths = survey_paths(&view).ok();
             let paths = paths.map(|paths| Paths { diversity: paths.diversity, fewest_choices: paths.fewest_choices });
             context.output().answer(&List { height: view.height(), paths, nodes });
         }
+        Command::Standing { node } => context.output().answer(&standing::look(node, context).await?),
         Command::Swarm { account } => {
+            let view = view(context).await?;
             let account = match account {
                 Some(account) => account,
                 None => context.client()?.account(),
@@ -45,6 +54,10 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         }
     }
     Ok(())
+}
+
+async fn view(context: &Context) -> Result<RosterView, Failure> {
+    Ok(RosterView::new(context.chain().await?.roster().await.map_err(Failure::network)?))
 }
 
 /// The answer of `nodes list`.

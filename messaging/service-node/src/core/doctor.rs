@@ -269,7 +269,7 @@ fn registration(facts: &Facts) -> Check {
         Err(error) => return Check::unknown(NAME, format!("the roster is not known: {error}")),
         Ok(None) => {
             let next = "register it: `skep-messaging prove`, then `skep stake register`. A node that failed its tests for \
-                        longer than its credit was put off the roster: `skep nodes` tells";
+                        longer than its credit was put off the roster: `skep nodes standing` tells";
             return Check::fails(NAME, Readiness::Unregistered.to_string(), next);
         }
         Ok(Some(entry)) => entry,

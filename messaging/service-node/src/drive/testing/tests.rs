@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::{
-    drive::budget::Budget,
-    drive::quic::Peers,
-    testing::{network, node_key, start, view},
+    drive::{budget::Budget, quic::Peers},
+    testing::{entry, network, node_key, start, view},
 };
 use skep_obligations::{Outcome as Decided, outcome};
 use skep_primitives::{Findings, NodeState, Reason, Reasons, signing};
@@ -79,7 +78,7 @@ async fn a_node_that_stopped_fails_and_the_reasons_are_told() {
         node.test_others(terms.clone());
     }
     let verdict = next(&mut submitted).await;
-    assert_eq!(verdict.subject, skep_primitives::Subject { round: 3, block: [3; 32], node: node_key(6).id() });
+    assert_eq!(verdict.subject, Subject { round: 3, block: [3; 32], node: node_key(6).id() });
     let Ok(Decided::Fails(findings)) = outcome(5, &verdict.votes) else { panic!("it fails: {verdict:?}") };
     for reason in [Reason::HttpsUnreachable, Reason::QuicUnreachable, Reason::OnionRelay] {
         assert!(findings.all.contains(reason), "{findings:?}");
@@ -93,10 +92,8 @@ async fn a_node_that_stopped_fails_and_the_reasons_are_told() {
 async fn only_votes_of_the_rounds_testers_are_taken() {
     let (views, receiver) = watch::channel(Arc::new(view([])));
     let (node, first) = start(1, receiver.clone()).await;
-    let (_, sixth) = (0, crate::testing::entry(&node_key(6), 1, 0));
-    let tester = crate::testing::entry(&node_key(2), 1, 0);
-    let stranger = crate::testing::entry(&node_key(9), 1, 0);
-    views.send_replace(Arc::new(view([first.clone(), sixth, tester, stranger])));
+    let elsewhere = |number| entry(&node_key(number), 1, 0);
+    views.send_replace(Arc::new(view([first.clone(), elsewhere(2), elsewhere(6), elsewhere(9)])));
     let (terms, _submitted) = terms();
     node.test_others(terms);
 
@@ -113,15 +110,15 @@ async fn only_votes_of_the_rounds_testers_are_taken() {
         let until = Instant::now() + Duration::from_secs(60);
         loop {
             let (answer, _lease) = peers.ask(&first, &request, PATIENCE).await.expect("answers");
-            match answer.response.expect("an answer") {
-                Response::Votes(held) => return Ok(read_held(&held).expect("votes")),
+            match answer.response {
+                Some(Response::Votes(held)) => return Ok(read_held(&held).expect("votes")),
                 // It has not asked for its rounds yet.
-                Response::Refusal(refusal) if matches!(refusal.status, 425 | 503) => {
+                Some(Response::Refusal(refusal)) if matches!(refusal.status, 425 | 503) => {
                     assert!(Instant::now() < until, "{}", refusal.reason);
                     sleep(Duration::from_millis(50)).await;
                 }
-                Response::Refusal(refusal) => return Err(refusal.status),
-                other => panic!("neither votes nor refusal: {other:?}"),
+                Some(Response::Refusal(refusal)) => return Err(refusal.status),
+                Some(_) | None => panic!("neither votes nor refusal"),
             }
         }
     };
