@@ -49,7 +49,6 @@ impl Court for Chain {
                     CourtError::Unreachable(error.to_string())
                 }
             })?;
-            // The newest is asked for again: a chain node may have told it of a block that is not the next one's.
             let newest = rounds.iter().map(|round| round.round).max().unwrap_or(since);
             self.newest.fetch_max(newest, Ordering::Relaxed);
             Ok(rounds)
