@@ -311,7 +311,14 @@ impl Round {
         }
     }
 
-    fn take_turns(&mut self, now: u64, height: BlockNumber, pace: Pace, states: &BTreeMap<ServiceNodeId, NodeState>) {
+    fn take_turns(
+        &mut self,
+        now: u64,
+        height: BlockNumber,
+        pace: Pace,
+        states: &BTreeMap<ServiceNodeId, NodeState>,
+        taken: &mut BTreeMap<(ServiceNodeId, bool), Taken>,
+    ) {
         // Otherwise the ballots could not be changed while the round is asked.
         let mut ballots = std::mem::take(&mut self.ballots);
         ballots.retain(|node, _| states.contains_key(node));

@@ -11,7 +11,7 @@
 use crate::{Outcome, Pace, agenda::Agenda, record::Record, trust::Draws};
 use rand::{Rng, seq::IteratorRandom};
 use skep_primitives::{Reason, Reasons, ServiceNodeId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 /// Probes under way at once.
 const AT_ONCE: usize = 16;
@@ -87,8 +87,8 @@ impl Prober {
         loop {
             let node = self.agenda.pop_due(now)?;
             // What is under way will tell as well.
-            if !self.pending.contains_key(&node) {
-                self.pending.insert(node, false);
+            if let Entry::Vacant(pending) = self.pending.entry(node) {
+                pending.insert(false);
                 return Some(node);
             }
         }
@@ -154,7 +154,7 @@ impl Prober {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
+    use proptest::prelude::{ProptestConfig, prop_assert, proptest};
     use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
     use skep_primitives::TestingTerms;
 

@@ -2,6 +2,7 @@
 
 use ed25519_dalek::{Signer, SigningKey};
 use skep_primitives::{BlockHash, BlockNumber, Findings, NodeState, ServiceNodeId, TestingRound};
+use std::sync::LazyLock;
 
 pub(crate) const GENESIS: BlockHash = [9; 32];
 pub(crate) const SECOND: u64 = 1_000;
@@ -12,7 +13,10 @@ pub(crate) fn key(number: usize) -> SigningKey {
 }
 
 pub(crate) fn id(number: usize) -> ServiceNodeId {
-    ServiceNodeId(key(number).verifying_key().to_bytes())
+    // Whole networks ask for these all the time.
+    static IDS: LazyLock<Vec<ServiceNodeId>> =
+        LazyLock::new(|| (0..32).map(|number| ServiceNodeId(key(number).verifying_key().to_bytes())).collect());
+    IDS[number]
 }
 
 pub(crate) fn sign(number: usize) -> impl Fn(&[u8]) -> [u8; 64] {
