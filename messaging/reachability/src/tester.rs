@@ -31,10 +31,10 @@ impl Tester {
         &mut self,
         now: u64,
         height: BlockNumber,
-        states: impl Iterator<Item = (ServiceNodeId, NodeState)> + Clone,
+        states: impl IntoIterator<Item = (ServiceNodeId, NodeState)>,
     ) {
-        let tested = states.filter(|(_, state)| state.is_tested());
-        let others = tested.clone().map(|(node, _)| node).filter(|node| *node != self.me);
+        let tested: Vec<_> = states.into_iter().filter(|(_, state)| state.is_tested()).collect();
+        let others = tested.iter().map(|(node, _)| *node).filter(|node| *node != self.me);
         self.prober.handle_roster(others);
         self.ballots.handle_roster(now, height, tested);
     }

@@ -31,6 +31,7 @@ use tokio::{sync::watch, task::spawn_blocking, time::timeout};
 const CHAIN_PATIENCE: Duration = Duration::from_secs(30);
 /// How long another node may take to probe this one.
 const PROBE_PATIENCE: Duration = Duration::from_secs(60);
+const NOT_ASKED: &str = "not asked";
 const MEMORY: usize = 8 * 1024 * 1024;
 
 /// Finds out how the node of this configuration stands, asking at most `peers` other nodes.
@@ -43,7 +44,6 @@ pub async fn examine(config: &Config, peers: usize) -> Facts {
     .await
     .unwrap_or_else(|error| (Err(error.to_string()), None));
     let (chain, roster) = ask_chain(config).await;
-    let not_asked = || Err("not asked".to_owned());
     let mut facts = Facts {
         version: SoftwareVersion(VERSION),
         oldest_version: SoftwareVersion(OLDEST_VERSION),
@@ -54,7 +54,7 @@ pub async fn examine(config: &Config, peers: usize) -> Facts {
         store_bytes: config.limits.store_mib.saturating_mul(1 << 20),
         chain,
         entry: roster.as_ref().map(|_| None).map_err(Clone::clone),
-        local: Answering { https: not_asked(), quic: not_asked() },
+        local: Answering { https: Err(NOT_ASKED.into()), quic: Err(NOT_ASKED.into()) },
         public: None,
         peers: Vec::new(),
     };
@@ -216,7 +216,6 @@ mod tests {
         let mut config = config();
         config.listen.https_port = entries[0].endpoint.https_port;
         config.listen.quic_port = entries[0].endpoint.quic_port;
-        let not_asked = || Err("not asked".to_owned());
         let mut facts = Facts {
             version: SoftwareVersion(VERSION),
             oldest_version: SoftwareVersion(OLDEST_VERSION),
@@ -227,7 +226,7 @@ mod tests {
             store_bytes: 0,
             chain: vec![("a chain node".into(), Err("not asked".into()))],
             entry: Ok(Some(entries[0].clone())),
-            local: Answering { https: not_asked(), quic: not_asked() },
+            local: Answering { https: Err(NOT_ASKED.into()), quic: Err(NOT_ASKED.into()) },
             public: None,
             peers: Vec::new(),
         };

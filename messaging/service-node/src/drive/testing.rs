@@ -6,10 +6,7 @@ mod told;
 pub(crate) use metrics::TestingMetrics;
 
 use super::{node::Node, probe::probe, quic::peer_rates, rate::RateLimits};
-use crate::{
-    VERSION,
-    core::{read_held, write_votes},
-};
+use crate::core::{read_held, write_votes};
 use futures::{
     StreamExt,
     future::{BoxFuture, FusedFuture, FutureExt},
