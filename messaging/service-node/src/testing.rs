@@ -5,6 +5,7 @@ use crate::{
     config::Config,
     drive::{MessagingNode, NodeParts},
 };
+use futures::future::join_all;
 use skep_chain_client::{RosterReceiver, RosterView};
 use skep_mailbox::MemoryStore;
 use skep_primitives::{
@@ -71,4 +72,9 @@ pub(crate) async fn network(count: u8) -> (Vec<MessagingNode>, Vec<RosterEntry>,
     }
     views.send_replace(Arc::new(view(entries.clone())));
     (nodes, entries, views)
+}
+
+/// Stops nodes, all at once: each waits for a moment until the others have heard of it.
+pub(crate) async fn stop(nodes: Vec<MessagingNode>) {
+    join_all(nodes.into_iter().map(MessagingNode::stop)).await;
 }

@@ -205,7 +205,7 @@ mod tests {
     use super::*;
     use crate::{
         core::{Diagnosis, Level},
-        testing::{config, network, node_key},
+        testing::{config, network, node_key, stop},
     };
     use std::os::unix::fs::PermissionsExt;
 
@@ -245,9 +245,7 @@ mod tests {
             let check = diagnosis.checks.iter().find(|check| check.name == name).expect("looked at");
             assert_eq!(check.level, Level::Fails, "{diagnosis}\n{facts:?}");
         }
-        for node in nodes {
-            node.stop().await;
-        }
+        stop(nodes).await;
     }
 
     #[tokio::test]

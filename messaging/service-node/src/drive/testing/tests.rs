@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     drive::{budget::Budget, quic::Peers},
-    testing::{entry, network, node_key, start, view},
+    testing::{entry, network, node_key, start, stop, view},
 };
 use skep_obligations::{Outcome as Decided, outcome};
 use skep_primitives::{Findings, NodeState, Reason, Reasons, signing};
@@ -64,9 +64,7 @@ async fn a_decommissioned_node_that_answers_passes() {
     let verdict = next(&mut submitted).await;
     assert_eq!(verdict.subject.node, node_key(6).id());
     assert_eq!(outcome(5, &verdict.votes), Ok(Decided::Passes));
-    for node in nodes {
-        node.stop().await;
-    }
+    stop(nodes).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,9 +81,7 @@ async fn a_node_that_stopped_fails_and_the_reasons_are_told() {
     for reason in [Reason::HttpsUnreachable, Reason::QuicUnreachable, Reason::OnionRelay] {
         assert!(findings.all.contains(reason), "{findings:?}");
     }
-    for node in nodes {
-        node.stop().await;
-    }
+    stop(nodes).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
