@@ -1,6 +1,9 @@
 //! Whole blocks, carried out by the native build and by the Wasm blob every network runs: both must agree on every
 //! header, and what the chain then says must be what its rules promise.
 
+#[path = "chain/verdicts.rs"]
+mod verdicts;
+
 use codec::{Decode, Encode};
 use frame_support::traits::Get;
 use sc_executor::WasmExecutor;
@@ -54,6 +57,11 @@ const BLOCKS_OF_AN_EPOCH: u32 = 10;
 
 impl Chain {
     fn begin(engine: Engine, preset: &str) -> Self {
+        Self::begin_as(engine, preset, |_| {})
+    }
+
+    /// Begins with the genesis of a preset, changed.
+    fn begin_as(engine: Engine, preset: &str, change: impl FnOnce(&mut serde_json::Value)) -> Self {
         let mut chain = Self {
             engine,
             state: TestExternalities::default(),
@@ -63,17 +71,19 @@ impl Chain {
             slot_milliseconds: 0,
         };
         let patch: Option<Vec<u8>> = chain.call("GenesisBuilder_get_preset", &Some(preset.to_owned()));
-        chain.build_genesis(&patch.expect("a preset"));
+        let mut patch = serde_json::from_slice(&patch.expect("a preset")).expect("JSON");
+        change(&mut patch);
+        chain.build_genesis(patch);
         chain.slot_milliseconds = chain.call::<BabeConfiguration>("BabeApi_configuration", &()).slot_duration;
         chain.genesis = chain.head.hash();
         chain
     }
 
     /// The default genesis with `patch` over it.
-    fn build_genesis(&mut self, patch: &[u8]) {
+    fn build_genesis(&mut self, patch: serde_json::Value) {
         let defaults: Option<Vec<u8>> = self.call("GenesisBuilder_get_preset", &None::<String>);
         let mut genesis = serde_json::from_slice(&defaults.expect("a default")).expect("JSON");
-        sc_chain_spec::json_merge(&mut genesis, serde_json::from_slice(patch).expect("JSON"));
+        sc_chain_spec::json_merge(&mut genesis, patch);
         let built: Result<(), String> = self.call("GenesisBuilder_build_state", &genesis.to_string().into_bytes());
         built.expect("the genesis is accepted");
         self.state.commit_all().expect("commits");
@@ -268,18 +278,16 @@ fn keys_of_producers_can_be_proven_from_the_first_session_on() {
     }
 }
 
-#[test]
-fn a_producer_that_equivocates_is_disabled_once() {
-    let mut chain = Chain::begin(Engine::Native, presets::LOCAL);
-    chain.make_block(&[]);
+/// A proof that the authority of this index made two blocks of one slot.
+fn equivocation(chain: &mut Chain, index: u32) -> UncheckedExtrinsic {
     let authorities = chain.call::<BabeConfiguration>("BabeApi_configuration", &()).authorities;
-    let offender = authorities[1].0.clone();
+    let offender = authorities[index as usize].0.clone();
     let signer = Sr25519Keyring::from_raw_public(offender.clone().into_inner().0).expect("well-known").pair();
 
     // Two blocks of one slot, both under the offender's seal.
     let slot = Slot::from(chain.slot);
     let vrf_signature = signer.vrf_sign(&make_vrf_sign_data(&[0; 32], slot, 0));
-    let claim = PreDigest::SecondaryVRF(SecondaryVRFPreDigest { authority_index: 1, slot, vrf_signature });
+    let claim = PreDigest::SecondaryVRF(SecondaryVRFPreDigest { authority_index: index, slot, vrf_signature });
     let sealed = |extrinsics: u8| {
         let digest = Digest { logs: vec![DigestItem::PreRuntime(BABE_ENGINE_ID, claim.encode())] };
         let mut header = Header::new(1, [extrinsics; 32].into(), Hash::default(), chain.genesis, digest);
@@ -295,14 +303,24 @@ fn a_producer_that_equivocates_is_disabled_once() {
         equivocation_proof: Box::new(proof),
         key_owner_proof: ownership.expect("a producer").decode().expect("a proof"),
     };
-    let report = UncheckedExtrinsic::new_bare(RuntimeCall::Babe(report));
+    UncheckedExtrinsic::new_bare(RuntimeCall::Babe(report))
+}
 
+/// What the pool says of a transaction.
+fn validate(chain: &mut Chain, transaction: &UncheckedExtrinsic) -> TransactionValidity {
+    let question = (TransactionSource::External, transaction, chain.head.hash());
+    chain.call("TaggedTransactionQueue_validate_transaction", &question)
+}
+
+#[test]
+fn a_producer_that_equivocates_is_disabled_once() {
+    let mut chain = Chain::begin(Engine::Native, presets::LOCAL);
+    chain.make_block(&[]);
+    let report = equivocation(&mut chain, 1);
     chain.make_block(std::slice::from_ref(&report));
     let disabled = chain.state.execute_with(pallet_session::Pallet::<Runtime>::disabled_validators);
     assert_eq!(disabled, [1]);
-    let question = (TransactionSource::Local, report, chain.head.hash());
-    let again: TransactionValidity = chain.call("TaggedTransactionQueue_validate_transaction", &question);
-    assert_eq!(again, Err(InvalidTransaction::Stale.into()));
+    assert_eq!(validate(&mut chain, &report), Err(InvalidTransaction::Stale.into()));
 }
 
 /// What the runtime says when asked for the next set, once enough nodes are offered.

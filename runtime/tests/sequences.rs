@@ -7,8 +7,8 @@ use codec::Encode;
 use frame_support::traits::{OnFinalize, OnInitialize};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use skep_primitives::{
-    Balance, CodeHash, Endpoint, Motion, NodeState, Permyriad, Reservation, ServiceNodeId, SoftwareVersion, StakerId,
-    UNIT, signing,
+    Balance, CodeHash, Endpoint, Motion, NodeState, Permyriad, Reason, Reasons, Reservation, ServiceNodeId,
+    SoftwareVersion, StakerId, Subject, UNIT, Vote, signing,
 };
 use skep_runtime::{
     AllPalletsWithSystem, Balances, Header, Runtime, RuntimeCall, RuntimeEvent, RuntimeGenesisConfig, RuntimeOrigin,
@@ -23,6 +23,7 @@ use sp_keyring::Sr25519Keyring;
 use sp_runtime::{Digest, DigestItem, traits::Dispatchable};
 use std::collections::BTreeMap;
 
+type Obligations = pallet_obligations::Pallet<Runtime>;
 type ServiceNodes = pallet_service_nodes::Pallet<Runtime>;
 type System = frame_system::Pallet<Runtime>;
 
@@ -141,7 +142,8 @@ impl Run {
                 Nodes::update_endpoint { node, endpoint, version: SoftwareVersion([0, 2, 0]) }.into()
             }
             70..73 => Nodes::retract_session_keys { node }.into(),
-            73..85 => {
+            73..79 => return (frame_system::RawOrigin::Authorized.into(), self.verdict()),
+            79..85 => {
                 let dest = self.people.choose(&mut self.random).expect("some").to_account_id().into();
                 let value = self.random.random_range(0..200 * UNIT);
                 match self.random.random_bool(0.1) {
@@ -171,6 +173,22 @@ impl Run {
         (RuntimeOrigin::signed(person.to_account_id()), call)
     }
 
+    /// What enough testers of a recent round say of one of its targets, their signatures taken for granted.
+    fn verdict(&mut self) -> RuntimeCall {
+        let rounds = Obligations::rounds(0);
+        let round = rounds.iter().rev().take(4).collect::<Vec<_>>().choose(&mut self.random).copied().cloned();
+        let node = round.as_ref().and_then(|round| round.targets.choose(&mut self.random).copied());
+        let fails = self.random.random_bool(0.6);
+        let reasons = if fails { Reasons::NONE.with(Reason::QuicUnreachable) } else { Reasons::NONE };
+        let (number, block) = round.as_ref().map_or((0, [0; 32]), |round| (round.round, round.block));
+        let seats = round.map_or(0, |round| round.testers.len());
+        let votes = (0..u8::try_from(seats).expect("at most ten"))
+            .map(|seat| Vote { seat, reasons, signature: [0; 64] })
+            .collect::<Vec<_>>();
+        let subject = Subject { round: number, block, node: node.unwrap_or(ServiceNodeId([0; 32])) };
+        pallet_obligations::Call::submit_verdict { subject, votes: votes.try_into().expect("at most ten") }.into()
+    }
+
     /// What the chain promises at the end of each block.
     fn check(&mut self) {
         ServiceNodes::check_state().expect("service nodes");
@@ -178,6 +196,7 @@ impl Run {
         pallet_rewards::RewardQueue::<Runtime>::check_state().expect("rewards");
         pallet_governance::Pallet::<Runtime>::check_state().expect("governance");
         pallet_authorities::Pallet::<Runtime>::check_state().expect("authorities");
+        Obligations::check_state().expect("obligations");
 
         self.issued -= dust();
         let created = pallet_rewards::Created::<Runtime>::get() - pallet_rewards::Owed::<Runtime>::get();
@@ -195,13 +214,17 @@ impl Run {
         let (now, unlock) = (System::block_number(), ServiceNodes::staking_terms().unlock_blocks);
         let mut after = BTreeMap::new();
         for (node, record) in ServiceNodes::nodes() {
-            let until = match record.state {
-                NodeState::Gathering { .. } => continue,
-                NodeState::Active { .. } => now + unlock,
-                NodeState::Leaving { leaves_at, .. } => leaves_at,
-            };
+            if matches!(record.state, NodeState::Gathering { .. }) {
+                continue;
+            }
+            let until = record.state.leave().map_or(now + unlock, |leave| leave.leaves_at);
             for stake in record.stakes {
                 after.insert((node, stake.staker), stake.leaves_at.unwrap_or(u32::MAX).min(until));
+            }
+        }
+        for (node, gone) in pallet_service_nodes::Deregistered::<Runtime>::iter() {
+            for stake in gone.stakes {
+                after.insert((node, stake.staker), gone.deregistration.stakes_return_at);
             }
         }
         for (stake, until) in std::mem::take(&mut self.locks) {

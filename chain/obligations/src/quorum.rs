@@ -165,7 +165,7 @@ mod tests {
         }
     }
 
-    /// Changing one of these is a change of consensus.
+    /// From a second implementation of ChaCha20 and of the shuffle. Changing one of these is a change of consensus.
     #[test]
     fn quorums_are_pinned() {
         let devnet = draw_round([7; 32], 1, &census(12, 0, 0));
@@ -180,12 +180,15 @@ mod tests {
         assert_eq!(large.targets.len(), 50);
     }
 
-    const DEVNET_TESTERS: [u32; 10] = [0; 10];
-    const DEVNET_TARGETS: [u32; 2] = [0; 2];
-    const SMALL_TESTERS: [u32; 5] = [0; 5];
-    const SMALL_TARGETS: [u32; 4] = [0; 4];
-    const LARGE_TESTERS: [u32; 10] = [0; 10];
-    const LARGE_TARGETS: [u32; 30] = [0; 30];
+    const DEVNET_TESTERS: [u32; 10] = [1, 7, 8, 2, 5, 9, 3, 4, 10, 11];
+    const DEVNET_TARGETS: [u32; 2] = [6, 0];
+    const SMALL_TESTERS: [u32; 5] = [2, 0, 3, 4, 1];
+    const SMALL_TARGETS: [u32; 4] = [8, 7, 6, 5];
+    const LARGE_TESTERS: [u32; 10] = [515, 1547, 178, 730, 1145, 1722, 1693, 602, 1130, 1667];
+    const LARGE_TARGETS: [u32; 30] = [
+        1978, 1960, 1968, 1992, 1975, 1994, 1973, 1998, 1965, 1988, 1966, 1977, 1989, 1979, 1982, 1970, 1999, 1963,
+        1967, 1987, 1969, 1995, 1981, 1986, 1962, 504, 359, 1763, 848, 186,
+    ];
 
     #[test]
     fn a_decommissioned_node_is_tested_soon_in_a_large_network() {

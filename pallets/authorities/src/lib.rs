@@ -189,7 +189,7 @@ impl<T: Config> Pallet<T> {
 
     /// Lets those rest who produced nothing, and forgets the rest of those who are offered anew or no longer.
     fn let_rest(present: &[ServiceNodeId], candidates: &[Candidate]) {
-        let now = frame_system::Pallet::<T>::block_number().saturated_into();
+        let now: BlockNumber = frame_system::Pallet::<T>::block_number().saturated_into();
         for node in present {
             if Produced::<T>::take(node).is_none() {
                 Resting::<T>::insert(node, now);

@@ -63,7 +63,9 @@ fn run(test: impl FnOnce()) {
     let network = pallet_network::GenesisConfig { parameters, ..Default::default() };
     let mut externalities: sp_io::TestExternalities =
         RuntimeGenesisConfig { system: Default::default(), network }.build_storage().expect("genesis builds").into();
-    (Offered::take(), Keys::take(), Seed::take());
+    Offered::take();
+    Keys::take();
+    Seed::take();
     externalities.execute_with(|| {
         System::set_block_number(1);
         Authorities::found(vec![founder()]);
@@ -126,7 +128,8 @@ fn a_set_goes_on_with_fewer_than_it_takes_to_begin() {
     run(|| {
         (1..=7).for_each(offer);
         next_era(1, &[]);
-        [1, 2].map(retract);
+        retract(1);
+        retract(2);
         assert_eq!(next_era(2, &[]), accounts(3..=7));
         retract(3);
         assert_eq!(next_era(3, &[]), Some([founder()].into()));

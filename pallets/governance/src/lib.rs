@@ -33,7 +33,7 @@ use electorate::Electorate;
 use frame_support::{
     pallet_prelude::*,
     traits::{
-        fungible::{Mutate, MutateHold},
+        fungible::{InspectHold, Mutate, MutateHold},
         tokens::{Precision, Preservation},
     },
 };
@@ -408,7 +408,6 @@ impl<T: Config> Pallet<T> {
     /// Stake is counted once, approvals add up, deposits are held.
     pub fn check_state() -> Result<(), &'static str> {
         use alloc::collections::BTreeMap;
-        use frame_support::traits::fungible::InspectHold;
         Electorate::<T>::check_state()?;
         let mut deposits = BTreeMap::<StakerId, Balance>::new();
         for proposal in Open::<T>::get() {

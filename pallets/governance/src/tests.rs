@@ -97,7 +97,7 @@ fn approval_counts_stake_as_it_serves() {
         start(1, 6, 5 * STAKE);
         assert_eq!(Open::<Test>::get()[0].enact_from, Some(4 + DELAY));
         // Who no longer operates anything has no say and must approve again.
-        [1, 6].map(stop);
+        [1, 6].into_iter().for_each(stop);
         assert_eq!((approving(), is_carried()), (2 * STAKE, false));
         assert!(Approved::<Test>::get(staker(1)).is_empty());
         start(1, 1, STAKE);
@@ -156,7 +156,9 @@ fn proposals_are_bounded_and_cost_a_deposit() {
         start(1, 1, STAKE);
         start(2, 2, STAKE);
         let many = u8::try_from(MAX_OPEN_PROPOSALS).expect("few");
-        (0..many).for_each(|number| drop(propose(1, upgrade(number))));
+        for number in 0..many {
+            propose(1, upgrade(number));
+        }
         assert_noop!(Governance::propose(origin(1), upgrade(many)), Errors::TooManyOpen);
         assert_ok!(Governance::close(origin(1), 0));
         // What is gone makes room among an operator's approvals, too.

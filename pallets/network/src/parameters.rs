@@ -29,7 +29,7 @@ pub struct Parameters {
     pub small_stake_lock: Moment,
     /// Milliseconds after which a pool that did not fill returns every stake.
     pub pool_expiry: Moment,
-    /// Milliseconds for which the stakes of a deregistered node stay locked.
+    /// Milliseconds for which the stakes of a deregistered node stay locked; not less than `unlock`.
     pub deregistration_lock: Moment,
     /// How service nodes test each other.
     pub testing: TestingTerms,
@@ -79,6 +79,9 @@ pub enum InvalidParameters {
     /// Locks of no length lock nothing.
     #[error("unlock, poolExpiry, deregistrationLock and voting must be above zero")]
     Duration,
+    /// Who is deregistered would have its stake back before one who leaves.
+    #[error("deregistrationLock must not be shorter than unlock")]
+    DeregistrationLock,
     /// Testing by these terms would not work.
     #[error(transparent)]
     Testing(#[from] InvalidTestingTerms),
@@ -102,6 +105,9 @@ impl Parameters {
         let durations = [self.unlock, self.pool_expiry, self.deregistration_lock, self.voting];
         if durations.contains(&0) {
             return Err(InvalidParameters::Duration);
+        }
+        if self.deregistration_lock < self.unlock {
+            return Err(InvalidParameters::DeregistrationLock);
         }
         Ok(self.testing.validate(self.block_time)?)
     }

@@ -64,6 +64,7 @@ fn unsound_numbers_are_named() {
         (Parameters { unlock: 0, ..main() }, InvalidParameters::Duration),
         (Parameters { pool_expiry: 0, ..main() }, InvalidParameters::Duration),
         (Parameters { deregistration_lock: 0, ..main() }, InvalidParameters::Duration),
+        (Parameters { deregistration_lock: main().unlock - 1, ..main() }, InvalidParameters::DeregistrationLock),
         (
             Parameters { testing: TestingTerms { vote_rounds: 0, ..main().testing }, ..main() },
             InvalidParameters::Testing(InvalidTestingTerms::VoteRounds),

@@ -41,10 +41,11 @@ pub use weights::WeightInfo;
 use alloc::vec::Vec;
 use frame_support::{defensive, pallet_prelude::*, traits::Defensive};
 use frame_system::{ensure_authorized, pallet_prelude::*};
-use skep_obligations::{Brake, Census, Consequence, Duty, Outcome, consequence, credit_of, draw_round, outcome};
+use skep_obligations::{Brake, Census, Consequence, Duty, consequence, credit_of, draw_round, outcome};
 use skep_primitives::{
-    BlockHash, BlockNumber, Cause, Findings, MAX_TESTERS, Moment, NodeStates, ServiceNodeId, ServingNodes, StakerId,
-    Standing, StandingChange, StandingEvent, Subject, TestingRound, TestingTerms, Vote, Whereabouts, signing,
+    BlockHash, BlockNumber, Cause, Findings, MAX_TESTERS, Moment, NodeStates, NodeWhereabouts, ServiceNodeId,
+    ServingNodes, Standing, StandingChange, StandingEvent, Subject, TestingRound, TestingTerms, Vote, Whereabouts,
+    signing,
 };
 use sp_core::ed25519::{Public, Signature};
 use sp_runtime::SaturatedConversion;
@@ -530,7 +531,7 @@ impl<T: Config> ServingNodes for Pallet<T> {
 }
 
 /// Invariants.
-#[cfg(any(test, feature = "try-runtime"))]
+#[cfg(any(feature = "std", feature = "try-runtime"))]
 impl<T: Config> Pallet<T> {
     /// The roll has no gaps, every node on it has a tenure, and only rounds that count are kept.
     pub fn check_state() -> Result<(), &'static str> {

@@ -63,6 +63,7 @@ pub type RawSignature = [u8; 64];
 
 #[frame_support::pallet]
 #[allow(missing_docs, reason = "FRAME's macros write undocumented items")]
+#[allow(clippy::too_many_arguments, reason = "a call's arguments are what a wallet shows, one by one")]
 pub mod pallet {
     use super::*;
 
@@ -797,11 +798,10 @@ impl<T: Config> NodeStates for Pallet<T> {
         }
         let at = Self::now();
         let lock = pallet_network::Network::<T>::get().deregistration_lock;
-        let mut stakes_return_at = at.saturating_add(pallet_network::Pallet::<T>::blocks(lock));
+        // Not before anybody's unlock time is over: the lock is as long at least.
+        let stakes_return_at = at.saturating_add(pallet_network::Pallet::<T>::blocks(lock));
         for leaves_at in record.stakes.iter().filter_map(|stake| stake.leaves_at) {
             Agenda::<T>::remove(leaves_at, node);
-            // No lock is ever shortened: not even that of a stake that would have been free later.
-            stakes_return_at = stakes_return_at.max(leaves_at);
         }
         Agenda::<T>::insert(stakes_return_at, node, ());
         Self::leave_roster(node, &record);

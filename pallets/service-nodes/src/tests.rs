@@ -1,11 +1,13 @@
 //! Tests of the calls, of what becomes due, and of what no sequence of calls can break.
 
+mod standing;
+
 use crate::{AuthorityCandidates, EndReason, Error, Event, Roster, RosterSize, Unreturned, mock::*};
 use codec::Encode;
 use frame_support::{assert_noop, assert_ok, traits::fungible::Inspect};
 use skep_primitives::{
-    Balance, Endpoint, NodeStakes, NodeState, ServiceNodeId, SoftwareVersion, Stake, StakeLock, StakingTerms, UNIT,
-    signing,
+    Balance, Endpoint, NodeStakes, NodeState, NodeStates, ServiceNodeId, SoftwareVersion, Stake, StakeLock,
+    StakingTerms, UNIT, signing,
 };
 use sp_core::Pair;
 use sp_runtime::{
@@ -565,6 +567,9 @@ mod sequences {
         Withdraw { staker: u8, node: u8 },
         Move { operator: u8, node: u8, to: u8 },
         HandOver { operator: u8, node: u8, to: u8 },
+        Decommission { node: u8 },
+        Recommission { node: u8 },
+        Deregister { node: u8 },
         Wait { blocks: u8 },
     }
 
@@ -582,6 +587,9 @@ mod sequences {
             1 => (staker.clone(), node.clone(), 1..=4u8)
                 .prop_map(|(operator, node, to)| Step::Move { operator, node, to }),
             1 => (staker, node.clone(), node).prop_map(|(operator, node, to)| Step::HandOver { operator, node, to }),
+            2 => (1..=3u8).prop_map(|node| Step::Decommission { node }),
+            2 => (1..=3u8).prop_map(|node| Step::Recommission { node }),
+            1 => (1..=3u8).prop_map(|node| Step::Deregister { node }),
             3 => (1..=12u8).prop_map(|blocks| Step::Wait { blocks }),
         ]
     }
@@ -602,6 +610,11 @@ mod sequences {
                 let (from, proof) = (crate::mock::node(node), proof(to, operator));
                 ServiceNodes::hand_over(origin(operator), from, crate::mock::node(to), proof)
             }
+            Step::Decommission { node } => {
+                return ServiceNodes::decommission(crate::mock::node(node), 1_000, standing::findings());
+            }
+            Step::Recommission { node } => return ServiceNodes::recommission(crate::mock::node(node)),
+            Step::Deregister { node } => return ServiceNodes::deregister(crate::mock::node(node)),
             Step::Wait { blocks } => {
                 run_to(System::block_number() + u32::from(blocks));
                 Ok(())
@@ -614,17 +627,21 @@ mod sequences {
     /// whole unlock time from now.
     fn locks() -> BTreeMap<(ServiceNodeId, u8), u32> {
         let stakes = ServiceNodes::nodes().flat_map(|(id, record)| {
-            let until = match record.state {
-                NodeState::Gathering { .. } => 0,
-                NodeState::Active { .. } => System::block_number() + UNLOCK,
-                NodeState::Leaving { leaves_at, .. } => leaves_at,
+            let until = match (record.state, record.state.leave()) {
+                (NodeState::Gathering { .. }, _) => 0,
+                (_, None) => System::block_number() + UNLOCK,
+                (_, Some(leave)) => leave.leaves_at,
             };
             record.stakes.into_iter().map(move |stake| {
                 let own = stake.leaves_at.unwrap_or(u32::MAX);
                 ((id, stake.staker.0[0]), until.min(own))
             })
         });
-        stakes.filter(|(_, until)| *until > 0).collect()
+        let of_deregistered = crate::Deregistered::<Test>::iter().flat_map(|(id, gone)| {
+            let until = gone.deregistration.stakes_return_at;
+            gone.stakes.into_iter().map(move |stake| ((id, stake.staker.0[0]), until))
+        });
+        stakes.filter(|(_, until)| *until > 0).chain(of_deregistered).collect()
     }
 
     proptest! {
@@ -632,16 +649,17 @@ mod sequences {
         #[test]
         fn keep_every_stake_held_and_no_lock_is_shortened(steps in vec(step(), 1..60)) {
             ExtBuilder { private_addresses: true }.build().execute_with(|| {
-                let mut before = BTreeMap::new();
+                let mut before = BTreeMap::<(ServiceNodeId, u8), u32>::new();
                 for step in steps {
                     let root = Roster::root();
                     let is_wait = matches!(step, Step::Wait { .. });
-                    let handed_over = match step {
-                        Step::HandOver { node, to, .. } => Some((crate::mock::node(node), crate::mock::node(to))),
-                        _ => None,
-                    };
+                    let mut handed_over = None;
+                    if let Step::HandOver { node, to, .. } = step {
+                        handed_over = Some((crate::mock::node(node), crate::mock::node(to)));
+                    }
                     if !take(step) {
                         prop_assert_eq!(Roster::root(), root, "a refused call changed the roster");
+                        handed_over = None;
                     }
                     prop_assert_eq!(ServiceNodes::check_state(), Ok(()));
                     for number in 1..=6 {
@@ -650,7 +668,7 @@ mod sequences {
                     let (now, after) = (System::block_number(), locks());
                     for (stake, until) in before {
                         // A stake stays where its node goes.
-                        let moved = handed_over.filter(|(from, _)| *from == stake.0 && Roster::get(*from).is_none());
+                        let moved = handed_over.filter(|(from, _)| *from == stake.0);
                         let stake = moved.map_or(stake, |(_, to)| (to, stake.1));
                         // A wait may end a node meanwhile, never before its time.
                         let kept = after.get(&stake).is_some_and(|later| *later >= until);
