@@ -31,6 +31,7 @@
 )]
 
 mod agenda;
+mod audit;
 mod ballot;
 mod heard;
 mod outcome;
@@ -42,6 +43,7 @@ mod tester;
 mod testing;
 mod trust;
 
+pub use audit::{Audited, Audits, Report, storage_finding, testee};
 pub use ballot::{Ballots, MAX_VOTES, Offer, Sign, VotesRefusal};
 pub use heard::{Heard, Hearing};
 pub use outcome::{CLOCK_TOLERANCE, Echo, Outcome, Sighting};
