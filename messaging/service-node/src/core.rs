@@ -6,7 +6,6 @@ mod base32z;
 mod command;
 mod directory;
 mod doctor;
-mod fan_out;
 mod placement;
 mod votes;
 
@@ -14,7 +13,5 @@ pub use answer::{Body, Reply, SERVER_BUSY, refuse_command, refuse_retrieve, refu
 pub use command::effect;
 pub use directory::{Directory, list_nodes};
 pub use doctor::{Answering, Check, Diagnosis, Facts, Level, PeerView, Probed};
-pub use fan_out::{FanOut, read_done, read_stored, swarm_status};
-
 pub use placement::{Placement, Readiness, own_swarm, readiness};
 pub use votes::{ReadVotesError, read_held, read_votes, write_held, write_votes};
