@@ -164,7 +164,7 @@ impl ChainClient {
     }
 
     /// Asks the current chain node, then each other one once, until one answers.
-    async fn ask<T, F, Answer>(&self, question: F) -> Result<T, AskError>
+    pub(crate) async fn ask<T, F, Answer>(&self, question: F) -> Result<T, AskError>
     where
         F: Fn(Arc<Client>) -> Answer,
         Answer: Future<Output = Result<T, ClientError>>,

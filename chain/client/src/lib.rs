@@ -20,6 +20,7 @@ mod client;
 mod connection;
 mod follow;
 mod govern;
+mod health;
 mod key;
 mod roster;
 mod submit;
@@ -30,6 +31,7 @@ pub use account::{ContributionError, ParseAccountError, Pool, parse_account, ss5
 pub use client::{AskError, ChainClient, Finalized, MadeSessionKeys};
 pub use connection::ConnectError;
 pub use follow::{FollowError, RosterReceiver, SessionError, follow};
+pub use health::ChainHealth;
 pub use key::{KeyError, StakerKey};
 pub use roster::{RECENT_BLOCKS, RosterView};
 pub use submit::{Included, Registration, SessionKeys, SubmitError, Submitter, Wait};

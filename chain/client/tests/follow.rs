@@ -6,7 +6,7 @@ use jsonrpsee::{
     types::ErrorObjectOwned,
 };
 use serde_json::json;
-use skep_chain_client::{AskError, ChainClient, ChainUrls, RosterReceiver, follow};
+use skep_chain_client::{AskError, ChainClient, ChainHealth, ChainUrls, RosterReceiver, follow};
 use skep_primitives::{BlockNumber, RosterSnapshot};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -61,6 +61,10 @@ impl ChainNode {
             .register_method("chain_getFinalizedHead", |_, blocks, _| blocks.hex(*blocks.height.borrow()))
             .expect("new name");
         module.register_method("chain_getHeader", |_, blocks, _| blocks.head()).expect("new name");
+        module
+            .register_method("system_health", |_, _, _| json!({"peers": 3, "isSyncing": true, "shouldHavePeers": true}))
+            .expect("new name");
+        module.register_method("state_getStorage", |_, _, _| "0x0068e5cf8b010000").expect("new name");
         module.register_method("skep_roster", |_, blocks, _| json!(blocks.roster())).expect("new name");
         module
             .register_method("skep_stakingRequirement", |_, _, _| {
@@ -161,4 +165,13 @@ async fn a_refusal_is_told_and_not_asked_elsewhere() {
     assert!(matches!(client.block_hash(6).await, Ok(None)));
     let refused = client.staking_terms().await;
     assert!(matches!(refused, Err(AskError::Refused { code: 7, .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_chain_node_says_how_it_is() {
+    let node = ChainNode::start(1, 31).await;
+    let client = ChainClient::connect(urls(&[&node])).await.expect("connects");
+    let health = client.health().await.expect("answers");
+    let best_time = Some(1_700_000_000_000);
+    assert_eq!(health, ChainHealth { peers: 3, is_syncing: true, best: 31, best_time, finalized: 31 });
 }

@@ -5,6 +5,7 @@
 
 mod devnet {
     pub(super) mod cookbook;
+    #[allow(dead_code, reason = "what the other test of a whole network needs besides")]
     pub(super) mod network;
 }
 

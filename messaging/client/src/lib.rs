@@ -43,7 +43,6 @@ mod history;
 mod network;
 mod paths;
 mod state;
-mod tls;
 mod transport;
 
 pub use account::{Account, AccountError, Closed, ContactSummary, Contacts, Conversation, EventStream, Notice};

@@ -1,6 +1,6 @@
 //! HTTPS to guards.
 
-use crate::{paths::RequestFailure, tls};
+use crate::paths::RequestFailure;
 use reqwest::{StatusCode, redirect};
 use skep_onion::PathError;
 use skep_primitives::{Endpoint, ServiceNodeId};
@@ -51,7 +51,7 @@ impl Transport {
 
 fn client(guard: ServiceNodeId) -> Result<reqwest::Client, ConnectFailure> {
     reqwest::Client::builder()
-        .use_preconfigured_tls(tls::client_config(guard)?)
+        .use_preconfigured_tls(skep_node_tls::client_config(guard)?)
         .https_only(true)
         // Onion requests go to nodes of the roster, not where the environment or a node points.
         .no_proxy()

@@ -2,6 +2,7 @@
 
 mod check_config;
 mod config;
+mod doctor;
 mod keygen;
 mod offer;
 mod prove;
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Offer(offer::Offer),
     /// Reads a configuration and says whether the node could start with it
     CheckConfig(check_config::CheckConfig),
+    /// Says whether the node would pass its tests now, and what to do if not
+    Doctor(doctor::Doctor),
     /// Prints the documented example configuration
     Config,
 }
@@ -40,6 +43,7 @@ impl Command {
             Self::Prove(command) => command.run(),
             Self::Offer(command) => command.run(),
             Self::CheckConfig(command) => command.run(),
+            Self::Doctor(command) => command.run(),
             Self::Config => config::run(),
         }
     }

@@ -34,6 +34,9 @@ pub struct Config {
     /// How members of a swarm become equal.
     #[serde(default)]
     pub replication: Replication,
+    /// How the node tests others.
+    #[serde(default)]
+    pub testing: Testing,
     /// Logs.
     #[serde(default)]
     pub log: Log,
@@ -93,6 +96,14 @@ pub struct Replication {
     pub interval_seconds: u32,
     /// Most MiB exchanged with one member in one comparison. What is left, the next one goes on with.
     pub member_mib: u32,
+}
+
+/// How the node tests others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Testing {
+    /// Whether it probes other nodes and votes on them.
+    pub enabled: bool,
 }
 
 /// Logs.
@@ -220,6 +231,12 @@ impl Default for Limits {
 impl Default for Replication {
     fn default() -> Self {
         Self { interval_seconds: 60, member_mib: 64 }
+    }
+}
+
+impl Default for Testing {
+    fn default() -> Self {
+        Self { enabled: true }
     }
 }
 

@@ -5,9 +5,13 @@ mod answer;
 mod base32z;
 mod command;
 mod directory;
+mod doctor;
 mod placement;
+mod votes;
 
 pub use answer::{Body, Reply, SERVER_BUSY, refuse_command, refuse_retrieve, refuse_store, swarm_response};
 pub use command::effect;
 pub use directory::{Directory, list_nodes};
+pub use doctor::{Answering, Check, Diagnosis, Facts, Level, PeerView, Probed};
 pub use placement::{Placement, Readiness, own_swarm, readiness};
+pub use votes::{ReadVotesError, read_held, read_votes, write_held, write_votes};

@@ -1,17 +1,24 @@
 //! Sockets, clock, disk and tasks.
 
 mod budget;
+mod court;
+mod doctor;
 mod https;
 mod metrics;
 mod node;
 mod peer_tls;
+mod probe;
 mod quic;
 mod rate;
 mod replicate;
 mod server;
+mod testing;
 mod tls;
 
+pub use court::find_terms;
+pub use doctor::examine;
 pub use server::{MessagingNode, NodeParts, StartError};
+pub use testing::{Court, CourtError, Terms};
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -42,6 +42,34 @@ fn keys_and_configurations() -> Result<(), Box<dyn Error>> {
 }
 
 #[test]
+fn the_doctor_says_what_is_wrong_and_ends_with_1() -> Result<(), Box<dyn Error>> {
+    let directory = tempfile::tempdir()?;
+    let (key, config) = (directory.path().join("node.key"), directory.path().join("node.toml"));
+    run(&["keygen", "--out", path(&key)])?;
+    let listen = "listen = { address = \"127.0.0.1\", https_port = 1, quic_port = 1 }";
+    let text = format!("chain = [\"ws://127.0.0.1:1\"]\ndata_dir = {:?}\n{listen}\n", path(directory.path()));
+    fs::write(&config, text)?;
+    let told = run(&["doctor", "--config", path(&config), "--json"])?;
+    assert_eq!(told.status.code(), Some(1));
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout)?;
+    assert_eq!(told["would_pass"], false);
+    let level = |name: &str| {
+        let checks = told["checks"].as_array().into_iter().flatten();
+        checks.filter(|check| check["name"] == name).map(|check| check["level"].clone()).next()
+    };
+    for (name, expected) in [("key", "good"), ("data directory", "good"), ("chain", "fails"), ("running", "fails")] {
+        assert_eq!(level(name), Some(expected.into()), "{name}: {told}");
+    }
+
+    fs::write(&config, "colour = 1\n")?;
+    let told = run(&["doctor", "--config", path(&config)])?;
+    assert_eq!(told.status.code(), Some(1));
+    let text = String::from_utf8(told.stdout)?;
+    assert!(text.contains("FAILS") && text.contains("colour") && text.contains("->"), "{text}");
+    Ok(())
+}
+
+#[test]
 fn a_node_without_a_chain_waits_and_stops_when_told() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
     let (key, config) = (directory.path().join("node.key"), directory.path().join("node.toml"));

@@ -49,6 +49,21 @@ impl Network {
         run(SKEP, &[&["--json"], arguments].concat(), &[("SKEP_CHAIN", &self.chain())])
     }
 
+    /// `skep ...`, as people see it.
+    pub(crate) fn skep_in_words(&self, arguments: &[&str]) -> Run {
+        run(SKEP, arguments, &[("SKEP_CHAIN", &self.chain())])
+    }
+
+    /// `skep-messaging doctor` for a messaging node: how it ended, and what it said.
+    pub(crate) fn doctor(&self, node: &str) -> (i32, String) {
+        let number = node.trim_start_matches("node-");
+        let config = self.dir.join("nodes").join(number).join("skep-messaging.toml");
+        let messaging = Path::new(SKEP).with_file_name("skep-messaging");
+        let arguments = ["doctor", "--config", config.to_str().expect("is text")];
+        let told = run(messaging.to_str().expect("is text"), &arguments, &[]);
+        (told.code, format!("{}{}", told.stdout, told.stderr))
+    }
+
     /// `skep --json stake ...` for a staker.
     pub(crate) fn stake(&self, staker: &str, arguments: &[&str]) -> Run {
         let environment = [("SKEP_CHAIN", self.chain()), ("SKEP_STAKER", staker.to_owned())];

@@ -6,7 +6,7 @@ use skep_mailbox::RocksStore;
 use skep_messaging::{
     NodeKey,
     config::{Config, Log, LogFormat},
-    drive::{MessagingNode, NodeParts},
+    drive::{MessagingNode, NodeParts, find_terms},
 };
 use std::{
     fs,
@@ -58,7 +58,16 @@ async fn serve(config: Config, key: NodeKey) -> Outcome {
         () = &mut stop => return Ok(()),
     };
     let node = MessagingNode::start(&config, NodeParts { key, roster, store }).await?;
-    stop.await;
+    let is_told_to_stop = tokio::select! {
+        terms = find_terms(config.chain_urls()?), if config.testing.enabled => {
+            node.test_others(terms);
+            false
+        }
+        () = &mut stop => true,
+    };
+    if !is_told_to_stop {
+        stop.await;
+    }
     tracing::info!("stopping");
     node.stop().await;
     Ok(())

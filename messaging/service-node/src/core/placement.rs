@@ -1,7 +1,7 @@
 //! Where the node stands in the network, and where an account's mailbox is.
 
 use skep_chain_client::RosterView;
-use skep_primitives::{RosterEntry, ServiceNodeId, SwarmId};
+use skep_primitives::{NodeState, RosterEntry, ServiceNodeId, SwarmId};
 use skep_proto::account::AccountAddress;
 
 /// Whether the node may serve.
@@ -16,14 +16,20 @@ pub enum Readiness {
     /// Its stake is not complete.
     #[error("its stake is not complete")]
     Gathering,
+    /// Its testers found it failing.
+    #[error("it is decommissioned")]
+    Decommissioned,
 }
 
 /// Whether `me` may serve.
 pub fn readiness(view: &RosterView, me: &ServiceNodeId) -> Readiness {
     match view.node(me) {
         None => Readiness::Unregistered,
-        Some(entry) if entry.state.is_serving() => Readiness::Ready,
-        Some(_) => Readiness::Gathering,
+        Some(entry) => match entry.state {
+            NodeState::Active { .. } | NodeState::Leaving { .. } => Readiness::Ready,
+            NodeState::Gathering { .. } => Readiness::Gathering,
+            NodeState::Decommissioned { .. } => Readiness::Decommissioned,
+        },
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the node counts, for Prometheus.
 
+use super::testing::TestingMetrics;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -25,6 +26,7 @@ pub(crate) struct Metrics {
     bytes: Gauge,
     finalized: Gauge,
     roster: Gauge,
+    pub(crate) testing: TestingMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -54,6 +56,7 @@ impl Metrics {
         let (handed_over, taken_over) = (Counter::default(), Counter::default());
         registry.register("handed_over", "Messages and orders other members lacked and took", handed_over.clone());
         registry.register("taken_over", "Messages and orders taken from other members", taken_over.clone());
+        let testing = TestingMetrics::register(&mut registry);
         let mut gauge = |name, help| {
             let gauge: Gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -71,6 +74,7 @@ impl Metrics {
             expired,
             handed_over,
             taken_over,
+            testing,
             registry,
         }
     }

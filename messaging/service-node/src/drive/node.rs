@@ -6,6 +6,7 @@ mod onion;
 mod peers;
 mod requests;
 mod swarm;
+mod testing;
 
 use super::{
     budget::{Budget, Lease},
@@ -13,6 +14,7 @@ use super::{
     now_ms,
     quic::Peers,
     rate::RateLimits,
+    testing::Testing,
 };
 use crate::{
     NodeKey,
@@ -48,6 +50,7 @@ pub(crate) struct Node {
     pub(crate) least_effort: u32,
     pub(crate) directory: Mutex<Arc<Directory>>,
     pub(crate) replays: Mutex<ReplayGuard<Upstream>>,
+    pub(crate) testing: Testing,
 }
 
 /// Who sent an onion request.

@@ -42,7 +42,7 @@ fn own_key(key: &NodeKey) -> Result<Arc<CertifiedKey>, Error> {
     Ok(Arc::new(CertifiedKey::new(vec![CertificateDer::from(key_info)], signer)))
 }
 
-/// For connections from any node that serves, according to the roster of that moment.
+/// For connections from any node that serves or is tested so that it may serve again, according to the roster of that moment.
 pub(crate) fn server_config(key: &NodeKey, roster: RosterReceiver) -> Result<ServerConfig, Error> {
     let provider = Arc::new(ring::default_provider());
     let verifier = RosterPeers { roster, provider: Arc::clone(&provider) };
@@ -82,7 +82,7 @@ fn proves(
     verify_tls13_signature_with_raw_key(message, &key_info, signature, &provider.signature_verification_algorithms)
 }
 
-/// Accepts every node that serves.
+/// Accepts every node that is tested.
 struct RosterPeers {
     roster: RosterReceiver,
     provider: Arc<CryptoProvider>,
@@ -107,8 +107,8 @@ impl ClientCertVerifier for RosterPeers {
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let peer = read_key_info(key_info).ok_or(CertificateError::BadEncoding)?;
-        let serves = self.roster.borrow().node(&peer).is_some_and(|entry| entry.state.is_serving());
-        if serves { Ok(ClientCertVerified::assertion()) } else { Err(CertificateError::UnknownIssuer.into()) }
+        let is_tested = self.roster.borrow().node(&peer).is_some_and(|entry| entry.state.is_tested());
+        if is_tested { Ok(ClientCertVerified::assertion()) } else { Err(CertificateError::UnknownIssuer.into()) }
     }
 
     fn verify_tls12_signature(

@@ -8,6 +8,7 @@ use super::{
     now_ms,
     quic::{self, EndpointError, Peers, peer_rates},
     replicate,
+    testing::{self, Terms, Testing},
     tls::{self, CertificateError},
 };
 use crate::{NodeKey, config::Config, core::Directory};
@@ -108,6 +109,7 @@ impl MessagingNode {
             least_effort: limits.work_effort,
             directory: Mutex::new(Arc::new(Directory::default())),
             replays: Mutex::new(ReplayGuard::new(REPLAYS, RandomState::new())),
+            testing: Testing::new(),
         });
 
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -140,6 +142,12 @@ impl MessagingNode {
     /// Where metrics are told, if they are.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics
+    }
+
+    /// Begins to test other nodes, and to vote on them. Without this, the node is tested only.
+    pub fn test_others(&self, terms: Terms) {
+        let testing = testing::run(Arc::clone(&self.node), terms, self.node.roster.clone());
+        self.tasks.spawn(until(self.stop.clone().cancelled_owned(), testing));
     }
 
     /// Takes no new requests, finishes those under way, and writes what is queued.

@@ -39,7 +39,9 @@ impl Node {
             Ok(Peeled::Deliver { request, reply }) => {
                 let served = match self.readiness() {
                     Readiness::Ready => self.storage_rpc(&request).await,
-                    Readiness::Unregistered | Readiness::Gathering => Reply::text(503, "Snode not ready").into(),
+                    Readiness::Unregistered | Readiness::Gathering | Readiness::Decommissioned => {
+                        Reply::text(503, "Snode not ready").into()
+                    }
                 };
                 seal(&reply, served)
             }
@@ -69,7 +71,9 @@ impl Node {
                 | PeerResponse::Command(_)
                 | PeerResponse::Pong(_)
                 | PeerResponse::Reconciled(_)
-                | PeerResponse::Taken(_),
+                | PeerResponse::Taken(_)
+                | PeerResponse::Votes(_)
+                | PeerResponse::Probed(_),
                 _,
             )) => PathError::InvalidResponse.into(),
             Err(error) => error.into(),

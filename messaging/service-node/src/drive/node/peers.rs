@@ -2,7 +2,6 @@
 
 use super::{Node, OnionServed, Upstream};
 use crate::{
-    VERSION,
     core::{Body, Placement, Reply},
     drive::{
         budget::Lease,
@@ -38,7 +37,9 @@ impl Node {
                 | PeerResponse::Command(_)
                 | PeerResponse::Pong(_)
                 | PeerResponse::Reconciled(_)
-                | PeerResponse::Taken(_),
+                | PeerResponse::Taken(_)
+                | PeerResponse::Votes(_)
+                | PeerResponse::Probed(_),
             )
             | None => 200,
         };
@@ -49,7 +50,7 @@ impl Node {
     async fn answer_peer_inner(&self, peer: ServiceNodeId, request: &[u8]) -> peer::Response {
         let view = self.view();
         // A connection may outlive a registration.
-        if !view.node(&peer).is_some_and(|entry| entry.state.is_serving()) {
+        if !view.node(&peer).is_some_and(|entry| entry.state.is_tested()) {
             return refusal(403, "you are not an active service node");
         }
         if !peer_may_ask(&self.peer_rates, peer) {
@@ -79,9 +80,15 @@ impl Node {
                 let OnionServed { status, body, .. } = self.onion(Upstream::Node(peer), &onion.body).await;
                 PeerResponse::Onion(peer::OnionAnswer { status: status.into(), body: body.into() })
             }
-            PeerRequest::Ping(peer::Ping {}) => {
-                PeerResponse::Pong(peer::Pong { timestamp: now_ms(), version: VERSION.map(u32::from).to_vec() })
-            }
+            PeerRequest::Ping(peer::Ping {}) => PeerResponse::Pong(self.pong(peer)),
+            PeerRequest::Votes(votes) => match self.votes_of(peer, &votes) {
+                Ok(held) => PeerResponse::Votes(held),
+                Err(refused) => return refused,
+            },
+            PeerRequest::ProbeMe(peer::ProbeMe {}) => match self.probe_back(peer, &view).await {
+                Ok(probed) => PeerResponse::Probed(probed),
+                Err(refused) => return refused.into_response(),
+            },
         };
         peer::Response { response: Some(response) }
     }

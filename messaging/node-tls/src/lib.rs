@@ -1,8 +1,12 @@
-//! Who is at the other end of a connection: the node the roster names, or nobody.
+//! Who is at the other end of an HTTPS connection to a service node: the node the roster names, or nobody.
 //!
 //! A service node's certificate is self-signed and carries the node key's signature over the certificate's key
 //! ([`skep_proto::certificate`]). So no authority, host name or date matters: the connection is the node's if that signature
 //! is by the key in the roster, and the handshake by the certificate's key.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unreachable)
+)]
 
 use ed25519_dalek::{Signature, VerifyingKey};
 use rustls::{
@@ -17,7 +21,10 @@ use std::sync::Arc;
 use x509_parser::{der_parser::Oid, parse_x509_certificate};
 
 /// TLS 1.3 to this node and no other.
-pub(crate) fn client_config(node: ServiceNodeId) -> Result<ClientConfig, Error> {
+///
+/// # Errors
+/// Only if the cryptographic provider lacks TLS 1.3.
+pub fn client_config(node: ServiceNodeId) -> Result<ClientConfig, Error> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(NodeVerifier { node, provider: Arc::clone(&provider) });
     let mut config = ClientConfig::builder_with_provider(provider)

@@ -1,0 +1,64 @@
+//! What is counted of testing.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+/// The numbers of testing and being tested.
+#[derive(Debug)]
+pub(crate) struct TestingMetrics {
+    probes: Family<Passed, Counter>,
+    verdicts: Family<Taken, Counter>,
+    pub(super) votes: Counter,
+    pub(super) rounds: Gauge,
+    pub(super) silence: Gauge,
+    pub(super) decommissioned: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Passed {
+    passed: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Taken {
+    taken: &'static str,
+}
+
+impl TestingMetrics {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            probes: Family::default(),
+            verdicts: Family::default(),
+            votes: Counter::default(),
+            rounds: Gauge::default(),
+            silence: Gauge::default(),
+            decommissioned: Gauge::default(),
+        };
+        registry.register("probes", "Other nodes probed, by whether all was well", Family::clone(&metrics.probes));
+        registry.register(
+            "verdicts",
+            "Verdicts submitted, by whether the chain took them",
+            Family::clone(&metrics.verdicts),
+        );
+        registry.register("votes_delivered", "Own votes that other testers took", metrics.votes.clone());
+        registry.register("testing_rounds", "Rounds in which this node is a tester now", metrics.rounds.clone());
+        registry.register("unprobed_seconds", "Seconds since another node probed this one", metrics.silence.clone());
+        registry.register("decommissioned", "1 while this node is decommissioned", metrics.decommissioned.clone());
+        metrics
+    }
+
+    pub(super) fn count_probe(&self, passed: bool) {
+        self.probes.get_or_create(&Passed { passed: yes_or_no(passed) }).inc();
+    }
+
+    pub(super) fn count_verdict(&self, taken: bool) {
+        self.verdicts.get_or_create(&Taken { taken: yes_or_no(taken) }).inc();
+    }
+}
+
+const fn yes_or_no(answer: bool) -> &'static str {
+    if answer { "yes" } else { "no" }
+}
