@@ -128,7 +128,7 @@ impl Pending<'_> {
     }
 }
 
-fn read_value(value: &[u8]) -> Result<(u64, &[u8]), StoreError> {
+pub(super) fn read_value(value: &[u8]) -> Result<(u64, &[u8]), StoreError> {
     let (expiry, request) = value.split_first_chunk().ok_or(StoreError::Damaged("an order"))?;
     Ok((u64::from_be_bytes(*expiry), request))
 }

@@ -3,7 +3,7 @@
 use super::{Node, RosterEntry};
 use crate::{
     core::FanOut,
-    drive::{now_ms, quic::PeerError},
+    drive::{now_ms, occasionally::Occasionally, quic::PeerError},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 use skep_mailbox::{Change, Changed, Order, WriteError};
@@ -88,6 +88,8 @@ const fn failure(error: &PeerError) -> MemberFailure {
     }
 }
 
+static NOT_WRITTEN: Occasionally = Occasionally::new();
+
 /// What the writer says, once it has said it.
 pub(super) async fn written<T>(outcome: oneshot::Receiver<Result<T, WriteError>>) -> Result<T, MemberFailure> {
     let error = match outcome.await {
@@ -95,8 +97,10 @@ pub(super) async fn written<T>(outcome: oneshot::Receiver<Result<T, WriteError>>
         Ok(Err(error)) => error,
         Err(_) => WriteError::Closed,
     };
-    if !matches!(error, WriteError::Busy) {
-        tracing::error!(%error, "the message store did not write");
+    if !matches!(error, WriteError::Busy)
+        && let Some(more) = NOT_WRITTEN.due()
+    {
+        tracing::error!(%error, more, "the message store did not write");
     }
     Err(MemberFailure::NotStored { reason: Some(error.to_string()) })
 }
