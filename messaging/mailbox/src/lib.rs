@@ -46,7 +46,7 @@ pub use owner::{OwnerError, verify_owner};
 pub use record::{ReadRecordError, Record};
 pub use replica::{ReplicaRefusal, admit_order, admit_replica};
 #[cfg(feature = "rocksdb")]
-pub use rocks::{Contents, Fault, FaultKind, OpenError, RocksStore};
+pub use rocks::{Contents, Fault, FaultKind, OpenError, RocksStore, database_options};
 pub use store::{Change, Changed, Expired, Fetched, Item, Order, Page, Put, Query, Store, StoreError, Touched, Usage};
 pub use work::WorkRefusal;
 pub use writer::{WriteError, Writer};

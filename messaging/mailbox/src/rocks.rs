@@ -88,7 +88,7 @@ impl RocksStore {
                 false => OpenError::Database { path: path.into(), reason },
             }
         };
-        let db = DB::open(&options(), path).map_err(failed)?;
+        let db = DB::open(&database_options(), path).map_err(failed)?;
         let state = match db.get(STATE).map_err(failed)?.map(|bytes| State::read(&bytes)) {
             None => State::default(),
             Some(Some((_, Some(state)))) => state,
@@ -141,7 +141,8 @@ impl RocksStore {
     }
 }
 
-fn options() -> Options {
+/// What a store opens its database with, for tools that look at one, or compare with one.
+pub fn database_options() -> Options {
     let mut tables = BlockBasedOptions::default();
     tables.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE_BYTES));
     tables.set_cache_index_and_filter_blocks(true);
@@ -450,7 +451,7 @@ mod tests {
     fn another_format_and_damage_are_named() {
         let directory = tempdir().unwrap();
         let write_state = |bytes: &[u8]| {
-            let db = DB::open(&options(), directory.path()).unwrap();
+            let db = DB::open(&database_options(), directory.path()).unwrap();
             db.put(STATE, bytes).unwrap();
         };
         write_state(&[0, 0, 0, 9]);

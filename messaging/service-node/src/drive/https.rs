@@ -409,7 +409,6 @@ mod tests {
         timeout(LONG, client.read_to_end(&mut answer)).await.unwrap().unwrap();
         let answer = String::from_utf8(answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("well"), "{answer}");
-        assert!(answer.contains("connection: close"), "{answer}");
         served.await.unwrap().unwrap();
     }
 
