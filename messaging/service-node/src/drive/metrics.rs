@@ -83,6 +83,20 @@ pub(crate) enum Shed {
 }
 
 impl Shed {
+    const ALL: [Self; 11] = [
+        Self::Requests(TooOften::Host),
+        Self::Requests(TooOften::Subnet),
+        Self::Connections(TooOften::Host),
+        Self::Connections(TooOften::Subnet),
+        Self::Handshakes(TooOften::Host),
+        Self::Handshakes(TooOften::Subnet),
+        Self::Peer,
+        Self::Memory,
+        Self::SlowRequest,
+        Self::SlowAnswer,
+        Self::HalfOpen,
+    ];
+
     const fn reason(self) -> &'static str {
         match self {
             Self::Requests(TooOften::Host) => "address_rate",
@@ -148,13 +162,23 @@ impl Metrics {
             Unit::Seconds,
             Family::clone(&durations),
         );
-        let shed = Family::default();
+        // What is counted from the beginning begins at nought: a rise from nothing to one would be missed.
+        let shed: Family<ReasonLabels, Counter> = Family::default();
+        for what in Shed::ALL {
+            drop(shed.get_or_create(&ReasonLabels { reason: what.reason() }));
+        }
         registry.register("shed", "What was turned away or cut off unserved, by reason", Family::clone(&shed));
-        let reloads = Family::default();
+        let reloads: Family<OutcomeLabels, Counter> = Family::default();
+        for outcome in ["applied", "refused"] {
+            drop(reloads.get_or_create(&OutcomeLabels { outcome }));
+        }
         registry.register("config_reloads", "Configurations read again, by outcome", Family::clone(&reloads));
         let requests = Family::default();
         registry.register("requests", "Requests answered, by door and status", Family::clone(&requests));
-        let members = Family::default();
+        let members: Family<MemberLabels, Counter> = Family::default();
+        for stored in ["yes", "no"] {
+            drop(members.get_or_create(&MemberLabels { stored }));
+        }
         registry.register(
             "swarm_stores",
             "Results of swarm members for messages and orders taken here",

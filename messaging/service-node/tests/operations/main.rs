@@ -290,7 +290,7 @@ async fn dashboard_and_guide_name_what_the_node_tells() {
     let (metrics, http) = (node.metrics().await, client());
     assert_eq!(ask(&http, &machine.url("/storage_rpc/v1")).await.expect("an answer"), 200);
     let told = http.get(&metrics).send().await.expect("an answer").text().await.expect("a body");
-    // A counter that has counted nothing yet has no sample, but its family is announced.
+    // A histogram's parts, and what has no sample yet, by its announced family.
     let announced = told.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let mut known = named(&told);
     for (name, kind) in announced {
