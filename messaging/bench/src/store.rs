@@ -130,7 +130,9 @@ impl Raw {
                 written.put([b"h", &account[..33], hash, &account[33..]].concat(), position.to_be_bytes());
                 written.put([b"d", &place[..]].concat(), value);
                 written.put([b"e", &bucket.to_be_bytes()[..], &place].concat(), []);
-                written.put([b"m", &place[..]].concat(), [7; 60]);
+                written.put([b"m", &place[..]].concat(), [7; 68]);
+                let name = [b"c", &position.to_be_bytes()[..], hash].concat();
+                written.put(name, [b"m", &place[..]].concat());
             }
             written.put(b"s", [0; 36]);
             self.db.write(written)?;

@@ -116,8 +116,8 @@ fn the_store_of_a_stopped_node_is_looked_after() -> Result<(), Box<dyn Error>> {
     // Nobody could have given this order: it is none.
     let store = RocksStore::open(&messages, u64::MAX)?;
     let account = AccountAddress::from_x25519([1; 32]);
-    let order = Order { account, signature: [9; 64], request: b"{}".to_vec(), expiry: u64::MAX / 2 };
-    store.change(&Change::Delete { account, messages: Vec::new() }, Some(&order), 0)?;
+    let order = Order { account, signature: [9; 64], request: b"{}".to_vec(), at: 1 };
+    store.change(&Change::Delete { account, messages: Vec::new(), until: 1 }, Some(&order), 0)?;
     store.sync()?;
     drop(store);
     let (code, verified) = answer(db("verify")?)?;

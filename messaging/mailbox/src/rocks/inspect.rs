@@ -3,18 +3,21 @@
 use super::{
     RocksStore, failed,
     keys::{
-        BoxId, Meta, STATE, State, bucket_of, order, order_expiry, read_expiry, read_order, read_order_expiry,
-        read_revocation,
+        self, About, BoxId, Meta, Place, STATE, State, bucket_of, named, order_expiry, order_prefix, order_time,
+        read_account, read_expiry, read_name, read_named, read_order, read_order_expiry, read_order_time,
+        read_revocation, read_scoped, scoped,
     },
-    replicate::read_value,
 };
-use crate::{Record, StoreError, store::REVOCATION_BYTES};
+use crate::{
+    Order, Record, StoreError,
+    command::change_of,
+    replica::command_of,
+    ruling::{Ruling, Rulings},
+    store::REVOCATION_BYTES,
+};
 use prost::Message;
 use rocksdb::{FlushOptions, IteratorMode, ReadOptions};
-use skep_proto::{
-    peer,
-    storage::{Method, Request},
-};
+use skep_proto::{account::AccountAddress, peer};
 use std::fmt;
 
 /// What a store holds, entry by entry.
@@ -82,9 +85,18 @@ pub enum FaultKind {
     /// An index entry or data that leads to no message.
     #[error("leads to no message")]
     Orphan,
-    /// An order that the index of ends lacks, or the other way round.
-    #[error("is an order without its end, or an end without its order")]
+    /// A message or an order that members would not find when they compare what they have.
+    #[error("is nothing that members find when they compare")]
+    NotByName,
+    /// An order that one of its indexes lacks.
+    #[error("is an order that an index of orders lacks")]
     OrderIndex,
+    /// An index of orders, or a ruling, that leads to no order.
+    #[error("leads to no order")]
+    OrphanOrder,
+    /// An account whose orders are counted wrongly.
+    #[error("is a wrong count of an account's orders")]
+    OrderCount,
     /// An order whose request is signed otherwise.
     #[error("is an order whose request does not carry its signature")]
     WrongOrder,
@@ -157,7 +169,8 @@ impl RocksStore {
         for entry in self.with_prefix(b"o".to_vec()) {
             let (_, value) = entry.map_err(failed("read orders"))?;
             contents.orders += 1;
-            contents.order_bytes += read_value(&value)?.1.len() as u64;
+            // Behind the time at which it was given.
+            contents.order_bytes += value.len().saturating_sub(size_of::<u64>()) as u64;
         }
         for entry in self.with_prefix(b"r".to_vec()) {
             entry.map_err(failed("read revocations"))?;
@@ -216,8 +229,13 @@ impl Audit<'_> {
             Some(b'h') => self.by_hash(key, value),
             Some(b'e') => self.expiry(key),
             Some(b'r') => Ok(self.revocation(key, value)),
+            Some(b'c') => self.name(key, value),
             Some(b'o') => self.order(key, value),
             Some(b'x') => self.order_end(key, value),
+            Some(b'y') => self.order_time(key, value),
+            Some(b'z') => self.order_count(key, value),
+            Some(b'i') => self.ruling(key, value, read_named(key)),
+            Some(b'g') => self.ruling(key, value, read_scoped(key)),
             Some(_) | None => Ok(Some(FaultKind::Unknown)),
         }
     }
@@ -240,6 +258,10 @@ impl Audit<'_> {
         if self.value(&id.expiry(meta.bucket, position))?.is_none() {
             return Ok(Some(FaultKind::NotByExpiry));
         }
+        let Some(name) = meta.name(&id) else { return Ok(Some(FaultKind::Unreadable)) };
+        if self.place(&keys::name(&name))? != Some(Place::Message(id, position)) {
+            return Ok(Some(FaultKind::NotByName));
+        }
         let Some(data) = self.value(&id.data(position))? else { return Ok(Some(FaultKind::NoData)) };
         let record = peer::Store::decode(data.as_slice()).ok().and_then(|wire| Record::from_wire(wire).ok());
         let Some(record) = record else { return Ok(Some(FaultKind::Unreadable)) };
@@ -247,7 +269,8 @@ impl Audit<'_> {
         if record.hash() != meta.hash || BoxId::new(&deposit.account, deposit.namespace) != id {
             return Ok(Some(FaultKind::WrongHash));
         }
-        let fits = deposit.data.len() as u64 == u64::from(meta.size) && deposit.timestamp == meta.timestamp;
+        let fits = deposit.data.len() as u64 == u64::from(meta.size)
+            && (deposit.timestamp, deposit.expiry) == (meta.timestamp, meta.deposited);
         Ok((!fits).then_some(FaultKind::WrongEntry))
     }
 
@@ -280,33 +303,112 @@ impl Audit<'_> {
         (!is_readable).then_some(FaultKind::Unreadable)
     }
 
+    fn name(&self, key: &[u8], value: &[u8]) -> Judgement {
+        let (Some(name), Some(place)) = (read_name(key), Place::read(value)) else {
+            return Ok(Some(FaultKind::Unreadable));
+        };
+        match place {
+            Place::Message(id, position) => self.leads_to(id, position, |meta| meta.name(&id) == Some(name)),
+            Place::Order(account, signature) => {
+                let found = self.store.fetch_order(&account, &signature)?;
+                Ok(found.is_none_or(|order| order.name() != name).then_some(FaultKind::OrphanOrder))
+            }
+        }
+    }
+
     fn order(&mut self, key: &[u8], value: &[u8]) -> Judgement {
-        let (Some((account, signature)), Ok((expiry, request))) = (read_order(key), read_value(value)) else {
+        let (Some((account, signature)), Some((at, request))) = (read_order(key), value.split_first_chunk()) else {
             return Ok(Some(FaultKind::Unreadable));
         };
         self.found.orders += 1;
         self.found.order_bytes += request.len() as u64;
+        let order = Order { account, signature, request: request.to_vec(), at: u64::from_be_bytes(*at) };
+        let command =
+            command_of(request).filter(|command| command.account == account && command.auth.signature == signature);
+        let Some(change) = command.and_then(|command| change_of(&command, order.at)) else {
+            return Ok(Some(FaultKind::WrongOrder));
+        };
         let size = (request.len() as u64).to_be_bytes();
-        if self.value(&order_expiry(expiry, &account, &signature))?.as_deref() != Some(&size) {
-            return Ok(Some(FaultKind::OrderIndex));
+        for index in [order_expiry(order.expiry(), &account, &signature), order_time(&account, order.at, &signature)] {
+            if self.value(&index)?.as_deref() != Some(&size) {
+                return Ok(Some(FaultKind::OrderIndex));
+            }
         }
-        let is_signed = matches!(
-            Request::parse(request),
-            Ok(Request::Single(Method::Command(command)))
-                if command.account == account && command.auth.signature == signature
-        );
-        Ok((!is_signed).then_some(FaultKind::WrongOrder))
+        if self.place(&keys::name(&order.name()))? != Some(Place::Order(account, signature)) {
+            return Ok(Some(FaultKind::NotByName));
+        }
+        if self.value(&keys::order_count(&account))?.is_none() {
+            return Ok(Some(FaultKind::OrderCount));
+        }
+        let rulings = Rulings::of(&change);
+        let (named_rulings, about) = match (&rulings, About::of(&rulings)) {
+            (Rulings::Named(all), _) => (all.as_slice(), None),
+            (Rulings::Scoped(..) | Rulings::Silent, about) => (&[][..], about),
+        };
+        for (hash, _) in named_rulings {
+            if self.value(&named(&account, hash, &signature))?.is_none() {
+                return Ok(Some(FaultKind::OrderIndex));
+            }
+        }
+        match about {
+            Some(about) if self.value(&scoped(&account, about, &signature))?.is_none() => {
+                Ok(Some(FaultKind::OrderIndex))
+            }
+            Some(_) | None => Ok(None),
+        }
     }
 
     fn order_end(&self, key: &[u8], value: &[u8]) -> Judgement {
-        let (Some((account, signature)), true) = (read_order_expiry(key), value.len() == size_of::<u64>()) else {
+        let Some((account, signature)) = read_order_expiry(key).filter(|_| value.len() == size_of::<u64>()) else {
             return Ok(Some(FaultKind::Unreadable));
         };
-        let found = self.value(&order(&account, &signature))?;
-        let ends_here = found.is_some_and(|found| {
-            read_value(&found).is_ok_and(|(expiry, _)| order_expiry(expiry, &account, &signature) == key)
-        });
-        Ok((!ends_here).then_some(FaultKind::OrderIndex))
+        self.leads_to_order(&account, &signature, |order| order_expiry(order.expiry(), &account, &signature) == key)
+    }
+
+    fn order_time(&self, key: &[u8], value: &[u8]) -> Judgement {
+        let (Some(account), Some((at, signature)), 8) = (read_account(key), read_order_time(key), value.len()) else {
+            return Ok(Some(FaultKind::Unreadable));
+        };
+        self.leads_to_order(&account, &signature, |order| order.at == at)
+    }
+
+    fn order_count(&self, key: &[u8], value: &[u8]) -> Judgement {
+        let (Some(account), Some((number, bytes))) = (read_account(key), value.split_first_chunk()) else {
+            return Ok(Some(FaultKind::Unreadable));
+        };
+        let (mut found, mut found_bytes) = (0_u64, 0_u64);
+        for entry in self.store.with_prefix(order_prefix(&account)) {
+            let (_, order) = entry.map_err(failed("read orders"))?;
+            found += 1;
+            found_bytes += order.len().saturating_sub(size_of::<u64>()) as u64;
+        }
+        let is_right = *number == found.to_be_bytes() && bytes == found_bytes.to_be_bytes();
+        Ok((!is_right).then_some(FaultKind::OrderCount))
+    }
+
+    /// What an order says of messages.
+    fn ruling(&self, key: &[u8], value: &[u8], signature: Option<[u8; 64]>) -> Judgement {
+        let (Some(account), Some(signature)) = (read_account(key), signature) else {
+            return Ok(Some(FaultKind::Unreadable));
+        };
+        if !value.is_empty() && Ruling::read(value).is_none() {
+            return Ok(Some(FaultKind::Unreadable));
+        }
+        self.leads_to_order(&account, &signature, |_| true)
+    }
+
+    fn leads_to_order(
+        &self,
+        account: &AccountAddress,
+        signature: &[u8; 64],
+        is_meant: impl Fn(&Order) -> bool,
+    ) -> Judgement {
+        let found = self.store.fetch_order(account, signature)?;
+        Ok((!found.is_some_and(|order| is_meant(&order))).then_some(FaultKind::OrphanOrder))
+    }
+
+    fn place(&self, key: &[u8]) -> Result<Option<Place>, StoreError> {
+        Ok(self.value(key)?.and_then(|place| Place::read(&place)))
     }
 
     fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -364,6 +466,9 @@ mod tests {
         };
         let other_data = store.db.get(id.data(1)).unwrap().unwrap();
         let (late, early) = (Meta { bucket: bucket + 1, ..meta }, Meta { bucket: bucket - 1, ..meta });
+        let name = keys::name(&records[0].name());
+        assert_eq!(damaged(&name, None), [FaultKind::NotByName]);
+        assert_eq!(damaged(&name, Some(&Place::Message(id, 1).to_bytes())), [FaultKind::Orphan, FaultKind::NotByName]);
         assert_eq!(damaged(&id.data(0), None), [FaultKind::NoData]);
         assert_eq!(damaged(&id.data(0), Some(&other_data)), [FaultKind::WrongHash]);
         assert_eq!(damaged(&id.data(0), Some(b"\xff")), [FaultKind::Unreadable]);
@@ -378,7 +483,8 @@ mod tests {
         assert_eq!(damaged(b"q", Some(b"")), [FaultKind::Unknown]);
         assert_eq!(
             damaged(&id.meta(0), None),
-            [FaultKind::Orphan, FaultKind::Orphan, FaultKind::Orphan, told("messages", 3, 2), told("bytes", 24, 16)]
+            // Its name, its data, and both indexes.
+            [[FaultKind::Orphan; 4].as_slice(), &[told("messages", 3, 2), told("bytes", 24, 16)]].concat()
         );
         assert_eq!(faults(&store), [], "all is as before");
     }

@@ -24,21 +24,19 @@ use serde_json::json;
 use skep_chain_client::{RosterReceiver, RosterView};
 use skep_mailbox::{Store, StoreError, Writer};
 use skep_onion::{HopSecret, PathError, ReplayGuard};
-use skep_primitives::{RosterEntry, ServiceNodeId, SwarmId};
+use skep_primitives::{RosterEntry, ServiceNodeId};
 use skep_proto::{
     account::AccountAddress,
     storage::{NodeListQuery, NodeListResponse, OwnerAuth, PROTOCOL_GENERATION, SwarmResponse},
 };
-use skep_replication::Holdings;
 use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
-    time::Duration,
 };
-use tokio::{task::spawn_blocking, time::Instant};
+use tokio::task::spawn_blocking;
 
 static NOT_READ: Occasionally = Occasionally::new();
 
@@ -60,9 +58,6 @@ pub(crate) struct Node {
     pub(crate) capacity: AtomicU64,
     pub(crate) directory: Mutex<Arc<Directory>>,
     pub(crate) replays: Mutex<ReplayGuard<Upstream>>,
-    pub(crate) compared: tokio::sync::Mutex<Option<Compared>>,
-    /// How long a set stands in for what is kept while a member compares with it.
-    pub(crate) comparison: Duration,
 }
 
 /// Who sent an onion request.
@@ -72,14 +67,6 @@ pub(crate) enum Upstream {
     Client(IpAddr),
     /// The hop before.
     Node(ServiceNodeId),
-}
-
-/// What other members compare theirs with, for a moment: comparing takes several frames.
-#[derive(Clone, Debug)]
-pub(crate) struct Compared {
-    swarm: SwarmId,
-    until: Instant,
-    holdings: Arc<Holdings>,
 }
 
 /// An answer and the memory it stands for.
