@@ -306,10 +306,13 @@ fn equivocation(chain: &mut Chain, index: u32) -> UncheckedExtrinsic {
     UncheckedExtrinsic::new_bare(RuntimeCall::Babe(report))
 }
 
-/// What the pool says of a transaction.
-fn validate(chain: &mut Chain, transaction: &UncheckedExtrinsic) -> TransactionValidity {
-    let question = (TransactionSource::External, transaction, chain.head.hash());
-    chain.call("TaggedTransactionQueue_validate_transaction", &question)
+/// What the pool says of a transaction; nothing of the question stays in the state.
+fn validate(chain: &mut Chain, source: TransactionSource, transaction: &UncheckedExtrinsic) -> TransactionValidity {
+    let question = (source, transaction, chain.head.hash());
+    chain.state.execute_with(sp_io::storage::start_transaction);
+    let answer = chain.call("TaggedTransactionQueue_validate_transaction", &question);
+    chain.state.execute_with(sp_io::storage::rollback_transaction);
+    answer
 }
 
 #[test]
@@ -320,7 +323,7 @@ fn a_producer_that_equivocates_is_disabled_once() {
     chain.make_block(std::slice::from_ref(&report));
     let disabled = chain.state.execute_with(pallet_session::Pallet::<Runtime>::disabled_validators);
     assert_eq!(disabled, [1]);
-    assert_eq!(validate(&mut chain, &report), Err(InvalidTransaction::Stale.into()));
+    assert_eq!(validate(&mut chain, TransactionSource::Local, &report), Err(InvalidTransaction::Stale.into()));
 }
 
 /// What the runtime says when asked for the next set, once enough nodes are offered.
