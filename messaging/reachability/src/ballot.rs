@@ -218,6 +218,11 @@ impl Ballots {
         ballots.flat_map(Ballot::due).min()
     }
 
+    /// Whether this node is to judge `node` in some round.
+    pub fn judges(&self, node: &ServiceNodeId) -> bool {
+        self.rounds.values().any(|round| round.targets.contains(node))
+    }
+
     /// Rounds in which this node is a tester now.
     pub fn rounds(&self) -> usize {
         self.rounds.len()

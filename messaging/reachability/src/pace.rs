@@ -64,6 +64,11 @@ impl Pace {
         self.scaled(2 * MINUTE).max(10 * SHORTEST_PAUSE)
     }
 
+    /// Members are equal in what is older than this, and audit nothing that ends sooner.
+    pub const fn settled(self) -> u64 {
+        self.terms.round.saturating_mul(5)
+    }
+
     /// Time a tester leaves the one before it for submitting a verdict: until it would see its effect finalized.
     pub fn submission_pause(self) -> u64 {
         self.scaled(30 * SECOND).max(6 * SECOND)

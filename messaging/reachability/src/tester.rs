@@ -114,6 +114,11 @@ impl Tester {
         self.prober.answers(node)
     }
 
+    /// Whether this node is to judge `node` in some round.
+    pub fn judges(&self, node: &ServiceNodeId) -> bool {
+        self.ballots.judges(node)
+    }
+
     /// Rounds in which this node is a tester now.
     pub fn rounds(&self) -> usize {
         self.ballots.rounds()

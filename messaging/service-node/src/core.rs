@@ -2,6 +2,7 @@
 //! on to and what their answers amount to, what to tell clients.
 
 mod answer;
+mod audit;
 mod base32z;
 mod command;
 mod directory;
@@ -10,6 +11,7 @@ mod placement;
 mod votes;
 
 pub use answer::{Body, Reply, SERVER_BUSY, refuse_command, refuse_retrieve, refuse_store, swarm_response};
+pub use audit::{NONCE_LEN, proof, read_audit, read_report, write_report};
 pub use command::effect;
 pub use directory::{Directory, list_nodes};
 pub use doctor::{Answering, Check, Diagnosis, Facts, Level, PeerView, Probed};

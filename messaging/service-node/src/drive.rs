@@ -1,5 +1,6 @@
 //! Sockets, clock, disk and tasks.
 
+mod audit;
 mod budget;
 mod court;
 mod defences;

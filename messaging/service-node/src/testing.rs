@@ -41,12 +41,13 @@ pub(crate) fn view(nodes: impl IntoIterator<Item = RosterEntry>) -> RosterView {
     RosterView::new(RosterSnapshot { height: 10, block_hash: [0xbb; 32], nodes: nodes.into_iter().collect() })
 }
 
-/// Settings of a node on loopback: any ports, no metrics.
+/// Settings of a node on loopback: any ports, no metrics, members that rarely compare.
 pub(crate) fn config() -> Config {
     Config::parse(
         "chain = [\"ws://127.0.0.1:1\"]\n\
          listen = { address = \"127.0.0.1\", https_port = 0, quic_port = 0 }\n\
-         metrics = { enabled = false }",
+         metrics = { enabled = false }\n\
+         replication = { interval_seconds = 3600 }",
     )
     .expect("a valid configuration")
 }

@@ -65,7 +65,7 @@ pub struct NodeParts {
 /// A node that serves.
 #[derive(Debug)]
 pub struct MessagingNode {
-    node: Arc<Node>,
+    pub(super) node: Arc<Node>,
     https: SocketAddr,
     quic: SocketAddr,
     metrics: Option<SocketAddr>,

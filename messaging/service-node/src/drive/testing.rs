@@ -5,8 +5,14 @@ mod told;
 
 pub(crate) use metrics::TestingMetrics;
 
-use super::{node::Node, probe::probe, quic::peer_rates, rate::RateLimits};
-use crate::core::{read_held, write_votes};
+use super::{
+    audit::{ask_members, audit},
+    node::Node,
+    probe::probe,
+    quic::peer_rates,
+    rate::RateLimits,
+};
+use crate::core::{own_swarm, read_held, write_votes};
 use futures::{
     StreamExt,
     future::{BoxFuture, FusedFuture, FutureExt},
@@ -14,9 +20,13 @@ use futures::{
 };
 use rand::{RngCore, seq::IteratorRandom};
 use skep_chain_client::{RosterReceiver, RosterView};
-use skep_primitives::{BlockHash, RosterEntry, ServiceNodeId, Subject, TestingRound, TestingTerms, Verdict, Vote};
+use skep_primitives::{
+    BlockHash, Reason, RosterEntry, ServiceNodeId, Subject, TestingRound, TestingTerms, Verdict, Vote,
+};
 use skep_proto::peer::{self, request::Request, response::Response};
-use skep_reachability::{Heard, Hearing, Judgement, Offer, Outcome, Pace, Tester, VotesRefusal};
+use skep_reachability::{
+    Audited, Audits, Heard, Hearing, Judgement, Offer, Outcome, Pace, Report, Tester, VotesRefusal, testee,
+};
 use std::{
     fmt::Debug,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -76,6 +86,7 @@ pub(crate) struct Testing {
     began: Instant,
     heard: Mutex<Heard>,
     tester: OnceLock<Mutex<Tester>>,
+    audits: Mutex<Audits>,
     votes_came: Notify,
     pub(crate) asked_for: RateLimits<ServiceNodeId>,
     pub(crate) probes_for_others: Semaphore,
@@ -90,6 +101,7 @@ impl Testing {
             began: Instant::now(),
             heard: Mutex::new(Heard::new(0)),
             tester: OnceLock::new(),
+            audits: Mutex::default(),
             votes_came: Notify::new(),
             asked_for: peer_rates(1),
             probes_for_others: Semaphore::new(PROBES_FOR_OTHERS),
@@ -109,6 +121,16 @@ impl Testing {
     fn with<T>(&self, act: impl FnOnce(&mut Tester, u64) -> T) -> Option<T> {
         let tester = self.tester.get()?;
         Some(act(&mut tester.lock().unwrap_or_else(PoisonError::into_inner), self.now()))
+    }
+
+    fn audits(&self) -> MutexGuard<'_, Audits> {
+        self.audits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What this node's audits say of a member of its swarm.
+    pub(crate) fn report(&self, member: &ServiceNodeId) -> Report {
+        let pace = self.with(|tester, _| tester.pace());
+        pace.map_or(Report::Unknown, |pace| self.audits().report(member, pace))
     }
 
     /// Takes that another node pinged this one.
@@ -145,6 +167,8 @@ pub(super) async fn run(node: Arc<Node>, terms: Terms, mut roster: RosterReceive
     let mut probes = FuturesUnordered::new();
     let mut offers = FuturesUnordered::new();
     let mut submissions = FuturesUnordered::new();
+    let mut audits = FuturesUnordered::new();
+    let mut newest_audited = None;
     let mut rounds = terms.court.rounds().fuse();
     let rounds_pause = Duration::from_millis(pace.round() / 4).max(Duration::from_secs(1));
     let mut ask_rounds_at = Instant::now();
@@ -171,7 +195,11 @@ pub(super) async fn run(node: Arc<Node>, terms: Terms, mut roster: RosterReceive
                 take_roster(&node, &roster.borrow_and_update().clone());
             }
             answer = &mut rounds => {
-                take_rounds(&node, answer);
+                let newest = take_rounds(&node, answer);
+                if let Some(round) = newest.filter(|round| newest_audited < Some(round.round)) {
+                    newest_audited = Some(round.round);
+                    audits.extend(whom_to_audit(&node, &round).map(|entry| show(&node, entry, pace)));
+                }
                 ask_rounds_at = Instant::now() + rounds_pause;
             }
             () = sleep(ask_rounds_at.saturating_duration_since(Instant::now())), if rounds.is_terminated() => {
@@ -180,6 +208,7 @@ pub(super) async fn run(node: Arc<Node>, terms: Terms, mut roster: RosterReceive
             Some((id, outcome)) = probes.next() => take_outcome(&node, id, outcome),
             Some((offer, answer)) = offers.next() => take_answer(&node, &offer, answer),
             Some(()) = submissions.next() => {}
+            Some((id, audited)) = audits.next() => take_audit(&node, id, audited),
             () = testing.votes_came.notified() => {}
             () = sleep(wait) => {}
         }
@@ -196,13 +225,40 @@ fn take_roster(node: &Node, view: &RosterView) {
     }
 }
 
-fn take_rounds(node: &Node, answer: Result<Vec<TestingRound>, CourtError>) {
+/// Takes the rounds of the chain: the newest of them.
+fn take_rounds(node: &Node, answer: Result<Vec<TestingRound>, CourtError>) -> Option<TestingRound> {
     match answer {
         Ok(rounds) => {
+            let newest = rounds.iter().max_by_key(|round| round.round).cloned();
             node.testing.with(|tester, now| rounds.into_iter().for_each(|round| tester.handle_round(now, round)));
+            newest
         }
-        Err(error) => tracing::warn!(%error, "cannot ask for the testing rounds; asking again"),
+        Err(error) => {
+            tracing::warn!(%error, "cannot ask for the testing rounds; asking again");
+            None
+        }
     }
+}
+
+/// The member of the own swarm that this node audits in a round.
+fn whom_to_audit(node: &Node, round: &TestingRound) -> Option<RosterEntry> {
+    let view = node.view();
+    let members: Vec<_> = view.members(own_swarm(&view, &node.id)?).map(|entry| entry.id).collect();
+    node.testing.audits().retain(|audited| members.contains(audited));
+    view.node(&testee(round, &members, &node.id)?).cloned()
+}
+
+async fn show(node: &Node, testee: RosterEntry, pace: Pace) -> (ServiceNodeId, Option<Audited>) {
+    (testee.id, audit(node, &testee, pace.settled()).await)
+}
+
+fn take_audit(node: &Node, id: ServiceNodeId, audited: Option<Audited>) {
+    let Some(audited) = audited else { return };
+    node.metrics.testing.count_audit(audited == Audited::Shown);
+    if audited == Audited::Lacking {
+        tracing::info!(member = %id, "a member of the swarm lacked a message it should keep; it was handed over");
+    }
+    node.testing.audits().handle(node.testing.now(), id, audited);
 }
 
 /// Probes a node of the roster.
@@ -210,8 +266,11 @@ async fn look(node: &Node, id: ServiceNodeId) -> (ServiceNodeId, Outcome) {
     let view = node.view();
     let Some(target) = view.node(&id) else { return (id, Outcome::default()) };
     let witnesses = node.witnesses(&view, &id);
-    let seen = probe(&node.peers, target, &witnesses).await;
-    (id, seen.sighting.judge(OLDEST_VERSION))
+    let judges = node.testing.with(|tester, _| tester.judges(&id)).unwrap_or_default();
+    let storage = async { if judges { ask_members(node, &view, target).await } else { None } };
+    let (seen, storage) = tokio::join!(probe(&node.peers, target, &witnesses), storage);
+    let outcome = seen.sighting.judge(OLDEST_VERSION);
+    (id, storage.map_or(outcome, |passed| outcome.with(Reason::StorageAudit, passed)))
 }
 
 impl Node {

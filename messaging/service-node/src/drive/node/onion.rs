@@ -73,7 +73,9 @@ impl Node {
                 | PeerResponse::Reconciled(_)
                 | PeerResponse::Taken(_)
                 | PeerResponse::Votes(_)
-                | PeerResponse::Probed(_),
+                | PeerResponse::Probed(_)
+                | PeerResponse::Shown(_)
+                | PeerResponse::AuditsTold(_),
                 _,
             )) => PathError::InvalidResponse.into(),
             Err(error) => error.into(),

@@ -42,7 +42,9 @@ impl Node {
                 | PeerResponse::Reconciled(_)
                 | PeerResponse::Taken(_)
                 | PeerResponse::Votes(_)
-                | PeerResponse::Probed(_),
+                | PeerResponse::Probed(_)
+                | PeerResponse::Shown(_)
+                | PeerResponse::AuditsTold(_),
             )
             | None => 200,
         };
@@ -89,6 +91,11 @@ impl Node {
                 Ok(held) => PeerResponse::Votes(held),
                 Err(refused) => return refused,
             },
+            PeerRequest::Audit(audit) => match self.show(peer, &audit, &view).await {
+                Ok(shown) => PeerResponse::Shown(shown),
+                Err(refused) => return refused,
+            },
+            PeerRequest::AuditsOf(peer::AuditsOf { node }) => PeerResponse::AuditsTold(self.audits_of(&node)),
             PeerRequest::ProbeMe(peer::ProbeMe {}) => match self.probe_back(peer, &view).await {
                 Ok(probed) => PeerResponse::Probed(probed),
                 Err(refused) => return refused.into_response(),

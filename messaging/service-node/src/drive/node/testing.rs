@@ -3,7 +3,7 @@
 use super::Node;
 use crate::{
     VERSION,
-    core::{read_votes, write_held},
+    core::{own_swarm, proof, read_audit, read_votes, write_held, write_report},
     drive::{
         now_ms,
         probe::{Seen, probe},
@@ -11,9 +11,10 @@ use crate::{
     },
 };
 use skep_chain_client::RosterView;
+use skep_mailbox::Fetched;
 use skep_primitives::ServiceNodeId;
 use skep_proto::peer;
-use skep_reachability::VotesRefusal;
+use skep_reachability::{Report, VotesRefusal};
 
 impl Node {
     /// Says to `peer` that this node is there.
@@ -47,6 +48,33 @@ impl Node {
                 Err(refusal(status, error.to_string()))
             }
         }
+    }
+
+    /// Shows a message to another member of the swarm.
+    pub(super) async fn show(
+        &self,
+        peer: ServiceNodeId,
+        wire: &peer::Audit,
+        view: &RosterView,
+    ) -> Result<peer::Shown, peer::Response> {
+        let own = own_swarm(view, &self.id);
+        if own.is_none() || own != own_swarm(view, &peer) {
+            return Err(refusal(421, "we are in no swarm together"));
+        }
+        let (name, nonce) = read_audit(wire).ok_or_else(|| refusal(400, "the audit cannot be read"))?;
+        let fetched = self.read_store(move |store| store.fetch(&name, now_ms())).await;
+        let shown = match fetched.map_err(|_| Refused::BUSY.into_response())? {
+            Some(Fetched::Message { record, .. }) => proof(&nonce, &name, &record).to_vec(),
+            Some(Fetched::Order(_)) | None => Vec::new(),
+        };
+        Ok(peer::Shown { proof: shown.into() })
+    }
+
+    /// Tells what this node's audits of a member found.
+    pub(super) fn audits_of(&self, member: &[u8]) -> peer::AuditsTold {
+        let member = member.try_into().map(ServiceNodeId);
+        let report = member.map_or(Report::Unknown, |member| self.testing.report(&member));
+        peer::AuditsTold { report: write_report(report) }
     }
 
     /// Probes the asker where the roster says that it is.

@@ -10,6 +10,7 @@ use prometheus_client::{
 #[derive(Debug)]
 pub(crate) struct TestingMetrics {
     probes: Family<Passed, Counter>,
+    audits: Family<Passed, Counter>,
     verdicts: Family<Taken, Counter>,
     pub(super) votes: Counter,
     pub(super) rounds: Gauge,
@@ -31,6 +32,7 @@ impl TestingMetrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             probes: Family::default(),
+            audits: Family::default(),
             verdicts: Family::default(),
             votes: Counter::default(),
             rounds: Gauge::default(),
@@ -38,6 +40,11 @@ impl TestingMetrics {
             decommissioned: Gauge::default(),
         };
         registry.register("probes", "Other nodes probed, by whether all was well", Family::clone(&metrics.probes));
+        registry.register(
+            "audits",
+            "Members asked to show a message, by whether they did",
+            Family::clone(&metrics.audits),
+        );
         registry.register(
             "verdicts",
             "Verdicts submitted, by whether the chain took them",
@@ -52,6 +59,10 @@ impl TestingMetrics {
 
     pub(super) fn count_probe(&self, passed: bool) {
         self.probes.get_or_create(&Passed { passed: yes_or_no(passed) }).inc();
+    }
+
+    pub(super) fn count_audit(&self, passed: bool) {
+        self.audits.get_or_create(&Passed { passed: yes_or_no(passed) }).inc();
     }
 
     pub(super) fn count_verdict(&self, taken: bool) {
