@@ -157,7 +157,7 @@ async fn storage_rpc(
     request: Request,
 ) -> Response<HttpBody> {
     let served = match door.admit(address, request).await {
-        Ok((body, _lease)) => door.node.storage_rpc(&body).await,
+        Ok((body, _lease)) => door.node.storage_rpc(Upstream::Client(rate_key(address.ip())), &body).await,
         Err(refused) => refused.into(),
     };
     door.node.metrics.count_request("storage", served.reply.status);
@@ -175,7 +175,7 @@ async fn onion_request(
     request: Request,
 ) -> Response<HttpBody> {
     let OnionServed { status, body, lease } = match door.admit(address, request).await {
-        Ok((body, _lease)) => door.node.onion(Upstream::Client(address.ip()), &body).await,
+        Ok((body, _lease)) => door.node.onion(Upstream::Client(rate_key(address.ip())), &body).await,
         Err(Reply { status, body: Body::Json(text) | Body::Text(text) }) => {
             OnionServed { status, body: text.into_bytes(), lease: None }
         }

@@ -1,6 +1,7 @@
 //! One node: takes a request from whichever door, asks [`core`](crate::core), and does what it says.
 
 mod commands;
+mod listening;
 mod messages;
 mod onion;
 mod peers;
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     NodeKey,
-    core::{Directory, Placement, Readiness, Reply, list_nodes, readiness, swarm_response},
+    core::{Directory, Listening, Placement, Readiness, Reply, list_nodes, readiness, swarm_response},
 };
 use skep_chain_client::{RosterReceiver, RosterView};
 use skep_mailbox::{Store, StoreError, Writer};
@@ -32,7 +33,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::{task::spawn_blocking, time::Instant};
+use tokio::{sync::oneshot, task::spawn_blocking, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 /// Everything one node has.
 #[derive(Debug)]
@@ -50,12 +52,15 @@ pub(crate) struct Node {
     pub(crate) least_effort: u32,
     pub(crate) directory: Mutex<Arc<Directory>>,
     pub(crate) replays: Mutex<ReplayGuard<Upstream>>,
+    pub(crate) listening: Mutex<Listening<Upstream, oneshot::Sender<()>>>,
     pub(crate) compared: tokio::sync::Mutex<Option<Compared>>,
     /// How long a set stands in for what is kept while a member compares with it.
     pub(crate) comparison: Duration,
+    /// Cancelled when the node stops: nobody waits here any more.
+    pub(crate) stopping: CancellationToken,
 }
 
-/// Who sent an onion request.
+/// Who gave a request to this node: its neighbour on the way, not who made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Upstream {
     /// A client, by its address.

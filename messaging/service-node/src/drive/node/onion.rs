@@ -38,7 +38,7 @@ impl Node {
             Ok(Peeled::Relay { next, body }) => self.relay(next, body).await,
             Ok(Peeled::Deliver { request, reply }) => {
                 let served = match self.readiness() {
-                    Readiness::Ready => self.storage_rpc(&request).await,
+                    Readiness::Ready => self.storage_rpc(upstream, &request).await,
                     Readiness::Unregistered | Readiness::Gathering => Reply::text(503, "Snode not ready").into(),
                 };
                 seal(&reply, served)
