@@ -18,7 +18,10 @@ use crate::{
 use axum::{Router, extract::State, http::header, routing::get};
 use skep_chain_client::RosterReceiver;
 use skep_mailbox::{Store, Writer};
-use skep_onion::{ReplayGuard, ReplayLimits};
+use skep_onion::{
+    ReplayGuard, ReplayLimits,
+    established::{PathLimits, PathTable},
+};
 use std::{
     future::Future,
     hash::RandomState,
@@ -35,6 +38,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const LONGEST_COMPARISON: Duration = Duration::from_secs(10);
 /// Onion layers remembered: at 16 bytes each, the sets grow to 32 MB under the heaviest load.
 const REPLAYS: ReplayLimits = ReplayLimits { layers: 1_000_000, layers_per_upstream: 250_000 };
+/// Requests under way on one established path: a client that reads, waits and sends several messages at once.
+const UNDER_WAY: usize = 32;
 /// How often expired messages are removed, and how many in one go.
 const EXPIRY_PAUSE: Duration = Duration::from_secs(10);
 const EXPIRY_BATCH: usize = 500;
@@ -118,6 +123,8 @@ impl MessagingNode {
             least_effort: limits.work_effort,
             directory: Mutex::new(Arc::new(Directory::default())),
             replays: Mutex::new(ReplayGuard::new(REPLAYS, RandomState::new())),
+            paths: Mutex::new(PathTable::new(PathLimits { paths: config.paths.paths, under_way: UNDER_WAY })),
+            path_shares: config.paths,
             listening: Mutex::new(Listening::new(listening_limits(&config.listening))),
             compared: tokio::sync::Mutex::new(None),
             comparison: (interval / 2).min(LONGEST_COMPARISON),
@@ -221,7 +228,18 @@ const fn listening_limits(config: &config::Listening) -> ListeningLimits {
 async fn forget_idle(node: Arc<Node>) {
     loop {
         tokio::time::sleep(IDLE_PAUSE).await;
-        node.listening().expire(now_ms());
+        let sessions = {
+            let mut listening = node.listening();
+            listening.expire(now_ms());
+            listening.sessions()
+        };
+        let paths = {
+            let mut paths = node.paths();
+            paths.expire(now_ms());
+            paths.len()
+        };
+        node.metrics.listening_sessions.set(i64::try_from(sessions).unwrap_or(i64::MAX));
+        node.metrics.established_paths.set(i64::try_from(paths).unwrap_or(i64::MAX));
     }
 }
 
