@@ -34,6 +34,7 @@ const SWARMS: [u64; 2] = [0, 1 << 63];
 /// Nodes, each on a network and of an operator of its own, and a chain node that tells their roster.
 struct Network {
     nodes: Vec<Option<MessagingNode>>,
+    stores: Vec<Arc<MemoryStore>>,
     entries: Vec<RosterEntry>,
     roster: watch::Sender<Arc<RosterView>>,
     told: Arc<Mutex<RosterSnapshot>>,
@@ -44,15 +45,17 @@ struct Network {
 impl Network {
     async fn start(count: u8) -> Self {
         let (roster, receiver) = watch::channel(Arc::new(RosterView::new(snapshot(Vec::new()))));
-        let (mut nodes, mut entries) = (Vec::new(), Vec::new());
+        let (mut nodes, mut entries, mut stores) = (Vec::new(), Vec::new(), Vec::new());
         for number in 1..=count {
-            let node = start_node(number, (0, 0), receiver.clone()).await;
+            let store = Arc::new(MemoryStore::new(u64::MAX));
+            let node = start_node(number, (0, 0), receiver.clone(), Arc::clone(&store)).await;
+            stores.push(store);
             entries.push(entry(number, NodeKey::from_seed(&[number; 32]).id(), &node));
             nodes.push(Some(node));
         }
         let told = Arc::new(Mutex::new(snapshot(entries.clone())));
         let (urls, chain) = chain_node(Arc::clone(&told)).await;
-        let network = Self { nodes, entries, roster, told, urls, _chain: chain };
+        let network = Self { nodes, stores, entries, roster, told, urls, _chain: chain };
         network.tell(network.entries.clone());
         network
     }
@@ -76,7 +79,7 @@ impl Network {
         number
     }
 
-    /// Stops a node and starts it again, with nothing in its memory.
+    /// Stops a node and starts it again: of what was in its memory only the messages are left, as they are on a disk.
     async fn restart(&mut self, id: ServiceNodeId) {
         let number = self.stop(id).await;
         let endpoint = self.entries[number].endpoint;
@@ -86,15 +89,17 @@ impl Network {
         }
         let ports = (endpoint.https_port, endpoint.quic_port);
         let place = u8::try_from(number + 1).expect("few");
-        self.nodes[number] = Some(start_node(place, ports, self.roster.subscribe()).await);
+        self.nodes[number] =
+            Some(start_node(place, ports, self.roster.subscribe(), Arc::clone(&self.stores[number])).await);
     }
 }
 
-/// Node `number`, with an empty store, at these TCP and UDP ports (0: any).
+/// Node `number`, at these TCP and UDP ports (0: any).
 async fn start_node(
     number: u8,
     (https_port, quic_port): (u16, u16),
     roster: watch::Receiver<Arc<RosterView>>,
+    store: Arc<MemoryStore>,
 ) -> MessagingNode {
     let config = format!(
         "chain = [\"ws://127.0.0.1:1\"]\n\
@@ -103,7 +108,7 @@ async fn start_node(
     );
     let config = Config::parse(&config).expect("a valid configuration");
     let key = NodeKey::from_seed(&[number; 32]);
-    let parts = NodeParts { key, roster, store: Arc::new(MemoryStore::new(u64::MAX)) };
+    let parts = NodeParts { key, roster, store };
     MessagingNode::start(&config, parts).await.expect("the node starts")
 }
 
