@@ -7,7 +7,7 @@ use jsonrpsee::{
 };
 use skep_chain_client::RosterView;
 use skep_client::{
-    Account, ChainUrls, Client, Delivery, Diversity, Event, MessageState, NetworkError, Notice, Passphrase,
+    Account, ChainUrls, Client, Delivery, Diversity, Event, MessageState, NetworkError, Notice, Passphrase, Purpose,
     ReceiptKind, ReceiveError, SendError, Settings,
 };
 use skep_mailbox::MemoryStore;
@@ -413,8 +413,13 @@ async fn an_account_that_lives_tells_what_happens() {
     let unread = bob.contacts().list().await.expect("read").remove(0).unread;
     assert_eq!(unread, 1);
     let paths = bob.paths().await.expect("they work");
-    let [sending, reading] = &paths[..] else { panic!("{paths:?}") };
-    assert!(sending.hops.iter().all(|hop| reading.hops.iter().all(|other| hop.node != other.node)));
+    // One for sending in general, one for reading, one to Alice; the two for sending share their guard, no more is shared.
+    let [sending, reading, to_alice] = &paths[..] else { panic!("{paths:?}") };
+    assert_eq!(to_alice.purpose, Purpose::Contact(alice_account));
+    assert_eq!(to_alice.hops[0], sending.hops[0]);
+    for path in [sending, to_alice] {
+        assert!(path.hops.iter().all(|hop| reading.hops.iter().all(|other| hop.node != other.node)));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
