@@ -196,10 +196,7 @@ impl RequestFailure {
 
     /// The same failure, where it happened to a frame of an established path.
     pub(crate) fn of_established(self) -> Self {
-        match self {
-            Self::Refused(PathBroken::STATUS | 404) => Self::Lost,
-            other => other,
-        }
+        if matches!(self, Self::Refused(PathBroken::STATUS | 404)) { Self::Lost } else { self }
     }
 }
 
@@ -294,7 +291,9 @@ impl PathBook {
         let contacts = || self.paths.iter().filter(|(purpose, _)| matches!(purpose, Purpose::Contact(_)));
         if contacts().count() > MOST_CONTACTS {
             let oldest = contacts().min_by_key(|(_, kept)| kept.used).map(|(purpose, _)| *purpose);
-            oldest.iter().for_each(|purpose| drop(self.paths.remove(purpose)));
+            if let Some(oldest) = oldest {
+                self.paths.remove(&oldest);
+            }
         }
     }
 
