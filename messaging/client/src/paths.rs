@@ -247,6 +247,8 @@ impl PathBook {
             Purpose::Contact(_) => Some(self.shared_guard(candidates, now, rng)?),
             Purpose::Sending | Purpose::Reading => None,
         };
+        // Where it is the only destination, another one has to do.
+        let guard = guard.filter(|guard| destinations.is_empty() || destinations.iter().any(|id| id != guard));
         let kept = self.paths.get(&purpose).copied().unwrap_or_default();
         let keep = with_guard(guard, self.still_good(kept, candidates));
         let reserved = reserve(keep, destinations);
