@@ -35,6 +35,7 @@ impl Node {
         let status = match &response.response {
             Some(PeerResponse::Refusal(refusal)) => u16::try_from(refusal.status).unwrap_or(500),
             Some(PeerResponse::Onion(answer)) => u16::try_from(answer.status).unwrap_or(500),
+            Some(PeerResponse::Path(answer)) => u16::try_from(answer.status).unwrap_or(500),
             Some(
                 PeerResponse::Stored(_)
                 | PeerResponse::Command(_)
@@ -100,6 +101,10 @@ impl Node {
                 Ok(probed) => PeerResponse::Probed(probed),
                 Err(refused) => return refused.into_response(),
             },
+            PeerRequest::Path(peer::PathFrame { frame }) => {
+                let OnionServed { status, body, lease: _lease } = self.path(Upstream::Node(peer), &frame).await;
+                PeerResponse::Path(peer::PathAnswer { status: status.into(), body: body.into() })
+            }
         };
         peer::Response { response: Some(response) }
     }
