@@ -308,17 +308,18 @@ fn a_node_left_out_added_or_altered_is_caught() {
 fn every_altered_byte_is_refused() {
     let chain = Chain::new(3);
     assert_eq!(chain.verify(), Ok(3));
-    for part in 0..3 {
-        let [warp, head, roster] = [&chain.warp, &chain.head, &chain.roster];
-        let length = [warp, head, roster][part].len();
-        for place in 0..length {
-            let mut parts = [warp.clone(), head.clone(), roster.clone()];
-            parts[part][place] ^= 1 << (place % 8);
-            let [warp, head, roster] = parts;
-            let altered = Chain { checkpoint: chain.checkpoint.clone(), warp, head, roster };
-            assert!(altered.verify().is_err(), "byte {place} of part {part}");
+    let block = follow(&chain.checkpoint, &chain.warp, [3; 32]).expect("final").block.expect("a head");
+    let head = read_head(&block, &chain.head).expect("proven");
+    let altered = |bytes: &[u8], is_refused: &dyn Fn(&[u8]) -> bool| {
+        for place in 0..bytes.len() {
+            let mut altered = bytes.to_vec();
+            altered[place] ^= 1 << (place % 8);
+            assert!(is_refused(&altered), "byte {place} of {}", bytes.len());
         }
-    }
+    };
+    altered(&chain.warp, &|warp| follow(&chain.checkpoint, warp, [3; 32]).is_err());
+    altered(&chain.head, &|proof| read_head(&block, proof).is_err());
+    altered(&chain.roster, &|proof| read_roster(&head, proof).is_err());
 }
 
 proptest! {

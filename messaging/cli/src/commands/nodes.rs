@@ -1,5 +1,7 @@
 //! The network's service nodes and swarms.
 
+mod verify;
+
 use crate::{commands::send::diversity_word, context::Context, failure::Failure};
 use clap::Subcommand;
 use serde::Serialize;
@@ -22,12 +24,18 @@ pub(crate) enum Command {
         /// The account; yours if none is given
         account: Option<AccountAddress>,
     },
+    /// Have every chain node prove the roster, down to the checkpoint, and name those that lie
+    Verify,
 }
 
 /// Looks.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
+    if let Command::Verify = command {
+        return verify::run(context).await;
+    }
     let view = RosterView::new(context.chain().await?.roster().await.map_err(Failure::network)?);
     match command {
+        Command::Verify => {}
         Command::List { all } => {
             let nodes = view.nodes().filter(|node| all || node.state.is_serving()).map(Node::from).collect();
             let paths = survey_paths(&view).ok();
