@@ -30,19 +30,17 @@ pub(crate) enum Command {
 
 /// Looks.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
-    if let Command::Verify = command {
-        return verify::run(context).await;
-    }
-    let view = RosterView::new(context.chain().await?.roster().await.map_err(Failure::network)?);
     match command {
-        Command::Verify => {}
+        Command::Verify => return verify::run(context).await,
         Command::List { all } => {
+            let view = plain_view(context).await?;
             let nodes = view.nodes().filter(|node| all || node.state.is_serving()).map(Node::from).collect();
             let paths = survey_paths(&view).ok();
             let paths = paths.map(|paths| Paths { diversity: paths.diversity, fewest_choices: paths.fewest_choices });
             context.output().answer(&List { height: view.height(), paths, nodes });
         }
         Command::Swarm { account } => {
+            let view = plain_view(context).await?;
             let account = match account {
                 Some(account) => account,
                 None => context.client()?.account(),
@@ -53,6 +51,11 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         }
     }
     Ok(())
+}
+
+/// The roster as a chain node tells it.
+async fn plain_view(context: &Context) -> Result<RosterView, Failure> {
+    Ok(RosterView::new(context.chain().await?.roster().await.map_err(Failure::network)?))
 }
 
 /// The answer of `nodes list`.
