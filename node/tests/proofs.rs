@@ -155,7 +155,7 @@ async fn the_roster_of_a_real_chain_is_proven_and_lies_about_it_are_caught() {
 
     let mut verifier = RosterVerifier::new(&node.urls, 3, genesis.clone(), None);
     let proven = until("both nodes are proven, one in a swarm", async || {
-        let proven = verifier.refresh(now()).await.expect("proven");
+        let proven = verifier.refresh(now()).await.ok()?;
         let node = proven.view().node(&serving).cloned();
         node.is_some_and(|node| node.swarm.is_assigned()).then_some(proven)
     })
@@ -175,8 +175,9 @@ async fn the_roster_of_a_real_chain_is_proven_and_lies_about_it_are_caught() {
     assert!(proven.age(now()) < LIMIT.as_millis().try_into().expect("small"));
 
     what_is_kept_is_used_again(&node, &genesis, &verifier, &proven).await;
-    what_cannot_be_proven_is_refused(&chain, &proven).await;
-    let sent = recorded(&chain, &genesis, &proven).await;
+    what_cannot_be_proven_is_refused(&chain).await;
+    // Where the machine is so slow that sessions pass between two questions, they are asked again.
+    let sent = until("all is sent", async || recorded(&chain, &genesis).await).await;
     every_altered_byte_is_refused(&sent, &genesis);
     liars_are_named(&node, &genesis, sent).await;
 }
@@ -198,11 +199,14 @@ async fn what_is_kept_is_used_again(
         checkpoint: Checkpoint { believed_for: old.believed_for, ..memory.checkpoint },
         ..memory
     };
-    let again = RosterVerifier::new(&node.urls, 1, old, Some(memory)).refresh(now()).await.expect("proven");
+    let again = until("the roster is proven again", async || {
+        RosterVerifier::new(&node.urls, 1, old.clone(), Some(memory.clone())).refresh(now()).await.ok()
+    })
+    .await;
     assert!(again.head.number >= proven.head.number);
 }
 
-async fn what_cannot_be_proven_is_refused(chain: &ChainClient, proven: &ProvenRoster) {
+async fn what_cannot_be_proven_is_refused(chain: &ChainClient) {
     let refused = |outcome: Result<_, AskError>| {
         let Err(AskError::Refused { message, .. }) = outcome.map(|_: std::sync::Arc<[u8]>| ()) else {
             panic!("answered")
@@ -213,24 +217,22 @@ async fn what_cannot_be_proven_is_refused(chain: &ChainClient, proven: &ProvenRo
     assert!(message.contains("not in this node's finalized chain"), "{message}");
     let message = refused(chain.head_proof(&[0xab; 32]).await);
     assert!(message.contains("not in this node's finalized chain"), "{message}");
-    let between = chain.block_hash(proven.head.boundary + 1).await.expect("told");
-    if let Some(between) = between.filter(|_| proven.head.number > proven.head.boundary) {
-        let message = refused(chain.roster_proof(&between).await);
-        assert!(message.contains("no session boundary"), "{message}");
-    }
+    // Long past: sessions have begun since.
+    let message = refused(chain.roster_proof(&chain.genesis_hash()).await);
+    assert!(message.contains("no session boundary"), "{message}");
 }
 
 /// What the chain node sends to a client that knows nothing but genesis.
-async fn recorded(chain: &ChainClient, genesis: &Checkpoint, _: &ProvenRoster) -> Sent {
-    let warp = chain.warp_proof(&genesis.hash).await.expect("proven").to_vec();
+async fn recorded(chain: &ChainClient, genesis: &Checkpoint) -> Option<Sent> {
+    let warp = chain.warp_proof(&genesis.hash).await.ok()?.to_vec();
     let followed = follow(genesis, &warp, [1; 32]).expect("final");
     assert!(followed.is_finished);
     let block = followed.block.expect("a head");
-    let head = chain.head_proof(&block.hash).await.expect("proven").to_vec();
+    let head = chain.head_proof(&block.hash).await.ok()?.to_vec();
     let boundary = read_head(&block, &head).expect("proven").boundary_hash;
-    let roster = chain.roster_proof(&boundary).await.expect("proven").to_vec();
-    let plain = chain.roster_at(&boundary).await.expect("told");
-    Sent { genesis: genesis.genesis, warp, head, roster, plain }
+    let roster = chain.roster_proof(&boundary).await.ok()?.to_vec();
+    let plain = chain.roster_at(&boundary).await.ok()?;
+    Some(Sent { genesis: genesis.genesis, warp, head, roster, plain })
 }
 
 fn every_altered_byte_is_refused(sent: &Sent, genesis: &Checkpoint) {
@@ -267,7 +269,12 @@ async fn liars_are_named(node: &ChainNode, genesis: &Checkpoint, sent: Sent) {
     let urls = ChainUrls::new(asked).expect("addresses");
 
     let mut verifier = RosterVerifier::new(&urls, 16, genesis.clone(), None);
-    let (testimonies, proven) = verifier.examine(now()).await.expect("proven");
+    let (testimonies, proven) = until("the honest one proves its roster", async || {
+        let (testimonies, proven) = verifier.examine(now()).await.expect("one chain");
+        let honest = testimonies.iter().find(|testimony| testimony.url == honest)?;
+        matches!(honest.roster, Some(Ok(_))).then_some((testimonies, proven))
+    })
+    .await;
     let said: Vec<_> = testimonies.iter().map(|testimony| testimony.url.as_str()).collect();
     assert_eq!(said, asked);
     let [drops, alters, forges, stranger, honest, silent] = &testimonies[..] else { panic!("{testimonies:?}") };
@@ -284,7 +291,10 @@ async fn liars_are_named(node: &ChainNode, genesis: &Checkpoint, sent: Sent) {
 
     // A client goes on with those that prove what they say.
     let proven = proven.expect("proven");
-    let roster = RosterVerifier::new(&urls, 16, genesis.clone(), None).refresh(now()).await.expect("proven");
+    let roster = until("a roster is proven", async || {
+        RosterVerifier::new(&urls, 16, genesis.clone(), None).refresh(now()).await.ok()
+    })
+    .await;
     assert!(roster.head.number >= proven.head.number);
     assert_eq!(roster.snapshot.nodes.len(), 2);
     // Of liars alone nothing is believed, and each is named.
