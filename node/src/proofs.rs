@@ -260,10 +260,10 @@ impl<K: PartialEq> Kept<K> {
 
 /// As much of a warp proof as fits into a page, as a proof of its own that is not finished.
 fn first_page(proof: Vec<u8>) -> Result<Vec<u8>, ProveError> {
+    type Fragments = Vec<WarpSyncFragment<Block>>;
     if proof.len() <= MAX_WARP_PAGE {
         return Ok(proof);
     }
-    type Fragments = Vec<WarpSyncFragment<Block>>;
     let (fragments, is_finished) =
         <(Fragments, bool)>::decode_all(&mut &proof[..]).map_err(|_| ProveError::NotUnderstood("warp proof"))?;
     let all = fragments.len();
