@@ -27,7 +27,7 @@ use std::{
 /// How long anything here may take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A development chain whose sessions are as short as they may be; ended with the test.
+/// A development chain whose epochs are as short as they may be; ended with the test.
 struct ChainNode {
     process: Child,
     urls: ChainUrls,
@@ -176,7 +176,7 @@ async fn the_roster_of_a_real_chain_is_proven_and_lies_about_it_are_caught() {
 
     what_is_kept_is_used_again(&node, &genesis, &verifier, &proven).await;
     what_cannot_be_proven_is_refused(&chain).await;
-    // Where the machine is so slow that sessions pass between two questions, they are asked again.
+    // Where the machine is so slow that epochs pass between two questions, they are asked again.
     let sent = until("all is sent", async || recorded(&chain, &genesis).await).await;
     every_altered_byte_is_refused(&sent, &genesis);
     liars_are_named(&node, &genesis, sent).await;
@@ -217,9 +217,9 @@ async fn what_cannot_be_proven_is_refused(chain: &ChainClient) {
     assert!(message.contains("not in this node's finalized chain"), "{message}");
     let message = refused(chain.head_proof(&[0xab; 32]).await);
     assert!(message.contains("not in this node's finalized chain"), "{message}");
-    // Long past: sessions have begun since.
+    // Long past: epochs have begun since.
     let message = refused(chain.roster_proof(&chain.genesis_hash()).await);
-    assert!(message.contains("no session boundary"), "{message}");
+    assert!(message.contains("no epoch boundary"), "{message}");
 }
 
 /// What the chain node sends to a client that knows nothing but genesis.

@@ -16,7 +16,7 @@ pub const SWARMS_TRIE: &[u8] = b"skep/swarms";
 /// Nodes of the state's trie: those on the way to some keys, each once, in any order.
 pub type StateNodes = Vec<Vec<u8>>;
 
-/// What the state of a finalized block says of time and of the last session boundary: proves `Timestamp.Now`,
+/// What the state of a finalized block says of time and of the last epoch boundary: proves `Timestamp.Now`,
 /// `Babe.EpochStart` and, unless the block is the boundary itself, `System.BlockHash` of the boundary.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct HeadProof {
@@ -24,7 +24,7 @@ pub struct HeadProof {
     pub state: StateNodes,
 }
 
-/// The roster and the swarms at a session boundary.
+/// The roster and the swarms at an epoch boundary.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct RosterProof {
     /// The boundary's header, in SCALE.

@@ -1,4 +1,4 @@
-//! The roster and the swarms at a session boundary, given whole.
+//! The roster and the swarms at an epoch boundary, given whole.
 
 use super::{
     Head,
@@ -21,8 +21,8 @@ pub enum RosterProofError {
     /// Not the bytes of a roster proof.
     #[error("the proof of the roster is malformed")]
     Malformed,
-    /// The header is not the session boundary's.
-    #[error("the proof of the roster is of another block than the session boundary")]
+    /// The header is not the epoch boundary's.
+    #[error("the proof of the roster is of another block than the epoch boundary")]
     OtherBlock,
     /// The proof of the roots is wrong.
     #[error("the proof of the roster's root is wrong: {0}")]
@@ -38,7 +38,7 @@ pub enum RosterProofError {
     NotUnderstood(ServiceNodeId),
 }
 
-/// Reads the roster at a proven head's session boundary. `proof` is a [`RosterProof`] in SCALE.
+/// Reads the roster at a proven head's epoch boundary. `proof` is a [`RosterProof`] in SCALE.
 ///
 /// # Errors
 /// The proof is not all of this boundary's roster and swarms, or something else.

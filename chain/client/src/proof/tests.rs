@@ -155,7 +155,7 @@ fn id(number: u8) -> ServiceNodeId {
     ServiceNodeId([number.wrapping_mul(37); 32])
 }
 
-/// Genesis by authorities 1 to 4; block 10, a session boundary, hands over to 5 to 8; block 14 is the head.
+/// Genesis by authorities 1 to 4; block 10, an epoch boundary, hands over to 5 to 8; block 14 is the head.
 struct Chain {
     checkpoint: Checkpoint,
     warp: Vec<u8>,

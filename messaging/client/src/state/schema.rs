@@ -61,7 +61,7 @@ const MIGRATIONS: [&str; 3] = [
     // What was proven last of the roster.
     "
     ALTER TABLE network ADD COLUMN checkpoint TEXT; -- JSON
-    ALTER TABLE network ADD COLUMN boundary BLOB; -- hash of the session boundary that the roster is of
+    ALTER TABLE network ADD COLUMN boundary BLOB; -- hash of the epoch boundary that the roster is of
     ALTER TABLE network ADD COLUMN roster BLOB; -- its proof
     ",
 ];
