@@ -7,7 +7,7 @@ use crate::{ServiceNodeId, SwarmId};
 use alloc::vec::Vec;
 use codec::{Decode, Encode};
 
-/// Name of the child trie of the roster: the key is a node's id, the value its [`NodeRecord`](crate::NodeRecord) in SCALE.
+/// Name of the child trie of the roster: the key is a node's id, the value its [`RosterRecord`](crate::RosterRecord) in SCALE.
 pub const ROSTER_TRIE: &[u8] = b"skep/roster";
 
 /// Name of the child trie of the swarms: the key is a node's id, the value its [`SwarmId`] in SCALE.

@@ -6,7 +6,7 @@ use super::{
     state::{StateProofError, StateReader},
 };
 use codec::DecodeAll;
-use skep_primitives::{NodeRecord, ROSTER_TRIE, RosterProof, RosterSnapshot, SWARMS_TRIE, ServiceNodeId, SwarmId};
+use skep_primitives::{ROSTER_TRIE, RosterProof, RosterRecord, RosterSnapshot, SWARMS_TRIE, ServiceNodeId, SwarmId};
 use smoldot::trie::{
     EMPTY_BLAKE2_TRIE_MERKLE_VALUE, HashFunction, TrieEntryVersion, default_child_trie_root_key, trie_root,
 };
@@ -63,8 +63,8 @@ pub fn read_roster(head: &Head, proof: &[u8]) -> Result<RosterSnapshot, RosterPr
     }
     let swarms: BTreeMap<_, _> = swarms.into_iter().collect();
     let nodes = nodes.into_iter().map(|(id, record)| {
-        let record = <NodeRecord>::decode_all(&mut &record[..]).map_err(|_| RosterProofError::NotUnderstood(id))?;
-        Ok(record.into_entry(id, swarms.get(&id).copied().unwrap_or(SwarmId::UNASSIGNED), 0))
+        let record = RosterRecord::decode_all(&mut &record[..]).map_err(|_| RosterProofError::NotUnderstood(id))?;
+        Ok(record.into_entry(id, swarms.get(&id).copied().unwrap_or(SwarmId::UNASSIGNED)))
     });
     let nodes = nodes.collect::<Result<_, RosterProofError>>()?;
     Ok(RosterSnapshot { height: head.boundary, block_hash: head.boundary_hash, nodes })

@@ -8,8 +8,8 @@ use codec::{Compact, Encode};
 use ed25519_dalek::{Signer, SigningKey};
 use proptest::prelude::*;
 use skep_primitives::{
-    Authority, Endpoint, HeadProof, HeldStake, NodeRecord, NodeState, Permyriad, ROSTER_TRIE, RosterProof, SWARMS_TRIE,
-    ServiceNodeId, SoftwareVersion, StakerId, SwarmId,
+    Authority, Endpoint, HeadProof, NodeState, Permyriad, ROSTER_TRIE, RecordedStake, RosterProof, RosterRecord,
+    SWARMS_TRIE, ServiceNodeId, SoftwareVersion, StakerId, SwarmId,
 };
 use smoldot::trie::{
     HashFunction, Nibble, TrieEntryVersion, bytes_to_nibbles, default_child_trie_root_key, trie_node, trie_root,
@@ -138,11 +138,11 @@ fn page(fragments: &[(Vec<u8>, Vec<u8>)], is_finished: bool) -> Vec<u8> {
     bytes
 }
 
-fn record(number: u8) -> NodeRecord {
-    NodeRecord {
+fn record(number: u8) -> RosterRecord {
+    RosterRecord {
         operator: StakerId([number; 32]),
         fee: Permyriad::default(),
-        stakes: vec![HeldStake { staker: StakerId([number; 32]), amount: 100, since: 1 }],
+        stakes: vec![RecordedStake { staker: StakerId([number; 32]), amount: 100, since: 1 }],
         requirement: 100,
         endpoint: Endpoint { ipv4: [127, 0, number, 1], https_port: 22_021, quic_port: 22_020 },
         version: SoftwareVersion([0, 1, 0]),
@@ -285,7 +285,7 @@ fn a_node_left_out_added_or_altered_is_caught() {
         let moved = |proof: &mut RosterProof| proof.swarms[index].1 = SwarmId(77);
         assert_eq!(lie(&moved), Err(OtherSwarms));
         let elsewhere = |proof: &mut RosterProof| {
-            proof.nodes[index].1 = NodeRecord { endpoint: record(99).endpoint, ..record(1) }.encode();
+            proof.nodes[index].1 = RosterRecord { endpoint: record(99).endpoint, ..record(1) }.encode();
         };
         assert_eq!(lie(&elsewhere), Err(OtherRoster));
     }
