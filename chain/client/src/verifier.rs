@@ -83,10 +83,7 @@ pub struct Testimony {
 impl Testimony {
     /// What it got wrong that an honest chain node cannot.
     pub fn lie(&self) -> Option<&Lie> {
-        let failure = match (&self.head, &self.roster) {
-            (Err(failure), _) | (Ok(_), Some(Err(failure))) => failure,
-            (Ok(_), Some(Ok(_)) | None) => return None,
-        };
+        let ((Err(failure), _) | (Ok(_), Some(Err(failure)))) = (&self.head, &self.roster) else { return None };
         if let HearError::Lie(lie) = failure { Some(lie) } else { None }
     }
 }

@@ -94,7 +94,7 @@ fn subtrie(entries: &[(Vec<Nibble>, &[u8])], depth: usize, nodes: &mut Vec<Vec<u
             trie_node::StorageValue::Hashed(&hash)
         }
     };
-    let partial_key = first[depth..shared].to_vec().into_iter();
+    let partial_key = first[depth..shared].iter().copied();
     trie_node::encode_to_vec(trie_node::Decoded { partial_key, children, storage_value }).expect("a node")
 }
 
@@ -281,7 +281,10 @@ fn a_node_left_out_added_or_altered_is_caught() {
     use RosterProofError::{OtherBlock, OtherRoster, OtherSwarms};
     for index in 0..12 {
         assert_eq!(lie(&|proof| drop(proof.nodes.remove(index))), Err(OtherRoster));
-        assert_eq!(lie(&|proof| drop(proof.swarms.remove(index))), Err(OtherSwarms));
+        let unplaced = |proof: &mut RosterProof| {
+            proof.swarms.remove(index);
+        };
+        assert_eq!(lie(&unplaced), Err(OtherSwarms));
         let moved = |proof: &mut RosterProof| proof.swarms[index].1 = SwarmId(77);
         assert_eq!(lie(&moved), Err(OtherSwarms));
         let elsewhere = |proof: &mut RosterProof| {
