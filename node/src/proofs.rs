@@ -21,10 +21,8 @@ use skep_runtime::{BlockNumber, Hash, OpaqueBlock as Block};
 use skep_runtime_api::SkepApi;
 use sp_api::ProvideRuntimeApi;
 use sp_consensus_babe::BabeApi;
-use sp_core::{
-    hashing::{twox_64, twox_128},
-    storage::{ChildInfo, StorageKey},
-};
+use sp_core::storage::{ChildInfo, StorageKey};
+use sp_io::hashing::{twox_64, twox_128};
 use std::{
     collections::VecDeque,
     fmt,

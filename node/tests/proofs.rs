@@ -15,7 +15,6 @@ use skep_chain_client::{
 use skep_primitives::{
     Endpoint, Moment, NodeState, Permyriad, RosterProof, RosterSnapshot, ServiceNodeId, SoftwareVersion, UNIT, signing,
 };
-use skep_rpc::proofs::HexBytes;
 use std::{
     io::{BufRead, BufReader},
     path::Path,
@@ -120,15 +119,15 @@ impl Sent {
     /// A chain node that sends this, whoever asks.
     async fn serve(self) -> (String, ServerHandle) {
         let mut module = RpcModule::new(self);
-        let hex = |bytes: &[u8]| HexBytes(bytes.into());
+        let text = |bytes: &[u8]| format!("0x{}", hex::encode(bytes));
         module
-            .register_method("chain_getBlockHash", |_, sent, _| {
-                Ok::<_, ErrorObjectOwned>(vec![format!("0x{}", hex::encode(sent.genesis))])
+            .register_method("chain_getBlockHash", move |_, sent, _| {
+                Ok::<_, ErrorObjectOwned>(vec![text(&sent.genesis)])
             })
             .expect("new name");
-        module.register_method("roster_warpProof", move |_, sent, _| hex(&sent.warp)).expect("new name");
-        module.register_method("roster_headProof", move |_, sent, _| hex(&sent.head)).expect("new name");
-        module.register_method("roster_proof", move |_, sent, _| hex(&sent.roster)).expect("new name");
+        module.register_method("roster_warpProof", move |_, sent, _| text(&sent.warp)).expect("new name");
+        module.register_method("roster_headProof", move |_, sent, _| text(&sent.head)).expect("new name");
+        module.register_method("roster_proof", move |_, sent, _| text(&sent.roster)).expect("new name");
         module
             .register_method("skep_roster", |_, sent, _| serde_json::to_value(&sent.plain).expect("serializes"))
             .expect("new name");
@@ -265,7 +264,7 @@ async fn liars_are_named(node: &ChainNode, genesis: &Checkpoint, sent: Sent) {
     let (forges, _forges) = Sent { warp, ..sent.clone() }.serve().await;
     let (stranger, _stranger) = Sent { genesis: [7; 32], ..sent.clone() }.serve().await;
     let honest = node.urls.iter().next().expect("one").to_owned();
-    let asked = [&drops, &alters, &forges, &stranger, &honest, &"ws://127.0.0.1:1".to_owned()].map(String::as_str);
+    let asked = [&drops[..], &alters, &forges, &stranger, &honest, "ws://127.0.0.1:1"];
     let urls = ChainUrls::new(asked).expect("addresses");
 
     let mut verifier = RosterVerifier::new(&urls, 16, genesis.clone(), None);
