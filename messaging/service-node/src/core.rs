@@ -5,12 +5,9 @@ mod answer;
 mod base32z;
 mod command;
 mod directory;
-mod fan_out;
 mod placement;
 
 pub use answer::{Body, Reply, SERVER_BUSY, refuse_command, refuse_retrieve, refuse_store, swarm_response};
 pub use command::effect;
 pub use directory::{Directory, list_nodes};
-pub use fan_out::{FanOut, read_done, read_stored, swarm_status};
-
 pub use placement::{Placement, Readiness, own_swarm, readiness};
