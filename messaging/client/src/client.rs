@@ -14,7 +14,7 @@ use crate::{
 pub use contacts::{FindContactError, Verification};
 pub use mailbox::ReceiveError;
 pub use messages::{FindMessageError, UnsendError};
-use skep_chain_client::ChainUrls;
+use skep_chain_client::RosterSource;
 use skep_envelope::{DisplayName, Identity, PhraseError, SealError, Text, seal};
 use skep_primitives::BlockHash;
 use skep_proto::{
@@ -26,13 +26,14 @@ use zeroize::Zeroizing;
 
 /// One account's client.
 ///
-/// Nothing is asked of the network before it is needed. Everything a call changes is on disk before anything leaves; a
+/// The roster of service nodes comes from a [`RosterSource`]: proven by chain nodes that are not believed, or told by one's
+/// own. Nothing is asked of the network before it is needed. Everything a call changes is on disk before anything leaves; a
 /// message that could not be delivered stays in the outbox and is sent with the next call.
 #[derive(Debug)]
 pub struct Client {
     state: State,
     account: StoredAccount,
-    chain: ChainUrls,
+    chain: RosterSource,
     network: Option<Network>,
 }
 
@@ -76,7 +77,7 @@ impl Client {
         home: &Path,
         passphrase: &Passphrase,
         name: &DisplayName,
-        chain: ChainUrls,
+        chain: impl Into<RosterSource>,
     ) -> Result<Self, CreateError> {
         Self::with_identity(home, passphrase, &Identity::generate(&mut rand::rng()), name, chain)
     }
@@ -87,7 +88,7 @@ impl Client {
         passphrase: &Passphrase,
         phrase: &str,
         name: &DisplayName,
-        chain: ChainUrls,
+        chain: impl Into<RosterSource>,
     ) -> Result<Self, CreateError> {
         Self::with_identity(home, passphrase, &Identity::from_phrase(phrase)?, name, chain)
     }
@@ -97,18 +98,18 @@ impl Client {
         passphrase: &Passphrase,
         identity: &Identity,
         name: &DisplayName,
-        chain: ChainUrls,
+        chain: impl Into<RosterSource>,
     ) -> Result<Self, CreateError> {
         let state = State::create(home, passphrase, identity, name)?;
         let account = state.account()?;
-        Ok(Self { state, account, chain, network: None })
+        Ok(Self { state, account, chain: chain.into(), network: None })
     }
 
     /// Opens the account in the directory `home`.
-    pub fn open(home: &Path, passphrase: &Passphrase, chain: ChainUrls) -> Result<Self, StateError> {
+    pub fn open(home: &Path, passphrase: &Passphrase, chain: impl Into<RosterSource>) -> Result<Self, StateError> {
         let state = State::open(home, passphrase)?;
         let account = state.account()?;
-        Ok(Self { state, account, chain, network: None })
+        Ok(Self { state, account, chain: chain.into(), network: None })
     }
 
     /// Whether there is an account in the directory `home`.
@@ -123,11 +124,11 @@ impl Client {
         home: &Path,
         backup: &Path,
         passphrase: &Passphrase,
-        chain: ChainUrls,
+        chain: impl Into<RosterSource>,
     ) -> Result<Self, StateError> {
         let state = State::restore_backup(home, backup, passphrase)?;
         let account = state.account()?;
-        Ok(Self { state, account, chain, network: None })
+        Ok(Self { state, account, chain: chain.into(), network: None })
     }
 
     /// Writes an encrypted copy of everything to `path`, where nothing may be. The passphrase opens it.
@@ -179,7 +180,9 @@ impl Client {
             Some(mut network) => {
                 let refreshed = network.refresh().await;
                 let network = self.network.insert(network);
-                refreshed.map(|()| network)
+                refreshed?;
+                network.keep_roster(&mut self.state)?;
+                Ok(network)
             }
             None => {
                 let network = Network::connect(self.chain.clone(), &mut self.state).await?;
