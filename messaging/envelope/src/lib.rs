@@ -65,7 +65,8 @@ mod ratchet;
 mod safety;
 
 pub use content::{
-    Body, Content, ContentError, DisplayName, DisplayNameError, MessageId, ParseMessageIdError, ReceiptKind, Sync, Text,
+    Body, Content, ContentError, DisplayName, DisplayNameError, Listening, MessageId, ParseMessageIdError, ReceiptKind,
+    Sync, Text,
 };
 pub use friend_request::{Crossed, FriendRequest, FriendRequestError, crossed_requests};
 pub use identity::Identity;
