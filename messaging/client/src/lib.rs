@@ -4,6 +4,7 @@
 //! Account ---> Client: a task that reads the mailbox and tells what happens
 //!
 //! Client --+--> conversation   requests, acceptances, messages           pure
+//!          +--> direct         what goes straight to a contact           pure
 //!          +--> state          one encrypted database                    disk
 //!          +--> network        the roster, questions through paths       chain nodes, guards
 //!                 +--> paths      which hops, who is to blame            pure
@@ -12,7 +13,8 @@
 //! ```
 //!
 //! A message is sealed, queued in the state together with the ratchet that made it, given to members of the recipient's swarm
-//! through three hops, and leaves the queue when three members have signed that they keep it.
+//! through three hops, and leaves the queue when three members have signed that they keep it. Between two who are both online
+//! it goes to the node the recipient listens on instead, without work and stored nowhere, until the recipient acknowledges it.
 //!
 //! [`Client`] does one thing at a time, for one-shot programs; [`Account`], with its [`Contacts`], [`Conversation`]s and
 //! [`EventStream`], is for programs that stay. `examples/echo.rs` is a whole one.
@@ -38,6 +40,7 @@ mod client;
 mod clock;
 mod conversation;
 mod delivery;
+mod direct;
 mod event;
 mod history;
 mod network;

@@ -9,8 +9,9 @@
 //! | a node failed [`MOST_FAILURES`] times in a row | it is in no path for [`REST_MS`] |
 //! | a hop left the roster | it is replaced |
 //!
-//! There is one path for sending and one for reading, with different guards and, where the network is large enough, no hop in
-//! common, so that no last hop sees both what an account sends and what it reads (`protocol.md` section 5).
+//! There is one path for sending, one for reading and one for listening, never the same, with different guards and, where the
+//! network is large enough, no hop in common, so that no last hop sees both what an account sends and what it reads
+//! (`protocol.md` section 5).
 
 use rand::CryptoRng;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,13 @@ pub enum Purpose {
     Sending,
     /// Reading one's own.
     Reading,
+    /// Waiting for what contacts deliver directly.
+    Listening,
+}
+
+impl Purpose {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Sending, Self::Reading, Self::Listening];
 }
 
 /// A path to use now.
@@ -165,6 +173,13 @@ impl PathBook {
         kept.failures = 0;
         for hop in kept.hops.into_iter().flatten() {
             self.failures.remove(&hop);
+        }
+    }
+
+    /// Something went wrong on the path: it has to answer again before it is used.
+    pub(crate) fn doubt(&mut self, purpose: Purpose) {
+        if let Some(kept) = self.paths.get_mut(&purpose) {
+            kept.tested = false;
         }
     }
 

@@ -56,6 +56,7 @@ mod content;
 mod encryption;
 mod friend_request;
 mod identity;
+mod mark;
 mod padding;
 mod payload;
 mod phrase;
@@ -70,6 +71,7 @@ pub use content::{
 };
 pub use friend_request::{Crossed, FriendRequest, FriendRequestError, crossed_requests};
 pub use identity::Identity;
+pub use mark::StateMark;
 pub use padding::SIZE_CLASSES;
 pub use payload::{OpenError, Opened, Payload, SealError, open, seal};
 pub use phrase::PhraseError;

@@ -35,7 +35,7 @@ impl Person {
     }
 
     fn own(&self) -> Own<'_> {
-        Own { account: self.account(), name: &self.name, prekeys: &self.prekeys }
+        Own { account: self.account(), name: &self.name, prekeys: &self.prekeys, listening: None }
     }
 
     fn status(&self, other: &Self) -> Option<ContactStatus> {
@@ -68,7 +68,7 @@ impl Person {
     fn say(&mut self, other: &Self, text: &str) -> Result<Vec<u8>, SayError> {
         let to = other.account();
         let id = MessageId::random(&mut self.rng);
-        let change = say(&self.contacts[&to], id, Body::Text(text.to_owned().into()), NOW)?;
+        let change = say(&self.contacts[&to], Manner::default(), id, Body::Text(text.to_owned().into()), NOW)?;
         Ok(self.keep(to, change).0.unwrap())
     }
 
@@ -76,7 +76,7 @@ impl Person {
         let opened = open(&self.identity, &GENESIS, sealed).unwrap();
         let source = opened.source;
         let mut rng = self.rng.clone();
-        let change = receive(self.own(), self.contacts.get(&source), opened, now, &mut rng)?;
+        let change = receive(self.own(), self.contacts.get(&source), opened, Way::Mail, now, &mut rng)?;
         Ok(self.keep(source, change))
     }
 }
@@ -406,7 +406,7 @@ fn what_is_said_besides_texts_arrives() {
     let (to, sender) = (bob.account(), alice.account());
     let ids = vec![MessageId([7; 16])];
     let mut tell = |body: Body, now: Moment| {
-        let change = say(&alice.contacts[&to], MessageId([1; 16]), body, NOW).unwrap();
+        let change = say(&alice.contacts[&to], Manner::default(), MessageId([1; 16]), body, NOW).unwrap();
         let sealed = alice.keep(to, change).0.unwrap();
         bob.hear(&sealed, now).unwrap().1
     };
