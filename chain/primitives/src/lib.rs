@@ -7,14 +7,20 @@
 extern crate alloc;
 
 mod amount;
+mod checkpoint;
 mod id;
+mod proof;
+mod record;
 mod roster;
 mod serving;
 pub mod signing;
 mod stake;
 
 pub use amount::{Balance, DECIMALS, JsonBalance, Permyriad, PermyriadTooLarge, UNIT, decimal};
+pub use checkpoint::{Authority, AuthoritySet, AuthoritySetError, Checkpoint, MAX_AUTHORITIES};
 pub use id::{ParseIdError, ServiceNodeId, StakerId, SwarmId};
+pub use proof::{HeadProof, ROSTER_TRIE, RosterProof, SWARMS_TRIE, StateNodes};
+pub use record::{HeldStake, NodeRecord};
 pub use roster::{
     Contribution, Endpoint, MAX_CONTRIBUTORS, NodeState, RosterEntry, RosterSnapshot, SoftwareVersion, SwarmMembers,
 };

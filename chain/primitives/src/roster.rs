@@ -178,7 +178,7 @@ pub struct RosterEntry {
     pub swarm: SwarmId,
     /// Block of its registration.
     pub registered_at: BlockNumber,
-    /// Block of its last reward, or of its activation.
+    /// Block of its last reward, or of its activation. 0 in a roster that was proven: proofs do not tell it.
     pub last_rewarded_at: BlockNumber,
 }
 
@@ -211,16 +211,16 @@ pub struct SwarmMembers {
 }
 
 /// Block hashes as `0x` and 64 hex digits, as Substrate's own RPC writes them.
-mod hash_hex {
+pub(crate) mod hash_hex {
     use crate::BlockHash;
     use alloc::{format, string::String};
     use serde::{Deserialize, Deserializer, Serializer, de};
 
-    pub(super) fn serialize<S: Serializer>(hash: &BlockHash, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(hash: &BlockHash, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&format!("0x{}", hex::encode(hash)))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BlockHash, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BlockHash, D::Error> {
         let text = String::deserialize(deserializer)?;
         let mut hash = [0; 32];
         hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(&text), &mut hash)

@@ -3,9 +3,9 @@
 use crate::{failure::Failure, output::Output, passphrase};
 use clap::Args;
 use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
-use skep_chain_client::{ChainClient, ChainUrls};
+use skep_chain_client::{ChainClient, ChainUrls, Checkpoint, RosterSource};
 use skep_client::Client;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Directory of the named accounts, below the home.
 const ACCOUNTS: &str = "accounts";
@@ -22,6 +22,13 @@ pub(crate) struct Context {
     /// Chain nodes to ask, in this order, separated by commas
     #[arg(long, global = true, value_name = "URLS", env = "SKEP_CHAIN", default_value = "ws://127.0.0.1:9944")]
     chain_url: ChainUrls,
+    /// The checkpoint to prove the roster of service nodes from: a file of your network's, as `skep devnet up` writes one
+    /// [default: the one this version ships]
+    #[arg(long, global = true, value_name = "FILE", env = "SKEP_CHECKPOINT")]
+    checkpoint: Option<PathBuf>,
+    /// Believe what the chain nodes say instead: only for chain nodes of your own
+    #[arg(long, global = true, env = "SKEP_TRUST_CHAIN", value_parser = clap::builder::BoolishValueParser::new(), conflicts_with = "checkpoint")]
+    trust_chain: bool,
     /// Answer in JSON, one object a line; failures too, on standard error
     #[arg(long, global = true)]
     json: bool,
@@ -43,10 +50,22 @@ impl Context {
         ChainClient::connect(self.chain_url.clone()).await.map_err(Failure::network)
     }
 
+    /// Where clients have the roster from.
+    pub(crate) fn roster_source(&self) -> Result<RosterSource, Failure> {
+        let urls = self.chain_url.clone();
+        if self.trust_chain {
+            return Ok(RosterSource::trusting(urls));
+        }
+        Ok(match &self.checkpoint {
+            Some(file) => RosterSource::proven(urls, read_checkpoint(file)?),
+            None => urls.into(),
+        })
+    }
+
     /// The account's client. Asks for the passphrase if the environment does not tell it.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         let home = self.home()?;
-        Client::open(&home, &passphrase::existing()?, self.chain_url.clone()).map_err(Failure::account)
+        Client::open(&home, &passphrase::existing()?, self.roster_source()?).map_err(Failure::account)
     }
 
     /// Where the state of the chosen account is.
@@ -87,6 +106,13 @@ impl Context {
             None => data_dir(),
         }
     }
+}
+
+/// Reads a checkpoint from its file.
+pub(crate) fn read_checkpoint(file: &Path) -> Result<Checkpoint, Failure> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::usage(format!("cannot read the checkpoint {}: {error}", file.display())))?;
+    serde_json::from_str(&text).map_err(|error| Failure::usage(format!("{} is no checkpoint: {error}", file.display())))
 }
 
 /// A name that is one directory and nothing else.

@@ -124,8 +124,10 @@ impl From<NetworkError> for Failure {
     fn from(error: NetworkError) -> Self {
         match error {
             NetworkError::State(error) => Self::account(error),
+            NetworkError::NoCheckpoint => Self::usage(error),
             NetworkError::Connect(_)
             | NetworkError::Roster(_)
+            | NetworkError::Unproven(_)
             | NetworkError::Contradiction(..)
             | NetworkError::NoSwarm
             | NetworkError::TooFewNodes(_)

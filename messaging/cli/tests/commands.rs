@@ -13,11 +13,11 @@ const PHRASE_WORDS: usize = 13;
 /// Runs `skep` in `home`, with nothing of the caller's environment that it reads.
 fn skep(home: &Path, passphrase: Option<&str>, arguments: &[&str], input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
-    for variable in ["SKEP_HOME", "SKEP_ACCOUNT", "SKEP_CHAIN", "SKEP_PASSPHRASE", "RUST_LOG"] {
+    for variable in ["SKEP_HOME", "SKEP_ACCOUNT", "SKEP_CHAIN", "SKEP_CHECKPOINT", "SKEP_PASSPHRASE", "RUST_LOG"] {
         command.env_remove(variable);
     }
     // Nobody listens on port 1.
-    command.env("SKEP_HOME", home).env("SKEP_CHAIN", "ws://127.0.0.1:1").args(arguments);
+    command.env("SKEP_HOME", home).env("SKEP_CHAIN", "ws://127.0.0.1:1").env("SKEP_TRUST_CHAIN", "1").args(arguments);
     if let Some(passphrase) = passphrase {
         command.env("SKEP_PASSPHRASE", passphrase);
     }
@@ -227,4 +227,36 @@ fn every_command_explains_itself() {
             assert!(text.contains(part), "{command:?} lacks {part}");
         }
     }
+}
+
+#[test]
+fn a_roster_is_not_believed_without_a_reason() {
+    let home = tempfile::tempdir().expect("creates");
+    let file = home.path().join("checkpoint.json");
+    let verify = |checkpoint: &Path| {
+        let checkpoint = checkpoint.to_str().expect("UTF-8");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
+        command.env_remove("SKEP_TRUST_CHAIN").env("SKEP_HOME", home.path()).env("SKEP_CHAIN", "ws://127.0.0.1:1");
+        command.env_remove("SKEP_CHECKPOINT").args(["--json", "nodes", "verify"]);
+        if !checkpoint.is_empty() {
+            command.args(["--checkpoint", checkpoint]);
+        }
+        let output = command.output().expect("ends");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, error) = verify(Path::new(""));
+    assert!(code == Some(2) && error.contains("--checkpoint FILE") && error.contains("--trust-chain"), "{error}");
+    let (code, error) = verify(&file);
+    assert!(code == Some(2) && error.contains("cannot read the checkpoint"), "{error}");
+    std::fs::write(&file, "{}").expect("writes");
+    let (code, error) = verify(&file);
+    assert!(code == Some(2) && error.contains("is no checkpoint"), "{error}");
+    let hash = format!("0x{}", "01".repeat(32));
+    let checkpoint = serde_json::json!({
+        "genesis": hash, "number": 0, "hash": hash, "set_id": 0, "time": 0, "believed_for": 1,
+        "authorities": [{ "key": hash, "weight": 1 }],
+    });
+    std::fs::write(&file, checkpoint.to_string()).expect("writes");
+    let (code, error) = verify(&file);
+    assert!(code == Some(4) && error.contains("authorities are believed for 0 s only"), "{error}");
 }

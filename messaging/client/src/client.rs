@@ -17,7 +17,7 @@ use crate::{
 pub use contacts::{FindContactError, Verification};
 pub use mailbox::ReceiveError;
 pub use messages::{FindMessageError, UnsendError};
-use skep_chain_client::ChainUrls;
+use skep_chain_client::RosterSource;
 use skep_envelope::{DisplayName, Identity, MessageId, Payload, PhraseError, SealError, Text, seal, ttl};
 use skep_primitives::{BlockHash, Moment};
 use skep_proto::{
@@ -29,13 +29,14 @@ use zeroize::Zeroizing;
 
 /// One account's client.
 ///
-/// Nothing is asked of the network before it is needed. Everything a call changes is on disk before anything leaves; a
+/// The roster of service nodes comes from a [`RosterSource`]: proven by chain nodes that are not believed, or told by one's
+/// own. Nothing is asked of the network before it is needed. Everything a call changes is on disk before anything leaves; a
 /// message that could not be delivered stays in the outbox and is sent with the next call.
 #[derive(Debug)]
 pub struct Client {
     state: State,
     account: StoredAccount,
-    chain: ChainUrls,
+    chain: RosterSource,
     network: Option<Network>,
     /// Direct lines, while the program is online.
     lines: Option<Lines>,
@@ -85,7 +86,7 @@ impl Client {
         home: &Path,
         passphrase: &Passphrase,
         name: &DisplayName,
-        chain: ChainUrls,
+        chain: impl Into<RosterSource>,
     ) -> Result<Self, CreateError> {
         Self::with_identity(home, passphrase, &Identity::generate(&mut rand::rng()), name, chain)
     }
@@ -96,7 +97,7 @@ impl Client {
         passphrase: &Passphrase,
         phrase: &str,
         name: &DisplayName,
-        chain: ChainUrls,
+        chain: impl Into<RosterSource>,
     ) -> Result<Self, CreateError> {
         Self::with_identity(home, passphrase, &Identity::from_phrase(phrase)?, name, chain)
     }
@@ -106,18 +107,19 @@ impl Client {
         passphrase: &Passphrase,
         identity: &Identity,
         name: &DisplayName,
-        chain: ChainUrls,
+        chain: impl Into<RosterSource>,
     ) -> Result<Self, CreateError> {
         Ok(Self::with_state(State::create(home, passphrase, identity, name)?, chain)?)
     }
 
     /// Opens the account in the directory `home`.
-    pub fn open(home: &Path, passphrase: &Passphrase, chain: ChainUrls) -> Result<Self, StateError> {
+    pub fn open(home: &Path, passphrase: &Passphrase, chain: impl Into<RosterSource>) -> Result<Self, StateError> {
         Self::with_state(State::open(home, passphrase)?, chain)
     }
 
-    fn with_state(state: State, chain: ChainUrls) -> Result<Self, StateError> {
+    fn with_state(state: State, chain: impl Into<RosterSource>) -> Result<Self, StateError> {
         let account = state.account()?;
+        let chain = chain.into();
         Ok(Self { state, account, chain, network: None, lines: None, marked: None, notices: Vec::new() })
     }
 
@@ -133,7 +135,7 @@ impl Client {
         home: &Path,
         backup: &Path,
         passphrase: &Passphrase,
-        chain: ChainUrls,
+        chain: impl Into<RosterSource>,
     ) -> Result<Self, StateError> {
         Self::with_state(State::restore_backup(home, backup, passphrase)?, chain)
     }
@@ -188,7 +190,10 @@ impl Client {
     /// The network, connected to at the first call.
     async fn connect(&mut self) -> Result<&mut Network, NetworkError> {
         match &mut self.network {
-            Some(network) => network.refresh().await?,
+            Some(network) => {
+                network.refresh().await?;
+                network.keep_roster(&mut self.state)?;
+            }
             None => self.network = Some(Network::connect(self.chain.clone(), &mut self.state).await?),
         }
         self.check_mark().await?;

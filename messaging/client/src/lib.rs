@@ -6,7 +6,8 @@
 //! Client --+--> conversation   requests, acceptances, messages           pure
 //!          +--> direct         what goes straight to a contact           pure
 //!          +--> state          one encrypted database                    disk
-//!          +--> network        the roster, questions through paths       chain nodes, guards
+//!          +--> network        questions through paths                   guards
+//!                 +--> roster     proven down to a checkpoint            chain nodes
 //!                 +--> paths      which hops, who is to blame            pure
 //!                 +--> delivery   whom to ask, when it counts as sent    pure
 //!                 +--> transport  HTTPS to a guard, proven by its key
@@ -21,7 +22,8 @@
 //!
 //! # Security
 //!
-//! **Requires.** Chain nodes that tell the truth about finalized blocks; a passphrase nobody guesses.
+//! **Requires.** A checkpoint whose authorities are honest by two thirds while it is believed (or one's own chain nodes); one
+//! chain node that does not keep the newest blocks back; a passphrase nobody guesses.
 //!
 //! **Provides.** No node learns both who sends and to whom, nor both who reads and what was read from where, unless hops of
 //! one path work together. A connection to a guard is a connection to the holder of the key in the roster. Members of a
@@ -45,6 +47,7 @@ mod event;
 mod history;
 mod network;
 mod paths;
+mod roster;
 mod state;
 mod tls;
 mod transport;
@@ -59,7 +62,7 @@ pub use event::Event;
 pub use history::{Message, MessageState};
 pub use network::{DeliverError, Delivery, NetworkError, PathHop, PathSurvey, UsedPath, survey_paths};
 pub use paths::Purpose;
-pub use skep_chain_client::{ChainUrls, ParseUrlsError};
+pub use skep_chain_client::{ChainUrls, Checkpoint, ParseUrlsError, RosterSource, Trust, VerifyError};
 pub use skep_envelope::{
     DisplayName, DisplayNameError, MessageId, ParseMessageIdError, PhraseError, ReceiptKind, SafetyNumber,
 };

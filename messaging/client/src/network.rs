@@ -7,17 +7,18 @@ use crate::{
     clock,
     delivery::{COPIES, Deposits, Receipt, Verdict},
     paths::{Blame, Path, PathBook, Purpose, RequestFailure},
+    roster::RosterFeed,
     state::{OutboxItem, State, StateError},
     transport::{ANSWER, Transport},
 };
 use futures::future::join_all;
 use rand::seq::IteratorRandom;
-use skep_chain_client::{AskError, ChainClient, ChainUrls, ConnectError, RosterView};
+use skep_chain_client::{AskError, ConnectError, RosterSource, RosterView, VerifyError};
 use skep_envelope::{Identity, MessageId};
 use skep_onion::{
     Answer, Candidate, Diversity, Hop, OpenError, PATH_HOPS, PathChoiceError, WrapError, WrapOptions, wrap,
 };
-use skep_primitives::{BlockHash, Moment, RosterSnapshot, ServiceNodeId, SwarmId};
+use skep_primitives::{BlockHash, Moment, ServiceNodeId, SwarmId};
 use skep_proto::{
     account::AccountAddress,
     storage::{
@@ -27,17 +28,12 @@ use skep_proto::{
 };
 use skep_work::{Challenge, solve};
 use std::{
-    cmp::Ordering,
     net::Ipv4Addr,
     time::{Duration, Instant},
 };
 
 /// A roster older than this is asked for again before it is used.
 const ROSTER_AGE: Duration = Duration::from_secs(30);
-/// Chain nodes besides the first whose rosters are compared with it.
-const MOST_WITNESSES: usize = 2;
-/// How long a further chain node may take to answer.
-const WITNESS: Duration = Duration::from_secs(3);
 /// Nodes asked for their clock when ours seems wrong.
 const CLOCKS_ASKED: usize = 5;
 /// How long a hop may take to answer a test.
@@ -110,6 +106,16 @@ pub enum NetworkError {
     /// The chain nodes do not tell.
     #[error("the roster of service nodes cannot be had")]
     Roster(#[from] AskError),
+    /// The chain nodes prove no roster that can be believed.
+    #[error("the roster of service nodes is not proven")]
+    Unproven(#[from] VerifyError),
+    /// Nothing is there to check the chain nodes against.
+    #[error(
+        "this version carries no checkpoint to check the roster against, since the main network has not begun: give the one \
+         of your network (--checkpoint FILE; `skep devnet up` writes one), or, if the chain nodes are your own, trust them \
+         (--trust-chain)"
+    )]
+    NoCheckpoint,
     /// Chain nodes contradict each other: at least one lies, or follows another chain.
     #[error("chain node {0} tells another {1} than the others: ask only chain nodes you trust (--chain-url)")]
     Contradiction(String, &'static str),
@@ -188,9 +194,7 @@ pub(crate) enum Read {
 /// The network.
 #[derive(Debug)]
 pub(crate) struct Network {
-    chain: ChainClient,
-    /// Further chain nodes, each alone.
-    witnesses: Vec<ChainClient>,
+    roster: RosterFeed,
     clocks: clock::Clocks,
     view: RosterView,
     asked: Instant,
@@ -200,20 +204,19 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Asks a chain node for the roster.
-    pub(crate) async fn connect(urls: ChainUrls, state: &mut State) -> Result<Self, NetworkError> {
-        let chain = ChainClient::connect(urls.clone()).await?;
-        state.bind_network(&chain.genesis_hash())?;
-        let witnesses = witnesses(&urls).await;
-        let view = RosterView::new(roster(&chain, &witnesses).await?);
+    /// Asks chain nodes for the roster.
+    pub(crate) async fn connect(source: RosterSource, state: &mut State) -> Result<Self, NetworkError> {
+        let mut roster = RosterFeed::open(source, state).await?;
+        let view = roster.ask().await?;
+        roster.keep(state)?;
         let candidates = candidates(&view);
         let (paths, clocks, transport) = (state.paths()?, clock::Clocks::default(), Transport::default());
-        Ok(Self { chain, witnesses, clocks, view, asked: Instant::now(), candidates, transport, paths })
+        Ok(Self { roster, clocks, view, asked: Instant::now(), candidates, transport, paths })
     }
 
     /// The network's name.
     pub(crate) fn genesis(&self) -> BlockHash {
-        self.chain.genesis_hash()
+        self.roster.genesis()
     }
 
     /// Asks for the roster if it is too old.
@@ -223,10 +226,15 @@ impl Network {
 
     /// Asks for the roster.
     pub(crate) async fn ask_roster(&mut self) -> Result<(), NetworkError> {
-        self.view = RosterView::new(roster(&self.chain, &self.witnesses).await?);
+        self.view = self.roster.ask().await?;
         self.asked = Instant::now();
         self.candidates = candidates(&self.view);
         Ok(())
+    }
+
+    /// Keeps what was proven of the roster, so that the next run begins there.
+    pub(crate) fn keep_roster(&self, state: &mut State) -> Result<(), NetworkError> {
+        self.roster.keep(state)
     }
 
     /// The swarm that keeps an account's mail, and its members.
@@ -540,54 +548,6 @@ impl Prepared {
 #[derive(serde::Deserialize)]
 struct Told {
     t: Moment,
-}
-
-/// Connections to further chain nodes, each to one of its own.
-async fn witnesses(urls: &ChainUrls) -> Vec<ChainClient> {
-    let others = urls.iter().skip(1).take(MOST_WITNESSES).filter_map(|url| ChainUrls::new([url]).ok());
-    let connecting = others.map(|url| tokio::time::timeout(WITNESS, ChainClient::connect(url)));
-    join_all(connecting).await.into_iter().filter_map(|connected| connected.ok()?.ok()).collect()
-}
-
-/// The roster of the first chain node, if no other one contradicts it.
-async fn roster(chain: &ChainClient, witnesses: &[ChainClient]) -> Result<RosterSnapshot, NetworkError> {
-    let testimonies = join_all(witnesses.iter().map(|witness| tokio::time::timeout(WITNESS, witness.roster())));
-    let (told, testimonies) = tokio::join!(chain.roster(), testimonies);
-    let told = told?;
-    for (witness, testimony) in witnesses.iter().zip(testimonies) {
-        // Who does not answer contradicts nobody.
-        let Ok(Ok(testimony)) = testimony else { continue };
-        let contradiction = if witness.genesis_hash() != chain.genesis_hash() {
-            Some("first block")
-        } else {
-            contradicts(&told, &testimony, chain, witness).await
-        };
-        if let Some(what) = contradiction {
-            let url = witness.urls().iter().next().unwrap_or_default().to_owned();
-            return Err(NetworkError::Contradiction(url, what));
-        }
-    }
-    Ok(told)
-}
-
-/// Where two chain nodes contradict each other. At the same height all must be the same; where one is ahead, it must have
-/// the other's block in its chain.
-async fn contradicts(
-    told: &RosterSnapshot,
-    testimony: &RosterSnapshot,
-    chain: &ChainClient,
-    witness: &ChainClient,
-) -> Option<&'static str> {
-    let (behind, ahead) = match told.height.cmp(&testimony.height) {
-        Ordering::Equal if told.block_hash != testimony.block_hash => return Some("finalized block"),
-        Ordering::Equal => return (told.nodes != testimony.nodes).then_some("roster"),
-        Ordering::Less => (told, witness),
-        Ordering::Greater => (testimony, chain),
-    };
-    match ahead.block_hash(behind.height).await {
-        Ok(Some(hash)) if hash != behind.block_hash => Some("finalized block"),
-        Ok(_) | Err(_) => None,
-    }
 }
 
 fn candidates(view: &RosterView) -> Vec<Candidate> {

@@ -28,6 +28,7 @@ pub(crate) use direct::DirectMessage;
 pub use key::{Passphrase, PassphraseError};
 pub(crate) use messages::{NewMessage, Origin};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, TransactionBehavior, params};
+use skep_chain_client::Memory;
 use skep_envelope::{DisplayName, Identity, Prekeys};
 use skep_primitives::{BlockHash, Moment, ServiceNodeId};
 use skep_proto::{account::AccountAddress, storage::MessageHash};
@@ -242,6 +243,32 @@ impl State {
     pub(crate) fn keep_paths(&mut self, paths: &PathBook) -> Result<(), StateError> {
         let text = rows::paths_text(paths)?;
         self.write(|writer| writer.change("UPDATE network SET paths = ?1", [text]))
+    }
+
+    /// What was proven last of the roster.
+    pub(crate) fn roster_memory(&self) -> Result<Option<Memory>, StateError> {
+        let sql = "SELECT checkpoint, boundary, roster FROM network WHERE checkpoint IS NOT NULL";
+        self.database.query_row(sql, [], rows::roster_memory).optional()?.transpose()
+    }
+
+    /// Keeps what was proven last of the roster. Writes only what is new.
+    pub(crate) fn keep_roster_memory(&mut self, memory: &Memory) -> Result<(), StateError> {
+        let sql = "SELECT checkpoint, boundary FROM network";
+        let known = self.database.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let (checkpoint, boundary): (Option<String>, Option<BlockHash>) = known.unwrap_or_default();
+        let text = rows::checkpoint_text(&memory.checkpoint)?;
+        if checkpoint.as_ref() == Some(&text) {
+            return Ok(());
+        }
+        self.write(|writer| {
+            writer.change("UPDATE network SET checkpoint = ?1", [text])?;
+            match &memory.roster {
+                Some((new, proof)) if boundary != Some(*new) => {
+                    writer.change("UPDATE network SET boundary = ?1, roster = ?2", params![new, &proof[..]])
+                }
+                Some(_) | None => Ok(()),
+            }
+        })
     }
 
     /// Everybody known, by name and account.

@@ -8,7 +8,7 @@ use jsonrpsee::{
 use skep_chain_client::RosterView;
 use skep_client::{
     Account, ChainUrls, Client, Delivery, Diversity, Event, MessageState, NetworkError, Notice, Passphrase,
-    ReceiptKind, ReceiveError, SendError, Settings,
+    ReceiptKind, ReceiveError, RosterSource, SendError, Settings,
 };
 use skep_mailbox::MemoryStore;
 use skep_messaging::{
@@ -17,7 +17,8 @@ use skep_messaging::{
     drive::{MessagingNode, NodeParts},
 };
 use skep_primitives::{
-    Endpoint, NodeState, Permyriad, RosterEntry, RosterSnapshot, ServiceNodeId, SoftwareVersion, StakerId, SwarmId,
+    Authority, Endpoint, NodeState, Permyriad, RosterEntry, RosterSnapshot, ServiceNodeId, SoftwareVersion, StakerId,
+    SwarmId,
 };
 use std::{
     path::PathBuf,
@@ -139,12 +140,17 @@ impl Person {
         let directory = TempDir::new().expect("made");
         let person = Self { home: directory.path().join("home"), urls: network.urls.clone(), _directory: directory };
         let name = name.parse().expect("a name");
-        Client::create(&person.home, &passphrase(), &name, person.urls.clone()).expect("made");
+        Client::create(&person.home, &passphrase(), &name, person.chain()).expect("made");
         person
     }
 
+    /// The stand-in proves nothing, so it has to be believed.
+    fn chain(&self) -> RosterSource {
+        RosterSource::trusting(self.urls.clone())
+    }
+
     fn client(&self) -> Client {
-        Client::open(&self.home, &passphrase(), self.urls.clone()).expect("opens")
+        Client::open(&self.home, &passphrase(), self.chain()).expect("opens")
     }
 
     async fn receive(&self) -> Vec<Event> {
@@ -298,7 +304,7 @@ async fn a_restored_backup_heals_itself_and_nothing_is_lost() {
     // Bob's machine is lost; what Alice writes meanwhile is for a session he does not have any more.
     alice.send(&bob, "while you were away").await;
     bob.home = bob.home.with_file_name("second");
-    drop(Client::restore_backup(&bob.home, &backup, &passphrase(), bob.urls.clone()).expect("restored"));
+    drop(Client::restore_backup(&bob.home, &backup, &passphrase(), bob.chain()).expect("restored"));
     let events = bob.receive().await;
     assert!(events.contains(&Event::SessionReset { sender: alice_account, ours: true }), "{events:?}");
     let events = alice.receive().await;
@@ -322,7 +328,7 @@ async fn an_account_restored_from_its_phrase_is_welcome_again() {
     alice.send(&bob, "Do you still know me?").await;
     bob.home = bob.home.with_file_name("second");
     let name = "Bob".parse().expect("a name");
-    drop(Client::restore(&bob.home, &passphrase(), &phrase, &name, bob.urls.clone()).expect("restored"));
+    drop(Client::restore(&bob.home, &passphrase(), &phrase, &name, bob.chain()).expect("restored"));
     let events = bob.receive().await;
     let unknown = |event: &Event| matches!(event, Event::UnknownSession { sender, .. } if *sender == alice_account);
     assert!(events.iter().any(unknown), "{events:?}");
@@ -393,4 +399,31 @@ async fn chain_nodes_that_contradict_each_other_are_not_believed() {
     // One that does not answer contradicts nobody.
     alice.urls = urls(&[&network.urls, &"ws://127.0.0.1:1".parse().expect("an address")]);
     assert!(alice.receive().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_node_that_proves_nothing_is_not_believed() {
+    let network = Network::start(1).await;
+    let alice = Person::new("Alice", &network);
+    let checkpoint = skep_client::Checkpoint {
+        genesis: [1; 32],
+        number: 0,
+        hash: [1; 32],
+        set_id: 0,
+        authorities: vec![Authority { key: [7; 32], weight: 1 }].try_into().expect("a set"),
+        time: 0,
+        believed_for: None,
+    };
+    let with = |chain: RosterSource| Client::open(&alice.home, &passphrase(), chain).expect("opens");
+    let told = with(RosterSource::proven(alice.urls.clone(), checkpoint.clone())).receive().await;
+    let Err(ReceiveError::Network(NetworkError::Unproven(error))) = told else { panic!("{told:?}") };
+    assert!(error.to_string().contains("it cannot prove the roster: it must be updated"), "{error}");
+    // Too old to say anything: nobody is even asked.
+    let old = skep_client::Checkpoint { believed_for: Some(1), ..checkpoint };
+    let told = with(RosterSource::proven(alice.urls.clone(), old)).receive().await;
+    let Err(ReceiveError::Network(NetworkError::Unproven(error))) = told else { panic!("{told:?}") };
+    assert!(error.to_string().contains("authorities are believed for"), "{error}");
+    // Nothing is said of what to believe.
+    let told = with(alice.urls.clone().into()).receive().await;
+    assert!(matches!(told, Err(ReceiveError::Network(NetworkError::NoCheckpoint))), "{told:?}");
 }

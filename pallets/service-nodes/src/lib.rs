@@ -27,7 +27,7 @@ pub mod weights;
 
 pub use pallet::*;
 pub use record::{HeldStake, NodeRecord};
-pub use roster::{ROSTER_TRIE, Roster};
+pub use roster::Roster;
 pub use weights::WeightInfo;
 
 use alloc::vec::Vec;

@@ -69,7 +69,7 @@ pub(crate) struct Named {
 
 /// Does it.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
-    let chain = context.chain_urls().clone();
+    let chain = context.roster_source()?;
     match command {
         Command::New(Named { name }) => {
             let home = context.home()?;

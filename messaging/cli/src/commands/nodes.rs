@@ -1,5 +1,7 @@
 //! The network's service nodes and swarms.
 
+mod verify;
+
 use crate::{commands::send::diversity_word, context::Context, failure::Failure};
 use clap::Subcommand;
 use serde::Serialize;
@@ -22,19 +24,23 @@ pub(crate) enum Command {
         /// The account; yours if none is given
         account: Option<AccountAddress>,
     },
+    /// Have every chain node prove the roster, down to the checkpoint, and name those that lie
+    Verify,
 }
 
 /// Looks.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
-    let view = RosterView::new(context.chain().await?.roster().await.map_err(Failure::network)?);
     match command {
+        Command::Verify => return verify::run(context).await,
         Command::List { all } => {
+            let view = plain_view(context).await?;
             let nodes = view.nodes().filter(|node| all || node.state.is_serving()).map(Node::from).collect();
             let paths = survey_paths(&view).ok();
             let paths = paths.map(|paths| Paths { diversity: paths.diversity, fewest_choices: paths.fewest_choices });
             context.output().answer(&List { height: view.height(), paths, nodes });
         }
         Command::Swarm { account } => {
+            let view = plain_view(context).await?;
             let account = match account {
                 Some(account) => account,
                 None => context.client()?.account(),
@@ -45,6 +51,11 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         }
     }
     Ok(())
+}
+
+/// The roster as a chain node tells it.
+async fn plain_view(context: &Context) -> Result<RosterView, Failure> {
+    Ok(RosterView::new(context.chain().await?.roster().await.map_err(Failure::network)?))
 }
 
 /// The answer of `nodes list`.

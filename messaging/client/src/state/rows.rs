@@ -7,8 +7,9 @@ use crate::{
     paths::PathBook,
 };
 use rusqlite::Row;
+use skep_chain_client::{Checkpoint, Memory};
 use skep_envelope::{Identity, MessageId, PrekeyBundle, Prekeys, Ratchet};
-use skep_primitives::Moment;
+use skep_primitives::{BlockHash, Moment};
 use skep_proto::{account::AccountAddress, storage::MessageHash};
 use zeroize::Zeroizing;
 
@@ -204,4 +205,17 @@ pub(super) fn paths(text: &str) -> Result<PathBook, StateError> {
 
 pub(super) fn paths_text(paths: &PathBook) -> Result<String, StateError> {
     serde_json::to_string(paths).map_err(|_| StateError::Damaged("paths"))
+}
+
+/// Of `checkpoint, boundary, roster`.
+pub(super) fn roster_memory(row: &Row<'_>) -> Read<Memory> {
+    let checkpoint: String = row.get(0)?;
+    let (boundary, proof): (Option<BlockHash>, Option<Vec<u8>>) = (row.get(1)?, row.get(2)?);
+    let roster = boundary.zip(proof).map(|(boundary, proof)| (boundary, proof.into()));
+    let checkpoint = serde_json::from_str(&checkpoint).map_err(|_| StateError::Damaged("checkpoint"));
+    Ok(checkpoint.map(|checkpoint| Memory { checkpoint, roster }))
+}
+
+pub(super) fn checkpoint_text(checkpoint: &Checkpoint) -> Result<String, StateError> {
+    serde_json::to_string(checkpoint).map_err(|_| StateError::Damaged("checkpoint"))
 }

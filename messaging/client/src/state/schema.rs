@@ -4,7 +4,7 @@ use super::StateError;
 use rusqlite::Connection;
 
 /// One step a version; `user_version` counts the steps taken. A step that was released is never changed.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     V1,
     // Delivery states, replies, disappearing messages, notes to oneself; contacts that are declined, blocked or verified;
     // sessions that start anew; settings.
@@ -57,6 +57,12 @@ const MIGRATIONS: [&str; 3] = [
     ALTER TABLE account ADD COLUMN rotated INTEGER NOT NULL DEFAULT 0; -- when the fallback key was last renewed; ms
     ALTER TABLE account ADD COLUMN read_receipts INTEGER NOT NULL DEFAULT 1;
     ALTER TABLE account ADD COLUMN typing INTEGER NOT NULL DEFAULT 1;
+    ",
+    // What was proven last of the roster.
+    "
+    ALTER TABLE network ADD COLUMN checkpoint TEXT; -- JSON
+    ALTER TABLE network ADD COLUMN boundary BLOB; -- hash of the session boundary that the roster is of
+    ALTER TABLE network ADD COLUMN roster BLOB; -- its proof
     ",
     // Direct delivery, deletion of what was unsent, and the mark by which a state that was put back is noticed.
     "
