@@ -217,6 +217,8 @@ fn listed(failures: &[(String, HearError)]) -> String {
 #[derive(Debug)]
 struct Server {
     url: String,
+    /// The same, with the way there.
+    alone: ChainUrls,
     chain: Option<ChainClient>,
 }
 
@@ -230,7 +232,8 @@ struct Heard {
 impl RosterVerifier {
     /// Asks the first `most` of these chain nodes, beginning with `release` or, if it is newer, with what was verified last.
     pub fn new(urls: &ChainUrls, most: usize, release: Checkpoint, memory: Option<Memory>) -> Self {
-        let servers = urls.iter().take(most).map(|url| Server { url: url.to_owned(), chain: None }).collect();
+        let server = |alone: ChainUrls| Server { url: alone.to_string(), alone, chain: None };
+        let servers = urls.each().take(most).map(server).collect();
         let memory = memory.filter(|memory| {
             memory.checkpoint.genesis == release.genesis && memory.checkpoint.number >= release.number
         });
@@ -350,10 +353,7 @@ impl Server {
     async fn hear(&mut self, base: &Checkpoint, now: Moment) -> Result<Heard, HearError> {
         let chain = match self.chain.take() {
             Some(chain) => chain,
-            None => {
-                let url = ChainUrls::new([self.url.as_str()]).map_err(|_| HearError::NothingFinal)?;
-                ChainClient::connect(url).await?
-            }
+            None => ChainClient::connect(self.alone.clone()).await?,
         };
         let chain = self.chain.insert(chain);
         if chain.genesis_hash() != base.genesis {

@@ -5,6 +5,7 @@ mod chat;
 mod contact;
 mod devnet;
 mod generate;
+mod guide;
 mod history;
 mod listen;
 mod nodes;
@@ -16,6 +17,13 @@ mod unsend;
 
 use crate::{context::Context, failure::Failure};
 use clap::Subcommand;
+
+/// What somebody does who has just made an account.
+pub(crate) const NEXT_STEPS: &str = "  skep account show                what to give people who want to write to you
+  skep contact request ACCOUNT     ask somebody to talk
+  skep receive                     see who asks, and accept: skep contact accept ACCOUNT
+  skep chat                        talk, full screen; without a terminal: send, receive, history
+  skep account backup FILE         a copy of everything, for the day this machine is gone";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -49,6 +57,8 @@ pub(crate) enum Command {
     Stake(stake::StakeArgs),
     /// Run a whole network on this machine
     Devnet(devnet::DevnetArgs),
+    /// First steps: what to do now
+    Guide,
     /// Write a script for your shell that completes commands
     Completions(generate::Completions),
     /// Write the manual page
@@ -70,6 +80,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Nodes(command) => nodes::run(command, context).await,
         Command::Stake(args) => stake::run(args, context).await,
         Command::Devnet(args) => devnet::run(args, context).await,
+        Command::Guide => guide::run(context),
         Command::Completions(arguments) => generate::completions(&arguments),
         Command::Man => generate::man(),
     }

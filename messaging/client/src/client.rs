@@ -145,6 +145,11 @@ impl Client {
         self.state.backup(path, passphrase)
     }
 
+    /// Opens with this passphrase from now on. Backups that were made keep theirs.
+    pub fn set_passphrase(&mut self, home: &Path, passphrase: &Passphrase) -> Result<(), StateError> {
+        self.state.set_passphrase(home, passphrase)
+    }
+
     /// What contacts are told of the account's own accord.
     pub const fn settings(&self) -> Settings {
         self.account.settings

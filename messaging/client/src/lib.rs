@@ -62,7 +62,9 @@ pub use event::Event;
 pub use history::{Message, MessageState};
 pub use network::{DeliverError, Delivery, NetworkError, PathHop, PathSurvey, UsedPath, survey_paths};
 pub use paths::Purpose;
-pub use skep_chain_client::{ChainUrls, Checkpoint, ParseUrlsError, RosterSource, Trust, VerifyError};
+pub use skep_chain_client::{
+    ChainUrls, Checkpoint, ParseProxyError, ParseUrlsError, RosterSource, SocksProxy, Trust, VerifyError,
+};
 pub use skep_envelope::{
     DisplayName, DisplayNameError, MessageId, ParseMessageIdError, PhraseError, ReceiptKind, SafetyNumber,
 };

@@ -206,11 +206,12 @@ pub(crate) struct Network {
 impl Network {
     /// Asks chain nodes for the roster.
     pub(crate) async fn connect(source: RosterSource, state: &mut State) -> Result<Self, NetworkError> {
+        let transport = Transport::new(source.urls.proxy().cloned());
         let mut roster = RosterFeed::open(source, state).await?;
         let view = roster.ask().await?;
         roster.keep(state)?;
         let candidates = candidates(&view);
-        let (paths, clocks, transport) = (state.paths()?, clock::Clocks::default(), Transport::default());
+        let (paths, clocks) = (state.paths()?, clock::Clocks::default());
         Ok(Self { roster, clocks, view, asked: Instant::now(), candidates, transport, paths })
     }
 

@@ -200,6 +200,12 @@ impl State {
         Ok(Self { database })
     }
 
+    /// Opens with this passphrase from now on, and with no other. All or nothing, whenever the program ends.
+    pub(crate) fn set_passphrase(&mut self, home: &Path, passphrase: &Passphrase) -> Result<(), StateError> {
+        let key = passphrase.database_key(&key::read_salt(home)?)?;
+        Ok(self.database.pragma_update(None, "rekey", key.as_str())?)
+    }
+
     /// Does all that `changes` writes, or nothing.
     pub(crate) fn write<T>(
         &mut self,

@@ -52,5 +52,6 @@ const fn purpose_text(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Sending => "sending",
         Purpose::Reading => "reading",
+        Purpose::Listening => "listening",
     }
 }

@@ -71,6 +71,17 @@ fn a_wrong_passphrase_opens_nothing() {
 }
 
 #[test]
+fn a_changed_passphrase_is_the_only_one() {
+    let (home, mut state, account) = person(1, "Alice");
+    let home = home.path().join("skep");
+    state.set_passphrase(&home, &passphrase("another")).unwrap();
+    drop(state);
+    assert!(matches!(State::open(&home, &passphrase("secret")), Err(StateError::WrongPassphrase)));
+    let state = State::open(&home, &passphrase("another")).unwrap();
+    assert_eq!(state.account().unwrap().identity.account(), account.identity.account());
+}
+
+#[test]
 fn a_damaged_file_is_not_read() {
     let (home, state, _) = person(1, "Alice");
     drop(state);
