@@ -270,7 +270,7 @@ impl RosterVerifier {
             None => {
                 let mut found = None;
                 for (server, _) in &heard {
-                    let Some(Server { url, chain: Some(chain) }) = self.servers.get(*server) else { continue };
+                    let Some(Server { url, chain: Some(chain), .. }) = self.servers.get(*server) else { continue };
                     match fetch_roster(chain, head).await {
                         Ok((snapshot, proof)) => {
                             self.memory.roster = Some((head.boundary_hash, proof));
@@ -306,7 +306,7 @@ impl RosterVerifier {
         let mut testimonies: Vec<_> =
             failures.into_iter().map(|(url, failure)| Testimony { url, head: Err(failure), roster: None }).collect();
         for (server, Heard { head, .. }) in &heard {
-            let Some(Server { url, chain: Some(chain) }) = self.servers.get(*server) else { continue };
+            let Some(Server { url, chain: Some(chain), .. }) = self.servers.get(*server) else { continue };
             let roster = fetch_roster(chain, head).await.map(|(snapshot, _)| {
                 let nodes = snapshot.nodes.len();
                 proven.get_or_insert(ProvenRoster { head: *head, snapshot });

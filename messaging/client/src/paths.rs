@@ -15,7 +15,10 @@
 
 use rand::CryptoRng;
 use serde::{Deserialize, Serialize};
-use skep_onion::{Candidate, Choice, Diversity, Hop, PATH_HOPS, PathChoiceError, PathError, PathWish, choose_path};
+use skep_onion::{
+    Candidate, Choice, Diversity, Hop, PATH_HOPS, PathChoiceError, PathError, PathWish, choose_path,
+    established::{HopFailure, PathBroken},
+};
 use skep_primitives::{Moment, ServiceNodeId};
 use std::collections::BTreeMap;
 
@@ -78,6 +81,26 @@ pub(crate) enum RequestFailure {
     /// What came back is not the destination's.
     #[error("the answer was changed on the way")]
     Undecryptable,
+    /// The hop with this place, guard 0, says under its own key that it could not go on.
+    #[error("hop {at} answered: {failure}")]
+    Hop {
+        /// Its place.
+        at: usize,
+        /// Why.
+        failure: HopFailure,
+    },
+    /// What came back is not sealed by the hop with this place, guard 0.
+    #[error("the answer of hop {0} was changed on the way")]
+    Forged(usize),
+    /// The guard does not know the path any more.
+    #[error("its guard has forgotten the path")]
+    Lost,
+    /// A hop serves no established paths.
+    #[error("a hop serves no established paths")]
+    Unsupported,
+    /// The destination does not want to.
+    #[error("the destination refused with status {0}")]
+    Destination(u16),
     /// The destination answered, but nothing that makes sense.
     #[error("the destination's answer is malformed")]
     Malformed,
@@ -92,6 +115,8 @@ pub(crate) enum Blame {
     Destination,
     /// It cannot be told: ask the hops one after the other.
     Unknown,
+    /// Nobody yet: a hop has lost the keys of the path, which has to be opened anew. This hop, if that happens again.
+    Keys(ServiceNodeId),
 }
 
 impl RequestFailure {
@@ -103,8 +128,36 @@ impl RequestFailure {
             Self::Path(PathError::NextNodeNotFound(id)) if hops.iter().skip(1).any(|hop| hop.id == *id) => {
                 Blame::Hop(*id)
             }
-            Self::Malformed => Blame::Destination,
-            Self::Path(_) | Self::Silence | Self::Undecryptable => Blame::Unknown,
+            Self::Malformed | Self::Destination(_) => Blame::Destination,
+            Self::Lost => hops.first().map_or(Blame::Unknown, |guard| Blame::Keys(guard.id)),
+            Self::Hop { at, failure } => match (hops.get(at + 1), failure) {
+                (Some(next), HopFailure::NextBroken) => Blame::Keys(next.id),
+                (
+                    Some(next),
+                    HopFailure::NextNotFound
+                    | HopFailure::NextSilent
+                    | HopFailure::NextUnsupported
+                    | HopFailure::NextBusy
+                    | HopFailure::NextInvalid,
+                ) => Blame::Hop(next.id),
+                (None, _) => Blame::Destination,
+            },
+            Self::Forged(0) => hops.first().map_or(Blame::Unknown, |guard| Blame::Hop(guard.id)),
+            Self::Path(_) | Self::Silence | Self::Undecryptable | Self::Forged(_) | Self::Unsupported => Blame::Unknown,
+        }
+    }
+
+    /// Whether it only means that requests of version 2 have to do.
+    pub(crate) const fn is_unsupported(&self) -> bool {
+        // A node of before knows no such door.
+        matches!(self, Self::Unsupported | Self::Refused(404))
+    }
+
+    /// The same failure, where it happened to a frame of an established path.
+    pub(crate) fn of_established(self) -> Self {
+        match self {
+            Self::Refused(PathBroken::STATUS | 404) => Self::Lost,
+            other => other,
         }
     }
 }

@@ -13,9 +13,9 @@ pub(crate) struct Arguments {}
 
 /// Tests the paths in use and shows them.
 pub(crate) async fn run(Arguments {}: Arguments, context: &Context) -> Result<(), Failure> {
-    for UsedPath { purpose, hops, diversity } in context.client()?.paths().await? {
+    for UsedPath { purpose, hops, diversity, established } in context.client()?.paths().await? {
         let hops = hops.map(|PathHop { node, ip }| Hop { node, ip });
-        context.output().answer(&Shown { purpose, hops, diversity });
+        context.output().answer(&Shown { purpose, hops, diversity, established });
     }
     Ok(())
 }
@@ -26,6 +26,7 @@ struct Shown {
     hops: [Hop; 3],
     #[serde(serialize_with = "diversity_word")]
     diversity: Diversity,
+    established: bool,
 }
 
 #[derive(Serialize)]

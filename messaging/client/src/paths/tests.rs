@@ -188,5 +188,18 @@ fn failures_blame_whom_they_tell_of() {
     assert_eq!(blame(RequestFailure::Path(PathError::TimedOut)), Blame::Unknown);
     assert_eq!(blame(RequestFailure::Silence), Blame::Unknown);
     assert_eq!(blame(RequestFailure::Malformed), Blame::Destination);
+    // On an established path each hop speaks for itself.
+    let hop = |at, failure| blame(RequestFailure::Hop { at, failure });
+    assert_eq!(hop(0, HopFailure::NextSilent), Blame::Hop(id(2)));
+    assert_eq!(hop(1, HopFailure::NextBusy), Blame::Hop(id(3)));
+    assert_eq!(hop(1, HopFailure::NextBroken), Blame::Keys(id(3)));
+    assert_eq!(hop(2, HopFailure::NextNotFound), Blame::Destination);
+    assert_eq!(hop(usize::MAX - 1, HopFailure::NextSilent), Blame::Destination);
+    assert_eq!(blame(RequestFailure::Refused(400).of_established()), Blame::Keys(id(1)));
+    assert_eq!(blame(RequestFailure::Refused(503).of_established()), Blame::Hop(id(1)));
+    assert_eq!(blame(RequestFailure::Forged(0)), Blame::Hop(id(1)));
+    assert_eq!(blame(RequestFailure::Forged(2)), Blame::Unknown);
+    assert_eq!(blame(RequestFailure::Destination(503)), Blame::Destination);
+    assert!(RequestFailure::Refused(404).is_unsupported() && !RequestFailure::Refused(400).is_unsupported());
     assert_eq!(RequestFailure::Refused(429).blame(&[], &id(9)), Blame::Destination);
 }

@@ -1,8 +1,10 @@
 //! One node: takes a request from whichever door, asks [`core`](crate::core), and does what it says.
 
 mod commands;
+mod listening;
 mod messages;
 mod onion;
+mod paths;
 mod peers;
 mod requests;
 mod swarm;
@@ -11,19 +13,21 @@ use super::{
     budget::{Budget, Lease},
     metrics::Metrics,
     now_ms,
-    quic::Peers,
+    quic::{PeerError, Peers},
     rate::RateLimits,
 };
 use crate::{
     NodeKey,
-    core::{Directory, Placement, Readiness, Reply, list_nodes, readiness, swarm_response},
+    config::Paths,
+    core::{Directory, Listening, Placement, Readiness, Reply, list_nodes, readiness, swarm_response},
 };
 use skep_chain_client::{RosterReceiver, RosterView};
 use skep_mailbox::{Store, StoreError, Writer};
-use skep_onion::{HopSecret, PathError, ReplayGuard};
+use skep_onion::{HopSecret, PathError, ReplayGuard, established::PathTable};
 use skep_primitives::{RosterEntry, ServiceNodeId, SwarmId};
 use skep_proto::{
     account::AccountAddress,
+    peer,
     storage::{NodeListQuery, NodeListResponse, OwnerAuth, PROTOCOL_GENERATION, SwarmResponse},
 };
 use skep_replication::Holdings;
@@ -32,7 +36,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::{task::spawn_blocking, time::Instant};
+use tokio::{
+    sync::oneshot,
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+/// How long other nodes may still take to answer once this one is told to stop.
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
 /// Everything one node has.
 #[derive(Debug)]
@@ -50,12 +62,17 @@ pub(crate) struct Node {
     pub(crate) least_effort: u32,
     pub(crate) directory: Mutex<Arc<Directory>>,
     pub(crate) replays: Mutex<ReplayGuard<Upstream>>,
+    pub(crate) paths: Mutex<PathTable<Upstream>>,
+    pub(crate) path_shares: Paths,
+    pub(crate) listening: Mutex<Listening<Upstream, oneshot::Sender<()>>>,
     pub(crate) compared: tokio::sync::Mutex<Option<Compared>>,
     /// How long a set stands in for what is kept while a member compares with it.
     pub(crate) comparison: Duration,
+    /// Cancelled when the node stops: nobody waits here any more.
+    pub(crate) stopping: CancellationToken,
 }
 
-/// Who sent an onion request.
+/// Who gave a request to this node: its neighbour on the way, not who made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Upstream {
     /// A client, by its address.
@@ -150,6 +167,24 @@ impl Node {
         let account = *account;
         let revoked = self.read_store(move |store| store.revoked(&account)).await?;
         Ok(revoked.contains(&subaccount.token))
+    }
+
+    /// Asks another node on behalf of somebody who waits. Not for much longer once this node is told to stop: a request may be
+    /// held for half a minute.
+    async fn ask_for_another(
+        &self,
+        node: &RosterEntry,
+        request: &peer::Request,
+        patience: Duration,
+    ) -> Result<(peer::Response, Lease), PeerError> {
+        let stopped = async {
+            self.stopping.cancelled().await;
+            sleep(LAST_ANSWERS).await;
+        };
+        tokio::select! {
+            answer = self.peers.ask(node, request, patience) => answer,
+            () = stopped => Err(PeerError::TimedOut),
+        }
     }
 
     /// Reads the store away from the threads that serve.
