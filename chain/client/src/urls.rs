@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainUrls {
     urls: Arc<[String]>,
-    proxy: Option<SocksProxy>,
+    proxy: Option<Arc<SocksProxy>>,
 }
 
 /// The list of chain nodes is not usable.
@@ -30,12 +30,12 @@ impl ChainUrls {
 
     /// The same, reached through a proxy and in no other way.
     pub fn through(self, proxy: SocksProxy) -> Self {
-        Self { proxy: Some(proxy), ..self }
+        Self { proxy: Some(Arc::new(proxy)), ..self }
     }
 
     /// The proxy, if there is one.
-    pub const fn proxy(&self) -> Option<&SocksProxy> {
-        self.proxy.as_ref()
+    pub fn proxy(&self) -> Option<&SocksProxy> {
+        self.proxy.as_deref()
     }
 
     /// The addresses, in the order they are tried.

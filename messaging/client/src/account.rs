@@ -10,6 +10,7 @@ use futures::{FutureExt, future::BoxFuture};
 use rand::Rng;
 use serde::Serialize;
 use skep_envelope::MessageId;
+use skep_primitives::Moment;
 use skep_proto::account::AccountAddress;
 use std::time::Duration;
 use tokio::{
@@ -336,9 +337,10 @@ async fn live(mut client: Client, mut jobs: mpsc::Receiver<Job>, notices: broadc
     let _ = timeout(GOODBYE, client.hang_up()).await;
 }
 
-/// A time of the wall clock as this program's clock has it; now, if it is past.
-fn instant(at: skep_primitives::Moment) -> Instant {
-    Instant::now() + Duration::from_millis(at.saturating_sub(clock::now()))
+/// A time of the wall clock as this program's clock has it; soon, if it is past.
+fn instant(at: Moment) -> Instant {
+    const SOON: Duration = Duration::from_millis(50);
+    Instant::now() + Duration::from_millis(at.saturating_sub(clock::now())).max(SOON)
 }
 
 /// How long to wait before the next look: longer the more have failed in a row.

@@ -12,6 +12,7 @@ use crate::{
     state::{OutboxItem, State, StateError},
     transport::{ANSWER, Door, Route, Transport},
 };
+pub(crate) use direct::{Listened, Waiting};
 use established::{Established, Opening};
 use futures::future::join_all;
 use rand::seq::IteratorRandom;

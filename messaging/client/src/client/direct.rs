@@ -227,7 +227,7 @@ impl Client {
         // The ratchet may have moved.
         let contact = self.state.contact(&account)?.unwrap_or(contact);
         let change = say(&contact, self.by_mail(&account), id, body, timestamp).ok();
-        let more = |writer: &Writer<'_>| more.take().map_or(Ok(()), |more| more(writer));
+        let mut more = |writer: &Writer<'_>| more.take().map_or(Ok(()), |more| more(writer));
         match change {
             Some(change) => self.queue_change(genesis, account, change, |writer, _| more(writer)).map(drop)?,
             None => self.state.write(more)?,

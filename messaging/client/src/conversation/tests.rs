@@ -410,7 +410,7 @@ fn what_is_said_besides_texts_arrives() {
         let sealed = alice.keep(to, change).0.unwrap();
         bob.hear(&sealed, now).unwrap().1
     };
-    let kind = skep_envelope::ReceiptKind::Read;
+    let kind = ReceiptKind::Read;
     assert_eq!(tell(Body::Receipt(kind, ids.clone()), NOW), [Event::Receipt { sender, kind, ids: ids.clone() }]);
     assert_eq!(tell(Body::Unsend(ids.clone()), NOW), [Event::Unsent { sender, ids }]);
     assert_eq!(tell(Body::Typing(true), NOW), [Event::Typing { sender, started: true }]);

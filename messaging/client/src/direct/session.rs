@@ -163,7 +163,7 @@ impl Session {
         }
     }
 
-    pub(super) const fn end(self) -> (ServiceNodeId, UnlistenRequest) {
+    pub(super) fn end(self) -> (ServiceNodeId, UnlistenRequest) {
         (self.node, UnlistenRequest { session: self.secret })
     }
 }

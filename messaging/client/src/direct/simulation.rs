@@ -208,9 +208,8 @@ impl World {
             }
             (Refusal::Busy, false) => {}
         }
-        match body {
-            Some(body @ Body::Receipt(ReceiptKind::Delivered, _)) => self.mail(who, id, body, now),
-            _ => {}
+        if let Some(body @ Body::Receipt(ReceiptKind::Delivered, _)) = body {
+            self.mail(who, id, body, now);
         }
         true
     }
@@ -323,23 +322,21 @@ impl World {
         assert!(!change.resend, "no session is started anew");
         let told = change.told.unwrap();
         for event in &change.events {
-            match event {
-                Event::Message { id, .. } => {
-                    if peer.shown.contains(id) {
-                        self.counts.twice += 1;
-                    } else {
-                        peer.shown.push(*id);
-                    }
-                    if way == Way::Mail {
-                        peer.to_acknowledge.push(*id);
-                    }
+            if let Event::Message { id, .. } = event {
+                if peer.shown.contains(id) {
+                    self.counts.twice += 1;
+                } else {
+                    peer.shown.push(*id);
                 }
-                Event::Receipt { ids, .. } => {
-                    peer.direct.retain(|(id, _, _)| !ids.contains(id));
-                    peer.told_delivered.extend(ids);
-                    peer.lines.as_mut().unwrap().acknowledged(&other, ids);
+                if way == Way::Mail {
+                    peer.to_acknowledge.push(*id);
                 }
-                other => panic!("{other:?}"),
+            } else if let Event::Receipt { ids, .. } = event {
+                peer.direct.retain(|(id, _, _)| !ids.contains(id));
+                peer.told_delivered.extend(ids);
+                peer.lines.as_mut().unwrap().acknowledged(&other, ids);
+            } else {
+                panic!("{event:?}");
             }
         }
         peer.keep(change);

@@ -396,7 +396,7 @@ fn a_state_of_the_first_version_opens() {
     let state = State::open(&home, &passphrase("secret")).unwrap();
     let again = state.account().unwrap();
     assert_eq!(again.prekeys.identity_key(), alice.prekeys.identity_key());
-    assert_eq!(again.settings, Settings { read_receipts: true, typing: true });
+    assert_eq!(again.settings, Settings { read_receipts: true, typing: true, presence: true });
     let bob = state.contact(&account).unwrap().unwrap();
     assert_eq!((bob.status(), bob.introduction(), bob.is_blocked()), (ContactStatus::Asking, Some("hello"), false));
     let states: Vec<_> = state.history(&account, None, 10).unwrap().iter().map(|m| (m.mine, m.state)).collect();
