@@ -107,7 +107,7 @@ impl Drop for Running {
 
 impl Network {
     /// How many nodes keep this message of an account.
-    fn copies(&self, account: AccountAddress, hash: MessageHash) -> usize {
+    pub(crate) fn copies(&self, account: AccountAddress, hash: MessageHash) -> usize {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
         let now = u64::try_from(now).expect("before long");
         let kept = |store: &&Arc<MemoryStore>| !store.expiries(&account, &[hash], now).expect("reads").is_empty();
