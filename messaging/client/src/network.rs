@@ -263,7 +263,8 @@ impl Network {
                 Attempt::MoreWork(asked) if asked > MOST_WORK_EFFORT => return Err(DeliverError::TooMuchWork(asked)),
                 Attempt::MoreWork(asked) => effort = effort.max(asked),
                 Attempt::WrongSwarm => {}
-                Attempt::Failed(DeliverError::Clock) if self.learn_clock(state, Purpose::Sending).await? => {}
+                Attempt::Failed(DeliverError::Clock)
+                    if self.learn_clock(state, Purpose::Contact(item.recipient)).await? => {}
                 Attempt::Failed(error) => return Err(error),
             }
             // The swarm may have changed, and the block the work was done over may be too old.
@@ -289,15 +290,15 @@ impl Network {
         let request = store_request(item, timestamp, effort, self.view.block_hash()).await?;
         let mut deposits = Deposits::new(item.hash, members, &mut rand::rng());
         let (mut reason, mut more_work, mut wrong_swarm, mut wrong_clock) = (String::new(), None, false, false);
-        let mut used = None;
+        let (purpose, mut used) = (Purpose::Contact(item.recipient), None);
         for _ in 0..MOST_PATHS {
             if deposits.untried().is_empty() {
                 break;
             }
-            let path = self.working_path(state, Purpose::Sending, deposits.untried()).await?;
+            let path = self.working_path(state, purpose, deposits.untried()).await?;
             let next = deposits.next(&path.ids());
             used = Some(path);
-            for (member, outcome) in self.round(state, Purpose::Sending, &path, &next, &request).await? {
+            for (member, outcome) in self.round(state, purpose, &path, &next, &request).await? {
                 match outcome {
                     Outcome::NotReached(_) => deposits.postpone(member),
                     Outcome::Failed(failure) => reason = format!("{member}: {failure}"),
@@ -377,11 +378,11 @@ impl Network {
     pub(crate) async fn used_paths(&mut self, state: &mut State) -> Result<Vec<UsedPath>, NetworkError> {
         self.refresh().await?;
         let mut used = Vec::new();
-        for purpose in Purpose::ALL {
+        for purpose in self.paths.purposes() {
             let Path { hops, diversity, .. } = self.working_path(state, purpose, &[]).await?;
             let shown =
                 hops.map(|hop| PathHop { node: hop.id, ip: self.view.node(&hop.id).map(|entry| entry.endpoint.ip()) });
-            used.push(UsedPath { purpose, hops: shown, diversity, established: self.established.has(&hops) });
+            used.push(UsedPath { purpose, hops: shown, diversity, established: self.established.has(purpose, &hops) });
         }
         Ok(used)
     }
@@ -401,7 +402,7 @@ impl Network {
             if self.paths != before {
                 state.keep_paths(&self.paths)?;
             }
-            let failing = match self.open(&path).await {
+            let failing = match self.open(purpose, &path).await {
                 Opening::Established | Opening::Version2 if path.tested => return Ok(path),
                 Opening::Established => None,
                 Opening::Version2 => self.failing_hop(&path).await,
@@ -410,7 +411,7 @@ impl Network {
                     tracing::debug!(%failure, "a path was not established");
                     let failing = self.failing_hop(&path).await;
                     if failing.is_none() {
-                        self.no_established(&path);
+                        self.no_established(purpose, &path);
                     }
                     failing
                 }
@@ -450,7 +451,7 @@ impl Network {
     /// Asks the last of these hops for its version, through the others.
     async fn test(&mut self, hops: &[Hop]) -> Result<(), RequestFailure> {
         let Some((last, before)) = hops.split_last() else { return Ok(()) };
-        let prepared = self.prepare(before, last, &body(Method::Info)).map_err(|error| match error {
+        let prepared = self.prepare(None, before, last, &body(Method::Info)).map_err(|error| match error {
             PrepareError::Wrap(_) => RequestFailure::Undecryptable,
             PrepareError::Failed(failure) => failure,
         })?;
@@ -472,7 +473,7 @@ impl Network {
         let mut prepared = Vec::with_capacity(members.len());
         for member in members {
             let Some(hop) = Hop::from_id(*member) else { continue };
-            match self.prepare(&path.hops, &hop, request) {
+            match self.prepare(Some(purpose), &path.hops, &hop, request) {
                 Ok(request) => prepared.push(request),
                 Err(PrepareError::Wrap(error)) => tracing::debug!(%member, %error, "cannot be asked"),
                 Err(PrepareError::Failed(failure)) => {
@@ -507,14 +508,14 @@ impl Network {
             None => None,
         };
         let hop = match (hop, lost) {
-            (None, Some(suspect)) if !works => self.established.lost(&path.hops).then_some(suspect),
+            (None, Some(suspect)) if !works => self.established.lost(purpose, &path.hops).then_some(suspect),
             _ => hop,
         };
         if works {
-            self.established.worked(&path.hops);
+            self.established.worked(purpose, &path.hops);
         }
         if blames.iter().any(|blame| *blame != Blame::Destination) {
-            self.established.forget(&path.hops);
+            self.established.forget(purpose, &path.hops);
         }
         match hop {
             Some(hop) => self.paths.failed(purpose, hop, clock::now()),
@@ -537,15 +538,21 @@ impl Network {
     }
 
     /// Wraps a request and finds the guard (the destination itself, if there are no hops). Where the hops have agreed on
-    /// keys, those are used.
-    fn prepare(&mut self, hops: &[Hop], destination: &Hop, request: &[u8]) -> Result<Prepared, PrepareError> {
+    /// keys for this purpose, those are used.
+    fn prepare(
+        &mut self,
+        purpose: Option<Purpose>,
+        hops: &[Hop],
+        destination: &Hop,
+        request: &[u8],
+    ) -> Result<Prepared, PrepareError> {
         let options = WrapOptions { base64: false, ..WrapOptions::default() };
         let id = destination.id;
-        if self.established.has(hops) {
+        if let Some(purpose) = purpose.filter(|purpose| self.established.has(*purpose, hops)) {
             // The destination sees the number it would see behind as many hops of version 2.
             let options = WrapOptions { first_hop_no: u8::try_from(hops.len()).unwrap_or_default(), ..options };
             let inner = wrap(&[], destination, request, options, &mut rand::rng()).map_err(PrepareError::Wrap)?;
-            if let Some(SealedRequest { frame, reader }) = self.established.seal(hops, id, &inner.body) {
+            if let Some(SealedRequest { frame, reader }) = self.established.seal(purpose, hops, id, &inner.body) {
                 let guard = hops.first().unwrap_or(destination).id;
                 let door = self.door(guard, Route::Path).map_err(PrepareError::Failed)?;
                 return Ok(Prepared { destination: id, door, body: frame, opener: inner.opener, reader: Some(reader) });

@@ -14,7 +14,7 @@ use jsonrpsee::{
 };
 use skep_chain_client::RosterView;
 use skep_client::{
-    Account, ChainUrls, Client, Delivery, Diversity, Event, MessageState, NetworkError, Notice, Passphrase,
+    Account, ChainUrls, Client, Delivery, Diversity, Event, MessageState, NetworkError, Notice, Passphrase, Purpose,
     ReceiptKind, ReceiveError, RosterSource, SendError, Settings,
 };
 use skep_mailbox::MemoryStore;
@@ -427,8 +427,13 @@ async fn an_account_that_lives_tells_what_happens() {
     let unread = bob.contacts().list().await.expect("read").remove(0).unread;
     assert_eq!(unread, 1);
     let paths = bob.paths().await.expect("they work");
-    let hops: BTreeSet<_> = paths.iter().flat_map(|path| path.hops.map(|hop| hop.node)).collect();
-    assert_eq!((paths.len(), hops.len()), (3, 9), "no hop is in two paths");
+    // For sending in general, reading, listening, and to Alice; those for sending share their guard, no more is shared.
+    let [sending, reading, listening, to_alice] = &paths[..] else { panic!("{paths:?}") };
+    assert_eq!(to_alice.purpose, Purpose::Contact(alice_account));
+    assert_eq!(to_alice.hops[0], sending.hops[0]);
+    let hops: BTreeSet<_> =
+        [reading, listening, to_alice].iter().flat_map(|path| path.hops.map(|hop| hop.node)).collect();
+    assert_eq!(hops.len(), 9, "no hop is in two of them");
 }
 
 #[tokio::test(flavor = "multi_thread")]

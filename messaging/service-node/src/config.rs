@@ -97,6 +97,8 @@ pub struct Limits {
 pub struct Replication {
     /// Seconds between two comparisons with the other members, give or take a quarter.
     pub interval_seconds: u32,
+    /// Most MiB exchanged with one member in one comparison. What is left, the next one goes on with.
+    pub member_mib: u32,
 }
 
 /// Established paths through this node.
@@ -199,6 +201,7 @@ impl Config {
             ("listening.sessions_per_neighbour", config.listening.sessions_per_neighbour as u64, 1),
             ("listening.memory_mib", config.listening.memory_mib.into(), 1),
             ("replication.interval_seconds", config.replication.interval_seconds.into(), 1),
+            ("replication.member_mib", config.replication.member_mib.into(), 1),
         ] {
             if value < least {
                 return Err(ConfigError::TooSmall(name, least));
@@ -252,7 +255,7 @@ impl Default for Limits {
 
 impl Default for Replication {
     fn default() -> Self {
-        Self { interval_seconds: 60 }
+        Self { interval_seconds: 60, member_mib: 64 }
     }
 }
 

@@ -5,7 +5,6 @@ mod answer;
 mod base32z;
 mod command;
 mod directory;
-mod fan_out;
 mod listening;
 mod placement;
 
@@ -15,7 +14,5 @@ pub use answer::{
 };
 pub use command::effect;
 pub use directory::{Directory, list_nodes};
-pub use fan_out::{FanOut, read_done, read_stored, swarm_status};
 pub use listening::{DeliverRefusal, Heard, ListenRefusal, Listened, Listening, ListeningLimits, Ticket};
-
 pub use placement::{Placement, Readiness, own_swarm, readiness};

@@ -37,7 +37,7 @@ struct Hop {
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: you", purpose_text(self.purpose))?;
+        write!(f, "{}: you", self.purpose)?;
         for Hop { node, ip } in &self.hops {
             let short: String = node.to_string().chars().take(8).collect();
             match ip {
@@ -46,13 +46,5 @@ impl fmt::Display for Shown {
             }
         }
         write!(f, " > the swarm\n  {}", self.diversity)
-    }
-}
-
-const fn purpose_text(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::Sending => "sending",
-        Purpose::Reading => "reading",
-        Purpose::Listening => "listening",
     }
 }

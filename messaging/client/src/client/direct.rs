@@ -319,7 +319,7 @@ impl Client {
         let Self { state, network: Some(network), lines: Some(lines), .. } = self else {
             return Err(NetworkError::NoSwarm.into());
         };
-        let given = network.give(state, to, item.data).await;
+        let given = network.give(state, account, to, item.data).await;
         let now = clock::now();
         match given {
             Ok(path) => {

@@ -57,7 +57,8 @@ impl Network {
     pub(crate) async fn listen(&mut self, state: &mut State, call: Call) -> Result<Waiting, NetworkError> {
         let path = self.working_path(state, Purpose::Listening, &[call.node]).await?;
         let request = body(Method::Listen(call.request.clone()));
-        let prepared = Hop::from_id(call.node).map(|node| self.prepare(&path.hops, &node, &request));
+        let prepared =
+            Hop::from_id(call.node).map(|node| self.prepare(Some(Purpose::Listening), &path.hops, &node, &request));
         let prepared = match prepared {
             Some(Ok(prepared)) => prepared,
             Some(Err(PrepareError::Failed(failure))) => {
@@ -90,11 +91,17 @@ impl Network {
     }
 
     /// Gives a message to the node on which a contact listens. The path it took.
-    pub(crate) async fn give(&mut self, state: &mut State, to: &Listening, data: Vec<u8>) -> Result<Path, Refusal> {
+    pub(crate) async fn give(
+        &mut self,
+        state: &mut State,
+        contact: AccountAddress,
+        to: &Listening,
+        data: Vec<u8>,
+    ) -> Result<Path, Refusal> {
         let node = ServiceNodeId(to.node);
         let (handle, token) = (Handle(to.handle), DeliveryToken(to.token));
         let request = body(Method::Deliver(DeliverRequest { handle, token, data }));
-        let asking = self.ask_once(state, Purpose::Sending, node, &request);
+        let asking = self.ask_once(state, Purpose::Contact(contact), node, &request);
         match tokio::time::timeout(GIVE, asking).await {
             Ok(Ok((path, Outcome::Answered(answer)))) => match answer.status {
                 200 => Ok(path),
@@ -110,7 +117,7 @@ impl Network {
                 Err(Refusal::Dead)
             }
             Err(_) => {
-                self.paths.doubt(Purpose::Sending);
+                self.paths.doubt(Purpose::Contact(contact));
                 Err(Refusal::Dead)
             }
         }

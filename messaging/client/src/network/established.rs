@@ -9,7 +9,7 @@
 
 use super::{Network, TEST};
 use crate::{
-    paths::{Blame, Path, RequestFailure},
+    paths::{Blame, Path, Purpose, RequestFailure},
     transport::Route,
 };
 use rand::Rng;
@@ -46,6 +46,7 @@ pub(super) struct Established {
 
 #[derive(Debug)]
 struct Entry {
+    purpose: Purpose,
     hops: [Hop; PATH_HOPS],
     keys: Keys,
     losses: u8,
@@ -62,38 +63,48 @@ enum Keys {
 
 impl Established {
     /// Seals a request, if these hops have agreed on keys.
-    pub(super) fn seal(&mut self, hops: &[Hop], destination: ServiceNodeId, body: &[u8]) -> Option<SealedRequest> {
-        let entry = self.fresh(hops)?;
+    pub(super) fn seal(
+        &mut self,
+        purpose: Purpose,
+        hops: &[Hop],
+        destination: ServiceNodeId,
+        body: &[u8],
+    ) -> Option<SealedRequest> {
+        let entry = self.fresh(purpose, hops)?;
         let Keys::Agreed(path) = &mut entry.keys else { return None };
         entry.used = Instant::now();
         path.seal(destination, body).ok()
     }
 
     /// Whether these hops have agreed on keys.
-    pub(super) fn has(&mut self, hops: &[Hop]) -> bool {
-        self.fresh(hops).is_some_and(|entry| matches!(entry.keys, Keys::Agreed(_)))
+    pub(super) fn has(&mut self, purpose: Purpose, hops: &[Hop]) -> bool {
+        self.fresh(purpose, hops).is_some_and(|entry| matches!(entry.keys, Keys::Agreed(_)))
     }
 
-    fn is_unsupported(&mut self, hops: &[Hop]) -> bool {
-        self.fresh(hops).is_some_and(|entry| matches!(entry.keys, Keys::Unsupported))
+    fn is_unsupported(&mut self, purpose: Purpose, hops: &[Hop]) -> bool {
+        self.fresh(purpose, hops).is_some_and(|entry| matches!(entry.keys, Keys::Unsupported))
     }
 
-    fn fresh(&mut self, hops: &[Hop]) -> Option<&mut Entry> {
+    fn fresh(&mut self, purpose: Purpose, hops: &[Hop]) -> Option<&mut Entry> {
         let now = Instant::now();
         let idle = Duration::from_millis(PATH_IDLE).saturating_sub(MARGIN);
-        self.paths.iter_mut().find(|entry| entry.hops == hops && now < entry.until && now < entry.used + idle)
+        self.find(purpose, hops).filter(|entry| now < entry.until && now < entry.used + idle)
+    }
+
+    fn find(&mut self, purpose: Purpose, hops: &[Hop]) -> Option<&mut Entry> {
+        self.paths.iter_mut().find(|entry| entry.purpose == purpose && entry.hops == hops)
     }
 
     /// Its hops' keys must not be used any more, for whatever reason.
-    pub(super) fn forget(&mut self, hops: &[Hop]) {
-        if let Some(entry) = self.paths.iter_mut().find(|entry| entry.hops == hops) {
+    pub(super) fn forget(&mut self, purpose: Purpose, hops: &[Hop]) {
+        if let Some(entry) = self.find(purpose, hops) {
             entry.keys = Keys::Lost;
         }
     }
 
     /// A hop says that it does not know the path. Whether it has said so too often.
-    pub(super) fn lost(&mut self, hops: &[Hop]) -> bool {
-        let Some(entry) = self.paths.iter_mut().find(|entry| entry.hops == hops) else { return false };
+    pub(super) fn lost(&mut self, purpose: Purpose, hops: &[Hop]) -> bool {
+        let Some(entry) = self.find(purpose, hops) else { return false };
         entry.keys = Keys::Lost;
         entry.losses += 1;
         let too_often = entry.losses >= MOST_LOSSES;
@@ -104,17 +115,17 @@ impl Established {
     }
 
     /// A request was answered.
-    pub(super) fn worked(&mut self, hops: &[Hop]) {
-        if let Some(entry) = self.paths.iter_mut().find(|entry| entry.hops == hops) {
+    pub(super) fn worked(&mut self, purpose: Purpose, hops: &[Hop]) {
+        if let Some(entry) = self.find(purpose, hops) {
             entry.losses = 0;
         }
     }
 
-    fn keep(&mut self, hops: [Hop; PATH_HOPS], keys: Keys, rng: &mut impl Rng) {
+    fn keep(&mut self, purpose: Purpose, hops: [Hop; PATH_HOPS], keys: Keys, rng: &mut impl Rng) {
         let now = Instant::now();
         let margin = MARGIN + MARGIN.mul_f32(rng.random());
         let until = now + Duration::from_millis(PATH_LIFE).saturating_sub(margin);
-        let before = self.paths.iter().position(|entry| entry.hops == hops);
+        let before = self.paths.iter().position(|entry| entry.purpose == purpose && entry.hops == hops);
         let losses = before.map_or(0, |at| self.paths.swap_remove(at).losses);
         if self.paths.len() >= MOST_PATHS {
             let oldest = self.paths.iter().enumerate().min_by_key(|(_, entry)| entry.used);
@@ -122,30 +133,30 @@ impl Established {
                 self.paths.swap_remove(at);
             }
         }
-        self.paths.push(Entry { hops, keys, losses, used: now, until });
+        self.paths.push(Entry { purpose, hops, keys, losses, used: now, until });
     }
 }
 
 impl Network {
     /// Opens a path, unless it is open.
-    pub(super) async fn open(&mut self, path: &Path) -> Opening {
+    pub(super) async fn open(&mut self, purpose: Purpose, path: &Path) -> Opening {
         if !path.tested {
-            self.established.forget(&path.hops);
+            self.established.forget(purpose, &path.hops);
         }
-        if self.established.has(&path.hops) {
+        if self.established.has(purpose, &path.hops) {
             return Opening::Established;
         }
-        if self.established.is_unsupported(&path.hops) {
+        if self.established.is_unsupported(purpose, &path.hops) {
             return Opening::Version2;
         }
         let opened = self.agree(&path.hops).await;
         match opened {
             Ok(keys) => {
-                self.established.keep(path.hops, Keys::Agreed(keys), &mut rand::rng());
+                self.established.keep(purpose, path.hops, Keys::Agreed(keys), &mut rand::rng());
                 Opening::Established
             }
             Err(failure) if failure.is_unsupported() => {
-                self.no_established(path);
+                self.no_established(purpose, path);
                 Opening::Version2
             }
             Err(failure) => {
@@ -159,8 +170,8 @@ impl Network {
     }
 
     /// The path works, but not as an established one.
-    pub(super) fn no_established(&mut self, path: &Path) {
-        self.established.keep(path.hops, Keys::Unsupported, &mut rand::rng());
+    pub(super) fn no_established(&mut self, purpose: Purpose, path: &Path) {
+        self.established.keep(purpose, path.hops, Keys::Unsupported, &mut rand::rng());
     }
 
     async fn agree(&mut self, hops: &[Hop]) -> Result<EstablishedPath, RequestFailure> {
@@ -188,28 +199,28 @@ mod tests {
     #[test]
     fn a_path_lost_twice_in_a_row_has_failed() {
         let mut established = Established::default();
-        assert!(!established.lost(&hops(1)), "not known");
-        established.keep(hops(1), Keys::Unsupported, &mut rand::rng());
-        assert!(established.is_unsupported(&hops(1)) && !established.has(&hops(1)));
-        assert!(!established.lost(&hops(1)));
-        assert!(!established.is_unsupported(&hops(1)));
-        established.keep(hops(1), Keys::Unsupported, &mut rand::rng());
-        established.worked(&hops(1));
-        assert!(!established.lost(&hops(1)), "an answer in between starts the count anew");
-        established.keep(hops(1), Keys::Unsupported, &mut rand::rng());
-        assert!(established.lost(&hops(1)), "opening it anew does not");
+        assert!(!established.lost(Purpose::Sending, &hops(1)), "not known");
+        established.keep(Purpose::Sending, hops(1), Keys::Unsupported, &mut rand::rng());
+        assert!(established.is_unsupported(Purpose::Sending, &hops(1)) && !established.has(Purpose::Sending, &hops(1)));
+        assert!(!established.lost(Purpose::Sending, &hops(1)));
+        assert!(!established.is_unsupported(Purpose::Sending, &hops(1)));
+        established.keep(Purpose::Sending, hops(1), Keys::Unsupported, &mut rand::rng());
+        established.worked(Purpose::Sending, &hops(1));
+        assert!(!established.lost(Purpose::Sending, &hops(1)), "an answer in between starts the count anew");
+        established.keep(Purpose::Sending, hops(1), Keys::Unsupported, &mut rand::rng());
+        assert!(established.lost(Purpose::Sending, &hops(1)), "opening it anew does not");
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
         let mut established = Established::default();
         for number in 0..=MOST_PATHS as u8 {
-            established.keep(hops(number), Keys::Unsupported, &mut rand::rng());
+            established.keep(Purpose::Sending, hops(number), Keys::Unsupported, &mut rand::rng());
         }
         assert_eq!(established.paths.len(), MOST_PATHS);
-        assert!(established.is_unsupported(&hops(MOST_PATHS as u8)));
-        assert!(!established.is_unsupported(&hops(0)));
-        established.forget(&hops(1));
-        assert!(!established.is_unsupported(&hops(1)));
+        assert!(established.is_unsupported(Purpose::Sending, &hops(MOST_PATHS as u8)));
+        assert!(!established.is_unsupported(Purpose::Sending, &hops(0)));
+        established.forget(Purpose::Sending, &hops(1));
+        assert!(!established.is_unsupported(Purpose::Sending, &hops(1)));
     }
 }

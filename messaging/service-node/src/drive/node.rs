@@ -24,23 +24,18 @@ use crate::{
 use skep_chain_client::{RosterReceiver, RosterView};
 use skep_mailbox::{Store, StoreError, Writer};
 use skep_onion::{HopSecret, PathError, ReplayGuard, established::PathTable};
-use skep_primitives::{RosterEntry, ServiceNodeId, SwarmId};
+use skep_primitives::{RosterEntry, ServiceNodeId};
 use skep_proto::{
     account::AccountAddress,
     peer,
     storage::{NodeListQuery, NodeListResponse, OwnerAuth, PROTOCOL_GENERATION, SwarmResponse},
 };
-use skep_replication::Holdings;
 use std::{
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::{
-    sync::oneshot,
-    task::spawn_blocking,
-    time::{Instant, sleep},
-};
+use tokio::{sync::oneshot, task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 /// How long other nodes may still take to answer once this one is told to stop.
@@ -65,9 +60,6 @@ pub(crate) struct Node {
     pub(crate) paths: Mutex<PathTable<Upstream>>,
     pub(crate) path_shares: Paths,
     pub(crate) listening: Mutex<Listening<Upstream, oneshot::Sender<()>>>,
-    pub(crate) compared: tokio::sync::Mutex<Option<Compared>>,
-    /// How long a set stands in for what is kept while a member compares with it.
-    pub(crate) comparison: Duration,
     /// Cancelled when the node stops: nobody waits here any more.
     pub(crate) stopping: CancellationToken,
 }
@@ -79,14 +71,6 @@ pub(crate) enum Upstream {
     Client(IpAddr),
     /// The hop before.
     Node(ServiceNodeId),
-}
-
-/// What other members compare theirs with, for a moment: comparing takes several frames.
-#[derive(Clone, Debug)]
-pub(crate) struct Compared {
-    swarm: SwarmId,
-    until: Instant,
-    holdings: Arc<Holdings>,
 }
 
 /// An answer and the memory it stands for.

@@ -121,10 +121,11 @@ async fn a_hop_tells_what_became_of_the_next_one() {
         let (opening, frame) = PathOpening::start(&way, &mut rand::rng()).expect("a path");
         let (_, answer) = give(&network, 0, frame).await;
         assert_eq!(opening.finish(&answer).expect_err("no path"), OpenPathError::Failed { at: 1, failure });
-        let mut path = try_open(&network, &[0, 1]).await.expect("opened");
-        let answer = ask(&network, (0, &mut path), stranger, Method::Info).await;
-        assert_eq!(answer.expect_err("nobody is there"), ReadAnswerError::Failed { at: 1, failure });
     }
+    let mut path = try_open(&network, &[0, 1]).await.expect("opened");
+    let answer = ask(&network, (0, &mut path), node_key(90).id(), Method::Info).await;
+    let failure = HopFailure::NextNotFound;
+    assert_eq!(answer.expect_err("nobody is there"), ReadAnswerError::Failed { at: 1, failure });
 
     // The last hop restarts: it has no keys of before. The one before it says so, and forgets the path.
     let mut path = try_open(&network, &[0, 1, 2]).await.expect("opened");

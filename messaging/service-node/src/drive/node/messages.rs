@@ -2,7 +2,7 @@
 
 use super::{Node, Served, swarm::written};
 use crate::{
-    core::{Body, Reply, read_stored, refuse_retrieve, refuse_store, swarm_status},
+    core::{Body, Reply, refuse_retrieve, refuse_store},
     drive::now_ms,
 };
 use skep_chain_client::RosterView;
@@ -14,6 +14,7 @@ use skep_proto::{
         StoreRequest, StoreResponse, signed,
     },
 };
+use skep_replication::{read_stored, swarm_status};
 use tokio::sync::oneshot;
 
 impl Node {
@@ -60,6 +61,7 @@ impl Node {
                 Ok(MemberStored { hash, signature: self.key.sign(&signed::stored(&hash)), expiry, already })
             }
             Put::Full => Err(MemberFailure::NotStored { reason: Some("the message store is full".into()) }),
+            Put::Gone => Err(MemberFailure::NotStored { reason: Some("its owner has deleted this message".into()) }),
         }
     }
 

@@ -70,7 +70,7 @@ impl Node {
                 | PeerResponse::Path(_)
                 | PeerResponse::Pong(_)
                 | PeerResponse::Reconciled(_)
-                | PeerResponse::Replicated(_),
+                | PeerResponse::Taken(_),
                 _,
             )) => PathError::InvalidResponse.into(),
             Err(error) => error.into(),

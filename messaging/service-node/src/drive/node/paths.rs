@@ -17,7 +17,7 @@ use crate::{
 };
 use bytes::Bytes;
 use skep_onion::{
-    Freshness, PathError,
+    Freshness,
     established::{Accepted, Forwarded, HopFailure, HopPath, LinkFrame, PathBroken, PathId, PathTable, Refusal},
 };
 use skep_primitives::ServiceNodeId;
