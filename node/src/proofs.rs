@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | warp | GRANDPA's justifications of each authority set change, and of the last finalized block | a few pages of the last finalized block |
 //! | head | three values of a finalized block's state | the last few |
-//! | roster | both child tries at a session boundary, whole, and the way to their roots | those of the last two boundaries |
+//! | roster | both child tries at an epoch boundary, whole, and the way to their roots | those of the last two boundaries |
 //!
 //! A proof is made once, however many ask; a block that is not provable is refused by its height alone.
 
@@ -21,10 +21,8 @@ use skep_runtime::{BlockNumber, Hash, OpaqueBlock as Block};
 use skep_runtime_api::SkepApi;
 use sp_api::ProvideRuntimeApi;
 use sp_consensus_babe::BabeApi;
-use sp_core::{
-    hashing::{twox_64, twox_128},
-    storage::{ChildInfo, StorageKey},
-};
+use sp_core::storage::{ChildInfo, StorageKey};
+use sp_io::hashing::{twox_64, twox_128};
 use std::{
     collections::VecDeque,
     fmt,
@@ -58,8 +56,8 @@ pub enum ProveError {
     /// Only the last blocks are proven.
     #[error("block {0} is too old to be proven: ask for the last finalized one")]
     TooOld(BlockNumber),
-    /// Only session boundaries are proven.
-    #[error("block {asked} is no session boundary that is proven: ask for block {current}")]
+    /// Only epoch boundaries are proven.
+    #[error("block {asked} is no epoch boundary that is proven: ask for block {current}")]
     NoBoundary {
         /// Its height.
         asked: BlockNumber,
@@ -120,7 +118,7 @@ impl Prover {
         })
     }
 
-    /// What one of the last finalized blocks says of time and of the last session boundary.
+    /// What one of the last finalized blocks says of time and of the last epoch boundary.
     pub fn head(&self, at: Hash) -> Result<Proof, ProveError> {
         let number = self.finalized_number(at)?;
         if number.saturating_add(RECENT_HEADS) < self.client.info().finalized_number {
@@ -136,7 +134,7 @@ impl Prover {
         })
     }
 
-    /// The roster and the swarms at the last session boundary, or at the one before.
+    /// The roster and the swarms at the last epoch boundary, or at the one before.
     pub fn roster(&self, boundary: Hash) -> Result<Proof, ProveError> {
         let asked = self.finalized_number(boundary)?;
         let (previous, current) = self.boundaries(self.client.info().finalized_hash)?;
@@ -206,7 +204,7 @@ impl Prover {
         }
     }
 
-    /// Heights of the last two session boundaries as of a block; genesis until there is one.
+    /// Heights of the last two epoch boundaries as of a block; genesis until there is one.
     fn boundaries(&self, at: Hash) -> Result<(BlockNumber, BlockNumber), ProveError> {
         Ok(self.value(at, "Babe", "EpochStart")?.unwrap_or_default())
     }
@@ -260,10 +258,10 @@ impl<K: PartialEq> Kept<K> {
 
 /// As much of a warp proof as fits into a page, as a proof of its own that is not finished.
 fn first_page(proof: Vec<u8>) -> Result<Vec<u8>, ProveError> {
+    type Fragments = Vec<WarpSyncFragment<Block>>;
     if proof.len() <= MAX_WARP_PAGE {
         return Ok(proof);
     }
-    type Fragments = Vec<WarpSyncFragment<Block>>;
     let (fragments, is_finished) =
         <(Fragments, bool)>::decode_all(&mut &proof[..]).map_err(|_| ProveError::NotUnderstood("warp proof"))?;
     let all = fragments.len();

@@ -15,7 +15,6 @@ use skep_chain_client::{
 use skep_primitives::{
     Endpoint, Moment, NodeState, Permyriad, RosterProof, RosterSnapshot, ServiceNodeId, SoftwareVersion, UNIT, signing,
 };
-use skep_rpc::proofs::HexBytes;
 use std::{
     io::{BufRead, BufReader},
     path::Path,
@@ -27,7 +26,7 @@ use std::{
 /// How long anything here may take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A development chain whose sessions are as short as they may be; ended with the test.
+/// A development chain whose epochs are as short as they may be; ended with the test.
 struct ChainNode {
     process: Child,
     urls: ChainUrls,
@@ -120,15 +119,15 @@ impl Sent {
     /// A chain node that sends this, whoever asks.
     async fn serve(self) -> (String, ServerHandle) {
         let mut module = RpcModule::new(self);
-        let hex = |bytes: &[u8]| HexBytes(bytes.into());
+        let text = |bytes: &[u8]| format!("0x{}", hex::encode(bytes));
         module
-            .register_method("chain_getBlockHash", |_, sent, _| {
-                Ok::<_, ErrorObjectOwned>(vec![format!("0x{}", hex::encode(sent.genesis))])
+            .register_method("chain_getBlockHash", move |_, sent, _| {
+                Ok::<_, ErrorObjectOwned>(vec![text(&sent.genesis)])
             })
             .expect("new name");
-        module.register_method("roster_warpProof", move |_, sent, _| hex(&sent.warp)).expect("new name");
-        module.register_method("roster_headProof", move |_, sent, _| hex(&sent.head)).expect("new name");
-        module.register_method("roster_proof", move |_, sent, _| hex(&sent.roster)).expect("new name");
+        module.register_method("roster_warpProof", move |_, sent, _| text(&sent.warp)).expect("new name");
+        module.register_method("roster_headProof", move |_, sent, _| text(&sent.head)).expect("new name");
+        module.register_method("roster_proof", move |_, sent, _| text(&sent.roster)).expect("new name");
         module
             .register_method("skep_roster", |_, sent, _| serde_json::to_value(&sent.plain).expect("serializes"))
             .expect("new name");
@@ -155,7 +154,7 @@ async fn the_roster_of_a_real_chain_is_proven_and_lies_about_it_are_caught() {
 
     let mut verifier = RosterVerifier::new(&node.urls, 3, genesis.clone(), None);
     let proven = until("both nodes are proven, one in a swarm", async || {
-        let proven = verifier.refresh(now()).await.expect("proven");
+        let proven = verifier.refresh(now()).await.ok()?;
         let node = proven.view().node(&serving).cloned();
         node.is_some_and(|node| node.swarm.is_assigned()).then_some(proven)
     })
@@ -175,8 +174,9 @@ async fn the_roster_of_a_real_chain_is_proven_and_lies_about_it_are_caught() {
     assert!(proven.age(now()) < LIMIT.as_millis().try_into().expect("small"));
 
     what_is_kept_is_used_again(&node, &genesis, &verifier, &proven).await;
-    what_cannot_be_proven_is_refused(&chain, &proven).await;
-    let sent = recorded(&chain, &genesis, &proven).await;
+    what_cannot_be_proven_is_refused(&chain).await;
+    // Where the machine is so slow that epochs pass between two questions, they are asked again.
+    let sent = until("all is sent", async || recorded(&chain, &genesis).await).await;
     every_altered_byte_is_refused(&sent, &genesis);
     liars_are_named(&node, &genesis, sent).await;
 }
@@ -198,11 +198,14 @@ async fn what_is_kept_is_used_again(
         checkpoint: Checkpoint { believed_for: old.believed_for, ..memory.checkpoint },
         ..memory
     };
-    let again = RosterVerifier::new(&node.urls, 1, old, Some(memory)).refresh(now()).await.expect("proven");
+    let again = until("the roster is proven again", async || {
+        RosterVerifier::new(&node.urls, 1, old.clone(), Some(memory.clone())).refresh(now()).await.ok()
+    })
+    .await;
     assert!(again.head.number >= proven.head.number);
 }
 
-async fn what_cannot_be_proven_is_refused(chain: &ChainClient, proven: &ProvenRoster) {
+async fn what_cannot_be_proven_is_refused(chain: &ChainClient) {
     let refused = |outcome: Result<_, AskError>| {
         let Err(AskError::Refused { message, .. }) = outcome.map(|_: std::sync::Arc<[u8]>| ()) else {
             panic!("answered")
@@ -213,24 +216,22 @@ async fn what_cannot_be_proven_is_refused(chain: &ChainClient, proven: &ProvenRo
     assert!(message.contains("not in this node's finalized chain"), "{message}");
     let message = refused(chain.head_proof(&[0xab; 32]).await);
     assert!(message.contains("not in this node's finalized chain"), "{message}");
-    let between = chain.block_hash(proven.head.boundary + 1).await.expect("told");
-    if let Some(between) = between.filter(|_| proven.head.number > proven.head.boundary) {
-        let message = refused(chain.roster_proof(&between).await);
-        assert!(message.contains("no session boundary"), "{message}");
-    }
+    // Long past: epochs have begun since.
+    let message = refused(chain.roster_proof(&chain.genesis_hash()).await);
+    assert!(message.contains("no epoch boundary"), "{message}");
 }
 
 /// What the chain node sends to a client that knows nothing but genesis.
-async fn recorded(chain: &ChainClient, genesis: &Checkpoint, _: &ProvenRoster) -> Sent {
-    let warp = chain.warp_proof(&genesis.hash).await.expect("proven").to_vec();
+async fn recorded(chain: &ChainClient, genesis: &Checkpoint) -> Option<Sent> {
+    let warp = chain.warp_proof(&genesis.hash).await.ok()?.to_vec();
     let followed = follow(genesis, &warp, [1; 32]).expect("final");
     assert!(followed.is_finished);
     let block = followed.block.expect("a head");
-    let head = chain.head_proof(&block.hash).await.expect("proven").to_vec();
+    let head = chain.head_proof(&block.hash).await.ok()?.to_vec();
     let boundary = read_head(&block, &head).expect("proven").boundary_hash;
-    let roster = chain.roster_proof(&boundary).await.expect("proven").to_vec();
-    let plain = chain.roster_at(&boundary).await.expect("told");
-    Sent { genesis: genesis.genesis, warp, head, roster, plain }
+    let roster = chain.roster_proof(&boundary).await.ok()?.to_vec();
+    let plain = chain.roster_at(&boundary).await.ok()?;
+    Some(Sent { genesis: genesis.genesis, warp, head, roster, plain })
 }
 
 fn every_altered_byte_is_refused(sent: &Sent, genesis: &Checkpoint) {
@@ -263,11 +264,16 @@ async fn liars_are_named(node: &ChainNode, genesis: &Checkpoint, sent: Sent) {
     let (forges, _forges) = Sent { warp, ..sent.clone() }.serve().await;
     let (stranger, _stranger) = Sent { genesis: [7; 32], ..sent.clone() }.serve().await;
     let honest = node.urls.iter().next().expect("one").to_owned();
-    let asked = [&drops, &alters, &forges, &stranger, &honest, &"ws://127.0.0.1:1".to_owned()].map(String::as_str);
+    let asked = [&drops[..], &alters, &forges, &stranger, &honest, "ws://127.0.0.1:1"];
     let urls = ChainUrls::new(asked).expect("addresses");
 
     let mut verifier = RosterVerifier::new(&urls, 16, genesis.clone(), None);
-    let (testimonies, proven) = verifier.examine(now()).await.expect("proven");
+    let (testimonies, proven) = until("the honest one proves its roster", async || {
+        let (testimonies, proven) = verifier.examine(now()).await.expect("one chain");
+        let honest = testimonies.iter().find(|testimony| testimony.url == honest)?;
+        matches!(honest.roster, Some(Ok(_))).then_some((testimonies, proven))
+    })
+    .await;
     let said: Vec<_> = testimonies.iter().map(|testimony| testimony.url.as_str()).collect();
     assert_eq!(said, asked);
     let [drops, alters, forges, stranger, honest, silent] = &testimonies[..] else { panic!("{testimonies:?}") };
@@ -284,7 +290,10 @@ async fn liars_are_named(node: &ChainNode, genesis: &Checkpoint, sent: Sent) {
 
     // A client goes on with those that prove what they say.
     let proven = proven.expect("proven");
-    let roster = RosterVerifier::new(&urls, 16, genesis.clone(), None).refresh(now()).await.expect("proven");
+    let roster = until("a roster is proven", async || {
+        RosterVerifier::new(&urls, 16, genesis.clone(), None).refresh(now()).await.ok()
+    })
+    .await;
     assert!(roster.head.number >= proven.head.number);
     assert_eq!(roster.snapshot.nodes.len(), 2);
     // Of liars alone nothing is believed, and each is named.

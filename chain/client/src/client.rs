@@ -120,7 +120,7 @@ impl ChainClient {
         answer.await.map(|HexBytes(proof)| proof)
     }
 
-    /// The roster at the last session boundary, for [`read_roster`](crate::proof::read_roster).
+    /// The roster at the last epoch boundary, for [`read_roster`](crate::proof::read_roster).
     pub async fn roster_proof(&self, boundary: &BlockHash) -> Result<Arc<[u8]>, AskError> {
         let boundary = hash_text(boundary);
         let answer = self.ask(|rpc| {

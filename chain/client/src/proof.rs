@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Checkpoint --follow(warp proof)--> ProvenBlock            GRANDPA's authorities signed it
-//! ProvenBlock --read_head(head proof)--> Head               its time, the last session boundary
+//! ProvenBlock --read_head(head proof)--> Head               its time, the last epoch boundary
 //! Head --read_roster(roster proof)--> RosterSnapshot        both tries whole: their roots are in the boundary's state
 //! ```
 //!
@@ -11,7 +11,7 @@
 //! **Requires.** A checkpoint whose set of authorities is honest by two thirds while it is believed
 //! ([`Checkpoint::believed_for`]); a clock that is right to some minutes; unpredictable randomness.
 //!
-//! **Provides.** A roster that passes is the chain's at a session boundary: no node is left out, added or altered, nor in
+//! **Provides.** A roster that passes is the chain's at an epoch boundary: no node is left out, added or altered, nor in
 //! another swarm. Its age is known, and one older than authorities' stakes are locked is refused. Whatever a chain node sends
 //! costs at most what its bytes cost to hash and what its signatures cost to verify, once each.
 //!
@@ -45,7 +45,7 @@ pub struct Head {
     pub hash: BlockHash,
     /// When it was made (Unix time in ms), as its producer saw it.
     pub time: Moment,
-    /// Height of the first block of its session.
+    /// Height of the first block of its epoch.
     pub boundary: BlockNumber,
     /// Hash of that block.
     pub boundary_hash: BlockHash,
@@ -65,7 +65,7 @@ pub enum HeadProofError {
     Value(&'static str),
 }
 
-/// Reads what a proven block says of time and of the last session boundary. `proof` is a `HeadProof` in SCALE.
+/// Reads what a proven block says of time and of the last epoch boundary. `proof` is a `HeadProof` in SCALE.
 ///
 /// # Errors
 /// The proof is not of this block's state, or proves other things.
@@ -75,18 +75,18 @@ pub fn read_head(block: &ProvenBlock, proof: &[u8]) -> Result<Head, HeadProofErr
     let mut state = StateReader::new(block.state_root, &state)?;
     let time = state.read(&keys::value("Timestamp", "Now"))?;
     let time = time.and_then(decoded::<Moment>).ok_or(HeadProofError::Value("the time"))?;
-    // The first session begins with genesis, and nothing is written of it.
+    // The first epoch begins with genesis, and nothing is written of it.
     let (_, boundary) = match state.read(&keys::value("Babe", "EpochStart"))? {
         None => (0, 0),
         Some(start) => {
-            decoded::<(BlockNumber, BlockNumber)>(start).ok_or(HeadProofError::Value("the session's start"))?
+            decoded::<(BlockNumber, BlockNumber)>(start).ok_or(HeadProofError::Value("the epoch's start"))?
         }
     };
     let boundary_hash = if boundary == block.number {
         block.hash
     } else {
         let hash = state.read(&keys::block_hash(boundary))?;
-        hash.and_then(decoded::<BlockHash>).ok_or(HeadProofError::Value("the session boundary's hash"))?
+        hash.and_then(decoded::<BlockHash>).ok_or(HeadProofError::Value("the epoch boundary's hash"))?
     };
     state.finish()?;
     Ok(Head { number: block.number, hash: block.hash, time, boundary, boundary_hash })

@@ -1,7 +1,7 @@
 //! The roster, asked of several chain nodes and believed of none.
 //!
 //! Each is asked to prove its last finalized block from the newest checkpoint there is; the highest block proven says which
-//! session it is, and any of them may give that session's roster, which is the same for every client of the network. What
+//! epoch it is, and any of them may give that epoch's roster, which is the same for every client of the network. What
 //! was verified last is the next checkpoint, so that a program that is used now and then never depends on its release's.
 
 use crate::{
@@ -44,7 +44,7 @@ pub struct RosterVerifier {
 pub struct Memory {
     /// The newest block proven.
     pub checkpoint: Checkpoint,
-    /// The session boundary whose roster was proven last, and the proof.
+    /// The epoch boundary whose roster was proven last, and the proof.
     pub roster: Option<(BlockHash, Arc<[u8]>)>,
 }
 
@@ -53,7 +53,7 @@ pub struct Memory {
 pub struct ProvenRoster {
     /// The newest block proven.
     pub head: Head,
-    /// The roster at its session's boundary.
+    /// The roster at its epoch's boundary.
     pub snapshot: RosterSnapshot,
 }
 
@@ -83,10 +83,7 @@ pub struct Testimony {
 impl Testimony {
     /// What it got wrong that an honest chain node cannot.
     pub fn lie(&self) -> Option<&Lie> {
-        let failure = match (&self.head, &self.roster) {
-            (Err(failure), _) | (Ok(_), Some(Err(failure))) => failure,
-            (Ok(_), Some(Ok(_)) | None) => return None,
-        };
+        let ((Err(failure), _) | (Ok(_), Some(Err(failure)))) = (&self.head, &self.roster) else { return None };
         if let HearError::Lie(lie) = failure { Some(lie) } else { None }
     }
 }
@@ -338,7 +335,7 @@ impl RosterVerifier {
             .map_err(VerifyError::Checkpoint)
     }
 
-    /// The roster of this head's session, if it was proven before.
+    /// The roster of this head's epoch, if it was proven before.
     async fn known(&self, head: &Head) -> Option<RosterSnapshot> {
         let (boundary, proof) = self.memory.roster.clone()?;
         if boundary != head.boundary_hash {

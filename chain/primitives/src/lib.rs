@@ -20,7 +20,7 @@ pub use amount::{Balance, DECIMALS, JsonBalance, Permyriad, PermyriadTooLarge, U
 pub use checkpoint::{Authority, AuthoritySet, AuthoritySetError, Checkpoint, MAX_AUTHORITIES};
 pub use id::{ParseIdError, ServiceNodeId, StakerId, SwarmId};
 pub use proof::{HeadProof, ROSTER_TRIE, RosterProof, SWARMS_TRIE, StateNodes};
-pub use record::{HeldStake, NodeRecord};
+pub use record::{RecordedStake, RosterRecord};
 pub use roster::{
     Contribution, Endpoint, MAX_CONTRIBUTORS, NodeState, RosterEntry, RosterSnapshot, SoftwareVersion, SwarmMembers,
 };

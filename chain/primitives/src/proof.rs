@@ -7,7 +7,7 @@ use crate::{ServiceNodeId, SwarmId};
 use alloc::vec::Vec;
 use codec::{Decode, Encode};
 
-/// Name of the child trie of the roster: the key is a node's id, the value its [`NodeRecord`](crate::NodeRecord) in SCALE.
+/// Name of the child trie of the roster: the key is a node's id, the value its [`RosterRecord`](crate::RosterRecord) in SCALE.
 pub const ROSTER_TRIE: &[u8] = b"skep/roster";
 
 /// Name of the child trie of the swarms: the key is a node's id, the value its [`SwarmId`] in SCALE.
@@ -16,7 +16,7 @@ pub const SWARMS_TRIE: &[u8] = b"skep/swarms";
 /// Nodes of the state's trie: those on the way to some keys, each once, in any order.
 pub type StateNodes = Vec<Vec<u8>>;
 
-/// What the state of a finalized block says of time and of the last session boundary: proves `Timestamp.Now`,
+/// What the state of a finalized block says of time and of the last epoch boundary: proves `Timestamp.Now`,
 /// `Babe.EpochStart` and, unless the block is the boundary itself, `System.BlockHash` of the boundary.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct HeadProof {
@@ -24,7 +24,7 @@ pub struct HeadProof {
     pub state: StateNodes,
 }
 
-/// The roster and the swarms at a session boundary.
+/// The roster and the swarms at an epoch boundary.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct RosterProof {
     /// The boundary's header, in SCALE.

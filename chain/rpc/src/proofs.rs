@@ -9,7 +9,7 @@ use std::{borrow::Cow, sync::Arc};
 ///
 /// ```text
 /// warpProof(checkpoint) --> the last finalized block, proven by the authorities since the checkpoint
-/// headProof(that block) --> its time, and the last session boundary
+/// headProof(that block) --> its time, and the last epoch boundary
 /// proof(that boundary)  --> the roster and the swarms there
 /// ```
 #[rpc(client, server, namespace = "roster")]
@@ -23,7 +23,7 @@ pub trait RosterProofs {
     #[method(name = "headProof")]
     async fn head_proof(&self, at: String) -> RpcResult<HexBytes>;
 
-    /// The `RosterProof` of the last session boundary, or of the one before.
+    /// The `RosterProof` of the last epoch boundary, or of the one before.
     #[method(name = "proof")]
     async fn roster_proof(&self, boundary: String) -> RpcResult<HexBytes>;
 

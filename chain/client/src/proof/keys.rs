@@ -30,8 +30,7 @@ mod tests {
         // As wallets and explorers show them.
         let now = "f0c365c3cf59d671eb72da0e7a4113c49f1f0515f462cdcf84e0f1d6045dfcbb";
         assert_eq!(hex::encode(value("Timestamp", "Now")), now);
-        let genesis =
-            "26aa394eea5630e07c48ae0c9558cef7a44704b568d21667356a5a050c118746bb1bdbcacd6ac9340000000000000000";
+        let genesis = "26aa394eea5630e07c48ae0c9558cef7a44704b568d21667356a5a050c118746b4def25cfda6ef3a00000000";
         assert_eq!(hex::encode(block_hash(0)), genesis);
     }
 }

@@ -1,4 +1,4 @@
-//! The roster and the swarms at a session boundary, given whole.
+//! The roster and the swarms at an epoch boundary, given whole.
 
 use super::{
     Head,
@@ -6,7 +6,7 @@ use super::{
     state::{StateProofError, StateReader},
 };
 use codec::DecodeAll;
-use skep_primitives::{NodeRecord, ROSTER_TRIE, RosterProof, RosterSnapshot, SWARMS_TRIE, ServiceNodeId, SwarmId};
+use skep_primitives::{ROSTER_TRIE, RosterProof, RosterRecord, RosterSnapshot, SWARMS_TRIE, ServiceNodeId, SwarmId};
 use smoldot::trie::{
     EMPTY_BLAKE2_TRIE_MERKLE_VALUE, HashFunction, TrieEntryVersion, default_child_trie_root_key, trie_root,
 };
@@ -21,8 +21,8 @@ pub enum RosterProofError {
     /// Not the bytes of a roster proof.
     #[error("the proof of the roster is malformed")]
     Malformed,
-    /// The header is not the session boundary's.
-    #[error("the proof of the roster is of another block than the session boundary")]
+    /// The header is not the epoch boundary's.
+    #[error("the proof of the roster is of another block than the epoch boundary")]
     OtherBlock,
     /// The proof of the roots is wrong.
     #[error("the proof of the roster's root is wrong: {0}")]
@@ -38,7 +38,7 @@ pub enum RosterProofError {
     NotUnderstood(ServiceNodeId),
 }
 
-/// Reads the roster at a proven head's session boundary. `proof` is a [`RosterProof`] in SCALE.
+/// Reads the roster at a proven head's epoch boundary. `proof` is a [`RosterProof`] in SCALE.
 ///
 /// # Errors
 /// The proof is not all of this boundary's roster and swarms, or something else.
@@ -63,8 +63,8 @@ pub fn read_roster(head: &Head, proof: &[u8]) -> Result<RosterSnapshot, RosterPr
     }
     let swarms: BTreeMap<_, _> = swarms.into_iter().collect();
     let nodes = nodes.into_iter().map(|(id, record)| {
-        let record = <NodeRecord>::decode_all(&mut &record[..]).map_err(|_| RosterProofError::NotUnderstood(id))?;
-        Ok(record.into_entry(id, swarms.get(&id).copied().unwrap_or(SwarmId::UNASSIGNED), 0))
+        let record = RosterRecord::decode_all(&mut &record[..]).map_err(|_| RosterProofError::NotUnderstood(id))?;
+        Ok(record.into_entry(id, swarms.get(&id).copied().unwrap_or(SwarmId::UNASSIGNED)))
     });
     let nodes = nodes.collect::<Result<_, RosterProofError>>()?;
     Ok(RosterSnapshot { height: head.boundary, block_hash: head.boundary_hash, nodes })

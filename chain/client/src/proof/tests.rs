@@ -8,8 +8,8 @@ use codec::{Compact, Encode};
 use ed25519_dalek::{Signer, SigningKey};
 use proptest::prelude::*;
 use skep_primitives::{
-    Authority, Endpoint, HeadProof, HeldStake, NodeRecord, NodeState, Permyriad, ROSTER_TRIE, RosterProof, SWARMS_TRIE,
-    ServiceNodeId, SoftwareVersion, StakerId, SwarmId,
+    Authority, Endpoint, HeadProof, NodeState, Permyriad, ROSTER_TRIE, RecordedStake, RosterProof, RosterRecord,
+    SWARMS_TRIE, ServiceNodeId, SoftwareVersion, StakerId, SwarmId,
 };
 use smoldot::trie::{
     HashFunction, Nibble, TrieEntryVersion, bytes_to_nibbles, default_child_trie_root_key, trie_node, trie_root,
@@ -94,7 +94,7 @@ fn subtrie(entries: &[(Vec<Nibble>, &[u8])], depth: usize, nodes: &mut Vec<Vec<u
             trie_node::StorageValue::Hashed(&hash)
         }
     };
-    let partial_key = first[depth..shared].to_vec().into_iter();
+    let partial_key = first[depth..shared].iter().copied();
     trie_node::encode_to_vec(trie_node::Decoded { partial_key, children, storage_value }).expect("a node")
 }
 
@@ -138,11 +138,11 @@ fn page(fragments: &[(Vec<u8>, Vec<u8>)], is_finished: bool) -> Vec<u8> {
     bytes
 }
 
-fn record(number: u8) -> NodeRecord {
-    NodeRecord {
+fn record(number: u8) -> RosterRecord {
+    RosterRecord {
         operator: StakerId([number; 32]),
         fee: Permyriad::default(),
-        stakes: vec![HeldStake { staker: StakerId([number; 32]), amount: 100, since: 1 }],
+        stakes: vec![RecordedStake { staker: StakerId([number; 32]), amount: 100, since: 1 }],
         requirement: 100,
         endpoint: Endpoint { ipv4: [127, 0, number, 1], https_port: 22_021, quic_port: 22_020 },
         version: SoftwareVersion([0, 1, 0]),
@@ -155,7 +155,7 @@ fn id(number: u8) -> ServiceNodeId {
     ServiceNodeId([number.wrapping_mul(37); 32])
 }
 
-/// Genesis by authorities 1 to 4; block 10, a session boundary, hands over to 5 to 8; block 14 is the head.
+/// Genesis by authorities 1 to 4; block 10, an epoch boundary, hands over to 5 to 8; block 14 is the head.
 struct Chain {
     checkpoint: Checkpoint,
     warp: Vec<u8>,
@@ -281,11 +281,14 @@ fn a_node_left_out_added_or_altered_is_caught() {
     use RosterProofError::{OtherBlock, OtherRoster, OtherSwarms};
     for index in 0..12 {
         assert_eq!(lie(&|proof| drop(proof.nodes.remove(index))), Err(OtherRoster));
-        assert_eq!(lie(&|proof| drop(proof.swarms.remove(index))), Err(OtherSwarms));
+        let unplaced = |proof: &mut RosterProof| {
+            proof.swarms.remove(index);
+        };
+        assert_eq!(lie(&unplaced), Err(OtherSwarms));
         let moved = |proof: &mut RosterProof| proof.swarms[index].1 = SwarmId(77);
         assert_eq!(lie(&moved), Err(OtherSwarms));
         let elsewhere = |proof: &mut RosterProof| {
-            proof.nodes[index].1 = NodeRecord { endpoint: record(99).endpoint, ..record(1) }.encode();
+            proof.nodes[index].1 = RosterRecord { endpoint: record(99).endpoint, ..record(1) }.encode();
         };
         assert_eq!(lie(&elsewhere), Err(OtherRoster));
     }

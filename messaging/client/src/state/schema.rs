@@ -61,7 +61,7 @@ const MIGRATIONS: [&str; 4] = [
     // What was proven last of the roster.
     "
     ALTER TABLE network ADD COLUMN checkpoint TEXT; -- JSON
-    ALTER TABLE network ADD COLUMN boundary BLOB; -- hash of the session boundary that the roster is of
+    ALTER TABLE network ADD COLUMN boundary BLOB; -- hash of the epoch boundary that the roster is of
     ALTER TABLE network ADD COLUMN roster BLOB; -- its proof
     ",
     // Direct delivery, deletion of what was unsent, and the mark by which a state that was put back is noticed.

@@ -155,7 +155,7 @@ struct Roster {
     swarms: usize,
     finalized: BlockNumber,
     hash: String,
-    /// Height of the session boundary the roster is of.
+    /// Height of the epoch boundary the roster is of.
     boundary: BlockNumber,
     age_ms: Moment,
     stale: bool,
@@ -175,7 +175,7 @@ impl fmt::Display for Verification {
             Some(Roster { nodes, swarms, finalized, hash, boundary, age_ms, stale }) => {
                 write!(
                     f,
-                    "\nproven: {nodes} nodes in {swarms} swarms at block {boundary}, the start of the session of "
+                    "\nproven: {nodes} nodes in {swarms} swarms at block {boundary}, the start of the epoch of "
                 )?;
                 write!(f, "block {finalized} ({hash}), made {} ago", Span(*age_ms))?;
                 if *stale { write!(f, ": old, the chain stands still or blocks are kept back") } else { Ok(()) }
