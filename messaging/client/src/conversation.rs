@@ -28,6 +28,9 @@ use skep_proto::account::AccountAddress;
 /// How long a session that was started anew is left alone (ms): messages of strangers can make it look lost.
 pub(crate) const RESET_REST: Moment = 60 * 60 * 1000;
 
+/// How long somebody whose request waits for an answer may ask again before the user is told once more (ms).
+const ASK_REST: Moment = 60 * 60 * 1000;
+
 /// How long somebody who was declined is not heard when asking again (ms).
 pub(crate) const DECLINE_REST: Moment = ttl::FRIEND_REQUEST;
 
@@ -587,6 +590,7 @@ fn asked(
         return Err(Unusable::StaleRequest);
     }
     let name = request.display_name().clone();
+    let mut repeated = false;
     let incoming = IncomingRequest {
         introduction: request.introduction().to_owned(),
         timestamp: request.timestamp(),
@@ -613,7 +617,10 @@ fn asked(
         Some(Standing::Asking(earlier)) if incoming.timestamp <= earlier.timestamp => {
             return Err(Unusable::StaleRequest);
         }
-        Some(Standing::Asking(_)) => {}
+        // The newest keys are those that are good.
+        Some(Standing::Asking(earlier)) => {
+            repeated = incoming.timestamp < earlier.timestamp.saturating_add(ASK_REST);
+        }
         Some(Standing::Declined { since }) if incoming.timestamp <= since.saturating_add(DECLINE_REST) => {
             return Err(Unusable::Unwanted);
         }
@@ -643,7 +650,8 @@ fn asked(
     };
     let mut contact = Contact::at(known, source, Standing::Asking(incoming));
     contact.name = Some(name);
-    Ok(Change { contact: Some(contact), events: vec![event], ..Change::default() })
+    let events = if repeated { Vec::new() } else { vec![event] };
+    Ok(Change { contact: Some(contact), events, ..Change::default() })
 }
 
 /// A message of an established contact was decrypted.

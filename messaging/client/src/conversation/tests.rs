@@ -430,3 +430,22 @@ fn events_are_one_flat_object() {
     assert_eq!(json["sender"], alice.account().to_string());
     assert_eq!((&json["name"], &json["text"], &json["timestamp"]), (&"Alice".into(), &"hi".into(), &NOW.into()));
 }
+
+#[test]
+fn who_asks_again_and_again_is_told_of_once_and_their_newest_keys_count() {
+    let (mut alice, mut bob) = (Person::new(1, "Alice"), Person::new(2, "Bob"));
+    let first = alice.ask(&bob, "hello", NOW).unwrap();
+    assert_eq!(bob.hear(&first, NOW).unwrap().1.len(), 1);
+    for minute in 1..5 {
+        let again = alice.ask(&bob, "hello!", NOW + minute * 60_000).unwrap();
+        assert_eq!(bob.hear(&again, NOW + minute * 60_000).unwrap().1, []);
+    }
+    assert_eq!(bob.contacts[&alice.account()].introduction(), Some("hello!"));
+    let later = NOW + 2 * 3_600_000;
+    let again = alice.ask(&bob, "still here", later).unwrap();
+    assert_eq!(bob.hear(&again, later).unwrap().1.len(), 1);
+    let acceptance = bob.accept(&alice, later).unwrap();
+    alice.hear(&acceptance, later).unwrap();
+    let message = alice.say(&bob, "at last").unwrap();
+    assert_eq!(texts(&bob.hear(&message, later).unwrap().1), ["at last"]);
+}

@@ -22,7 +22,7 @@ use skep_proto::{
 use std::time::Duration;
 
 /// How long a contact's node may take to take a message. It answers at once; somebody waits for it.
-const GIVE: Duration = Duration::from_secs(10);
+const GIVE: Duration = Duration::from_secs(15);
 
 /// What came of a call to the listening node.
 #[derive(Debug)]
@@ -101,14 +101,22 @@ impl Network {
         let node = ServiceNodeId(to.node);
         let (handle, token) = (Handle(to.handle), DeliveryToken(to.token));
         let request = body(Method::Deliver(DeliverRequest { handle, token, data }));
-        let asking = self.ask_once(state, Purpose::Contact(contact), node, &request);
+        let purpose = Purpose::Contact(contact);
+        let path = match self.working_path(state, purpose, &[node]).await {
+            Ok(path) => path,
+            Err(error) => {
+                tracing::debug!(%error, "there is no path to a contact's listening node");
+                return Err(Refusal::Dead);
+            }
+        };
+        let asking = self.ask_through(state, purpose, &path, node, &request);
         match tokio::time::timeout(GIVE, asking).await {
-            Ok(Ok((path, Outcome::Answered(answer)))) => match answer.status {
+            Ok(Ok(Outcome::Answered(answer))) => match answer.status {
                 200 => Ok(path),
                 429 | 503 => Err(Refusal::Busy),
                 _ => Err(Refusal::Dead),
             },
-            Ok(Ok((_, Outcome::Failed(failure) | Outcome::NotReached(failure)))) => {
+            Ok(Ok(Outcome::Failed(failure) | Outcome::NotReached(failure))) => {
                 tracing::debug!(%failure, "a contact's listening node was not reached");
                 Err(Refusal::Dead)
             }
@@ -117,7 +125,7 @@ impl Network {
                 Err(Refusal::Dead)
             }
             Err(_) => {
-                self.paths.doubt(Purpose::Contact(contact));
+                self.paths.doubt(purpose);
                 Err(Refusal::Dead)
             }
         }
@@ -126,21 +134,21 @@ impl Network {
     /// Tells a node that a listening session is over. False: it does not know.
     pub(crate) async fn unlisten(&mut self, state: &mut State, node: ServiceNodeId, request: UnlistenRequest) -> bool {
         let request = body(Method::Unlisten(request));
-        let asked = self.ask_once(state, Purpose::Listening, node, &request).await;
-        matches!(asked, Ok((_, Outcome::Answered(answer))) if answer.status == 200)
+        let Ok(path) = self.working_path(state, Purpose::Listening, &[node]).await else { return false };
+        let asked = self.ask_through(state, Purpose::Listening, &path, node, &request).await;
+        matches!(asked, Ok(Outcome::Answered(answer)) if answer.status == 200)
     }
 
-    /// Asks one node through the path, whatever comes of it.
-    async fn ask_once(
+    /// Asks one node through the path, once.
+    async fn ask_through(
         &mut self,
         state: &mut State,
         purpose: Purpose,
+        path: &Path,
         node: ServiceNodeId,
         request: &[u8],
-    ) -> Result<(Path, Outcome), NetworkError> {
-        let path = self.working_path(state, purpose, &[node]).await?;
-        let outcome = self.round(state, purpose, &path, &[node], request).await?.pop();
-        let (_, outcome) = outcome.unwrap_or((node, Outcome::Failed(RequestFailure::Malformed)));
-        Ok((path, outcome))
+    ) -> Result<Outcome, NetworkError> {
+        let outcome = self.round(state, purpose, path, &[node], request).await?.pop();
+        Ok(outcome.map_or(Outcome::Failed(RequestFailure::Malformed), |(_, outcome)| outcome))
     }
 }

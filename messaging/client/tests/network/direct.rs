@@ -14,7 +14,7 @@ use tokio::{
 };
 
 /// How long anything may take on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A program of somebody's that runs on threads of its own, so that it can be killed.
 struct Running {
