@@ -214,6 +214,8 @@ fn listed(failures: &[(String, HearError)]) -> String {
 #[derive(Debug)]
 struct Server {
     url: String,
+    /// The same, with the way there.
+    alone: ChainUrls,
     chain: Option<ChainClient>,
 }
 
@@ -227,7 +229,8 @@ struct Heard {
 impl RosterVerifier {
     /// Asks the first `most` of these chain nodes, beginning with `release` or, if it is newer, with what was verified last.
     pub fn new(urls: &ChainUrls, most: usize, release: Checkpoint, memory: Option<Memory>) -> Self {
-        let servers = urls.iter().take(most).map(|url| Server { url: url.to_owned(), chain: None }).collect();
+        let server = |alone: ChainUrls| Server { url: alone.to_string(), alone, chain: None };
+        let servers = urls.each().take(most).map(server).collect();
         let memory = memory.filter(|memory| {
             memory.checkpoint.genesis == release.genesis && memory.checkpoint.number >= release.number
         });
@@ -264,7 +267,7 @@ impl RosterVerifier {
             None => {
                 let mut found = None;
                 for (server, _) in &heard {
-                    let Some(Server { url, chain: Some(chain) }) = self.servers.get(*server) else { continue };
+                    let Some(Server { url, chain: Some(chain), .. }) = self.servers.get(*server) else { continue };
                     match fetch_roster(chain, head).await {
                         Ok((snapshot, proof)) => {
                             self.memory.roster = Some((head.boundary_hash, proof));
@@ -300,7 +303,7 @@ impl RosterVerifier {
         let mut testimonies: Vec<_> =
             failures.into_iter().map(|(url, failure)| Testimony { url, head: Err(failure), roster: None }).collect();
         for (server, Heard { head, .. }) in &heard {
-            let Some(Server { url, chain: Some(chain) }) = self.servers.get(*server) else { continue };
+            let Some(Server { url, chain: Some(chain), .. }) = self.servers.get(*server) else { continue };
             let roster = fetch_roster(chain, head).await.map(|(snapshot, _)| {
                 let nodes = snapshot.nodes.len();
                 proven.get_or_insert(ProvenRoster { head: *head, snapshot });
@@ -347,10 +350,7 @@ impl Server {
     async fn hear(&mut self, base: &Checkpoint, now: Moment) -> Result<Heard, HearError> {
         let chain = match self.chain.take() {
             Some(chain) => chain,
-            None => {
-                let url = ChainUrls::new([self.url.as_str()]).map_err(|_| HearError::NothingFinal)?;
-                ChainClient::connect(url).await?
-            }
+            None => ChainClient::connect(self.alone.clone()).await?,
         };
         let chain = self.chain.insert(chain);
         if chain.genesis_hash() != base.genesis {

@@ -4,6 +4,7 @@
 //! Account ---> Client: a task that reads the mailbox and tells what happens
 //!
 //! Client --+--> conversation   requests, acceptances, messages           pure
+//!          +--> direct         what goes straight to a contact           pure
 //!          +--> state          one encrypted database                    disk
 //!          +--> network        questions through paths                   guards
 //!                 +--> roster     proven down to a checkpoint            chain nodes
@@ -13,7 +14,8 @@
 //! ```
 //!
 //! A message is sealed, queued in the state together with the ratchet that made it, given to members of the recipient's swarm
-//! through three hops, and leaves the queue when three members have signed that they keep it.
+//! through three hops, and leaves the queue when three members have signed that they keep it. Between two who are both online
+//! it goes to the node the recipient listens on instead, without work and stored nowhere, until the recipient acknowledges it.
 //!
 //! [`Client`] does one thing at a time, for one-shot programs; [`Account`], with its [`Contacts`], [`Conversation`]s and
 //! [`EventStream`], is for programs that stay. `examples/echo.rs` is a whole one.
@@ -40,6 +42,7 @@ mod client;
 mod clock;
 mod conversation;
 mod delivery;
+mod direct;
 mod event;
 mod history;
 mod network;
@@ -58,7 +61,9 @@ pub use event::Event;
 pub use history::{Message, MessageState};
 pub use network::{DeliverError, Delivery, NetworkError, PathHop, PathSurvey, UsedPath, survey_paths};
 pub use paths::Purpose;
-pub use skep_chain_client::{ChainUrls, Checkpoint, ParseUrlsError, RosterSource, Trust, VerifyError};
+pub use skep_chain_client::{
+    ChainUrls, Checkpoint, ParseProxyError, ParseUrlsError, RosterSource, SocksProxy, Trust, VerifyError,
+};
 pub use skep_envelope::{
     DisplayName, DisplayNameError, MessageId, ParseMessageIdError, PhraseError, ReceiptKind, SafetyNumber,
 };

@@ -1,6 +1,8 @@
 //! The network as one client uses it: the roster, paths that work, questions asked through them.
 
+mod direct;
 mod established;
+mod own;
 
 use crate::{
     clock,
@@ -10,6 +12,7 @@ use crate::{
     state::{OutboxItem, State, StateError},
     transport::{ANSWER, Door, Route, Transport},
 };
+pub(crate) use direct::{Listened, Waiting};
 use established::{Established, Opening};
 use futures::future::join_all;
 use rand::seq::IteratorRandom;
@@ -53,7 +56,7 @@ const MOST_WORK_EFFORT: u32 = 4_000;
 /// How long to work on one message.
 const LONGEST_WORK: Duration = Duration::from_secs(120);
 
-/// A message is kept by its recipient's swarm.
+/// A message is kept by its recipient's swarm, or was given to the node on which the recipient listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// Names the message within its conversation, if it is one that is kept there.
@@ -66,8 +69,10 @@ pub struct Delivery {
     pub diversity: Diversity,
     /// The swarm.
     pub swarm: SwarmId,
-    /// The members that signed that they have it, ordered by key; every signature was verified.
+    /// The members that signed that they have it, ordered by key; every signature was verified. None if it went directly.
     pub receipts: Vec<Receipt>,
+    /// It was given to the node on which the recipient listens, and is stored nowhere. An event tells when the recipient has it.
+    pub direct: bool,
 }
 
 impl Delivery {
@@ -209,11 +214,12 @@ pub(crate) struct Network {
 impl Network {
     /// Asks chain nodes for the roster.
     pub(crate) async fn connect(source: RosterSource, state: &mut State) -> Result<Self, NetworkError> {
+        let transport = Transport::new(source.urls.proxy().cloned());
         let mut roster = RosterFeed::open(source, state).await?;
         let view = roster.ask().await?;
         roster.keep(state)?;
         let candidates = candidates(&view);
-        let (paths, clocks, transport) = (state.paths()?, clock::Clocks::default(), Transport::default());
+        let (paths, clocks) = (state.paths()?, clock::Clocks::default());
         let (asked, established) = (Instant::now(), Established::default());
         Ok(Self { roster, clocks, view, asked, candidates, transport, paths, established })
     }
@@ -312,7 +318,7 @@ impl Network {
         if let (true, Some(path)) = (deposits.is_sent(), used) {
             let receipts = deposits.receipts().cloned().collect();
             let (hash, path, diversity) = (item.hash, path.ids(), path.diversity);
-            return Ok(Attempt::Kept(Delivery { id: None, hash, path, diversity, swarm, receipts }));
+            return Ok(Attempt::Kept(Delivery { id: None, hash, path, diversity, swarm, receipts, direct: false }));
         }
         Ok(match more_work {
             Some(effort) => Attempt::MoreWork(effort),
@@ -445,8 +451,7 @@ impl Network {
     /// Asks the last of these hops for its version, through the others.
     async fn test(&mut self, hops: &[Hop]) -> Result<(), RequestFailure> {
         let Some((last, before)) = hops.split_last() else { return Ok(()) };
-        let request = serde_json::to_vec(&Request::Single(Method::Info)).map_err(|_| RequestFailure::Malformed)?;
-        let prepared = self.prepare(None, before, last, &request).map_err(|error| match error {
+        let prepared = self.prepare(None, before, last, &body(Method::Info)).map_err(|error| match error {
             PrepareError::Wrap(_) => RequestFailure::Undecryptable,
             PrepareError::Failed(failure) => failure,
         })?;
@@ -656,9 +661,17 @@ fn retrieve_request(identity: &Identity, last_hash: Option<MessageHash>, timesta
     body(Method::Retrieve(RetrieveRequest { account, namespace, last_hash, max_count: None, max_size: None, auth }))
 }
 
+/// The text of a request, padded with spaces, so that its length tells neither cursors nor how many contacts there are.
 fn body(method: Method) -> Vec<u8> {
     // Plain structures with text keys always have a JSON form.
-    serde_json::to_vec(&Request::Single(method)).unwrap_or_default()
+    padded(serde_json::to_vec(&Request::Single(method)).unwrap_or_default())
+}
+
+fn padded(mut body: Vec<u8>) -> Vec<u8> {
+    /// Bodies have a multiple of this many bytes.
+    const STEP: usize = 1024;
+    body.resize(body.len().next_multiple_of(STEP), b' ');
+    body
 }
 
 fn read_answer(answer: &Answer) -> Read {

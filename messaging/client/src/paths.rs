@@ -9,10 +9,10 @@
 //! | a node failed [`MOST_FAILURES`] times in a row | it is in no path for [`REST_MS`] |
 //! | a hop left the roster | it is replaced |
 //!
-//! There is one path for reading and one for each contact, with different guards and, where the network is large enough, no hop
-//! in common, so that no last hop sees both what an account sends and what it reads (`protocol.md` section 5). The paths to
-//! contacts share the guard of the path for sending: each guard learns the client's address. They may share further hops;
-//! which contacts belong to one client, a last hop cannot tell by the path.
+//! There is one path for reading, one for listening and one for each contact, with different guards and, where the network is
+//! large enough, no hop in common, so that no last hop sees both what an account sends and what it reads (`protocol.md` section
+//! 5). The paths to contacts share the guard of the path for sending: each guard learns the client's address. They may share
+//! further hops; which contacts belong to one client, a last hop cannot tell by the path.
 
 use rand::CryptoRng;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -40,6 +40,8 @@ pub enum Purpose {
     Sending,
     /// Reading one's own mailbox.
     Reading,
+    /// Waiting for what contacts deliver directly.
+    Listening,
     /// Writing to this account.
     Contact(AccountAddress),
 }
@@ -48,12 +50,12 @@ impl Purpose {
     /// Whether their paths have the same guard, and may have further hops in common.
     const fn may_share(self, other: Self) -> bool {
         match (self, other) {
-            (Self::Sending | Self::Contact(_), Self::Sending | Self::Contact(_)) | (Self::Reading, Self::Reading) => {
-                true
-            }
-            (Self::Sending | Self::Contact(_), Self::Reading) | (Self::Reading, Self::Sending | Self::Contact(_)) => {
-                false
-            }
+            (Self::Sending | Self::Contact(_), Self::Sending | Self::Contact(_))
+            | (Self::Reading, Self::Reading)
+            | (Self::Listening, Self::Listening) => true,
+            (Self::Sending | Self::Contact(_), Self::Reading | Self::Listening)
+            | (Self::Reading, Self::Sending | Self::Contact(_) | Self::Listening)
+            | (Self::Listening, Self::Sending | Self::Contact(_) | Self::Reading) => false,
         }
     }
 }
@@ -63,6 +65,7 @@ impl fmt::Display for Purpose {
         match self {
             Self::Sending => f.write_str("sending"),
             Self::Reading => f.write_str("reading"),
+            Self::Listening => f.write_str("listening"),
             Self::Contact(account) => write!(f, "{account}"),
         }
     }
@@ -81,6 +84,7 @@ impl<'de> Deserialize<'de> for Purpose {
         match text.as_str() {
             "sending" => Ok(Self::Sending),
             "reading" => Ok(Self::Reading),
+            "listening" => Ok(Self::Listening),
             account => account.parse().map(Self::Contact).map_err(de::Error::custom),
         }
     }
@@ -245,7 +249,7 @@ impl PathBook {
         self.failures.retain(|_, failures| failures.last.saturating_add(REST_MS) > now);
         let guard = match purpose {
             Purpose::Contact(_) => Some(self.shared_guard(candidates, now, rng)?),
-            Purpose::Sending | Purpose::Reading => None,
+            Purpose::Sending | Purpose::Reading | Purpose::Listening => None,
         };
         // Where it is the only destination, another one has to do.
         let guard = guard.filter(|guard| destinations.is_empty() || destinations.iter().any(|id| id != guard));
@@ -282,10 +286,10 @@ impl PathBook {
         Ok(guard)
     }
 
-    /// Every purpose there is a path for; those for sending and reading always are.
+    /// Every purpose there is a path for; those for sending, reading and listening always are.
     pub(crate) fn purposes(&self) -> Vec<Purpose> {
         let contacts = self.paths.keys().copied().filter(|purpose| matches!(purpose, Purpose::Contact(_)));
-        [Purpose::Sending, Purpose::Reading].into_iter().chain(contacts).collect()
+        [Purpose::Sending, Purpose::Reading, Purpose::Listening].into_iter().chain(contacts).collect()
     }
 
     /// Keeps the paths to the contacts written to last.
@@ -306,6 +310,13 @@ impl PathBook {
         kept.failures = 0;
         for hop in kept.hops.into_iter().flatten() {
             self.failures.remove(&hop);
+        }
+    }
+
+    /// Something went wrong on the path: it has to answer again before it is used.
+    pub(crate) fn doubt(&mut self, purpose: Purpose) {
+        if let Some(kept) = self.paths.get_mut(&purpose) {
+            kept.tested = false;
         }
     }
 

@@ -70,7 +70,7 @@ impl RosterFeed {
 
 /// Connections to further chain nodes, each to one of its own.
 async fn witnesses(urls: &ChainUrls) -> Vec<ChainClient> {
-    let others = urls.iter().skip(1).take(MOST_ASKED - 1).filter_map(|url| ChainUrls::new([url]).ok());
+    let others = urls.each().skip(1).take(MOST_ASKED - 1);
     let connecting = others.map(|url| tokio::time::timeout(WITNESS, ChainClient::connect(url)));
     join_all(connecting).await.into_iter().filter_map(|connected| connected.ok()?.ok()).collect()
 }

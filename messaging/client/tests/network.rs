@@ -1,5 +1,12 @@
 //! Clients and whole messaging nodes over real sockets on loopback; only the chain node is a stand-in that tells a roster.
 
+#[path = "network/direct.rs"]
+mod direct;
+#[path = "network/own_mailbox.rs"]
+mod own_mailbox;
+#[path = "network/proxy.rs"]
+mod proxy;
+
 use jsonrpsee::{
     RpcModule,
     server::{Server, ServerHandle},
@@ -21,6 +28,7 @@ use skep_primitives::{
     SwarmId,
 };
 use std::{
+    collections::BTreeSet,
     net::UdpSocket,
     path::PathBuf,
     sync::{Arc, Mutex},
@@ -419,13 +427,13 @@ async fn an_account_that_lives_tells_what_happens() {
     let unread = bob.contacts().list().await.expect("read").remove(0).unread;
     assert_eq!(unread, 1);
     let paths = bob.paths().await.expect("they work");
-    // One for sending in general, one for reading, one to Alice; the two for sending share their guard, no more is shared.
-    let [sending, reading, to_alice] = &paths[..] else { panic!("{paths:?}") };
+    // For sending in general, reading, listening, and to Alice; those for sending share their guard, no more is shared.
+    let [sending, reading, listening, to_alice] = &paths[..] else { panic!("{paths:?}") };
     assert_eq!(to_alice.purpose, Purpose::Contact(alice_account));
     assert_eq!(to_alice.hops[0], sending.hops[0]);
-    for path in [sending, to_alice] {
-        assert!(path.hops.iter().all(|hop| reading.hops.iter().all(|other| hop.node != other.node)));
-    }
+    let hops: BTreeSet<_> =
+        [reading, listening, to_alice].iter().flat_map(|path| path.hops.map(|hop| hop.node)).collect();
+    assert_eq!(hops.len(), 9, "no hop is in two of them");
 }
 
 #[tokio::test(flavor = "multi_thread")]
