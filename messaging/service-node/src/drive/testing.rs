@@ -9,7 +9,7 @@ use super::{
     audit::{ask_members, audit},
     node::Node,
     probe::probe,
-    quic::peer_rates,
+    defences::peer_rates,
     rate::RateLimits,
 };
 use crate::core::{own_swarm, read_held, write_votes};
