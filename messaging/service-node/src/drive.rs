@@ -3,16 +3,20 @@
 mod audit;
 mod budget;
 mod court;
+mod defences;
 mod doctor;
 mod https;
 mod metrics;
 mod node;
+mod occasionally;
 mod peer_tls;
 mod probe;
 mod quic;
 mod rate;
 mod replicate;
 mod server;
+mod stall;
+pub mod supervisor;
 mod testing;
 mod tls;
 
