@@ -2,8 +2,8 @@
 
 use sc_client_api::HeaderBackend;
 use skep_primitives::{
-    Governance, OpenPool, RosterEntry, RosterSnapshot, ServiceNodeId, Stake, StakerId, StakingTerms, Standing,
-    SwarmMembers, TestingRound, TestingTerms,
+    Governance, NodeRewards, OpenPool, RosterEntry, RosterSnapshot, ServiceNodeId, Stake, StakerId, StakingTerms,
+    Standing, SwarmMembers, TestingRound, TestingTerms,
 };
 use skep_runtime::{Hash, OpaqueBlock as Block};
 use skep_runtime_api::SkepApi;
@@ -92,6 +92,16 @@ where
     /// What operators decide at a block, and have decided.
     pub fn governance_at(&self, block: Hash) -> Result<Governance, RosterError> {
         Ok(self.client.runtime_api().governance(block)?)
+    }
+
+    /// The next nodes to be paid at a block.
+    pub fn reward_queue_at(&self, block: Hash, limit: u32) -> Result<Vec<ServiceNodeId>, RosterError> {
+        Ok(self.client.runtime_api().reward_queue(block, limit)?)
+    }
+
+    /// What a node has earned at a block.
+    pub fn rewards_of_at(&self, block: Hash, node: ServiceNodeId) -> Result<NodeRewards, RosterError> {
+        Ok(self.client.runtime_api().rewards_of(block, node)?)
     }
 
     /// The durations of testing at a block.

@@ -16,8 +16,8 @@ use sc_consensus_grandpa_rpc::{Grandpa, GrandpaApiServer};
 use sc_rpc::SubscriptionTaskExecutor;
 use sc_sync_state_rpc::{SyncState, SyncStateApiServer};
 use skep_primitives::{
-    Governance, OpenPool, RosterSnapshot, ServiceNodeId, Stake, StakerId, StakingTerms, Standing, SwarmMembers,
-    TestingRound, TestingTerms,
+    Governance, NodeRewards, OpenPool, RosterSnapshot, ServiceNodeId, Stake, StakerId, StakingTerms, Standing,
+    SwarmMembers, TestingRound, TestingTerms,
 };
 use skep_rpc::SkepRpcServer;
 use skep_runtime::{BlockNumber, Hash, OpaqueBlock as Block};
@@ -137,6 +137,14 @@ impl SkepRpcServer for SkepRpc {
 
     async fn governance(&self, at: Option<String>) -> RpcResult<Governance> {
         self.ask(at, RosterReader::governance_at).await
+    }
+
+    async fn reward_queue(&self, limit: u32, at: Option<String>) -> RpcResult<Vec<ServiceNodeId>> {
+        self.ask(at, move |roster, block| roster.reward_queue_at(block, limit)).await
+    }
+
+    async fn rewards_of(&self, node: ServiceNodeId, at: Option<String>) -> RpcResult<NodeRewards> {
+        self.ask(at, move |roster, block| roster.rewards_of_at(block, node)).await
     }
 
     async fn testing_terms(&self, at: Option<String>) -> RpcResult<TestingTerms> {

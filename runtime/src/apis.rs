@@ -14,8 +14,8 @@ use frame_support::{
     weights::Weight,
 };
 use skep_primitives::{
-    Governance, OpenPool, RosterEntry, ServiceNodeId, Stake, StakerId, StakingTerms, Standing, SwarmId, SwarmMembers,
-    TestingRound, TestingTerms,
+    Governance, NodeRewards, OpenPool, RosterEntry, ServiceNodeId, Stake, StakerId, StakingTerms, Standing, SwarmId,
+    SwarmMembers, TestingRound, TestingTerms,
 };
 use sp_api::impl_runtime_apis;
 use sp_core::{OpaqueMetadata, crypto::KeyTypeId};
@@ -266,6 +266,14 @@ impl_runtime_apis! {
 
         fn stakes(staker: StakerId) -> Vec<Stake> {
             ServiceNodes::stakes(staker)
+        }
+
+        fn reward_queue(limit: u32) -> Vec<ServiceNodeId> {
+            pallet_rewards::Pallet::<Runtime>::upcoming().take(limit as usize).collect()
+        }
+
+        fn rewards_of(node: ServiceNodeId) -> NodeRewards {
+            pallet_rewards::Pallet::<Runtime>::rewards_of(node)
         }
 
         fn testing_terms() -> TestingTerms {

@@ -12,8 +12,8 @@ use jsonrpsee::{
     rpc_params,
 };
 use skep_primitives::{
-    BlockHash, BlockNumber, Governance, OpenPool, RosterSnapshot, ServiceNodeId, Stake, StakerId, StakingTerms,
-    Standing, SwarmMembers, TestingRound, TestingTerms,
+    BlockHash, BlockNumber, Governance, NodeRewards, OpenPool, RosterSnapshot, ServiceNodeId, Stake, StakerId,
+    StakingTerms, Standing, SwarmMembers, TestingRound, TestingTerms,
 };
 use skep_rpc::SkepRpcClient;
 use std::{future::Future, sync::Arc};
@@ -103,6 +103,16 @@ impl ChainClient {
     /// What operators decide at the last finalized block, and have decided.
     pub async fn governance(&self) -> Result<Governance, AskError> {
         self.ask(|rpc| async move { SkepRpcClient::governance(&*rpc, None).await }).await
+    }
+
+    /// The next nodes to be paid at the last finalized block, one a block, at most `limit`.
+    pub async fn reward_queue(&self, limit: u32) -> Result<Vec<ServiceNodeId>, AskError> {
+        self.ask(|rpc| async move { SkepRpcClient::reward_queue(&*rpc, limit, None).await }).await
+    }
+
+    /// What a node has earned at the last finalized block.
+    pub async fn rewards_of(&self, node: ServiceNodeId) -> Result<NodeRewards, AskError> {
+        self.ask(|rpc| async move { SkepRpcClient::rewards_of(&*rpc, node, None).await }).await
     }
 
     /// The durations of testing at the last finalized block.

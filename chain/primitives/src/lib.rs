@@ -10,6 +10,7 @@ mod amount;
 mod draw;
 mod governance;
 mod id;
+mod reward;
 mod roster;
 mod serving;
 pub mod signing;
@@ -20,6 +21,7 @@ pub use amount::{Balance, DECIMALS, JsonBalance, Permyriad, PermyriadTooLarge, U
 pub use draw::Draw;
 pub use governance::{Governance, MAX_OPEN_PROPOSALS, MAX_WORK_FLOOR, Motion, Proposal, ProposalId};
 pub use id::{CodeHash, ParseIdError, ServiceNodeId, StakerId, SwarmId};
+pub use reward::{NodeRewards, Reward};
 pub use roster::{
     Contribution, Endpoint, Leave, MAX_CONTRIBUTORS, MAX_STAKES, NodeState, RosterEntry, RosterSnapshot,
     SoftwareVersion, SwarmMembers,

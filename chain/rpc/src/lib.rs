@@ -7,8 +7,8 @@ use jsonrpsee::{
     proc_macros::rpc,
 };
 use skep_primitives::{
-    Governance, OpenPool, RosterSnapshot, ServiceNodeId, Stake, StakerId, StakingTerms, Standing, SwarmMembers,
-    TestingRound, TestingTerms,
+    Governance, NodeRewards, OpenPool, RosterSnapshot, ServiceNodeId, Stake, StakerId, StakingTerms, Standing,
+    SwarmMembers, TestingRound, TestingTerms,
 };
 
 /// Service nodes, swarms and stakes. `at` is a block hash (`0x` and 64 hex digits); without it, the last finalized
@@ -38,6 +38,14 @@ pub trait SkepRpc {
     /// What operators decide and have decided.
     #[method(name = "governance")]
     async fn governance(&self, at: Option<String>) -> RpcResult<Governance>;
+
+    /// The next nodes to be paid, one a block, at most `limit`.
+    #[method(name = "rewardQueue")]
+    async fn reward_queue(&self, limit: u32, at: Option<String>) -> RpcResult<Vec<ServiceNodeId>>;
+
+    /// What a node (64 hex digits) has earned since it was registered, and how many are paid before it.
+    #[method(name = "rewardsOf")]
+    async fn rewards_of(&self, node: ServiceNodeId, at: Option<String>) -> RpcResult<NodeRewards>;
 
     /// The durations of testing.
     #[method(name = "testingTerms")]

@@ -7,8 +7,8 @@ extern crate alloc;
 
 use alloc::vec::Vec;
 use skep_primitives::{
-    Governance, OpenPool, RosterEntry, ServiceNodeId, Stake, StakerId, StakingTerms, Standing, SwarmMembers,
-    TestingRound, TestingTerms,
+    Governance, NodeRewards, OpenPool, RosterEntry, ServiceNodeId, Stake, StakerId, StakingTerms, Standing,
+    SwarmMembers, TestingRound, TestingTerms,
 };
 
 sp_api::decl_runtime_apis! {
@@ -22,6 +22,10 @@ sp_api::decl_runtime_apis! {
         fn staking_terms() -> StakingTerms;
         /// Every stake of one account, ordered by node.
         fn stakes(staker: StakerId) -> Vec<Stake>;
+        /// The next nodes to be paid, one a block, at most `limit`.
+        fn reward_queue(limit: u32) -> Vec<ServiceNodeId>;
+        /// What a node has earned since it was registered.
+        fn rewards_of(node: ServiceNodeId) -> NodeRewards;
         /// The durations of testing.
         fn testing_terms() -> TestingTerms;
         /// The testing rounds whose verdicts count at this block, from number `since` on, oldest first.

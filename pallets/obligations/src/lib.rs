@@ -475,6 +475,16 @@ impl<T: Config> Pallet<T> {
         });
     }
 
+    /// A key that a node has now is no node's former one any more.
+    fn take_up(key: ServiceNodeId) {
+        let Some(other) = Successor::<T>::take(key) else { return };
+        let mut former = FormerKeys::<T>::take(other);
+        former.retain(|former| *former != key);
+        if !former.is_empty() {
+            FormerKeys::<T>::insert(other, former);
+        }
+    }
+
     fn strike_off(node: ServiceNodeId) {
         Roll::<T>::remove(node);
         Tenures::<T>::remove(node);
@@ -485,6 +495,7 @@ impl<T: Config> ServingNodes for Pallet<T> {
     /// Of a recommissioned node this pallet knows already.
     fn started(node: ServiceNodeId) {
         if !Tenures::<T>::contains_key(node) {
+            Self::take_up(node);
             Self::begin_tenure(node, Self::terms().initial_credit);
         }
     }
@@ -515,10 +526,8 @@ impl<T: Config> ServingNodes for Pallet<T> {
         if !history.is_empty() {
             History::<T>::insert(to, history);
         }
+        Self::take_up(to);
         let mut former = FormerKeys::<T>::take(from);
-        // A key that is taken up again is a former one no longer.
-        former.retain(|key| *key != to);
-        Successor::<T>::remove(to);
         if former.is_full() {
             Successor::<T>::remove(former.remove(0));
         }

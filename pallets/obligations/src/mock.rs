@@ -185,6 +185,20 @@ pub(crate) fn end(number: u8) {
     Obligations::ended(node(number));
 }
 
+/// The node goes on under another key.
+pub(crate) fn hand_over(from: u8, to: u8) {
+    let whereabouts = Registry::mutate(|registry| registry.remove(&node(from))).expect("registered");
+    let serves = matches!(whereabouts, Whereabouts::Roster(state) if state.is_serving());
+    if serves {
+        Obligations::stopped(node(from));
+    }
+    Registry::mutate(|registry| registry.insert(node(to), whereabouts));
+    Obligations::handed_over(node(from), node(to));
+    if serves {
+        Obligations::started(node(to));
+    }
+}
+
 /// Starts nodes 1 ..= `count` and waits until they may all test.
 pub(crate) fn grown(count: u8) -> TestingRound {
     (1..=count).for_each(start);

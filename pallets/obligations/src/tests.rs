@@ -400,6 +400,57 @@ fn one_that_left_and_came_again_waits_for_its_second_time() {
 }
 
 #[test]
+fn another_key_brings_no_new_credit() {
+    run(|| {
+        let (_, number) = one_decommissioned();
+        // Out of service it stays so, under whatever key.
+        let since = System::block_number();
+        hand_over(number, 100);
+        assert_eq!(Obligations::standing(node(number)), None);
+        assert_eq!(Roll::<Test>::class_of(node(100)), Some(Class::Decommissioned));
+        assert_eq!(Obligations::standing(node(100)).expect("registered").history.len(), 1);
+        let back = next_round();
+        assert_ok!(carry_out(&verdict(&back, node(100), PASSES)), Ok(()));
+        let credit = u64::from(CREDIT) - 2 * u64::from(back.begins_at - since);
+        assert_eq!(credit_in_blocks(node(100)), Some(credit));
+        // In service it begins anew as a tester, with the credit it had.
+        hand_over(100, 101);
+        assert_eq!(credit_in_blocks(node(101)), Some(credit));
+        assert_eq!(Roll::<Test>::class_of(node(101)), Some(Class::Fresh));
+        let round = next_round_that_tests(node(101));
+        assert_ok!(carry_out(&verdict(&round, node(101), FAILS)), Ok(()));
+        assert!(matches!(whereabouts(101), Some(Whereabouts::Deregistered(_))));
+        assert_eq!(Obligations::standing(node(101)).expect("locked").history.len(), 3);
+    });
+}
+
+#[test]
+fn a_node_answers_for_its_last_keys() {
+    run(|| {
+        grown(12);
+        let keys = [1, 101, 102, 103, 104, 105];
+        for step in keys.windows(2) {
+            hand_over(step[0], step[1]);
+            Obligations::check_state().expect("sound");
+        }
+        assert_eq!(Obligations::accountable(node(1)), None, "five keys ago");
+        for key in &keys[1..] {
+            assert_eq!(Obligations::accountable(node(*key)), Some(node(105)));
+        }
+        // A key that is taken up again is the node's own.
+        hand_over(105, 103);
+        assert_eq!(Obligations::accountable(node(105)), Some(node(103)));
+        assert_eq!(Obligations::accountable(node(103)), Some(node(103)));
+        Obligations::check_state().expect("sound");
+        assert!(Obligations::equivocated(node(104)), "under the key before the last");
+        assert!(matches!(whereabouts(103), Some(Whereabouts::Deregistered(_))));
+        assert!(!Obligations::equivocated(node(104)), "once is enough");
+        end(103);
+        assert_eq!(crate::Successor::<Test>::iter().count(), 0);
+    });
+}
+
+#[test]
 fn only_the_latest_of_a_long_history_are_kept() {
     run(|| {
         let (_, number) = one_decommissioned();
@@ -485,6 +536,7 @@ mod sequences {
         Wait { blocks: u8 },
         Verdict { rounds_ago: u32, target: usize, fails: bool },
         Equivocation { node: u8 },
+        HandOver { from: u8, to: u8 },
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -495,6 +547,7 @@ mod sequences {
             8 => (0..4u32, 0..12usize, any::<bool>())
                 .prop_map(|(rounds_ago, target, fails)| Step::Verdict { rounds_ago, target, fails }),
             1 => (1..=24u8).prop_map(|node| Step::Equivocation { node }),
+            1 => (1..=24u8, 1..=24u8).prop_map(|(from, to)| Step::HandOver { from, to }),
         ]
     }
 
@@ -521,8 +574,16 @@ mod sequences {
                 }
             }
             Step::Equivocation { node } => {
-                let was_registered = matches!(whereabouts(node), Some(Whereabouts::Roster(_)));
-                assert_eq!(Obligations::equivocated(crate::mock::node(node)), was_registered);
+                let accountable = Obligations::accountable(crate::mock::node(node));
+                assert_eq!(Obligations::equivocated(crate::mock::node(node)), accountable.is_some());
+                if let Some(node) = accountable {
+                    assert!(matches!(whereabouts(number_of(node)), Some(Whereabouts::Deregistered(_))));
+                }
+            }
+            Step::HandOver { from, to } => {
+                if matches!(whereabouts(from), Some(Whereabouts::Roster(_))) && whereabouts(to).is_none() {
+                    hand_over(from, to);
+                }
             }
         }
     }

@@ -77,7 +77,7 @@ fn a_verdict_takes_a_node_out_of_service_and_another_lets_it_back() {
     let node = round.targets[0];
     let failing = verdict(&chain, &round, node, FAILS);
     let out = transaction(&mut chain, &failing);
-    let validity = validate(&mut chain, &out).expect("the pool takes it");
+    let validity = validate(&mut chain, TransactionSource::External, &out).expect("the pool takes it");
     assert!(validity.propagate && validity.longevity <= u64::from(round.ends_at - round.begins_at + 1));
     chain.make_block(std::slice::from_ref(&out));
 
@@ -91,7 +91,11 @@ fn a_verdict_takes_a_node_out_of_service_and_another_lets_it_back() {
         chain.state.execute_with(|| pallet_rewards::Pallet::<Runtime>::upcoming().collect())
     };
     assert!(!upcoming(&mut chain).contains(&node), "it is paid no more");
-    assert_eq!(validate(&mut chain, &out), Err(InvalidTransaction::Stale.into()), "each verdict once");
+    assert_eq!(
+        validate(&mut chain, TransactionSource::External, &out),
+        Err(InvalidTransaction::Stale.into()),
+        "each verdict once"
+    );
 
     // It is out of its swarm two epochs later, and tested in every round.
     for _ in 0..2 * BLOCKS_OF_AN_EPOCH {
@@ -102,7 +106,7 @@ fn a_verdict_takes_a_node_out_of_service_and_another_lets_it_back() {
     assert!(round.targets.contains(&node));
     let passing = verdict(&chain, &round, node, PASSES);
     let back = transaction(&mut chain, &passing);
-    validate(&mut chain, &back).expect("the pool takes it");
+    validate(&mut chain, TransactionSource::External, &back).expect("the pool takes it");
     chain.make_block(std::slice::from_ref(&back));
     assert_eq!(state(&mut chain, node), Some(NodeState::Active { since: chain.head.number }));
     // The block's reward went to the head of the queue after it came back, and that node is behind it now.
@@ -135,13 +139,13 @@ fn the_pool_of_the_blob_refuses_what_is_not_a_verdict() {
     ];
     for (verdict, refusal) in bad {
         let transaction = transaction(&mut chain, &verdict);
-        assert_eq!(validate(&mut chain, &transaction), Err(refusal), "{verdict:?}");
+        assert_eq!(validate(&mut chain, TransactionSource::External, &transaction), Err(refusal), "{verdict:?}");
     }
     let good = transaction(&mut chain, &good);
-    validate(&mut chain, &good).expect("the good one is taken");
+    validate(&mut chain, TransactionSource::External, &good).expect("the good one is taken");
     // The same call under a signature or bare is no verdict.
     let bare = UncheckedExtrinsic::new_bare(good.function.clone());
-    assert!(validate(&mut chain, &bare).is_err());
+    assert!(validate(&mut chain, TransactionSource::External, &bare).is_err());
 }
 
 #[test]
@@ -173,5 +177,5 @@ fn an_operator_whose_node_equivocates_loses_its_place() {
     assert_eq!(stakes, [Stake { node, amount: 100 * UNIT, lock }]);
     let disabled = chain.state.execute_with(pallet_session::Pallet::<Runtime>::disabled_validators);
     assert_eq!(disabled, [u32::try_from(index).expect("four")]);
-    assert_eq!(validate(&mut chain, &report), Err(InvalidTransaction::Stale.into()));
+    assert_eq!(validate(&mut chain, TransactionSource::Local, &report), Err(InvalidTransaction::Stale.into()));
 }

@@ -1,5 +1,6 @@
 //! The network's service nodes and swarms.
 
+mod rewards;
 mod standing;
 
 use crate::{commands::send::diversity_word, context::Context, failure::Failure};
@@ -24,6 +25,11 @@ pub(crate) enum Command {
         /// One node, as `skep nodes list` shows it; every node if none is given
         node: Option<ServiceNodeId>,
     },
+    /// What a node has earned and how many are paid before it; who is paid next if no node is given
+    Rewards {
+        /// The node, as `skep nodes list` shows it
+        node: Option<ServiceNodeId>,
+    },
     /// The swarm that keeps an account's mail
     Swarm {
         /// The account; yours if none is given
@@ -42,6 +48,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
             context.output().answer(&List { height: view.height(), paths, nodes });
         }
         Command::Standing { node } => context.output().answer(&standing::look(node, context).await?),
+        Command::Rewards { node } => context.output().answer(&rewards::look(node, context).await?),
         Command::Swarm { account } => {
             let view = view(context).await?;
             let account = match account {
