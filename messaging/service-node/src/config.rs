@@ -242,7 +242,7 @@ impl Config {
 
     /// The sections in which `new` differs from this and that are read only when the node starts.
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
-        let Self { data_dir, chain, listen, metrics, limits: _, replication, log, .. } = self;
+        let Self { data_dir, chain, listen, metrics, limits: _, replication, testing, log, .. } = self;
         [
             ("data_dir", *data_dir != new.data_dir),
             ("key_file", self.key_file() != new.key_file()),
@@ -250,6 +250,7 @@ impl Config {
             ("listen", *listen != new.listen),
             ("metrics", *metrics != new.metrics),
             ("replication", *replication != new.replication),
+            ("testing", *testing != new.testing),
             ("log.format", log.format != new.log.format),
         ]
         .into_iter()

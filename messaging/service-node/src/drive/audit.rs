@@ -66,16 +66,19 @@ async fn ask(node: &Node, member: &RosterEntry, request: Request) -> Option<Resp
 async fn choose(node: &Node, settled: u64) -> Option<Choice> {
     let view = node.view();
     let swarm = own_swarm(&view, &node.id)?;
-    let range = *stretches(swarm, view.swarm_ids()).choose(&mut rand::rng())?;
-    node.read_store(move |store| choose_from(store, &range, settled)).await.ok().flatten()
+    let ranges = stretches(swarm, view.swarm_ids());
+    node.read_store(move |store| choose_from(store, &ranges, settled)).await.ok().flatten()
 }
 
-/// Some message of a range that has been there for long and will be for long, if one is found soon.
-fn choose_from(store: &dyn Store, range: &NameRange, settled: u64) -> Result<Option<Choice>, StoreError> {
-    let mut starts = store.cuts(range, PARTS)?;
-    starts.push(range.from);
-    let from = starts.choose(&mut rand::rng()).copied().unwrap_or(range.from);
-    let mut names = store.names(&NameRange { from, to: range.to }, CANDIDATES)?;
+/// Some message that has been there for long and will be for long, if one is found soon.
+fn choose_from(store: &dyn Store, ranges: &[NameRange], settled: u64) -> Result<Option<Choice>, StoreError> {
+    let counts = ranges.iter().map(|range| Ok((*range, store.tally(range)?.count))).collect::<Result<Vec<_>, _>>()?;
+    // Nothing is kept: every weight is zero.
+    let Ok((range, _)) = counts.choose_weighted(&mut rand::rng(), |(_, count)| *count) else { return Ok(None) };
+    let cuts = store.cuts(range, PARTS)?;
+    let start = cuts.choose(&mut rand::rng()).copied().unwrap_or(range.from);
+    let mut names = store.names(&NameRange { from: start, to: range.to }, CANDIDATES)?;
+    names.extend(store.names(&NameRange { from: range.from, to: start }, CANDIDATES)?);
     names.shuffle(&mut rand::rng());
     let now = now_ms();
     for name in names {
