@@ -15,6 +15,7 @@ use prost::Message;
 use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, IteratorMode, Options, ReadOptions, SnapshotWithThreadMode,
     WriteBatch,
+    statistics::{StatsLevel, Ticker},
 };
 use skep_proto::{
     account::AccountAddress,
@@ -25,7 +26,10 @@ use std::{
     collections::HashMap,
     fmt,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{
+        Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use sums::Sums;
 
@@ -44,6 +48,10 @@ pub struct RocksStore {
     capacity: u64,
     state: Mutex<State>,
     sums: RwLock<Sums>,
+    /// Positions before this one have been synced.
+    synced: AtomicU64,
+    /// Holds what the database counts.
+    options: Options,
 }
 
 /// The database cannot be opened.
@@ -76,16 +84,23 @@ impl RocksStore {
     /// Opens the store at `path`, which is made if it is not there, for `capacity` bytes of data.
     pub fn open(path: &Path, capacity: u64) -> Result<Self, OpenError> {
         let failed = |error: rocksdb::Error| OpenError::Database { path: path.into(), reason: error.into_string() };
-        let db = DB::open(&options(), path).map_err(failed)?;
+        let options = options();
+        let db = DB::open(&options, path).map_err(failed)?;
         let state = match db.get(STATE).map_err(failed)?.map(|bytes| State::read(&bytes)) {
             None => State::default(),
             Some(Some((_, Some(state)))) => state,
             Some(Some((found, None))) => return Err(OpenError::Format { path: path.into(), found }),
             Some(None) => return Err(OpenError::Damaged(path.into())),
         };
-        let store = Self { db, capacity, state: Mutex::new(state), sums: RwLock::default() };
+        let synced = AtomicU64::new(state.next);
+        let store = Self { db, capacity, state: Mutex::new(state), sums: RwLock::default(), synced, options };
         store.count_names().map_err(|_| OpenError::Damaged(path.into()))?;
         Ok(store)
+    }
+
+    /// How often the database has synced its log since it was opened: what was written after the last time may be lost.
+    pub fn log_syncs(&self) -> u64 {
+        self.options.get_ticker_count(Ticker::WalFileSynced)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -139,6 +154,8 @@ fn options() -> Options {
     // Messages are ciphertext; keys and entries are not.
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_level_compaction_dynamic_level_bytes(true);
+    options.enable_statistics();
+    options.set_statistics_level(StatsLevel::ExceptHistogramOrTimers);
     options
 }
 
@@ -314,18 +331,23 @@ impl Store for RocksStore {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.db.flush_wal(true).map_err(failed("sync messages to disk"))
+        let reached = self.state().next;
+        self.db.flush_wal(true).map_err(failed("sync messages to disk"))?;
+        self.synced.fetch_max(reached, Ordering::Release);
+        Ok(())
     }
 
     fn retrieve(&self, query: &Query, now: u64) -> Result<Page, StoreError> {
         let id = BoxId::new(&query.account, query.namespace);
+        let synced = self.synced.load(Ordering::Acquire);
         let snapshot = self.db.snapshot();
-        let start = match query.after {
-            Some(hash) => cursor(&snapshot, &id, hash, now)?.map_or(0, |position| position + 1),
-            None => 0,
+        let after = match query.after {
+            Some(hash) => cursor(&snapshot, &id, hash, now)?.filter(|position| *position < synced),
+            None => None,
         };
+        let start = after.map_or(0, |position| position + 1);
         let mut bounds = ReadOptions::default();
-        bounds.set_iterate_range(id.meta(start)..id.meta(u64::MAX));
+        bounds.set_iterate_range(id.meta(start)..id.meta(synced.max(start)));
         let mut page = Page::default();
         let mut size = 0;
         for entry in snapshot.iterator_opt(IteratorMode::Start, bounds) {
@@ -487,6 +509,7 @@ mod tests {
         let store = RocksStore::open(directory.path(), u64::MAX).unwrap();
         assert_eq!(store.usage(), usage);
         store.put(&records[3..], 0).unwrap();
+        store.sync().unwrap();
         let page = store.retrieve(&suite::query(1, 0), 0).unwrap();
         let order: Vec<_> = page.messages.iter().map(|message| message.hash).collect();
         assert_eq!(order, records.iter().map(Record::hash).collect::<Vec<_>>(), "arrival goes on where it stopped");
