@@ -63,8 +63,8 @@ impl Lie {
                 some.map(|wire| message(wire.clone())).collect()
             }
             Self::Inject(forged) => {
-                let (Some(victim), Some(other)) = (owners.choose(rng), owners.choose(rng)) else { return Vec::new() };
-                let auth = (victim.account() != other.account()).then(|| other.signed_store(Namespace(5), now));
+                let [victim, other] = owners.choose_multiple(rng, 2).collect::<Vec<_>>()[..] else { return Vec::new() };
+                let auth = rng.random_bool(0.5).then(|| other.signed_store(Namespace(5), now));
                 let record = Record::new(StoreRequest {
                     account: victim.account(),
                     namespace: Namespace(5),

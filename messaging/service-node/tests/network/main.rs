@@ -5,3 +5,4 @@ mod onion;
 mod replication;
 mod storage;
 mod support;
+mod survival;
