@@ -49,7 +49,7 @@ pub use owner::{OwnerError, verify_owner};
 pub use record::{ReadRecordError, Record};
 pub use replica::{ReplicaRefusal, admit_order, admit_replica, command_of};
 #[cfg(feature = "rocksdb")]
-pub use rocks::{OpenError, RocksStore};
+pub use rocks::{Contents, Fault, FaultKind, OpenError, RocksStore, database_options};
 pub use store::{Change, Changed, Expired, Fetched, Order, Page, Put, Query, Store, StoreError, Touched, Usage};
 pub use work::WorkRefusal;
 pub use writer::{WriteError, Writer};

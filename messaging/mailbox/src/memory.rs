@@ -17,13 +17,16 @@ use skep_proto::{
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     ops::Bound,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Keeps records in memory.
 #[derive(Debug)]
 pub struct MemoryStore {
-    capacity: u64,
+    capacity: AtomicU64,
     inner: Mutex<Inner>,
 }
 
@@ -66,7 +69,7 @@ struct Entry {
 impl MemoryStore {
     /// An empty store for `capacity` bytes of data.
     pub fn new(capacity: u64) -> Self {
-        Self { capacity, inner: Mutex::default() }
+        Self { capacity: AtomicU64::new(capacity), inner: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -349,12 +352,12 @@ impl Inner {
 impl Store for MemoryStore {
     fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError> {
         let mut inner = self.lock();
-        Ok(records.iter().map(|record| inner.put(record, now, self.capacity)).collect())
+        Ok(records.iter().map(|record| inner.put(record, now, self.capacity.load(Ordering::Relaxed))).collect())
     }
 
     fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError> {
         let mut inner = self.lock();
-        let changed = inner.change(change, now, self.capacity);
+        let changed = inner.change(change, now, self.capacity.load(Ordering::Relaxed));
         if let Some(order) = order {
             inner.remember(order, change);
         }
@@ -485,6 +488,10 @@ impl Store for MemoryStore {
 
     fn usage(&self) -> Usage {
         self.lock().usage
+    }
+
+    fn set_capacity(&self, bytes: u64) {
+        self.capacity.store(bytes, Ordering::Relaxed);
     }
 }
 

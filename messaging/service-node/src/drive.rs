@@ -1,14 +1,18 @@
 //! Sockets, clock, disk and tasks.
 
 mod budget;
+mod defences;
 mod https;
 mod metrics;
 mod node;
+mod occasionally;
 mod peer_tls;
 mod quic;
 mod rate;
 mod replicate;
 mod server;
+mod stall;
+pub mod supervisor;
 mod tls;
 
 pub use server::{MessagingNode, NodeParts, StartError};

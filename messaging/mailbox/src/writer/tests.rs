@@ -107,6 +107,10 @@ impl Store for Watched {
     fn usage(&self) -> Usage {
         self.inner.usage()
     }
+
+    fn set_capacity(&self, bytes: u64) {
+        self.inner.set_capacity(bytes);
+    }
 }
 
 type Gate = Arc<(Mutex<bool>, Condvar)>;

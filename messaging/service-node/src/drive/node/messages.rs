@@ -15,6 +15,7 @@ use skep_proto::{
     },
 };
 use skep_replication::{read_stored, swarm_status};
+use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 impl Node {
@@ -43,7 +44,7 @@ impl Node {
     ) -> Result<Record, Reply> {
         let is_revoked = self.is_revoked(&request.account, request.auth.as_ref().map(|timed| &timed.auth)).await?;
         let is_recent_block = &|hash: &[u8; 32]| view.recent_height(hash).is_some();
-        let least_effort = self.least_effort;
+        let least_effort = self.least_effort.load(Ordering::Relaxed);
         admit(request, &Admission { now, origin, is_revoked, least_effort, is_recent_block })
             .map_err(|refusal| refuse_store(&refusal, least_effort, view))
     }
@@ -73,7 +74,7 @@ impl Node {
         let mut query = may_retrieve(&request, now, is_revoked).map_err(|refusal| refuse_retrieve(&refusal))?;
         query.window.size = query.window.size.min(room);
         // The messages and their JSON, for a moment at the same time.
-        let mut lease = self.budget.lease_soon(2 * query.window.size).await.ok_or_else(Reply::busy)?;
+        let mut lease = self.budget.lease_soon(2 * query.window.size).await.ok_or_else(|| self.busy())?;
         let reply = self
             .read_store(move |store| {
                 let page = store.retrieve(&query, now)?;

@@ -1,7 +1,7 @@
 //! One request to every member of the swarm.
 
 use super::{Node, RosterEntry};
-use crate::drive::{now_ms, quic::PeerError};
+use crate::drive::{now_ms, occasionally::Occasionally, quic::PeerError};
 use futures::{StreamExt, stream::FuturesUnordered};
 use skep_mailbox::{Change, Changed, Order, WriteError};
 use skep_primitives::ServiceNodeId;
@@ -86,6 +86,8 @@ const fn failure(error: &PeerError) -> MemberFailure {
     }
 }
 
+static NOT_WRITTEN: Occasionally = Occasionally::new();
+
 /// What the writer says, once it has said it.
 pub(super) async fn written<T>(outcome: oneshot::Receiver<Result<T, WriteError>>) -> Result<T, MemberFailure> {
     let error = match outcome.await {
@@ -93,8 +95,10 @@ pub(super) async fn written<T>(outcome: oneshot::Receiver<Result<T, WriteError>>
         Ok(Err(error)) => error,
         Err(_) => WriteError::Closed,
     };
-    if !matches!(error, WriteError::Busy) {
-        tracing::error!(%error, "the message store did not write");
+    if !matches!(error, WriteError::Busy)
+        && let Some(more) = NOT_WRITTEN.due()
+    {
+        tracing::error!(%error, more, "the message store did not write");
     }
     Err(MemberFailure::NotStored { reason: Some(error.to_string()) })
 }
