@@ -13,6 +13,7 @@ use super::{
     metrics::Shed,
     node::{Node, OnionServed, Served, Upstream},
     occasionally::Occasionally,
+    rate::host_key,
     stall::{Paced, SLOWEST},
 };
 use crate::core::{Body, Readiness, Reply};
@@ -208,7 +209,7 @@ async fn storage_rpc(
 ) -> Response<HttpBody> {
     let arrived = Instant::now();
     let served = match door.admit(address, request).await {
-        Ok((body, _lease)) => door.node.storage_rpc(Upstream::Client(rate_key(address.ip())), &body).await,
+        Ok((body, _lease)) => door.node.storage_rpc(Upstream::Client(host_key(address.ip())), &body).await,
         Err(refused) => refused.into(),
     };
     door.node.metrics.time_request("storage", arrived.elapsed());
@@ -228,7 +229,7 @@ async fn onion_request(
 ) -> Response<HttpBody> {
     let arrived = Instant::now();
     let OnionServed { status, body, lease } = match door.admit(address, request).await {
-        Ok((body, _lease)) => door.node.onion(Upstream::Client(rate_key(address.ip())), &body).await,
+        Ok((body, _lease)) => door.node.onion(Upstream::Client(host_key(address.ip())), &body).await,
         Err(Reply { status, body: Body::Json(text) | Body::Text(text) }) => {
             OnionServed { status, body: text.into_bytes(), lease: None }
         }
@@ -243,12 +244,14 @@ async fn path_frame(
     ConnectInfo(address): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response<HttpBody> {
+    let arrived = Instant::now();
     let OnionServed { status, body, lease } = match door.admit(address, request).await {
-        Ok((body, _lease)) => door.node.path(Upstream::Client(rate_key(address.ip())), &body).await,
+        Ok((body, _lease)) => door.node.path(Upstream::Client(host_key(address.ip())), &body).await,
         Err(Reply { status, body: Body::Json(text) | Body::Text(text) }) => {
             OnionServed { status, body: text.into_bytes(), lease: None }
         }
     };
+    door.node.metrics.time_request("path", arrived.elapsed());
     door.node.metrics.count_request("path", status);
     let kind = if status == 200 { "application/octet-stream" } else { "text/plain" };
     respond(status, kind, body, lease)
