@@ -96,9 +96,9 @@ impl Key {
             question(&Entry::new_in_store(&store, SERVICE, &name)?)
         });
         let asked = asking.join().map_err(|_| KeyringError::Unusable("it does not answer".into()))?;
-        asked.map_err(|error| match error {
-            keyring_core::Error::NoEntry => KeyringError::Lost,
-            other => KeyringError::Unusable(other.to_string()),
+        asked.map_err(|error| {
+            let lost = matches!(error, keyring_core::Error::NoEntry);
+            if lost { KeyringError::Lost } else { KeyringError::Unusable(error.to_string()) }
         })
     }
 }
