@@ -7,9 +7,9 @@ pub(crate) use metrics::TestingMetrics;
 
 use super::{
     audit::{ask_members, audit},
+    defences::peer_rates,
     node::Node,
     probe::probe,
-    defences::peer_rates,
     rate::RateLimits,
 };
 use crate::core::{own_swarm, read_held, write_votes};
