@@ -130,4 +130,8 @@ impl Store for Disk {
     fn usage(&self) -> Usage {
         self.now.usage()
     }
+
+    fn set_capacity(&self, bytes: u64) {
+        self.now.set_capacity(bytes);
+    }
 }

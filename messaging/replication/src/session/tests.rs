@@ -173,6 +173,8 @@ impl Store for Many {
     fn usage(&self) -> Usage {
         Usage::default()
     }
+
+    fn set_capacity(&self, _: u64) {}
 }
 
 #[test]
