@@ -157,7 +157,13 @@ impl Member {
                 let statuses = replicas.into_iter().map(|replica| self.take(replica, now, &mut orders)).collect();
                 (Response::Taken(peer::Taken { statuses }), orders)
             }
-            Request::Onion(_) | Request::Ping(_) => (refusal(400, "not simulated"), Vec::new()),
+            Request::Onion(_)
+            | Request::Path(_)
+            | Request::Ping(_)
+            | Request::Votes(_)
+            | Request::ProbeMe(_)
+            | Request::Audit(_)
+            | Request::AuditsOf(_) => (refusal(400, "not simulated"), Vec::new()),
         }
     }
 
