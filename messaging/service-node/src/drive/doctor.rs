@@ -78,7 +78,7 @@ async fn ask_nodes(config: &Config, key: NodeKey, view: &Arc<RosterView>, peers:
     let (_views, receiver) = watch::channel(Arc::clone(view));
     // A port of its own: the node itself has the other one.
     let from = (IpAddr::from(Ipv4Addr::UNSPECIFIED), 0).into();
-    let asking = match Peers::open(from, key, receiver, Budget::new(MEMORY)) {
+    let asking = match Peers::open(from, None, key, receiver, Budget::new(MEMORY)) {
         Ok(asking) => asking,
         Err(error) => {
             facts.local.quic = Err(error.to_string());

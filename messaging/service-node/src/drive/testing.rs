@@ -9,8 +9,7 @@ use super::{
     audit::{ask_members, audit},
     node::Node,
     probe::probe,
-    quic::peer_rates,
-    rate::RateLimits,
+    rate::{Rate, RateLimits},
 };
 use crate::core::{own_swarm, read_held, write_votes};
 use futures::{
@@ -46,6 +45,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Nodes probed at once because they asked for it.
 const PROBES_FOR_OTHERS: usize = 4;
+/// How often one node may ask for it, and how many that do so are told apart.
+const PROBE_RATE: Rate = Rate { per_second: 1, burst: 2 };
+const ASKERS: usize = 10_000;
 
 /// Where rounds come from and verdicts go: the chain.
 pub trait Court: Debug + Send + Sync + 'static {
@@ -103,7 +105,7 @@ impl Testing {
             tester: OnceLock::new(),
             audits: Mutex::default(),
             votes_came: Notify::new(),
-            asked_for: peer_rates(1),
+            asked_for: RateLimits::new(PROBE_RATE, ASKERS),
             probes_for_others: Semaphore::new(PROBES_FOR_OTHERS),
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     drive::{
         now_ms,
         probe::{Seen, probe},
-        quic::{Refused, peer_may_ask, refusal},
+        quic::{Refused, refusal},
     },
 };
 use skep_chain_client::RosterView;
@@ -15,6 +15,7 @@ use skep_mailbox::Fetched;
 use skep_primitives::ServiceNodeId;
 use skep_proto::peer;
 use skep_reachability::{Report, VotesRefusal};
+use std::time::Instant;
 
 impl Node {
     /// Says to `peer` that this node is there.
@@ -79,7 +80,7 @@ impl Node {
 
     /// Probes the asker where the roster says that it is.
     pub(super) async fn probe_back(&self, peer: ServiceNodeId, view: &RosterView) -> Result<peer::Probed, Refused> {
-        if !peer_may_ask(&self.testing.asked_for, peer) {
+        if !self.testing.asked_for.allows(peer, Instant::now()) {
             return Err(Refused { status: 429, reason: "you were probed a moment ago" });
         }
         let Ok(_slot) = self.testing.probes_for_others.try_acquire() else { return Err(Refused::BUSY) };
