@@ -351,7 +351,7 @@ async fn unlock(node: ServiceNodeId, key: StakerKey, urls: ChainUrls) -> Result<
     let chain = ChainClient::connect(urls.clone()).await?;
     let terms = chain.staking_terms().await?;
     let entry = own_entry(node, key.staker(), &urls).await?;
-    if !entry.state.is_serving() {
+    if !entry.state.is_tested() {
         return Err(StakeError::NotServing(node));
     }
     let included = Submitter::connect(&urls, key).await?.request_unlock(node, Wait::Finalized).await?;
