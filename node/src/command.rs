@@ -41,6 +41,13 @@ impl SubstrateCli for Cli {
             // The SDK's own defaults are for large machines: a gibibyte of state, eight copies of the runtime.
             .mut_arg("trie_cache_size", |argument| argument.default_value("67108864"))
             .mut_arg("max_runtime_instances", |argument| argument.default_value("2"))
+            // The roster is proven at a session boundary, which on the main network is up to 600 blocks back.
+            .mut_arg("state_pruning", |argument| {
+                argument.default_value("1024").long_help(
+                    "Blocks whose state is kept: a number, `archive` or `archive-canonical`. With less than an epoch's \
+                     blocks, clients cannot have the roster proven.",
+                )
+            })
             // `--offchain-worker`: the runtime has none to run.
             .mut_arg("enabled", |argument| argument.hide(true))
     }
@@ -81,6 +88,17 @@ pub fn run() -> sc_cli::Result<()> {
 mod tests {
     use super::*;
     use sc_cli::CliConfiguration;
+
+    #[test]
+    fn states_are_kept_for_longer_than_an_epoch() {
+        let kept = |arguments: &[&str]| {
+            let cli = Cli::try_from_iter(arguments).expect("parses");
+            cli.run.state_pruning().expect("valid")
+        };
+        let blocks = |blocks| Some(sc_service::PruningMode::blocks_pruning(blocks));
+        assert_eq!(kept(&["skep-node", "--dev"]), blocks(1024));
+        assert_eq!(kept(&["skep-node", "--dev", "--state-pruning", "2000"]), blocks(2000));
+    }
 
     #[test]
     fn defaults_are_modest_and_can_be_changed() {

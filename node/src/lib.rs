@@ -6,7 +6,8 @@
 //! | [`chain_spec`] | how the networks begin |
 //! | [`service`] | database, network, BABE, GRANDPA: wired and started |
 //! | [`roster`] | the roster at a block, read from the runtime once a block |
-//! | [`rpc`] | JSON-RPC: the standard methods and `skep_*` |
+//! | [`proofs`] | the same, proven to clients that trust no chain node |
+//! | [`rpc`] | JSON-RPC: the standard methods, `skep_*` and `roster_*` |
 //! | [`front_door`] | `POST /json_rpc` for existing clients |
 #![allow(clippy::result_large_err, reason = "the SDK's own errors are what its callbacks must return")]
 
@@ -14,6 +15,7 @@ pub mod chain_spec;
 pub mod cli;
 pub mod command;
 pub mod front_door;
+pub mod proofs;
 pub mod roster;
 pub mod rpc;
 pub mod service;

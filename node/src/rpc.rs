@@ -1,6 +1,7 @@
 //! JSON-RPC: the standard methods and `skep_*`.
 
 use crate::{
+    proofs::{Proof, ProveError, Prover},
     roster::{RosterError, RosterReader, changed},
     service::{FullBackend, FullClient},
 };
@@ -16,16 +17,23 @@ use sc_consensus_grandpa_rpc::{Grandpa, GrandpaApiServer};
 use sc_rpc::SubscriptionTaskExecutor;
 use sc_sync_state_rpc::{SyncState, SyncStateApiServer};
 use skep_primitives::{
-    Governance, NodeRewards, OpenPool, RosterSnapshot, ServiceNodeId, Stake, StakerId, StakingTerms, Standing,
-    SwarmMembers, TestingRound, TestingTerms,
+    Checkpoint, Governance, NodeRewards, OpenPool, RosterSnapshot, ServiceNodeId, Stake, StakerId, StakingTerms,
+    Standing, SwarmMembers, TestingRound, TestingTerms,
 };
-use skep_rpc::SkepRpcServer;
+use skep_rpc::{
+    SkepRpcServer,
+    proofs::{HexBytes, RosterProofsServer},
+};
 use skep_runtime::{BlockNumber, Hash, OpaqueBlock as Block};
 use std::{sync::Arc, time::Duration};
 use substrate_frame_rpc_system::{System, SystemApiServer};
+use tokio::sync::Semaphore;
 
 /// How long a subscriber may take to accept a roster before it is dropped.
 const SLOW_SUBSCRIBER: Duration = Duration::from_secs(10);
+
+/// Proofs made at a time: the rest wait, so that no crowd takes the node's threads from its blocks.
+const PROOFS_AT_A_TIME: usize = 2;
 
 /// Code of an error that is this node's, not the caller's.
 const SERVER_ERROR_CODE: i32 = -32_000;
@@ -56,6 +64,8 @@ pub struct Deps {
     pub finality: Arc<sc_consensus_grandpa::FinalityProofProvider<FullBackend, Block>>,
     /// The roster.
     pub roster: Arc<RosterReader<FullClient>>,
+    /// Proofs of it.
+    pub prover: Arc<Prover>,
 }
 
 /// All methods that `sc-service` does not bring itself.
@@ -64,8 +74,19 @@ pub fn module(
     spec: Box<dyn sc_service::ChainSpec>,
     executor: SubscriptionTaskExecutor,
 ) -> Result<RpcModule<()>, Box<dyn std::error::Error + Send + Sync>> {
-    let Deps { client, pool, select_chain, keystore, babe, authorities, voter_state, justifications, finality, roster } =
-        deps.clone();
+    let Deps {
+        client,
+        pool,
+        select_chain,
+        keystore,
+        babe,
+        authorities,
+        voter_state,
+        justifications,
+        finality,
+        roster,
+        prover,
+    } = deps.clone();
     let mut module = RpcModule::new(());
     module.merge(System::new(client.clone(), pool).into_rpc())?;
     module.merge(pallet_transaction_payment_rpc::TransactionPaymentApiServer::into_rpc(
@@ -76,6 +97,7 @@ pub fn module(
     module.merge(grandpa.into_rpc())?;
     module.merge(SyncState::new(spec, client.clone(), authorities, babe)?.into_rpc())?;
     module.merge(SkepRpc { client, roster }.into_rpc())?;
+    module.merge(RosterProofs { prover, turns: Arc::new(Semaphore::new(PROOFS_AT_A_TIME)) }.into_rpc())?;
     Ok(module)
 }
 
@@ -107,7 +129,7 @@ impl SkepRpc {
 fn parse_hash(text: &str) -> Result<Hash, ErrorObjectOwned> {
     let mut bytes = [0; 32];
     hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), &mut bytes).map_err(|_| {
-        let message = "`at` must be a block hash: 0x and 64 hexadecimal digits";
+        let message = "a block is named by its hash: 0x and 64 hexadecimal digits";
         ErrorObjectOwned::owned(INVALID_PARAMS_CODE, message, None::<()>)
     })?;
     Ok(Hash::from(bytes))
@@ -187,5 +209,59 @@ impl SkepRpcServer for SkepRpc {
                 sent = roster;
             }
         }
+    }
+}
+
+struct RosterProofs {
+    prover: Arc<Prover>,
+    turns: Arc<Semaphore>,
+}
+
+impl RosterProofs {
+    async fn prove<A: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Prover) -> Result<A, ProveError> + Send + 'static,
+    ) -> RpcResult<A> {
+        let stopping = || ErrorObjectOwned::owned(SERVER_ERROR_CODE, "the node is stopping", None::<()>);
+        let turn = self.turns.clone().acquire_owned().await.map_err(|_| stopping())?;
+        let prover = self.prover.clone();
+        let answer = tokio::task::spawn_blocking(move || {
+            let answer = question(&prover);
+            drop(turn);
+            answer
+        });
+        answer
+            .await
+            .map_err(|_| stopping())?
+            .map_err(|error| ErrorObjectOwned::owned(SERVER_ERROR_CODE, error.to_string(), None::<()>))
+    }
+
+    async fn prove_at(
+        &self,
+        block: &str,
+        question: impl FnOnce(&Prover, Hash) -> Result<Proof, ProveError> + Send + 'static,
+    ) -> RpcResult<HexBytes> {
+        let block = parse_hash(block)?;
+        self.prove(move |prover| question(prover, block)).await.map(HexBytes)
+    }
+}
+
+#[async_trait]
+impl RosterProofsServer for RosterProofs {
+    async fn warp_proof(&self, from: String) -> RpcResult<HexBytes> {
+        self.prove_at(&from, Prover::warp_page).await
+    }
+
+    async fn head_proof(&self, at: String) -> RpcResult<HexBytes> {
+        self.prove_at(&at, Prover::head).await
+    }
+
+    async fn roster_proof(&self, boundary: String) -> RpcResult<HexBytes> {
+        self.prove_at(&boundary, Prover::roster).await
+    }
+
+    async fn checkpoint(&self, at: Option<String>) -> RpcResult<Checkpoint> {
+        let at = at.as_deref().map(parse_hash).transpose()?;
+        self.prove(move |prover| prover.checkpoint(at)).await
     }
 }

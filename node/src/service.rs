@@ -1,11 +1,11 @@
 //! Database, network, BABE, GRANDPA: wired and started.
 
-use crate::{front_door, roster::RosterReader, rpc};
+use crate::{front_door, proofs::Prover, roster::RosterReader, rpc};
 use futures::FutureExt;
 use sc_client_api::BlockBackend;
 use sc_consensus_babe::SlotProportion;
 use sc_consensus_grandpa::{FinalityProofProvider, SharedVoterState};
-use sc_network_sync::strategy::warp::WarpSyncConfig;
+use sc_network_sync::strategy::warp::{WarpSyncConfig, WarpSyncProvider};
 use sc_service::{ChainType, Configuration, TaskManager, error::Error as ServiceError};
 use sc_telemetry::{Telemetry, TelemetryWorker};
 use sc_transaction_pool_api::OffchainTransactionPoolFactory;
@@ -129,6 +129,7 @@ fn start_on<N: sc_network::NetworkBackend<Block, <Block as BlockT>::Hash>>(
     let authorities = grandpa_link.shared_authority_set().clone();
     let warp_sync =
         sc_consensus_grandpa::warp_proof::NetworkProvider::new(backend.clone(), authorities.clone(), vec![]);
+    let warp_sync: Arc<dyn WarpSyncProvider<Block>> = Arc::new(warp_sync);
     let (network, system_rpc_tx, tx_handler_controller, sync, _) =
         sc_service::build_network(sc_service::BuildNetworkParams {
             config: &config,
@@ -139,7 +140,7 @@ fn start_on<N: sc_network::NetworkBackend<Block, <Block as BlockT>::Hash>>(
             spawn_essential_handle: task_manager.spawn_essential_handle(),
             import_queue,
             block_announce_validator_builder: None,
-            warp_sync_config: Some(WarpSyncConfig::WithProvider(Arc::new(warp_sync))),
+            warp_sync_config: Some(WarpSyncConfig::WithProvider(warp_sync.clone())),
             block_relay: None,
             metrics,
             gap_sync_body_policy: None,
@@ -163,6 +164,7 @@ fn start_on<N: sc_network::NetworkBackend<Block, <Block as BlockT>::Hash>>(
         justifications: grandpa_link.justification_stream(),
         finality: FinalityProofProvider::new_for_service(backend.clone(), Some(authorities)),
         roster: roster.clone(),
+        prover: Arc::new(Prover::new(client.clone(), warp_sync)),
     };
     let spec = config.chain_spec.cloned_box();
     sc_service::spawn_tasks(sc_service::SpawnTasksParams {

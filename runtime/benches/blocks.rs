@@ -6,7 +6,7 @@ use sc_executor::WasmExecutor;
 use skep_measure::{Aim, Bench, time};
 use skep_primitives::{Endpoint, Permyriad, ServiceNodeId, SoftwareVersion, StakerId, UNIT, signing};
 use skep_runtime::{
-    AccountId, Block, Hash, Header, Nonce, Runtime, RuntimeCall, RuntimeGenesisConfig, RuntimeOrigin, SignedPayload,
+    AccountId, Block, Hash, Header, Nonce, RuntimeCall, RuntimeGenesisConfig, RuntimeOrigin, SignedPayload,
     TxExtension, UncheckedExtrinsic, VERSION, WASM_BINARY, apis::api::dispatch, presets,
 };
 use sp_consensus_babe::{
@@ -19,7 +19,6 @@ use sp_core::{
 };
 use sp_inherents::InherentData;
 use sp_io::{SubstrateHostFunctions, TestExternalities};
-use sp_keyring::Sr25519Keyring;
 use sp_runtime::{
     ApplyExtrinsicResult, BuildStorage, Digest, DigestItem, MultiAddress, generic::Era, traits::Dispatchable,
     traits::Header as _,
@@ -198,7 +197,7 @@ impl Chain {
         self.state.reset_overlay();
         Ready {
             state: self.state,
-            block: Block::new(header, extrinsics).encode(),
+            block: Block { header, extrinsics }.encode(),
             executor: WasmExecutor::builder().build(),
         }
     }

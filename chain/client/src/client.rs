@@ -10,12 +10,16 @@ use jsonrpsee::{
         client::{Client, ClientT},
     },
     rpc_params,
+    types::error::METHOD_NOT_FOUND_CODE,
 };
 use skep_primitives::{
-    BlockHash, BlockNumber, Governance, NodeRewards, OpenPool, RosterSnapshot, ServiceNodeId, Stake, StakerId,
-    StakingTerms, Standing, SwarmMembers, TestingRound, TestingTerms,
+    BlockHash, BlockNumber, Checkpoint, Governance, NodeRewards, OpenPool, RosterSnapshot, ServiceNodeId, Stake,
+    StakerId, StakingTerms, Standing, SwarmMembers, TestingRound, TestingTerms,
 };
-use skep_rpc::SkepRpcClient;
+use skep_rpc::{
+    SkepRpcClient,
+    proofs::{HexBytes, RosterProofsClient},
+};
 use std::{future::Future, sync::Arc};
 use tokio::sync::Mutex;
 
@@ -58,6 +62,13 @@ pub enum AskError {
     NotUnderstood(String),
 }
 
+impl AskError {
+    /// Whether the chain node does not know the question at all.
+    pub fn is_unknown_question(&self) -> bool {
+        matches!(self, Self::Refused { code: METHOD_NOT_FOUND_CODE, .. })
+    }
+}
+
 impl ChainClient {
     /// Connects to the first chain node that answers.
     pub async fn connect(urls: ChainUrls) -> Result<Self, ConnectError> {
@@ -78,6 +89,56 @@ impl ChainClient {
     /// Every registered node at the last finalized block.
     pub async fn roster(&self) -> Result<RosterSnapshot, AskError> {
         self.ask(|rpc| async move { SkepRpcClient::roster(&*rpc, None).await }).await
+    }
+
+    /// Every registered node at a block, as the chain node tells it.
+    pub async fn roster_at(&self, block: &BlockHash) -> Result<RosterSnapshot, AskError> {
+        let block = hash_text(block);
+        self.ask(|rpc| {
+            let block = Some(block.clone());
+            async move { SkepRpcClient::roster(&*rpc, block).await }
+        })
+        .await
+    }
+
+    /// A page of the warp proof that begins after a finalized block, for [`follow`](crate::proof::follow).
+    pub async fn warp_proof(&self, from: &BlockHash) -> Result<Arc<[u8]>, AskError> {
+        let from = hash_text(from);
+        let answer = self.ask(|rpc| {
+            let from = from.clone();
+            async move { RosterProofsClient::warp_proof(&*rpc, from).await }
+        });
+        answer.await.map(|HexBytes(proof)| proof)
+    }
+
+    /// What one of the last finalized blocks says of itself, for [`read_head`](crate::proof::read_head).
+    pub async fn head_proof(&self, at: &BlockHash) -> Result<Arc<[u8]>, AskError> {
+        let at = hash_text(at);
+        let answer = self.ask(|rpc| {
+            let at = at.clone();
+            async move { RosterProofsClient::head_proof(&*rpc, at).await }
+        });
+        answer.await.map(|HexBytes(proof)| proof)
+    }
+
+    /// The roster at the last epoch boundary, for [`read_roster`](crate::proof::read_roster).
+    pub async fn roster_proof(&self, boundary: &BlockHash) -> Result<Arc<[u8]>, AskError> {
+        let boundary = hash_text(boundary);
+        let answer = self.ask(|rpc| {
+            let boundary = boundary.clone();
+            async move { RosterProofsClient::roster_proof(&*rpc, boundary).await }
+        });
+        answer.await.map(|HexBytes(proof)| proof)
+    }
+
+    /// A checkpoint in the chain node's own words: only for a chain node of one's own.
+    pub async fn checkpoint(&self, at: &BlockHash) -> Result<Checkpoint, AskError> {
+        let at = hash_text(at);
+        self.ask(|rpc| {
+            let at = Some(at.clone());
+            async move { RosterProofsClient::checkpoint(&*rpc, at).await }
+        })
+        .await
     }
 
     /// Every swarm at the last finalized block.
@@ -227,7 +288,11 @@ impl RotatedKeys {
 
 /// The header of a block, if the chain node knows it.
 pub(crate) async fn head_at(rpc: &Client, hash: &BlockHash) -> Result<Option<Head>, ClientError> {
-    rpc.request("chain_getHeader", rpc_params![format!("0x{}", hex::encode(hash))]).await
+    rpc.request("chain_getHeader", rpc_params![hash_text(hash)]).await
+}
+
+fn hash_text(hash: &BlockHash) -> String {
+    format!("0x{}", hex::encode(hash))
 }
 
 #[cfg(test)]

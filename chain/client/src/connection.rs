@@ -1,6 +1,6 @@
 //! One WebSocket connection to whichever chain node answers.
 
-use crate::ChainUrls;
+use crate::{ChainUrls, SocksProxy};
 use jsonrpsee::{
     core::client::{Client, ClientT},
     rpc_params,
@@ -8,9 +8,12 @@ use jsonrpsee::{
 };
 use skep_primitives::{BlockHash, BlockNumber};
 use std::{fmt::Write as _, sync::Arc, time::Duration};
+use tokio::time::timeout;
 
 /// A chain node that does not accept a connection within this time is passed over.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same through a proxy, which may first have to build a way there.
+const PROXY_TIMEOUT: Duration = Duration::from_secs(20);
 /// A question not answered within this time is asked elsewhere.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// The largest answer read: a roster of about twenty thousand nodes.
@@ -33,6 +36,10 @@ enum AttemptError {
     Rpc(#[from] jsonrpsee::core::ClientError),
     #[error("its genesis block is 0x{}, so it belongs to another network", hex::encode(.0))]
     OtherNetwork(BlockHash),
+    #[error("{0}")]
+    Proxy(#[from] std::io::Error),
+    #[error("no answer in time")]
+    TimedOut,
     #[error("it knows no genesis block")]
     NoGenesis,
 }
@@ -59,7 +66,7 @@ impl Connection {
     pub(crate) async fn open(urls: &ChainUrls, genesis: Option<BlockHash>, first: usize) -> Result<Self, ConnectError> {
         let mut attempts = Vec::new();
         for (index, url) in urls.iter().enumerate().cycle().skip(first % urls.len()).take(urls.len()) {
-            match Self::attempt(url, genesis, index).await {
+            match Self::attempt(url, urls.proxy(), genesis, index).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => attempts.push((url.to_owned(), error)),
             }
@@ -67,16 +74,27 @@ impl Connection {
         Err(ConnectError { attempts })
     }
 
-    async fn attempt(url: &str, expected: Option<BlockHash>, index: usize) -> Result<Self, AttemptError> {
+    async fn attempt(
+        url: &str,
+        proxy: Option<&SocksProxy>,
+        expected: Option<BlockHash>,
+        index: usize,
+    ) -> Result<Self, AttemptError> {
         let ping = PingConfig::new().ping_interval(PING_INTERVAL).inactive_limit(PING_INTERVAL * 2);
-        let rpc = WsClientBuilder::new()
+        let builder = WsClientBuilder::new()
             .connection_timeout(CONNECT_TIMEOUT)
             .request_timeout(REQUEST_TIMEOUT)
             .max_response_size(MAX_ANSWER_BYTES)
             .max_buffer_capacity_per_subscription(MAX_WAITING_EVENTS)
-            .enable_ws_ping(ping)
-            .build(url)
-            .await?;
+            .enable_ws_ping(ping);
+        let rpc = match proxy {
+            Some(proxy) => {
+                let connecting =
+                    async { Ok::<_, AttemptError>(builder.build_with_stream(url, proxy.connect(url).await?).await?) };
+                timeout(PROXY_TIMEOUT, connecting).await.map_err(|_| AttemptError::TimedOut)??
+            }
+            None => builder.build(url).await?,
+        };
         let genesis = block_hashes(&rpc, [0]).await?.pop().flatten().ok_or(AttemptError::NoGenesis)?;
         match expected {
             Some(expected) if expected != genesis => Err(AttemptError::OtherNetwork(genesis)),

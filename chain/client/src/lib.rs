@@ -8,8 +8,11 @@
 //! ```
 //!
 //! Every door takes several chain nodes and goes on with the next one when one is gone; all must share a genesis block.
-//! The nodes asked are trusted to tell the truth about finalized blocks: what they say is checked for shape, size and
+//! The nodes these ask are trusted to tell the truth about finalized blocks: what they say is checked for shape, size and
 //! order only.
+//!
+//! Who trusts no chain node asks through a [`RosterVerifier`], which checks everything down to a [`Checkpoint`] with the
+//! rules of [`proof`].
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unreachable)
@@ -22,10 +25,14 @@ mod follow;
 mod govern;
 mod health;
 mod key;
+pub mod proof;
+mod proxy;
 mod roster;
+mod source;
 mod submit;
 mod urls;
 mod verdict;
+mod verifier;
 
 pub use account::{ContributionError, ParseAccountError, Pool, parse_account, ss58};
 pub use client::{AskError, ChainClient, Finalized, MadeSessionKeys};
@@ -33,7 +40,13 @@ pub use connection::ConnectError;
 pub use follow::{FollowError, RosterReceiver, SessionError, follow};
 pub use health::ChainHealth;
 pub use key::{KeyError, StakerKey};
+pub use proxy::{ParseProxyError, SocksProxy};
 pub use roster::{RECENT_BLOCKS, RosterView};
+pub use skep_primitives::{AuthoritySet, Checkpoint};
+pub use source::{RosterSource, Trust};
 pub use submit::{Included, Registration, SessionKeys, SubmitError, Submitter, Wait};
 pub use urls::{ChainUrls, ParseUrlsError};
 pub use verdict::{submit_verdict, verdict_transaction};
+pub use verifier::{
+    Difference, HearError, Lie, Memory, ProvenRoster, RosterVerifier, STALE, Testimony, VerifyError, difference,
+};

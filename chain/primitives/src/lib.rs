@@ -7,9 +7,12 @@
 extern crate alloc;
 
 mod amount;
+mod checkpoint;
 mod draw;
 mod governance;
 mod id;
+mod proof;
+mod record;
 mod reward;
 mod roster;
 mod serving;
@@ -18,9 +21,12 @@ mod stake;
 mod testing;
 
 pub use amount::{Balance, DECIMALS, JsonBalance, Permyriad, PermyriadTooLarge, UNIT, decimal};
+pub use checkpoint::{Authority, AuthoritySet, AuthoritySetError, Checkpoint, MAX_AUTHORITIES};
 pub use draw::Draw;
 pub use governance::{Governance, MAX_OPEN_PROPOSALS, MAX_WORK_FLOOR, Motion, Proposal, ProposalId};
 pub use id::{CodeHash, ParseIdError, ServiceNodeId, StakerId, SwarmId};
+pub use proof::{HeadProof, ROSTER_TRIE, RosterProof, SWARMS_TRIE, StateNodes};
+pub use record::{RecordedStake, RosterRecord};
 pub use reward::{NodeRewards, Reward};
 pub use roster::{
     Contribution, Endpoint, Leave, MAX_CONTRIBUTORS, MAX_STAKES, NodeState, RosterEntry, RosterSnapshot,

@@ -246,7 +246,7 @@ pub struct RosterEntry {
     pub swarm: SwarmId,
     /// Block of its registration.
     pub registered_at: BlockNumber,
-    /// Block of its last reward, or of its activation.
+    /// Block of its last reward, or of its activation. 0 in a roster that was proven: proofs do not tell it.
     pub last_rewarded_at: BlockNumber,
 }
 

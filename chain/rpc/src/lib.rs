@@ -1,6 +1,7 @@
 //! The chain node's JSON-RPC contract: one trait gives the server its shape and every client its calls.
 
 pub mod node_list;
+pub mod proofs;
 
 use jsonrpsee::{
     core::{RpcResult, SubscriptionResult},

@@ -11,7 +11,7 @@ use crate::{
 };
 use rand::{RngCore, seq::SliceRandom};
 use skep_bench::{Aim, Report, Row, duration, quartiles};
-use skep_client::{Client, Event, Passphrase};
+use skep_client::{Client, Event, Passphrase, RosterSource};
 use skep_envelope::Identity;
 use skep_mailbox::{MemoryStore, Store};
 use skep_onion::{WrapOptions, wrap};
@@ -43,10 +43,11 @@ pub(crate) fn rows(report: &mut Report) -> Outcome {
         let stores = (0..NODES).map(|_| Arc::new(MemoryStore::new(u64::MAX)) as Arc<dyn Store>).collect();
         let nodes = Nodes::start(stores).await?;
         let (chain, _server) = nodes.chain().await?;
+        let source = RosterSource::trusting(chain);
         let directory = directory()?;
         let passphrase = Passphrase::new("a passphrase".to_owned().into())?;
         let client = |name: &str| -> Result<Client, Box<dyn Error>> {
-            Ok(Client::create(&directory.path().join(name), &passphrase, &name.parse()?, chain.clone())?)
+            Ok(Client::create(&directory.path().join(name), &passphrase, &name.parse()?, source.clone())?)
         };
         let (mut alice, mut bob) = (client("Alice")?, client("Bob")?);
         alice.request_contact(bob.account(), "It is me".into()).await?;

@@ -6,6 +6,7 @@ mod contact;
 mod devnet;
 mod generate;
 mod govern;
+mod guide;
 mod history;
 mod listen;
 mod nodes;
@@ -17,6 +18,13 @@ mod unsend;
 
 use crate::{context::Context, failure::Failure};
 use clap::Subcommand;
+
+/// What somebody does who has just made an account.
+pub(crate) const NEXT_STEPS: &str = "  skep account show                what to give people who want to write to you
+  skep contact request ACCOUNT     ask somebody to talk
+  skep receive                     see who asks, and accept: skep contact accept ACCOUNT
+  skep chat                        talk, full screen; without a terminal: send, receive, history
+  skep account backup FILE         a copy of everything, for the day this machine is gone";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -52,6 +60,8 @@ pub(crate) enum Command {
     Govern(govern::GovernArgs),
     /// Run a whole network on this machine
     Devnet(devnet::DevnetArgs),
+    /// First steps: what to do now
+    Guide,
     /// Write a script for your shell that completes commands
     Completions(generate::Completions),
     /// Write the manual page
@@ -74,6 +84,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Stake(args) => stake::run(args, context).await,
         Command::Govern(args) => govern::run(args, context).await,
         Command::Devnet(args) => devnet::run(args, context).await,
+        Command::Guide => guide::run(context),
         Command::Completions(arguments) => generate::completions(&arguments),
         Command::Man => generate::man(),
     }

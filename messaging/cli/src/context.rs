@@ -1,16 +1,18 @@
 //! What every command knows: where the state is, whom to ask, how to answer.
 
-use crate::{failure::Failure, output::Output, passphrase};
+use crate::{config::Config, failure::Failure, output::Output, passphrase};
 use clap::Args;
 use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
-use skep_chain_client::{ChainClient, ChainUrls};
+use skep_chain_client::{ChainClient, ChainUrls, Checkpoint, RosterSource, SocksProxy};
 use skep_client::Client;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Directory of the named accounts, below the home.
 const ACCOUNTS: &str = "accounts";
+/// The chain node asked if none is named.
+const CHAIN: &str = "ws://127.0.0.1:9944";
 
-/// Options of every command.
+/// Options of every command. Those of the network can also be set in `config.toml` in the home: `chain`, `checkpoint`, `proxy`.
 #[derive(Debug, Args)]
 pub(crate) struct Context {
     /// Directory of the account, contacts and messages [default: skep in the user's data directory]
@@ -19,9 +21,19 @@ pub(crate) struct Context {
     /// One of several accounts, each with a directory of its own below the home [default: the one in the home itself]
     #[arg(id = "named_account", long = "account", global = true, value_name = "NAME", env = "SKEP_ACCOUNT", value_parser = account_name)]
     account: Option<String>,
-    /// Chain nodes to ask, in this order, separated by commas
-    #[arg(long, global = true, value_name = "URLS", env = "SKEP_CHAIN", default_value = "ws://127.0.0.1:9944")]
-    chain_url: ChainUrls,
+    /// Chain nodes to ask, in this order, separated by commas [default: ws://127.0.0.1:9944]
+    #[arg(long, global = true, value_name = "URLS", env = "SKEP_CHAIN")]
+    chain_url: Option<ChainUrls>,
+    /// A SOCKS5 proxy, Tor's for example, through which everything goes that leaves this machine: socks5h://127.0.0.1:9050
+    #[arg(long, global = true, value_name = "URL", env = "SKEP_PROXY")]
+    proxy: Option<SocksProxy>,
+    /// The checkpoint to prove the roster of service nodes from: a file of your network's, as `skep devnet up` writes one
+    /// [default: the one this version ships]
+    #[arg(long, global = true, value_name = "FILE", env = "SKEP_CHECKPOINT")]
+    checkpoint: Option<PathBuf>,
+    /// Believe what the chain nodes say instead: only for chain nodes of your own
+    #[arg(long, global = true, env = "SKEP_TRUST_CHAIN", value_parser = clap::builder::BoolishValueParser::new(), conflicts_with = "checkpoint")]
+    trust_chain: bool,
     /// Answer in JSON, one object a line; failures too, on standard error
     #[arg(long, global = true)]
     json: bool,
@@ -33,20 +45,56 @@ impl Context {
         Output::new(self.json)
     }
 
-    /// The chain nodes to ask.
-    pub(crate) const fn chain_urls(&self) -> &ChainUrls {
-        &self.chain_url
+    /// The chain nodes to ask, and the proxy on the way there.
+    pub(crate) fn chain_urls(&self) -> Result<ChainUrls, Failure> {
+        self.chain_urls_with(&self.config()?)
+    }
+
+    fn chain_urls_with(&self, config: &Config) -> Result<ChainUrls, Failure> {
+        let urls = match (&self.chain_url, &config.chain) {
+            (Some(urls), _) => urls.clone(),
+            (None, configured) => configured.as_deref().unwrap_or(CHAIN).parse().map_err(Failure::usage)?,
+        };
+        let proxy = match (&self.proxy, &config.proxy) {
+            (Some(proxy), _) => Some(proxy.clone()),
+            (None, configured) => configured.as_deref().map(str::parse).transpose().map_err(Failure::usage)?,
+        };
+        Ok(match proxy {
+            Some(proxy) => urls.through(proxy),
+            None => urls,
+        })
+    }
+
+    fn config(&self) -> Result<Config, Failure> {
+        match self.base() {
+            Ok(home) => Config::read(&home),
+            // Who has no home directory has no file in it.
+            Err(_) => Ok(Config::default()),
+        }
     }
 
     /// A connection to one of them.
     pub(crate) async fn chain(&self) -> Result<ChainClient, Failure> {
-        ChainClient::connect(self.chain_url.clone()).await.map_err(Failure::network)
+        ChainClient::connect(self.chain_urls()?).await.map_err(Failure::network)
     }
 
-    /// The account's client. Asks for the passphrase if the environment does not tell it.
+    /// Where clients have the roster from.
+    pub(crate) fn roster_source(&self) -> Result<RosterSource, Failure> {
+        let config = self.config()?;
+        let urls = self.chain_urls_with(&config)?;
+        if self.trust_chain {
+            return Ok(RosterSource::trusting(urls));
+        }
+        Ok(match self.checkpoint.as_ref().or(config.checkpoint.as_ref()) {
+            Some(file) => RosterSource::proven(urls, read_checkpoint(file)?),
+            None => urls.into(),
+        })
+    }
+
+    /// The account's client. Asks for the passphrase if neither the environment nor the keyring tells it.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
-        let home = self.home()?;
-        Client::open(&home, &passphrase::existing()?, self.chain_url.clone()).map_err(Failure::account)
+        let (home, source) = (self.home()?, self.roster_source()?);
+        passphrase::unlock(&home, |passphrase| Client::open(&home, passphrase, source.clone()))
     }
 
     /// Where the state of the chosen account is.
@@ -87,6 +135,13 @@ impl Context {
             None => data_dir(),
         }
     }
+}
+
+/// Reads a checkpoint from its file.
+pub(crate) fn read_checkpoint(file: &Path) -> Result<Checkpoint, Failure> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::usage(format!("cannot read the checkpoint {}: {error}", file.display())))?;
+    serde_json::from_str(&text).map_err(|error| Failure::usage(format!("{} is no checkpoint: {error}", file.display())))
 }
 
 /// A name that is one directory and nothing else.

@@ -7,7 +7,7 @@ use std::{error::Error, fmt::Write as _, process::ExitCode};
 /// Shown below `--help`.
 pub(crate) const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 account or passphrase missing or wrong, \
      4 chain or service nodes not reached (try again).\n\
-     Set RUST_LOG=debug to see on standard error what happens.";
+     They mean the same in every version. Set RUST_LOG=debug to see on standard error what happens; NO_COLOR is heeded.";
 
 /// Why a command did not do what it should.
 #[derive(Debug, Serialize)]
@@ -124,8 +124,10 @@ impl From<NetworkError> for Failure {
     fn from(error: NetworkError) -> Self {
         match error {
             NetworkError::State(error) => Self::account(error),
+            NetworkError::NoCheckpoint => Self::usage(error),
             NetworkError::Connect(_)
             | NetworkError::Roster(_)
+            | NetworkError::Unproven(_)
             | NetworkError::Contradiction(..)
             | NetworkError::NoSwarm
             | NetworkError::TooFewNodes(_)

@@ -1,8 +1,10 @@
 //! The `skep` command: accounts, contacts, messages, service nodes, stakes, devnets.
 
 mod commands;
+mod config;
 mod context;
 mod failure;
+mod keyring;
 mod output;
 mod passphrase;
 mod signer;
@@ -10,7 +12,7 @@ mod tokens;
 
 use crate::{commands::Command, context::Context};
 use clap::Parser;
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Write to people over Skep, and stake and run its service nodes.
@@ -18,7 +20,7 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 /// Messages are encrypted from end to end, kept by a swarm of service nodes until they are read, and travel through three
 /// hops, so that no single party learns who writes to whom.
 #[derive(Debug, Parser)]
-#[command(name = "skep", version, arg_required_else_help = true, after_help = failure::EXIT_CODES)]
+#[command(name = "skep", version, arg_required_else_help = true, after_help = failure::EXIT_CODES, before_help = "First time here? `skep guide`")]
 struct Cli {
     #[command(flatten)]
     context: Context,
@@ -32,7 +34,8 @@ async fn main() -> ExitCode {
     // A program that reads standard error expects failures there and nothing else.
     let level = if context.output().is_json() { LevelFilter::OFF } else { LevelFilter::WARN };
     let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(coloured).init();
     match commands::run(command, &context).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

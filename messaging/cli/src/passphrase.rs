@@ -1,26 +1,59 @@
 //! Secrets people give: the passphrase of the local state, the recovery phrase.
 
-use crate::failure::Failure;
-use skep_client::Passphrase;
+use crate::{failure::Failure, keyring::Key};
+use skep_client::{Passphrase, StateError};
 use std::{
     env,
     io::{self, IsTerminal, Read},
+    path::Path,
 };
 use zeroize::Zeroizing;
 
 const VARIABLE: &str = "SKEP_PASSPHRASE";
+/// The passphrase to take instead.
+const NEW_VARIABLE: &str = "SKEP_NEW_PASSPHRASE";
 
-/// The passphrase of an existing state.
+/// Opens the state in `home` with its passphrase: the environment's, the keyring's, or one that is asked for.
+pub(crate) fn unlock<T>(home: &Path, open: impl Fn(&Passphrase) -> Result<T, StateError>) -> Result<T, Failure> {
+    if let Some(passphrase) = from_environment(VARIABLE)? {
+        return open(&passphrase).map_err(Failure::account);
+    }
+    if let Some(key) = Key::of(home).map_err(Failure::account)? {
+        let secret = key.secret().map_err(Failure::account)?;
+        match open(&parse(secret)?) {
+            // The program may have ended while the account moved between keyring and passphrase.
+            Err(StateError::WrongPassphrase) => {}
+            opened => return opened.map_err(Failure::account),
+        }
+    }
+    open(&prompt("Passphrase: ")?).map_err(Failure::account)
+}
+
+/// The passphrase of a backup.
 pub(crate) fn existing() -> Result<Passphrase, Failure> {
-    match from_environment()? {
+    match from_environment(VARIABLE)? {
         Some(passphrase) => Ok(passphrase),
-        None => prompt("Passphrase: "),
+        None => prompt("Passphrase of the backup: "),
     }
 }
 
 /// A passphrase for a new state, typed twice.
 pub(crate) fn new() -> Result<Passphrase, Failure> {
-    if let Some(passphrase) = from_environment()? {
+    chosen(VARIABLE)
+}
+
+/// A passphrase to take instead of the one before, typed twice.
+pub(crate) fn replacement() -> Result<Passphrase, Failure> {
+    chosen(NEW_VARIABLE)
+}
+
+/// What the keyring keeps.
+pub(crate) fn of_keyring(secret: Zeroizing<String>) -> Result<Passphrase, Failure> {
+    parse(secret)
+}
+
+fn chosen(variable: &str) -> Result<Passphrase, Failure> {
+    if let Some(passphrase) = from_environment(variable)? {
         return Ok(passphrase);
     }
     let passphrase = prompt("New passphrase: ")?;
@@ -42,11 +75,11 @@ pub(crate) fn recovery_phrase() -> Result<Zeroizing<String>, Failure> {
     Ok(phrase)
 }
 
-fn from_environment() -> Result<Option<Passphrase>, Failure> {
-    match env::var(VARIABLE) {
+fn from_environment(variable: &str) -> Result<Option<Passphrase>, Failure> {
+    match env::var(variable) {
         Ok(passphrase) => parse(passphrase.into()).map(Some),
         Err(env::VarError::NotPresent) => Ok(None),
-        Err(env::VarError::NotUnicode(_)) => Err(Failure::usage(format!("{VARIABLE} is not valid UTF-8"))),
+        Err(env::VarError::NotUnicode(_)) => Err(Failure::usage(format!("{variable} is not valid UTF-8"))),
     }
 }
 

@@ -12,12 +12,39 @@ const PHRASE_WORDS: usize = 13;
 
 /// Runs `skep` in `home`, with nothing of the caller's environment that it reads.
 fn skep(home: &Path, passphrase: Option<&str>, arguments: &[&str], input: &str) -> Output {
+    skep_with(home, passphrase, arguments, input, &[])
+}
+
+/// The same with more in the environment; an empty value takes something out of it.
+fn skep_with(
+    home: &Path,
+    passphrase: Option<&str>,
+    arguments: &[&str],
+    input: &str,
+    environment: &[(&str, &str)],
+) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
-    for variable in ["SKEP_HOME", "SKEP_ACCOUNT", "SKEP_CHAIN", "SKEP_PASSPHRASE", "RUST_LOG"] {
+    for variable in [
+        "SKEP_HOME",
+        "SKEP_ACCOUNT",
+        "SKEP_CHAIN",
+        "SKEP_CHECKPOINT",
+        "SKEP_PASSPHRASE",
+        "SKEP_NEW_PASSPHRASE",
+        "SKEP_PROXY",
+        "RUST_LOG",
+    ] {
         command.env_remove(variable);
     }
     // Nobody listens on port 1.
-    command.env("SKEP_HOME", home).env("SKEP_CHAIN", "ws://127.0.0.1:1").args(arguments);
+    command.env("SKEP_HOME", home).env("SKEP_CHAIN", "ws://127.0.0.1:1").env("SKEP_TRUST_CHAIN", "1").args(arguments);
+    for (name, value) in environment {
+        if value.is_empty() {
+            command.env_remove(name)
+        } else {
+            command.env(name, value)
+        };
+    }
     if let Some(passphrase) = passphrase {
         command.env("SKEP_PASSPHRASE", passphrase);
     }
@@ -171,8 +198,10 @@ fn one_home_has_room_for_several_accounts_and_backups() {
     assert_eq!(names, [Value::Null, "work".into()]);
     assert_eq!(run(&["account", "show", "--account", "../work"]).status.code(), Some(2));
 
-    let changed = answer(&run(&["account", "set", "--read-receipts", "off", "--account", "work"]));
+    let set = ["account", "set", "--read-receipts", "off", "--presence", "off", "--account", "work"];
+    let changed = answer(&run(&set));
     assert_eq!((&changed["read_receipts"], &changed["typing"]), (&false.into(), &true.into()));
+    assert_eq!(changed["presence"], false);
     answer(&run(&["send", "self", "kept", "--account", "work"]));
     let file = directory.path().join("work.backup");
     let file = file.to_str().expect("UTF-8");
@@ -227,4 +256,106 @@ fn every_command_explains_itself() {
             assert!(text.contains(part), "{command:?} lacks {part}");
         }
     }
+}
+
+#[test]
+fn a_roster_is_not_believed_without_a_reason() {
+    let home = tempfile::tempdir().expect("creates");
+    let file = home.path().join("checkpoint.json");
+    let verify = |checkpoint: &Path| {
+        let checkpoint = checkpoint.to_str().expect("UTF-8");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
+        command.env_remove("SKEP_TRUST_CHAIN").env("SKEP_HOME", home.path()).env("SKEP_CHAIN", "ws://127.0.0.1:1");
+        command.env_remove("SKEP_CHECKPOINT").args(["--json", "nodes", "verify"]);
+        if !checkpoint.is_empty() {
+            command.args(["--checkpoint", checkpoint]);
+        }
+        let output = command.output().expect("ends");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, error) = verify(Path::new(""));
+    assert!(code == Some(2) && error.contains("--checkpoint FILE") && error.contains("--trust-chain"), "{error}");
+    let (code, error) = verify(&file);
+    assert!(code == Some(2) && error.contains("cannot read the checkpoint"), "{error}");
+    std::fs::write(&file, "{}").expect("writes");
+    let (code, error) = verify(&file);
+    assert!(code == Some(2) && error.contains("is no checkpoint"), "{error}");
+    let hash = format!("0x{}", "01".repeat(32));
+    let checkpoint = serde_json::json!({
+        "genesis": hash, "number": 0, "hash": hash, "set_id": 0, "time": 0, "believed_for": 1,
+        "authorities": [{ "key": hash, "weight": 1 }],
+    });
+    std::fs::write(&file, checkpoint.to_string()).expect("writes");
+    let (code, error) = verify(&file);
+    assert!(code == Some(4) && error.contains("authorities are believed for 0 s only"), "{error}");
+}
+
+#[test]
+fn an_account_takes_another_passphrase_and_a_keyring_that_is_not_there_is_told() {
+    let home = TempDir::new().expect("made");
+    let home = home.path();
+    answer(&skep(home, Some("secret"), &["account", "new", "--name", "Ada", "--json"], ""));
+    // Nobody is on this bus.
+    let no_bus = [("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus")];
+    for arguments in
+        [&["account", "lock", "keyring"][..], &["account", "new", "--keyring", "--name", "Eve", "--account", "eve"]]
+    {
+        let output = skep_with(home, Some("secret"), &[arguments, &["--json"]].concat(), "", &no_bus);
+        let (kind, error) = failure(&output, 3);
+        assert!(kind == "account" && error.contains("the keyring cannot be used"), "{error}");
+    }
+    // Nothing has changed, and nothing was made.
+    answer(&skep(home, Some("secret"), &["account", "show", "--json"], ""));
+    failure(&skep(home, Some("secret"), &["account", "show", "--account", "eve", "--json"], ""), 3);
+
+    let another = [("SKEP_NEW_PASSPHRASE", "another")];
+    let locked = answer(&skep_with(home, Some("secret"), &["account", "lock", "passphrase", "--json"], "", &another));
+    assert_eq!(locked["locked_by"], "passphrase");
+    failure(&skep(home, Some("secret"), &["account", "show", "--json"], ""), 3);
+    answer(&skep(home, Some("another"), &["account", "show", "--json"], ""));
+    // Whose home names an entry of a keyring that is gone learns why it does not open.
+    std::fs::write(home.join("keyring"), "entry").expect("written");
+    let (_, error) = failure(&skep_with(home, None, &["account", "show", "--json"], "", &no_bus), 3);
+    assert!(error.contains("the keyring cannot be used"), "{error}");
+}
+
+#[test]
+fn the_network_is_configured_in_a_file_that_options_and_environment_override() {
+    let home = TempDir::new().expect("made");
+    let home = home.path();
+    let guide = |arguments: &[&str]| {
+        skep_with(home, None, &[&["guide", "--json"], arguments].concat(), "", &[("SKEP_CHAIN", "")])
+    };
+    assert_eq!(answer(&guide(&[]))["chain"], "ws://127.0.0.1:9944");
+    std::fs::write(home.join("config.toml"), "chain = \"ws://127.0.0.1:2\"\n").expect("written");
+    let told = answer(&guide(&[]));
+    assert_eq!((&told["chain"], &told["account"]), (&"ws://127.0.0.1:2".into(), &false.into()));
+    assert_eq!(answer(&guide(&["--chain-url", "ws://127.0.0.1:3"]))["chain"], "ws://127.0.0.1:3");
+    // Nobody is behind this proxy, and nothing goes around it.
+    std::fs::write(home.join("config.toml"), "proxy = \"socks5h://127.0.0.1:1\"\n").expect("written");
+    let (_, error) = failure(&skep(home, None, &["nodes", "list", "--json"], ""), 4);
+    assert!(error.contains("the proxy"), "{error}");
+    for (wrong, hint) in
+        [("proxy = \"http://127.0.0.1:1\"", "socks5h://"), ("chian = \"ws://a\"", "chian"), ("=", "config.toml")]
+    {
+        std::fs::write(home.join("config.toml"), wrong).expect("written");
+        let (_, error) = failure(&skep(home, None, &["guide", "--json"], ""), 2);
+        assert!(error.contains(hint), "{error}");
+    }
+    assert_eq!(skep(home, None, &["guide", "--proxy", "127.0.0.1:9050"], "").status.code(), Some(2));
+}
+
+#[test]
+fn first_steps_are_told_and_nothing_is_coloured_without_a_terminal() {
+    let home = TempDir::new().expect("made");
+    let home = home.path();
+    let text = |output: &Output| String::from_utf8(output.stdout.clone()).expect("UTF-8");
+    let guide = skep(home, None, &["guide"], "");
+    assert!(text(&guide).contains("skep account new") && text(&guide).contains("skep contact request"));
+    let made = skep(home, Some("secret"), &["account", "new", "--name", "Ada"], "");
+    assert!(text(&made).contains("skep contact request") && text(&made).contains("skep chat"));
+    let debug = [("RUST_LOG", "trace")];
+    let logged = skep_with(home, Some("secret"), &["receive"], "", &debug);
+    assert_eq!(logged.status.code(), Some(4));
+    assert!(!logged.stderr.is_empty() && !logged.stderr.contains(&0x1b));
 }

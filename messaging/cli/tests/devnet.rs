@@ -25,6 +25,7 @@ fn one_message_crosses_the_whole_network() {
     println!("up: {}", network.summary());
     check_processes(&network);
     check_demo(&network.demo());
+    the_roster_is_proven(&network);
 
     let scratch = tempfile::tempdir().expect("creates a directory");
     cookbook::check(scratch.path());
@@ -74,6 +75,16 @@ fn check_demo(demo: &Value) {
     assert_eq!(demo["service_nodes"], 12);
     assert!(demo["finalized"].as_u64().is_some_and(|height| height > 0));
     assert!(demo["seconds"].is_u64());
+}
+
+/// Every chain node proves the same twelve nodes, down to the checkpoint that `up` wrote.
+fn the_roster_is_proven(network: &Network) {
+    let found = network.skep(&["nodes", "verify"]).succeeds();
+    println!("proven: {}", found["roster"]);
+    assert_eq!((&found["checkpoint"]["number"], &found["roster"]["nodes"]), (&0.into(), &12.into()), "{found}");
+    let chain_nodes = list(&found["chain_nodes"]);
+    assert_eq!(chain_nodes.len(), 4, "{found}");
+    assert!(chain_nodes.iter().all(|node| node["verdict"] == "proven" && node["nodes"] == 12), "{found}");
 }
 
 /// A thirteenth node gathers stake and gives it back.

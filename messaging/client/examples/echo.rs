@@ -1,17 +1,19 @@
 //! A bot that accepts everybody and says back what it is told.
 //!
 //! ```text
-//! SKEP_PASSPHRASE=secret cargo run -p skep-client --example echo -- DIRECTORY ws://127.0.0.1:9944
+//! SKEP_PASSPHRASE=secret cargo run -p skep-client --example echo -- DIRECTORY ws://127.0.0.1:9944 checkpoint.json
 //! ```
 
-use skep_client::{Account, Client, Event, Notice, Passphrase};
-use std::{env, error::Error, path::PathBuf};
+use skep_client::{Account, ChainUrls, Client, Event, Notice, Passphrase, RosterSource};
+use std::{env, error::Error, fs, path::PathBuf};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);
     let home = PathBuf::from(arguments.next().ok_or("say where to keep the account")?);
-    let chain = arguments.next().ok_or("say which chain nodes to ask")?.parse()?;
+    let nodes: ChainUrls = arguments.next().ok_or("say which chain nodes to ask")?.parse()?;
+    let checkpoint = fs::read_to_string(arguments.next().ok_or("say which checkpoint to prove the roster from")?)?;
+    let chain = RosterSource::proven(nodes, serde_json::from_str(&checkpoint)?);
     let passphrase = Passphrase::new(env::var("SKEP_PASSPHRASE")?.into())?;
     let client = if Client::exists(&home) {
         Client::open(&home, &passphrase, chain)?

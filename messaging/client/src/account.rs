@@ -4,23 +4,27 @@
 
 use crate::{
     AcceptError, Client, Contact, ContactStatus, Delivery, DisplayName, Event, Message, NetworkError, RequestError,
-    SayError, SendError, StateError, UnsendError, UsedPath,
+    SayError, SendError, Settings, StateError, UnsendError, UsedPath, clock,
 };
 use futures::{FutureExt, future::BoxFuture};
 use rand::Rng;
 use serde::Serialize;
 use skep_envelope::MessageId;
+use skep_primitives::Moment;
 use skep_proto::account::AccountAddress;
 use std::time::Duration;
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
-    time::{Instant, sleep_until},
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
 };
 
 /// Between two looks into the mailbox, at least and at most: jittered, so that they cannot be told by their rhythm.
 const POLL: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5));
 /// The longest pause after failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long telling the listening node that the account is closed may take.
+const GOODBYE: Duration = Duration::from_millis(1_500);
 /// What a listener may be behind; one that is further behind is told so.
 const MOST_NOTICES: usize = 1024;
 /// Questions that wait.
@@ -128,6 +132,24 @@ impl Account {
     /// What is said with one of them; with the own account, notes to oneself.
     pub fn conversation(&self, contact: AccountAddress) -> Conversation {
         Conversation { account: self.clone(), contact }
+    }
+
+    /// What contacts are told of the account's own accord.
+    pub async fn settings(&self) -> Result<Settings, AccountError<StateError>> {
+        self.ask(|client| std::future::ready(Ok(client.settings())).boxed()).await
+    }
+
+    /// Changes what contacts are told of the account's own accord. Contacts that know us to be online hear of it if presence is
+    /// turned off.
+    pub async fn set_settings(&self, settings: Settings) -> Result<(), AccountError<NetworkError>> {
+        self.ask(move |client| {
+            async move {
+                client.set_settings(settings)?;
+                if settings.presence { Ok(client.go_online()?) } else { client.go_offline().await }
+            }
+            .boxed()
+        })
+        .await
     }
 
     /// The paths in use, tested now.
@@ -260,42 +282,65 @@ impl EventStream {
     }
 }
 
-/// Does what is asked and reads the mailbox in between, until nobody can ask any more.
+/// Does what is asked, listens and reads the mailbox in between, until nobody can ask any more.
 async fn live(mut client: Client, mut jobs: mpsc::Receiver<Job>, notices: broadcast::Sender<Notice>) {
     let (mut next, mut online, mut failures) = (Instant::now(), None, 0_u32);
+    let mut calls = JoinSet::new();
+    if let Err(error) = client.go_online() {
+        tracing::warn!(%error, "messages do not go directly");
+    }
+    // Nobody has to listen to notices.
+    let tell = |events: Vec<Event>| events.into_iter().for_each(|event| drop(notices.send(Notice::Event(event))));
     loop {
+        let minding = client.lines_timeout().map_or(next, |at| next.min(instant(at)));
         tokio::select! {
-            // What somebody waits for goes first.
-            biased;
+            Some(ended) = calls.join_next() => {
+                let Ok((call, listened)) = ended else { continue };
+                match client.listened(&call, listened).await {
+                    Ok(events) => tell(events),
+                    Err(error) => tracing::debug!(%error, "not everything that came directly was dealt with"),
+                }
+            }
             job = jobs.recv() => match job {
                 Some(job) => job(&mut client).await,
-                None => return,
+                None => break,
             },
-            () = sleep_until(next) => {
-                match client.receive().await {
-                    Ok(events) => {
-                        failures = 0;
-                        if online != Some(true) {
-                            let _ = notices.send(Notice::Online);
-                        }
-                        online = Some(true);
-                        for event in events {
-                            // Nobody has to listen.
-                            let _ = notices.send(Notice::Event(event));
-                        }
+            () = sleep_until(minding) => {}
+        }
+        if Instant::now() >= next {
+            match client.receive().await {
+                Ok(events) => {
+                    failures = 0;
+                    if online != Some(true) {
+                        let _ = notices.send(Notice::Online);
                     }
-                    Err(error) => {
-                        failures = failures.saturating_add(1);
-                        if online != Some(false) {
-                            let _ = notices.send(Notice::Offline(error.to_string()));
-                        }
-                        online = Some(false);
-                    }
+                    online = Some(true);
+                    tell(events);
                 }
-                next = Instant::now() + pause(failures, &mut rand::rng());
+                Err(error) => {
+                    failures = failures.saturating_add(1);
+                    if online != Some(false) {
+                        let _ = notices.send(Notice::Offline(error.to_string()));
+                    }
+                    online = Some(false);
+                }
             }
+            next = Instant::now() + pause(failures, &mut rand::rng());
+        }
+        if let Err(error) = client.mind_lines().await {
+            tracing::debug!(%error, "direct lines cannot be minded");
+        }
+        if let Some(call) = client.listen().await {
+            calls.spawn(call);
         }
     }
+    let _ = timeout(GOODBYE, client.hang_up()).await;
+}
+
+/// A time of the wall clock as this program's clock has it; soon, if it is past.
+fn instant(at: Moment) -> Instant {
+    const SOON: Duration = Duration::from_millis(50);
+    Instant::now() + Duration::from_millis(at.saturating_sub(clock::now())).max(SOON)
 }
 
 /// How long to wait before the next look: longer the more have failed in a row.

@@ -1,12 +1,15 @@
 //! One account's client: local state, conversations and network put together.
 
 mod contacts;
+mod direct;
 mod mailbox;
+mod mark;
 mod messages;
 
 use crate::{
     clock,
-    conversation::{Change, Contact, Own},
+    conversation::{Change, Contact, Outgoing, Own, Way},
+    direct::Lines,
     event::Event,
     network::{DeliverError, Delivery, Network, NetworkError, UsedPath},
     state::{NewMessage, Origin, OutboxItem, Passphrase, Settings, State, StateError, StoredAccount, Writer},
@@ -14,26 +17,33 @@ use crate::{
 pub use contacts::{FindContactError, Verification};
 pub use mailbox::ReceiveError;
 pub use messages::{FindMessageError, UnsendError};
-use skep_chain_client::ChainUrls;
-use skep_envelope::{DisplayName, Identity, PhraseError, SealError, Text, seal};
-use skep_primitives::BlockHash;
+use skep_chain_client::RosterSource;
+use skep_envelope::{DisplayName, Identity, MessageId, Payload, PhraseError, SealError, Text, seal, ttl};
+use skep_primitives::{BlockHash, Moment};
 use skep_proto::{
     account::AccountAddress,
     storage::{MessageHash, Namespace},
 };
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 use zeroize::Zeroizing;
 
 /// One account's client.
 ///
-/// Nothing is asked of the network before it is needed. Everything a call changes is on disk before anything leaves; a
+/// The roster of service nodes comes from a [`RosterSource`]: proven by chain nodes that are not believed, or told by one's
+/// own. Nothing is asked of the network before it is needed. Everything a call changes is on disk before anything leaves; a
 /// message that could not be delivered stays in the outbox and is sent with the next call.
 #[derive(Debug)]
 pub struct Client {
     state: State,
     account: StoredAccount,
-    chain: ChainUrls,
+    chain: RosterSource,
     network: Option<Network>,
+    /// Direct lines, while the program is online.
+    lines: Option<Lines>,
+    /// When the mark in the mailbox was last raised (ms).
+    marked: Option<Moment>,
+    /// What the user is told with what arrives next.
+    notices: Vec<Event>,
 }
 
 /// An account cannot be made here.
@@ -76,7 +86,7 @@ impl Client {
         home: &Path,
         passphrase: &Passphrase,
         name: &DisplayName,
-        chain: ChainUrls,
+        chain: impl Into<RosterSource>,
     ) -> Result<Self, CreateError> {
         Self::with_identity(home, passphrase, &Identity::generate(&mut rand::rng()), name, chain)
     }
@@ -87,7 +97,7 @@ impl Client {
         passphrase: &Passphrase,
         phrase: &str,
         name: &DisplayName,
-        chain: ChainUrls,
+        chain: impl Into<RosterSource>,
     ) -> Result<Self, CreateError> {
         Self::with_identity(home, passphrase, &Identity::from_phrase(phrase)?, name, chain)
     }
@@ -97,18 +107,20 @@ impl Client {
         passphrase: &Passphrase,
         identity: &Identity,
         name: &DisplayName,
-        chain: ChainUrls,
+        chain: impl Into<RosterSource>,
     ) -> Result<Self, CreateError> {
-        let state = State::create(home, passphrase, identity, name)?;
-        let account = state.account()?;
-        Ok(Self { state, account, chain, network: None })
+        Ok(Self::with_state(State::create(home, passphrase, identity, name)?, chain)?)
     }
 
     /// Opens the account in the directory `home`.
-    pub fn open(home: &Path, passphrase: &Passphrase, chain: ChainUrls) -> Result<Self, StateError> {
-        let state = State::open(home, passphrase)?;
+    pub fn open(home: &Path, passphrase: &Passphrase, chain: impl Into<RosterSource>) -> Result<Self, StateError> {
+        Self::with_state(State::open(home, passphrase)?, chain)
+    }
+
+    fn with_state(state: State, chain: impl Into<RosterSource>) -> Result<Self, StateError> {
         let account = state.account()?;
-        Ok(Self { state, account, chain, network: None })
+        let chain = chain.into();
+        Ok(Self { state, account, chain, network: None, lines: None, marked: None, notices: Vec::new() })
     }
 
     /// Whether there is an account in the directory `home`.
@@ -123,16 +135,19 @@ impl Client {
         home: &Path,
         backup: &Path,
         passphrase: &Passphrase,
-        chain: ChainUrls,
+        chain: impl Into<RosterSource>,
     ) -> Result<Self, StateError> {
-        let state = State::restore_backup(home, backup, passphrase)?;
-        let account = state.account()?;
-        Ok(Self { state, account, chain, network: None })
+        Self::with_state(State::restore_backup(home, backup, passphrase)?, chain)
     }
 
     /// Writes an encrypted copy of everything to `path`, where nothing may be. The passphrase opens it.
     pub fn backup(&self, path: &Path, passphrase: &Passphrase) -> Result<(), StateError> {
         self.state.backup(path, passphrase)
+    }
+
+    /// Opens with this passphrase from now on. Backups that were made keep theirs.
+    pub fn set_passphrase(&mut self, home: &Path, passphrase: &Passphrase) -> Result<(), StateError> {
+        self.state.set_passphrase(home, passphrase)
     }
 
     /// What contacts are told of the account's own accord.
@@ -141,6 +156,8 @@ impl Client {
     }
 
     /// Changes what contacts are told of the account's own accord.
+    ///
+    /// Presence concerns programs that stay: see [`Account::set_settings`](crate::Account::set_settings).
     pub fn set_settings(&mut self, settings: Settings) -> Result<(), StateError> {
         self.state.write(|writer| writer.put_settings(settings))?;
         self.account.settings = settings;
@@ -169,29 +186,30 @@ impl Client {
         network.used_paths(state).await
     }
 
-    fn own(&self) -> Own<'_> {
-        Own { account: self.account(), name: &self.account.name, prekeys: &self.account.prekeys }
+    /// We, in a conversation with this contact.
+    fn own_to(&self, contact: &AccountAddress) -> Own<'_> {
+        let (account, listening) = (self.account(), self.listening_for(contact));
+        Own { account, name: &self.account.name, prekeys: &self.account.prekeys, listening }
     }
 
     /// The network, connected to at the first call.
     async fn connect(&mut self) -> Result<&mut Network, NetworkError> {
-        match self.network.take() {
-            Some(mut network) => {
-                let refreshed = network.refresh().await;
-                let network = self.network.insert(network);
-                refreshed.map(|()| network)
+        match &mut self.network {
+            Some(network) => {
+                network.refresh().await?;
+                network.keep_roster(&mut self.state)?;
             }
-            None => {
-                let network = Network::connect(self.chain.clone(), &mut self.state).await?;
-                Ok(self.network.insert(network))
-            }
+            None => self.network = Some(Network::connect(self.chain.clone(), &mut self.state).await?),
         }
+        self.check_mark().await?;
+        self.network.as_mut().ok_or(NetworkError::NoSwarm)
     }
 
     /// Connects, starts lost sessions anew, and sends what was to be sent before.
     async fn ready_to_send(&mut self) -> Result<(), NetworkError> {
-        self.connect().await?;
+        let genesis = self.connect().await?.genesis();
         self.heal(&mut Vec::new())?;
+        self.mail_all_direct(&genesis)?;
         self.flush(None).await
     }
 
@@ -207,6 +225,7 @@ impl Client {
     /// Sends what waits in the outbox; what fails stays there. A message that waited too long is given up once somebody is
     /// there to be told.
     async fn flush(&mut self, mut events: Option<&mut Vec<Event>>) -> Result<(), NetworkError> {
+        let mut stuck = BTreeSet::new();
         for item in self.state.outbox()? {
             if item.timestamp.saturating_add(item.ttl) <= clock::now() {
                 let Some(events) = &mut events else { continue };
@@ -218,11 +237,24 @@ impl Client {
                 if told || self.state.contact(&item.recipient)?.is_some_and(requested) {
                     events.push(Event::Expired { recipient: item.recipient, timestamp: item.timestamp });
                 }
+            } else if stuck.contains(&item.recipient) {
+                // What was written first is read first: a ratchet does not keep skipped keys for ever.
             } else if let Err(error) = self.deliver(&item).await {
                 tracing::warn!(%error, "a message of the outbox is still not delivered");
+                stuck.insert(item.recipient);
             }
         }
         Ok(())
+    }
+
+    /// Sends what waits for this recipient, in its order. What came of the last.
+    async fn deliver_all(&mut self, recipient: AccountAddress) -> Result<Delivery, DeliverError> {
+        let waiting = self.state.outbox().map_err(NetworkError::from)?;
+        let mut last = Err(DeliverError::Network(NetworkError::State(StateError::Damaged("nothing to send"))));
+        for item in waiting.into_iter().filter(|item| item.recipient == recipient) {
+            last = Ok(self.deliver(&item).await?);
+        }
+        last
     }
 
     /// Keeps a change, seals what it sends and sends it.
@@ -237,7 +269,7 @@ impl Client {
         // Every step of ours sends something.
         let item = sealed.ok_or(StateError::Damaged("nothing to send"))?;
         self.keep(to, change, Some(&item), |writer| more(writer, item.hash))?;
-        self.deliver(&item).await.map_err(SendError::Undelivered)
+        self.deliver_all(to).await.map_err(SendError::Undelivered)
     }
 
     /// Keeps a change and queues what it sends. The events to tell.
@@ -277,7 +309,7 @@ impl Client {
         sealed: Option<&OutboxItem>,
         more: impl FnOnce(&Writer<'_>) -> Result<(), StateError>,
     ) -> Result<Vec<Event>, StateError> {
-        let Change { contact, prekeys, outgoing: _, events, resend: _ } = change;
+        let Change { contact, prekeys, outgoing, events, resend: _, told: _ } = change;
         debug_assert!(contact.as_ref().is_none_or(|contact| contact.account == account));
         let events = self.state.write(|writer| {
             contact.iter().try_for_each(|contact| writer.put_contact(contact))?;
@@ -290,6 +322,34 @@ impl Client {
         })?;
         if let Some(prekeys) = prekeys {
             self.account.prekeys = prekeys;
+        }
+        if let (Some(Outgoing { payload: Payload::Ratchet(_), .. }), Some(lines)) = (outgoing, &mut self.lines) {
+            lines.tells(&account);
+        }
+        Ok(events)
+    }
+
+    /// Keeps what a contact's message changes, and everything that belongs to it. The events to tell.
+    fn take_change(
+        &mut self,
+        genesis: &BlockHash,
+        source: AccountAddress,
+        change: Change,
+        way: Way,
+        more: impl FnOnce(&Writer<'_>) -> Result<(), StateError>,
+    ) -> Result<Vec<Event>, StateError> {
+        let (resend, told, now) = (change.resend, change.told, clock::now());
+        let acknowledged: Vec<_> = change.events.iter().filter_map(acknowledged).flatten().copied().collect();
+        let events = self.queue_change(genesis, source, change, |writer, _| more(writer))?;
+        if let (Some(lines), Some(told)) = (&mut self.lines, told) {
+            if told.sync.is_some_and(|sync| sync.listening.is_some()) {
+                lines.attend(source, now, &mut rand::rng());
+            }
+            lines.told(&source, &told, way, now);
+            lines.acknowledged(&source, &acknowledged);
+        }
+        if resend {
+            self.resend(genesis, source)?;
         }
         Ok(events)
     }
@@ -314,14 +374,19 @@ fn noted(writer: &Writer<'_>, event: Event) -> Result<Option<Event>, StateError>
             let text = Text { text, reply_to, disappear_after };
             let message = NewMessage { contact: sender, origin: Origin::Theirs, id, text: &text, timestamp };
             let new = writer.put_message(&message)?;
+            if !new {
+                writer.acknowledge_again(&sender, &id)?;
+            }
             let Text { text, .. } = text;
             new.then_some(Event::Message { sender, name, id, text, timestamp, reply_to, disappear_after })
         }
         Event::Receipt { sender, kind, ids } => {
+            writer.drop_direct(&sender, &ids)?;
             let ids = writer.acknowledged(&sender, kind, &ids, clock::now())?;
             (!ids.is_empty()).then_some(Event::Receipt { sender, kind, ids })
         }
         Event::Unsent { sender, ids } => {
+            writer.discard_messages(&sender, &ids, clock::now().saturating_add(ttl::MESSAGE))?;
             let ids = writer.unsend(&sender, false, &ids)?;
             (!ids.is_empty()).then_some(Event::Unsent { sender, ids })
         }
@@ -334,6 +399,16 @@ fn noted(writer: &Writer<'_>, event: Event) -> Result<Option<Event>, StateError>
         | Event::Renamed { .. }
         | Event::IdentityChanged { .. }
         | Event::Expired { .. }
+        | Event::StateRolledBack { .. }
         | Event::Unreadable { .. }) => Some(other),
     })
+}
+
+/// The messages of ours that an event acknowledges.
+#[expect(clippy::wildcard_enum_match_arm, reason = "nothing else acknowledges")]
+fn acknowledged(event: &Event) -> Option<&[MessageId]> {
+    match event {
+        Event::Receipt { ids, .. } => Some(ids),
+        _ => None,
+    }
 }

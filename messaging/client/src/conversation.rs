@@ -19,14 +19,17 @@ use crate::event::Event;
 use rand::CryptoRng;
 use serde::Serialize;
 use skep_envelope::{
-    Body, Content, Crossed, DisplayName, EncryptError, FriendRequest, FriendRequestError, MessageId, Opened, Payload,
-    PrekeyBundle, Prekeys, Ratchet, ReceiveError, StartError, Text, crossed_requests, ttl,
+    Body, Content, Crossed, DisplayName, EncryptError, FriendRequest, FriendRequestError, Listening, MessageId, Opened,
+    Payload, PrekeyBundle, Prekeys, Ratchet, ReceiptKind, ReceiveError, StartError, Sync, Text, crossed_requests, ttl,
 };
 use skep_primitives::Moment;
 use skep_proto::account::AccountAddress;
 
 /// How long a session that was started anew is left alone (ms): messages of strangers can make it look lost.
 pub(crate) const RESET_REST: Moment = 60 * 60 * 1000;
+
+/// How long somebody whose request waits for an answer may ask again before the user is told once more (ms).
+const ASK_REST: Moment = 60 * 60 * 1000;
 
 /// How long somebody who was declined is not heard when asking again (ms).
 pub(crate) const DECLINE_REST: Moment = ttl::FRIEND_REQUEST;
@@ -86,6 +89,69 @@ pub(crate) struct Session {
     pub(crate) told: Moment,
     /// It must not be written on: its state is older than what was sent.
     pub(crate) lost: bool,
+    pub(crate) stamps: Stamps,
+}
+
+/// How far each side has read its mailbox, as far as this conversation goes.
+///
+/// A ratchet forgets the keys of skipped messages after forty in one chain and after five chains. What waits in a mailbox
+/// must not become unreadable because the two talk on directly meanwhile, so nothing goes directly before everything that went
+/// by mail was heard of: see [`Self::is_all_heard`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stamps {
+    /// Our newest message's: later ones have higher ones.
+    pub(crate) last: u64,
+    /// That of our newest message by mail.
+    pub(crate) mailed: u64,
+    /// The highest of ours by mail that they have told to have read.
+    pub(crate) confirmed: u64,
+    /// The highest of theirs that has come by mail.
+    pub(crate) heard: u64,
+}
+
+impl Stamps {
+    /// Whether they have read all that we have mailed.
+    pub(crate) const fn is_all_heard(&self) -> bool {
+        self.confirmed >= self.mailed
+    }
+
+    /// What the next message tells, and the stamps once it is said. Stamps are times, so that those of a state that was put
+    /// back, or of a new session, are higher, too.
+    fn next(self, manner: Manner, timestamp: Moment) -> (Self, Sync) {
+        let stamp = timestamp.max(self.last.saturating_add(1));
+        let mailed = match manner.way {
+            Way::Mail => stamp,
+            Way::Direct => self.mailed,
+        };
+        (Self { last: stamp, mailed, ..self }, Sync { stamp, heard: self.heard, listening: manner.listening })
+    }
+
+    /// They have told this.
+    fn told(self, sync: &Sync, way: Way) -> Self {
+        let heard = match way {
+            Way::Mail => self.heard.max(sync.stamp),
+            Way::Direct => self.heard,
+        };
+        Self { heard, confirmed: self.confirmed.max(sync.heard), ..self }
+    }
+}
+
+/// By which way something is said or comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// By the swarm.
+    #[default]
+    Mail,
+    /// To the listening node, with nothing stored.
+    Direct,
+}
+
+/// How something is said.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Manner {
+    pub(crate) way: Way,
+    /// Where we listen for the contact, to tell it; none if we are not online or do not tell.
+    pub(crate) listening: Option<Listening>,
 }
 
 /// A friend request that waits for an answer.
@@ -103,6 +169,14 @@ pub(crate) struct Own<'a> {
     pub(crate) account: AccountAddress,
     pub(crate) name: &'a DisplayName,
     pub(crate) prekeys: &'a Prekeys,
+    /// Where we listen for the contact this is about, to tell it.
+    pub(crate) listening: Option<Listening>,
+}
+
+impl Own<'_> {
+    const fn mail(&self) -> Manner {
+        Manner { way: Way::Mail, listening: self.listening }
+    }
 }
 
 /// What a step changes, sends and tells.
@@ -118,6 +192,17 @@ pub(crate) struct Change {
     pub(crate) events: Vec<Event>,
     /// What the contact has not received is to be sent once more, in the session from now on.
     pub(crate) resend: bool,
+    /// What the contact has told of itself.
+    pub(crate) told: Option<Told>,
+}
+
+/// What a message of a contact tells besides what it says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    pub(crate) id: MessageId,
+    pub(crate) sync: Option<Sync>,
+    /// Whether its sender keeps it until it is acknowledged, if it comes directly.
+    pub(crate) acknowledged: bool,
 }
 
 /// A payload and for how long nodes keep it (ms).
@@ -319,8 +404,10 @@ fn welcome(
 ) -> Result<Change, AcceptError> {
     let (prekeys, bundle) = own.prekeys.bundle();
     let body = Body::FriendAccept { display_name: own.name.clone(), prekeys: bundle };
-    let (ratchet, outgoing) = encrypt(&ratchet, MessageId::random(rng), body, now)?;
-    let session = Session { ratchet, theirs: Some(theirs.spent()), since: now, reset: 0, told: now, lost: false };
+    let before = contact.session().map(|session| session.stamps).unwrap_or_default();
+    let (ratchet, stamps, outgoing) = encrypt((&ratchet, before), own.mail(), MessageId::random(rng), body, now)?;
+    let theirs = Some(theirs.spent());
+    let session = Session { ratchet, theirs, since: now, reset: 0, told: now, lost: false, stamps };
     Ok(Change {
         contact: Some(Contact::at(Some(contact), contact.account, Standing::Established(session))),
         prekeys: Some(prekeys),
@@ -337,8 +424,15 @@ pub(crate) fn decline(contact: &Contact, now: Moment) -> Result<Change, AcceptEr
 }
 
 /// We write to `contact`: a text, or anything else. `id` names the message; a message that was sent before may be sent again
-/// under its name.
-pub(crate) fn say(contact: &Contact, id: MessageId, body: Body, timestamp: Moment) -> Result<Change, SayError> {
+/// under its name. Without a body, it only tells where we listen.
+pub(crate) fn say(
+    contact: &Contact,
+    manner: Manner,
+    id: MessageId,
+    body: impl Into<Option<Body>>,
+    timestamp: Moment,
+) -> Result<Change, SayError> {
+    let body = body.into();
     if contact.blocked {
         return Err(SayError::Blocked(contact.account));
     }
@@ -349,9 +443,9 @@ pub(crate) fn say(contact: &Contact, id: MessageId, body: Body, timestamp: Momen
         Standing::Asking(_) => return Err(SayError::NotAnswered(contact.account)),
         Standing::Declined { .. } => return Err(SayError::Declined(contact.account)),
     };
-    let timer = if let Body::Timer(after) = body { Some(after) } else { None };
-    let (ratchet, outgoing) = encrypt(&session.ratchet, id, body, timestamp)?;
-    let standing = Standing::Established(Session { ratchet, ..*session });
+    let timer = if let Some(Body::Timer(after)) = body { Some(after) } else { None };
+    let (ratchet, stamps, outgoing) = encrypt((&session.ratchet, session.stamps), manner, id, body, timestamp)?;
+    let standing = Standing::Established(Session { ratchet, stamps, ..*session });
     let mut contact = Contact::at(Some(contact), contact.account, standing);
     contact.disappear_after = timer.unwrap_or(contact.disappear_after);
     Ok(Change { contact: Some(contact), outgoing: Some(outgoing), ..Change::default() })
@@ -365,7 +459,7 @@ pub(crate) fn replenish(
     rng: &mut impl CryptoRng,
 ) -> Result<Change, SayError> {
     let (prekeys, bundle) = own.prekeys.bundle();
-    let mut change = say(contact, MessageId::random(rng), Body::Prekeys(bundle), now)?;
+    let mut change = say(contact, own.mail(), MessageId::random(rng), Body::Prekeys(bundle), now)?;
     if let Some(Contact { standing: Standing::Established(session), .. }) = &mut change.contact {
         session.told = now;
     }
@@ -388,14 +482,14 @@ pub(crate) fn reset(own: Own<'_>, contact: &Contact, now: Moment, rng: &mut impl
             session.ratchet.restart(own.prekeys, theirs)
         };
         let (prekeys, bundle) = own.prekeys.bundle();
-        let (ratchet, outgoing) =
-            encrypt(&started.ok()?, MessageId::random(rng), Body::SessionReset(bundle), now).ok()?;
-        Some((ratchet, outgoing, prekeys, theirs.spent()))
+        let (id, body) = (MessageId::random(rng), Body::SessionReset(bundle));
+        let (ratchet, stamps, outgoing) = encrypt((&started.ok()?, session.stamps), own.mail(), id, body, now).ok()?;
+        Some((ratchet, stamps, outgoing, prekeys, theirs.spent()))
     };
     let change = match session.theirs.as_ref().and_then(start) {
-        Some((ratchet, outgoing, prekeys, theirs)) => {
+        Some((ratchet, stamps, outgoing, prekeys, theirs)) => {
             let (theirs, since) = (Some(theirs), session.since);
-            let session = Session { ratchet, theirs, since, reset: now, told: now, lost: false };
+            let session = Session { ratchet, theirs, since, reset: now, told: now, lost: false, stamps };
             Change {
                 contact: Some(Contact::at(Some(contact), contact.account, Standing::Established(session))),
                 prekeys: Some(prekeys),
@@ -409,11 +503,14 @@ pub(crate) fn reset(own: Own<'_>, contact: &Contact, now: Moment, rng: &mut impl
     Some(Change { events: vec![event], ..change })
 }
 
-/// Something arrived; `known` is what we know of its source.
+/// Something arrived by this way; `known` is what we know of its source.
+///
+/// What comes directly is a copy of what its sender keeps, so one that cannot be read says nothing about the session.
 pub(crate) fn receive(
     own: Own<'_>,
     known: Option<&Contact>,
     opened: Opened,
+    way: Way,
     now: Moment,
     rng: &mut impl CryptoRng,
 ) -> Result<Change, Unusable> {
@@ -422,18 +519,21 @@ pub(crate) fn receive(
         return Err(Unusable::Unwanted);
     }
     let message = match payload {
+        Payload::FriendRequest(_) if way == Way::Direct => return Err(Unusable::Unwanted),
         Payload::FriendRequest(request) => return asked(own, known, source, &request, now, rng),
         Payload::Ratchet(message) => message,
     };
     let session = match known.map(|contact| &contact.standing) {
         Some(Standing::Established(session)) => Some(session),
-        Some(Standing::Requested { .. }) => None,
+        Some(Standing::Requested { .. }) if way == Way::Mail => None,
+        Some(Standing::Requested { .. }) => return Err(Unusable::Unwanted),
         Some(Standing::Asking(_) | Standing::Declined { .. }) | None => {
             return Err(Unusable::Stranger { proven: message.starts_session() });
         }
     };
     let received = match Ratchet::receive(own.prekeys, session.map(|session| &session.ratchet), source, &message) {
         Ok(received) => received,
+        Err(error) if way == Way::Direct => return Err(error.into()),
         Err(error) => {
             if let Some(Standing::Requested { introduction }) = known.map(|contact| &contact.standing)
                 && message.starts_session()
@@ -451,13 +551,17 @@ pub(crate) fn receive(
         }
     };
     let joined = received.prekeys.is_some();
-    let (theirs, since, reset, told, lost) = match session {
-        Some(session) => (session.theirs, session.since, session.reset, session.told, session.lost),
-        None => (None, now, 0, now, false),
+    let (theirs, since, reset, told, lost, stamps) = match session {
+        Some(Session { ratchet: _, theirs, since, reset, told, lost, stamps }) => {
+            (*theirs, *since, *reset, *told, *lost, *stamps)
+        }
+        None => (None, now, 0, now, false, Stamps::default()),
     };
     // A session they have started leaves nothing of the bundle it was started with.
     let (told, lost) = if joined { (0, false) } else { (told, lost) };
-    let session_now = Session { ratchet: received.ratchet, theirs, since, reset, told, lost };
+    let sync = received.content.as_ref().ok().and_then(|content| content.sync);
+    let stamps = sync.map_or(stamps, |sync| stamps.told(&sync, way));
+    let session_now = Session { ratchet: received.ratchet, theirs, since, reset, told, lost, stamps };
     let contact = Contact::at(known, source, Standing::Established(session_now));
     let mut change = Change { prekeys: received.prekeys, ..Change::default() };
     if received.identity_changed {
@@ -486,6 +590,7 @@ fn asked(
         return Err(Unusable::StaleRequest);
     }
     let name = request.display_name().clone();
+    let mut repeated = false;
     let incoming = IncomingRequest {
         introduction: request.introduction().to_owned(),
         timestamp: request.timestamp(),
@@ -512,7 +617,10 @@ fn asked(
         Some(Standing::Asking(earlier)) if incoming.timestamp <= earlier.timestamp => {
             return Err(Unusable::StaleRequest);
         }
-        Some(Standing::Asking(_)) => {}
+        // The newest keys are those that are good.
+        Some(Standing::Asking(earlier)) => {
+            repeated = incoming.timestamp < earlier.timestamp.saturating_add(ASK_REST);
+        }
         Some(Standing::Declined { since }) if incoming.timestamp <= since.saturating_add(DECLINE_REST) => {
             return Err(Unusable::Unwanted);
         }
@@ -542,13 +650,15 @@ fn asked(
     };
     let mut contact = Contact::at(known, source, Standing::Asking(incoming));
     contact.name = Some(name);
-    Ok(Change { contact: Some(contact), events: vec![event], ..Change::default() })
+    let events = if repeated { Vec::new() } else { vec![event] };
+    Ok(Change { contact: Some(contact), events, ..Change::default() })
 }
 
 /// A message of an established contact was decrypted.
 fn told_by(mut contact: Contact, content: Content, accepted: bool, now: Moment, change: &mut Change) {
-    let Content { id, timestamp, sync: _, body } = content;
+    let Content { id, timestamp, sync, body } = content;
     let sender = contact.account;
+    change.told = Some(Told { id, sync, acknowledged: body.as_ref().is_some_and(is_acknowledged) });
     let (mut news, mut name, mut prekeys) = (None, None, None);
     match body {
         Some(Body::Text(Text { text, reply_to, disappear_after })) => {
@@ -558,6 +668,7 @@ fn told_by(mut contact: Contact, content: Content, accepted: bool, now: Moment, 
         Some(Body::FriendAccept { display_name, prekeys: bundle }) => {
             (name, prekeys) = (Some(display_name), Some(bundle));
         }
+        Some(Body::Profile(display_name)) if contact.name.as_ref() == Some(&display_name) => {}
         Some(Body::Profile(display_name)) => {
             news = Some(Event::Renamed { sender, name: display_name.clone(), timestamp });
             name = Some(display_name);
@@ -591,15 +702,43 @@ fn told_by(mut contact: Contact, content: Content, accepted: bool, now: Moment, 
     change.contact = Some(contact);
 }
 
+/// Whether who says this directly keeps it until it is acknowledged. An acknowledgement is not, or there would be no end; nor
+/// is what nobody misses.
+pub(crate) const fn is_acknowledged(body: &Body) -> bool {
+    match body {
+        Body::Text(_)
+        | Body::Receipt(ReceiptKind::Read, _)
+        | Body::Unsend(_)
+        | Body::FriendAccept { .. }
+        | Body::Profile(_)
+        | Body::Prekeys(_)
+        | Body::Timer(_)
+        | Body::SessionReset(_) => true,
+        Body::Receipt(ReceiptKind::Delivered, _) | Body::Typing(_) => false,
+    }
+}
+
+/// Whether this may go directly: what does not harm if it comes twice. All else always goes by mail.
+pub(crate) const fn may_go_directly(body: &Body) -> bool {
+    match body {
+        Body::Text(_) | Body::Receipt(..) | Body::Unsend(_) | Body::Typing(_) => true,
+        Body::FriendAccept { .. } | Body::Profile(_) | Body::Prekeys(_) | Body::Timer(_) | Body::SessionReset(_) => {
+            false
+        }
+    }
+}
+
 fn encrypt(
-    ratchet: &Ratchet,
+    (ratchet, stamps): (&Ratchet, Stamps),
+    manner: Manner,
     id: MessageId,
-    body: Body,
+    body: impl Into<Option<Body>>,
     timestamp: Moment,
-) -> Result<(Ratchet, Outgoing), EncryptError> {
-    let content = Content { id, timestamp, sync: None, body: Some(body) };
+) -> Result<(Ratchet, Stamps, Outgoing), EncryptError> {
+    let (stamps, sync) = stamps.next(manner, timestamp);
+    let content = Content { id, timestamp, sync: Some(sync), body: body.into() };
     let (ratchet, message) = ratchet.encrypt(&content)?;
-    Ok((ratchet, Outgoing { payload: Payload::Ratchet(message), ttl: content.ttl() }))
+    Ok((ratchet, stamps, Outgoing { payload: Payload::Ratchet(message), ttl: content.ttl() }))
 }
 
 #[cfg(test)]

@@ -135,6 +135,13 @@ pub enum Event {
         /// When it was written (ms).
         timestamp: Moment,
     },
+    /// This account's state is older than what it has sent: it was put back from a copy. All sessions are started anew, so that
+    /// nothing is encrypted twice with one key; messages that arrived after the copy was made may be missing.
+    StateRolledBack {
+        /// The own account.
+        #[serde(serialize_with = "as_text")]
+        account: AccountAddress,
+    },
     /// A message of a contact could not be read.
     Unreadable {
         /// Who.
@@ -162,6 +169,7 @@ impl Event {
             | Self::IdentityChanged { sender }
             | Self::Unreadable { sender, .. } => sender,
             Self::Expired { recipient, .. } => recipient,
+            Self::StateRolledBack { account } => account,
         }
     }
 }

@@ -50,6 +50,8 @@ pub enum MessageState {
         /// Members that signed that they have it on disk.
         receipts: u32,
     },
+    /// Ours: given to the node the recipient listens on; no acknowledgement yet.
+    Direct,
     /// Ours: on the recipient's device.
     Delivered {
         /// When we heard of it (ms).

@@ -4,22 +4,26 @@
 //! Account ---> Client: a task that reads the mailbox and tells what happens
 //!
 //! Client --+--> conversation   requests, acceptances, messages           pure
+//!          +--> direct         what goes straight to a contact           pure
 //!          +--> state          one encrypted database                    disk
-//!          +--> network        the roster, questions through paths       chain nodes, guards
+//!          +--> network        questions through paths                   guards
+//!                 +--> roster     proven down to a checkpoint            chain nodes
 //!                 +--> paths      which hops, who is to blame            pure
 //!                 +--> delivery   whom to ask, when it counts as sent    pure
 //!                 +--> transport  HTTPS to a guard, proven by its key
 //! ```
 //!
 //! A message is sealed, queued in the state together with the ratchet that made it, given to members of the recipient's swarm
-//! through three hops, and leaves the queue when three members have signed that they keep it.
+//! through three hops, and leaves the queue when three members have signed that they keep it. Between two who are both online
+//! it goes to the node the recipient listens on instead, without work and stored nowhere, until the recipient acknowledges it.
 //!
 //! [`Client`] does one thing at a time, for one-shot programs; [`Account`], with its [`Contacts`], [`Conversation`]s and
 //! [`EventStream`], is for programs that stay. `examples/echo.rs` is a whole one.
 //!
 //! # Security
 //!
-//! **Requires.** Chain nodes that tell the truth about finalized blocks; a passphrase nobody guesses.
+//! **Requires.** A checkpoint whose authorities are honest by two thirds while it is believed (or one's own chain nodes); one
+//! chain node that does not keep the newest blocks back; a passphrase nobody guesses.
 //!
 //! **Provides.** No node learns both who sends and to whom, nor both who reads and what was read from where, unless hops of
 //! one path work together. A connection to a guard is a connection to the holder of the key in the roster. Members of a
@@ -38,10 +42,12 @@ mod client;
 mod clock;
 mod conversation;
 mod delivery;
+mod direct;
 mod event;
 mod history;
 mod network;
 mod paths;
+mod roster;
 mod state;
 mod transport;
 
@@ -55,7 +61,9 @@ pub use event::Event;
 pub use history::{Message, MessageState};
 pub use network::{DeliverError, Delivery, NetworkError, PathHop, PathSurvey, UsedPath, survey_paths};
 pub use paths::Purpose;
-pub use skep_chain_client::{ChainUrls, ParseUrlsError};
+pub use skep_chain_client::{
+    ChainUrls, Checkpoint, ParseProxyError, ParseUrlsError, RosterSource, SocksProxy, Trust, VerifyError,
+};
 pub use skep_envelope::{
     DisplayName, DisplayNameError, MessageId, ParseMessageIdError, PhraseError, ReceiptKind, SafetyNumber,
 };

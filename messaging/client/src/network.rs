@@ -1,20 +1,29 @@
 //! The network as one client uses it: the roster, paths that work, questions asked through them.
 
+mod direct;
+mod established;
+mod own;
+
 use crate::{
     clock,
     delivery::{COPIES, Deposits, Receipt, Verdict},
     paths::{Blame, Path, PathBook, Purpose, RequestFailure},
+    roster::RosterFeed,
     state::{OutboxItem, State, StateError},
-    transport::{ANSWER, Transport},
+    transport::{ANSWER, Door, Route, Transport},
 };
+pub(crate) use direct::{Listened, Waiting};
+use established::{Established, Opening};
 use futures::future::join_all;
 use rand::seq::IteratorRandom;
-use skep_chain_client::{AskError, ChainClient, ChainUrls, ConnectError, RosterView};
+use skep_chain_client::{AskError, ConnectError, RosterSource, RosterView, VerifyError};
 use skep_envelope::{Identity, MessageId};
 use skep_onion::{
-    Answer, Candidate, Diversity, Hop, OpenError, PATH_HOPS, PathChoiceError, WrapError, WrapOptions, wrap,
+    Answer, Candidate, Diversity, Hop, OpenError, PATH_HOPS, PathChoiceError, ReplyOpener, WrapError, WrapOptions,
+    established::{AnswerReader, PathAnswer, ReadAnswerError, SealedRequest},
+    wrap,
 };
-use skep_primitives::{BlockHash, Moment, RosterSnapshot, ServiceNodeId, SwarmId};
+use skep_primitives::{BlockHash, Moment, ServiceNodeId, SwarmId};
 use skep_proto::{
     account::AccountAddress,
     storage::{
@@ -24,17 +33,12 @@ use skep_proto::{
 };
 use skep_work::{Challenge, solve};
 use std::{
-    cmp::Ordering,
     net::Ipv4Addr,
     time::{Duration, Instant},
 };
 
 /// A roster older than this is asked for again before it is used.
 const ROSTER_AGE: Duration = Duration::from_secs(30);
-/// Chain nodes besides the first whose rosters are compared with it.
-const MOST_WITNESSES: usize = 2;
-/// How long a further chain node may take to answer.
-const WITNESS: Duration = Duration::from_secs(3);
 /// Nodes asked for their clock when ours seems wrong.
 const CLOCKS_ASKED: usize = 5;
 /// How long a hop may take to answer a test.
@@ -52,7 +56,7 @@ const MOST_WORK_EFFORT: u32 = 4_000;
 /// How long to work on one message.
 const LONGEST_WORK: Duration = Duration::from_secs(120);
 
-/// A message is kept by its recipient's swarm.
+/// A message is kept by its recipient's swarm, or was given to the node on which the recipient listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// Names the message within its conversation, if it is one that is kept there.
@@ -65,8 +69,10 @@ pub struct Delivery {
     pub diversity: Diversity,
     /// The swarm.
     pub swarm: SwarmId,
-    /// The members that signed that they have it, ordered by key; every signature was verified.
+    /// The members that signed that they have it, ordered by key; every signature was verified. None if it went directly.
     pub receipts: Vec<Receipt>,
+    /// It was given to the node on which the recipient listens, and is stored nowhere. An event tells when the recipient has it.
+    pub direct: bool,
 }
 
 impl Delivery {
@@ -85,6 +91,8 @@ pub struct UsedPath {
     pub hops: [PathHop; PATH_HOPS],
     /// How different the hops are.
     pub diversity: Diversity,
+    /// Whether the hops have agreed on keys for it; else every request is encrypted anew to their long-term keys.
+    pub established: bool,
 }
 
 /// One hop of a path.
@@ -105,6 +113,16 @@ pub enum NetworkError {
     /// The chain nodes do not tell.
     #[error("the roster of service nodes cannot be had")]
     Roster(#[from] AskError),
+    /// The chain nodes prove no roster that can be believed.
+    #[error("the roster of service nodes is not proven")]
+    Unproven(#[from] VerifyError),
+    /// Nothing is there to check the chain nodes against.
+    #[error(
+        "this version carries no checkpoint to check the roster against, since the main network has not begun: give the one \
+         of your network (--checkpoint FILE; `skep devnet up` writes one), or, if the chain nodes are your own, trust them \
+         (--trust-chain)"
+    )]
+    NoCheckpoint,
     /// Chain nodes contradict each other: at least one lies, or follows another chain.
     #[error("chain node {0} tells another {1} than the others: ask only chain nodes you trust (--chain-url)")]
     Contradiction(String, &'static str),
@@ -183,32 +201,32 @@ pub(crate) enum Read {
 /// The network.
 #[derive(Debug)]
 pub(crate) struct Network {
-    chain: ChainClient,
-    /// Further chain nodes, each alone.
-    witnesses: Vec<ChainClient>,
+    roster: RosterFeed,
     clocks: clock::Clocks,
     view: RosterView,
     asked: Instant,
     candidates: Vec<Candidate>,
     transport: Transport,
     paths: PathBook,
+    established: Established,
 }
 
 impl Network {
-    /// Asks a chain node for the roster.
-    pub(crate) async fn connect(urls: ChainUrls, state: &mut State) -> Result<Self, NetworkError> {
-        let chain = ChainClient::connect(urls.clone()).await?;
-        state.bind_network(&chain.genesis_hash())?;
-        let witnesses = witnesses(&urls).await;
-        let view = RosterView::new(roster(&chain, &witnesses).await?);
+    /// Asks chain nodes for the roster.
+    pub(crate) async fn connect(source: RosterSource, state: &mut State) -> Result<Self, NetworkError> {
+        let transport = Transport::new(source.urls.proxy().cloned());
+        let mut roster = RosterFeed::open(source, state).await?;
+        let view = roster.ask().await?;
+        roster.keep(state)?;
         let candidates = candidates(&view);
-        let (paths, clocks, transport) = (state.paths()?, clock::Clocks::default(), Transport::default());
-        Ok(Self { chain, witnesses, clocks, view, asked: Instant::now(), candidates, transport, paths })
+        let (paths, clocks) = (state.paths()?, clock::Clocks::default());
+        let (asked, established) = (Instant::now(), Established::default());
+        Ok(Self { roster, clocks, view, asked, candidates, transport, paths, established })
     }
 
     /// The network's name.
     pub(crate) fn genesis(&self) -> BlockHash {
-        self.chain.genesis_hash()
+        self.roster.genesis()
     }
 
     /// Asks for the roster if it is too old.
@@ -218,10 +236,15 @@ impl Network {
 
     /// Asks for the roster.
     pub(crate) async fn ask_roster(&mut self) -> Result<(), NetworkError> {
-        self.view = RosterView::new(roster(&self.chain, &self.witnesses).await?);
+        self.view = self.roster.ask().await?;
         self.asked = Instant::now();
         self.candidates = candidates(&self.view);
         Ok(())
+    }
+
+    /// Keeps what was proven of the roster, so that the next run begins there.
+    pub(crate) fn keep_roster(&self, state: &mut State) -> Result<(), NetworkError> {
+        self.roster.keep(state)
     }
 
     /// The swarm that keeps an account's mail, and its members.
@@ -240,7 +263,8 @@ impl Network {
                 Attempt::MoreWork(asked) if asked > MOST_WORK_EFFORT => return Err(DeliverError::TooMuchWork(asked)),
                 Attempt::MoreWork(asked) => effort = effort.max(asked),
                 Attempt::WrongSwarm => {}
-                Attempt::Failed(DeliverError::Clock) if self.learn_clock(state, Purpose::Sending).await? => {}
+                Attempt::Failed(DeliverError::Clock)
+                    if self.learn_clock(state, Purpose::Contact(item.recipient)).await? => {}
                 Attempt::Failed(error) => return Err(error),
             }
             // The swarm may have changed, and the block the work was done over may be too old.
@@ -266,15 +290,15 @@ impl Network {
         let request = store_request(item, timestamp, effort, self.view.block_hash()).await?;
         let mut deposits = Deposits::new(item.hash, members, &mut rand::rng());
         let (mut reason, mut more_work, mut wrong_swarm, mut wrong_clock) = (String::new(), None, false, false);
-        let mut used = None;
+        let (purpose, mut used) = (Purpose::Contact(item.recipient), None);
         for _ in 0..MOST_PATHS {
             if deposits.untried().is_empty() {
                 break;
             }
-            let path = self.working_path(state, Purpose::Sending, deposits.untried()).await?;
+            let path = self.working_path(state, purpose, deposits.untried()).await?;
             let next = deposits.next(&path.ids());
             used = Some(path);
-            for (member, outcome) in self.round(state, Purpose::Sending, &path, &next, &request).await? {
+            for (member, outcome) in self.round(state, purpose, &path, &next, &request).await? {
                 match outcome {
                     Outcome::NotReached(_) => deposits.postpone(member),
                     Outcome::Failed(failure) => reason = format!("{member}: {failure}"),
@@ -294,7 +318,7 @@ impl Network {
         if let (true, Some(path)) = (deposits.is_sent(), used) {
             let receipts = deposits.receipts().cloned().collect();
             let (hash, path, diversity) = (item.hash, path.ids(), path.diversity);
-            return Ok(Attempt::Kept(Delivery { id: None, hash, path, diversity, swarm, receipts }));
+            return Ok(Attempt::Kept(Delivery { id: None, hash, path, diversity, swarm, receipts, direct: false }));
         }
         Ok(match more_work {
             Some(effort) => Attempt::MoreWork(effort),
@@ -354,11 +378,11 @@ impl Network {
     pub(crate) async fn used_paths(&mut self, state: &mut State) -> Result<Vec<UsedPath>, NetworkError> {
         self.refresh().await?;
         let mut used = Vec::new();
-        for purpose in [Purpose::Sending, Purpose::Reading] {
+        for purpose in self.paths.purposes() {
             let Path { hops, diversity, .. } = self.working_path(state, purpose, &[]).await?;
-            let hops =
+            let shown =
                 hops.map(|hop| PathHop { node: hop.id, ip: self.view.node(&hop.id).map(|entry| entry.endpoint.ip()) });
-            used.push(UsedPath { purpose, hops, diversity });
+            used.push(UsedPath { purpose, hops: shown, diversity, established: self.established.has(purpose, &hops) });
         }
         Ok(used)
     }
@@ -378,10 +402,21 @@ impl Network {
             if self.paths != before {
                 state.keep_paths(&self.paths)?;
             }
-            if path.tested {
-                return Ok(path);
-            }
-            let Some((hop, failure)) = self.failing_hop(&path).await else {
+            let failing = match self.open(purpose, &path).await {
+                Opening::Established | Opening::Version2 if path.tested => return Ok(path),
+                Opening::Established => None,
+                Opening::Version2 => self.failing_hop(&path).await,
+                Opening::Failed(Some(hop), failure) => Some((hop, failure)),
+                Opening::Failed(None, failure) => {
+                    tracing::debug!(%failure, "a path was not established");
+                    let failing = self.failing_hop(&path).await;
+                    if failing.is_none() {
+                        self.no_established(purpose, &path);
+                    }
+                    failing
+                }
+            };
+            let Some((hop, failure)) = failing else {
                 self.paths.worked(purpose);
                 state.keep_paths(&self.paths)?;
                 return Ok(Path { tested: true, ..path });
@@ -402,7 +437,7 @@ impl Network {
         match failure.blame(&path.hops, &last) {
             Blame::Hop(hop) => return Some((hop, failure)),
             Blame::Destination => return Some((last, failure)),
-            Blame::Unknown => {}
+            Blame::Unknown | Blame::Keys(_) => {}
         }
         for length in 1..path.hops.len() {
             let beginning = path.hops.get(..length)?;
@@ -416,8 +451,7 @@ impl Network {
     /// Asks the last of these hops for its version, through the others.
     async fn test(&mut self, hops: &[Hop]) -> Result<(), RequestFailure> {
         let Some((last, before)) = hops.split_last() else { return Ok(()) };
-        let request = serde_json::to_vec(&Request::Single(Method::Info)).map_err(|_| RequestFailure::Malformed)?;
-        let prepared = self.prepare(before, last, &request).map_err(|error| match error {
+        let prepared = self.prepare(None, before, last, &body(Method::Info)).map_err(|error| match error {
             PrepareError::Wrap(_) => RequestFailure::Undecryptable,
             PrepareError::Failed(failure) => failure,
         })?;
@@ -439,7 +473,7 @@ impl Network {
         let mut prepared = Vec::with_capacity(members.len());
         for member in members {
             let Some(hop) = Hop::from_id(*member) else { continue };
-            match self.prepare(&path.hops, &hop, request) {
+            match self.prepare(Some(purpose), &path.hops, &hop, request) {
                 Ok(request) => prepared.push(request),
                 Err(PrepareError::Wrap(error)) => tracing::debug!(%member, %error, "cannot be asked"),
                 Err(PrepareError::Failed(failure)) => {
@@ -461,7 +495,11 @@ impl Network {
             .collect();
         let told = blames.iter().find_map(|blame| match blame {
             Blame::Hop(hop) => Some(*hop),
-            Blame::Destination | Blame::Unknown => None,
+            Blame::Destination | Blame::Unknown | Blame::Keys(_) => None,
+        });
+        let lost = blames.iter().find_map(|blame| match blame {
+            Blame::Keys(hop) => Some(*hop),
+            Blame::Destination | Blame::Unknown | Blame::Hop(_) => None,
         });
         let hop = match told {
             _ if works => None,
@@ -469,6 +507,16 @@ impl Network {
             None if blames.contains(&Blame::Unknown) => self.failing_hop(path).await.map(|(hop, _)| hop),
             None => None,
         };
+        let hop = match (hop, lost) {
+            (None, Some(suspect)) if !works => self.established.lost(purpose, &path.hops).then_some(suspect),
+            _ => hop,
+        };
+        if works {
+            self.established.worked(purpose, &path.hops);
+        }
+        if blames.iter().any(|blame| *blame != Blame::Destination) {
+            self.established.forget(purpose, &path.hops);
+        }
         match hop {
             Some(hop) => self.paths.failed(purpose, hop, clock::now()),
             None if works => self.paths.worked(purpose),
@@ -478,27 +526,48 @@ impl Network {
         let outcomes = asked.into_iter().zip(answers).map(|(member, answer)| {
             let outcome = match answer {
                 Ok(answer) => Outcome::Answered(answer),
-                Err(failure) if hop.is_some() && failure.blame(&path.hops, &member) != Blame::Destination => {
-                    Outcome::NotReached(failure)
-                }
-                Err(failure) => Outcome::Failed(failure),
+                Err(failure) => match failure.blame(&path.hops, &member) {
+                    Blame::Keys(_) => Outcome::NotReached(failure),
+                    Blame::Hop(_) | Blame::Unknown if hop.is_some() => Outcome::NotReached(failure),
+                    Blame::Hop(_) | Blame::Unknown | Blame::Destination => Outcome::Failed(failure),
+                },
             };
             (member, outcome)
         });
         Ok(outcomes.collect())
     }
 
-    /// Wraps a request and finds the guard (the destination itself, if there are no hops).
-    fn prepare(&mut self, hops: &[Hop], destination: &Hop, request: &[u8]) -> Result<Prepared, PrepareError> {
+    /// Wraps a request and finds the guard (the destination itself, if there are no hops). Where the hops have agreed on
+    /// keys for this purpose, those are used.
+    fn prepare(
+        &mut self,
+        purpose: Option<Purpose>,
+        hops: &[Hop],
+        destination: &Hop,
+        request: &[u8],
+    ) -> Result<Prepared, PrepareError> {
         let options = WrapOptions { base64: false, ..WrapOptions::default() };
+        let id = destination.id;
+        if let Some(purpose) = purpose.filter(|purpose| self.established.has(*purpose, hops)) {
+            // The destination sees the number it would see behind as many hops of version 2.
+            let options = WrapOptions { first_hop_no: u8::try_from(hops.len()).unwrap_or_default(), ..options };
+            let inner = wrap(&[], destination, request, options, &mut rand::rng()).map_err(PrepareError::Wrap)?;
+            if let Some(SealedRequest { frame, reader }) = self.established.seal(purpose, hops, id, &inner.body) {
+                let guard = hops.first().unwrap_or(destination).id;
+                let door = self.door(guard, Route::Path).map_err(PrepareError::Failed)?;
+                return Ok(Prepared { destination: id, door, body: frame, opener: inner.opener, reader: Some(reader) });
+            }
+        }
         let wrapped = wrap(hops, destination, request, options, &mut rand::rng()).map_err(PrepareError::Wrap)?;
         let first = hops.first().unwrap_or(destination).id;
-        let entry = self.view.node(&first).ok_or(PrepareError::Failed(RequestFailure::Silence))?;
-        let door = self
-            .transport
-            .to(first, entry.endpoint)
-            .map_err(|failure| PrepareError::Failed(RequestFailure::Guard(failure)))?;
-        Ok(Prepared { destination: destination.id, door, wrapped })
+        let door = self.door(first, Route::OnionRequest).map_err(PrepareError::Failed)?;
+        Ok(Prepared { destination: id, door, body: wrapped.body, opener: wrapped.opener, reader: None })
+    }
+
+    /// Who posts to a node.
+    fn door(&mut self, node: ServiceNodeId, route: Route) -> Result<Door, RequestFailure> {
+        let entry = self.view.node(&node).ok_or(RequestFailure::Silence)?;
+        self.transport.to(node, entry.endpoint, route).map_err(RequestFailure::Guard)
     }
 }
 
@@ -518,14 +587,32 @@ enum PrepareError {
 /// A wrapped request.
 struct Prepared {
     destination: ServiceNodeId,
-    door: crate::transport::Door,
-    wrapped: skep_onion::Wrapped,
+    door: Door,
+    body: Vec<u8>,
+    opener: ReplyOpener,
+    /// On an established path.
+    reader: Option<AnswerReader>,
 }
 
 impl Prepared {
     async fn send(self, timeout: Duration) -> Result<Answer, RequestFailure> {
-        let sealed = self.door.post(self.wrapped.body, timeout).await?;
-        self.wrapped.opener.open(&sealed).map_err(|error| match error {
+        let Self { door, body, opener, reader, .. } = self;
+        let sealed = match reader {
+            None => door.post(body, timeout).await?,
+            Some(reader) => {
+                let answer = door.post(body, timeout).await.map_err(RequestFailure::of_established)?;
+                let PathAnswer { status, body } = reader.read(&answer).map_err(|error| match error {
+                    ReadAnswerError::Failed { at, failure } => RequestFailure::Hop { at, failure },
+                    ReadAnswerError::Forged(at) => RequestFailure::Forged(at),
+                })?;
+                match status {
+                    200 => body,
+                    // As the last hop passes it on, in place of the destination's sealed words.
+                    status => return Err(RequestFailure::Destination(status)),
+                }
+            }
+        };
+        opener.open(&sealed).map_err(|error| match error {
             OpenError::Undecryptable => RequestFailure::Undecryptable,
             OpenError::Malformed => RequestFailure::Malformed,
         })
@@ -536,54 +623,6 @@ impl Prepared {
 #[derive(serde::Deserialize)]
 struct Told {
     t: Moment,
-}
-
-/// Connections to further chain nodes, each to one of its own.
-async fn witnesses(urls: &ChainUrls) -> Vec<ChainClient> {
-    let others = urls.iter().skip(1).take(MOST_WITNESSES).filter_map(|url| ChainUrls::new([url]).ok());
-    let connecting = others.map(|url| tokio::time::timeout(WITNESS, ChainClient::connect(url)));
-    join_all(connecting).await.into_iter().filter_map(|connected| connected.ok()?.ok()).collect()
-}
-
-/// The roster of the first chain node, if no other one contradicts it.
-async fn roster(chain: &ChainClient, witnesses: &[ChainClient]) -> Result<RosterSnapshot, NetworkError> {
-    let testimonies = join_all(witnesses.iter().map(|witness| tokio::time::timeout(WITNESS, witness.roster())));
-    let (told, testimonies) = tokio::join!(chain.roster(), testimonies);
-    let told = told?;
-    for (witness, testimony) in witnesses.iter().zip(testimonies) {
-        // Who does not answer contradicts nobody.
-        let Ok(Ok(testimony)) = testimony else { continue };
-        let contradiction = if witness.genesis_hash() != chain.genesis_hash() {
-            Some("first block")
-        } else {
-            contradicts(&told, &testimony, chain, witness).await
-        };
-        if let Some(what) = contradiction {
-            let url = witness.urls().iter().next().unwrap_or_default().to_owned();
-            return Err(NetworkError::Contradiction(url, what));
-        }
-    }
-    Ok(told)
-}
-
-/// Where two chain nodes contradict each other. At the same height all must be the same; where one is ahead, it must have
-/// the other's block in its chain.
-async fn contradicts(
-    told: &RosterSnapshot,
-    testimony: &RosterSnapshot,
-    chain: &ChainClient,
-    witness: &ChainClient,
-) -> Option<&'static str> {
-    let (behind, ahead) = match told.height.cmp(&testimony.height) {
-        Ordering::Equal if told.block_hash != testimony.block_hash => return Some("finalized block"),
-        Ordering::Equal => return (told.nodes != testimony.nodes).then_some("roster"),
-        Ordering::Less => (told, witness),
-        Ordering::Greater => (testimony, chain),
-    };
-    match ahead.block_hash(behind.height).await {
-        Ok(Some(hash)) if hash != behind.block_hash => Some("finalized block"),
-        Ok(_) | Err(_) => None,
-    }
 }
 
 fn candidates(view: &RosterView) -> Vec<Candidate> {
@@ -622,9 +661,17 @@ fn retrieve_request(identity: &Identity, last_hash: Option<MessageHash>, timesta
     body(Method::Retrieve(RetrieveRequest { account, namespace, last_hash, max_count: None, max_size: None, auth }))
 }
 
+/// The text of a request, padded with spaces, so that its length tells neither cursors nor how many contacts there are.
 fn body(method: Method) -> Vec<u8> {
     // Plain structures with text keys always have a JSON form.
-    serde_json::to_vec(&Request::Single(method)).unwrap_or_default()
+    padded(serde_json::to_vec(&Request::Single(method)).unwrap_or_default())
+}
+
+fn padded(mut body: Vec<u8>) -> Vec<u8> {
+    /// Bodies have a multiple of this many bytes.
+    const STEP: usize = 1024;
+    body.resize(body.len().next_multiple_of(STEP), b' ');
+    body
 }
 
 fn read_answer(answer: &Answer) -> Read {

@@ -15,16 +15,20 @@
 //! used twice), and concealment of the file's size and times.
 
 mod backup;
+mod direct;
 mod key;
 mod messages;
 mod rows;
 mod schema;
+mod trash;
 
 use crate::{conversation::Contact, delivery::Receipt, paths::PathBook};
 use backup::open_at;
+pub(crate) use direct::DirectMessage;
 pub use key::{Passphrase, PassphraseError};
 pub(crate) use messages::{NewMessage, Origin};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, TransactionBehavior, params};
+use skep_chain_client::Memory;
 use skep_envelope::{DisplayName, Identity, Prekeys};
 use skep_primitives::{BlockHash, Moment, ServiceNodeId};
 use skep_proto::{account::AccountAddress, storage::MessageHash};
@@ -67,6 +71,8 @@ pub struct Settings {
     pub read_receipts: bool,
     /// Tell contacts when a message to them is being written.
     pub typing: bool,
+    /// Tell contacts when this account is online, and where it listens, so that messages can go directly.
+    pub presence: bool,
 }
 
 /// A sealed message that waits to be kept by its recipient's swarm.
@@ -194,6 +200,12 @@ impl State {
         Ok(Self { database })
     }
 
+    /// Opens with this passphrase from now on, and with no other. All or nothing, whenever the program ends.
+    pub(crate) fn set_passphrase(&mut self, home: &Path, passphrase: &Passphrase) -> Result<(), StateError> {
+        let key = passphrase.database_key(&key::read_salt(home)?)?;
+        Ok(self.database.pragma_update(None, "rekey", key.as_str())?)
+    }
+
     /// Does all that `changes` writes, or nothing.
     pub(crate) fn write<T>(
         &mut self,
@@ -207,7 +219,7 @@ impl State {
 
     /// The account.
     pub(crate) fn account(&self) -> Result<StoredAccount, StateError> {
-        let sql = "SELECT phrase, name, prekeys, rotated, read_receipts, typing FROM account";
+        let sql = "SELECT phrase, name, prekeys, rotated, read_receipts, typing, presence FROM account";
         let row = self.database.query_row(sql, [], rows::account);
         row.optional()?.ok_or(StateError::Damaged("no account"))?
     }
@@ -237,6 +249,32 @@ impl State {
     pub(crate) fn keep_paths(&mut self, paths: &PathBook) -> Result<(), StateError> {
         let text = rows::paths_text(paths)?;
         self.write(|writer| writer.change("UPDATE network SET paths = ?1", [text]))
+    }
+
+    /// What was proven last of the roster.
+    pub(crate) fn roster_memory(&self) -> Result<Option<Memory>, StateError> {
+        let sql = "SELECT checkpoint, boundary, roster FROM network WHERE checkpoint IS NOT NULL";
+        self.database.query_row(sql, [], rows::roster_memory).optional()?.transpose()
+    }
+
+    /// Keeps what was proven last of the roster. Writes only what is new.
+    pub(crate) fn keep_roster_memory(&mut self, memory: &Memory) -> Result<(), StateError> {
+        let sql = "SELECT checkpoint, boundary FROM network";
+        let known = self.database.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let (checkpoint, boundary): (Option<String>, Option<BlockHash>) = known.unwrap_or_default();
+        let text = rows::checkpoint_text(&memory.checkpoint)?;
+        if checkpoint.as_ref() == Some(&text) {
+            return Ok(());
+        }
+        self.write(|writer| {
+            writer.change("UPDATE network SET checkpoint = ?1", [text])?;
+            match &memory.roster {
+                Some((new, proof)) if boundary != Some(*new) => {
+                    writer.change("UPDATE network SET boundary = ?1, roster = ?2", params![new, &proof[..]])
+                }
+                Some(_) | None => Ok(()),
+            }
+        })
     }
 
     /// Everybody known, by name and account.
@@ -303,21 +341,51 @@ impl Writer<'_> {
         self.change("UPDATE account SET rotated = ?1", [rows::time(now)])
     }
 
+    /// Forgets what was sealed with sessions that went back, and has all sessions started anew.
+    pub(crate) fn start_sessions_anew(&self, prekeys: &Prekeys) -> Result<(), StateError> {
+        self.put_prekeys(prekeys)?;
+        // Cursors and what was sealed with the old sessions are of the past.
+        self.change("DELETE FROM cursors", [])?;
+        self.change("DELETE FROM outbox", [])?;
+        self.change("UPDATE account SET rotated = 0", [])?;
+        // Never told, never reset: the next contact with the network starts their sessions anew.
+        self.change("UPDATE contacts SET told = 0, reset = 0, lost = 1 WHERE status = 'established'", [])
+    }
+
+    /// Raises the mark by one. The name of this state, `fresh` if it has none yet, and the mark before.
+    pub(crate) fn raise_mark(&self, fresh: [u8; 16]) -> Result<([u8; 16], u64), StateError> {
+        self.change("UPDATE account SET instance = COALESCE(instance, ?1)", [fresh])?;
+        let before: (_, i64) =
+            self.0.query_row("SELECT instance, mark FROM account", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        self.change("UPDATE account SET mark = mark + 1", [])?;
+        Ok((before.0, u64::try_from(before.1).unwrap_or_default()))
+    }
+
+    /// The mark is at least this from now on.
+    pub(crate) fn put_mark(&self, mark: u64) -> Result<(), StateError> {
+        self.change("UPDATE account SET mark = MAX(mark, ?1)", [i64::try_from(mark).unwrap_or(i64::MAX)])
+    }
+
     /// What contacts see as our name.
     pub(crate) fn put_name(&self, name: &DisplayName) -> Result<(), StateError> {
         self.change("UPDATE account SET name = ?1", [name.as_str()])
     }
 
     /// What contacts are told of our own accord.
-    pub(crate) fn put_settings(&self, Settings { read_receipts, typing }: Settings) -> Result<(), StateError> {
-        self.change("UPDATE account SET read_receipts = ?1, typing = ?2", [read_receipts, typing])
+    pub(crate) fn put_settings(&self, settings: Settings) -> Result<(), StateError> {
+        let Settings { read_receipts, typing, presence } = settings;
+        self.change(
+            "UPDATE account SET read_receipts = ?1, typing = ?2, presence = ?3",
+            [read_receipts, typing, presence],
+        )
     }
 
     /// A contact from now on.
     pub(crate) fn put_contact(&self, contact: &Contact) -> Result<(), StateError> {
         let row = rows::ContactRow::of(contact);
+        let [stamp, mailed, confirmed, heard] = row.stamps;
         let sql = format!(
-            "INSERT OR REPLACE INTO contacts ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            "INSERT OR REPLACE INTO contacts ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
             rows::CONTACT
         );
         self.change(
@@ -336,6 +404,10 @@ impl Writer<'_> {
                 contact.blocked,
                 contact.verified,
                 contact.disappear_after,
+                stamp,
+                mailed,
+                confirmed,
+                heard,
             ],
         )
     }

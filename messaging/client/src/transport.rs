@@ -2,6 +2,7 @@
 
 use crate::paths::RequestFailure;
 use reqwest::{StatusCode, redirect};
+use skep_chain_client::SocksProxy;
 use skep_onion::PathError;
 use skep_primitives::{Endpoint, ServiceNodeId};
 use skep_proto::storage::limits::{MAX_REQUEST_BYTES, ONION_TIMEOUT};
@@ -9,6 +10,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// How long a guard may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
+/// The same through a proxy, which may first have to build a way there.
+const PROXY_CONNECT: Duration = Duration::from_secs(20);
 /// How long an answer may take: what nodes allow themselves, and the way to the guard.
 pub(crate) const ANSWER: Duration = Duration::from_millis(ONION_TIMEOUT + 5_000);
 /// Largest answer read: no node sends more than a request may have, in base64 and sealed.
@@ -27,38 +30,70 @@ pub(crate) enum ConnectFailure {
     Http(reqwest::Error),
 }
 
+/// What a guard is posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// Onion requests of version 2.
+    OnionRequest,
+    /// Frames of established paths.
+    Path,
+}
+
+impl Route {
+    const fn path(self) -> &'static str {
+        match self {
+            Self::OnionRequest => "/onion_req/v2",
+            Self::Path => "/path/v1",
+        }
+    }
+}
+
 /// Connections to guards, each open to one node only.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Transport {
+    proxy: Option<SocksProxy>,
     clients: BTreeMap<ServiceNodeId, reqwest::Client>,
 }
 
 impl Transport {
+    /// Through the proxy and in no other way, if there is one.
+    pub(crate) const fn new(proxy: Option<SocksProxy>) -> Self {
+        Self { proxy, clients: BTreeMap::new() }
+    }
+
     /// Who posts to `guard`.
-    pub(crate) fn to(&mut self, guard: ServiceNodeId, endpoint: Endpoint) -> Result<Door, ConnectFailure> {
+    pub(crate) fn to(
+        &mut self,
+        guard: ServiceNodeId,
+        endpoint: Endpoint,
+        route: Route,
+    ) -> Result<Door, ConnectFailure> {
         let client = match self.clients.get(&guard) {
             Some(client) => client.clone(),
             None => {
-                let client = client(guard)?;
+                let client = client(guard, self.proxy.as_ref())?;
                 self.clients.insert(guard, client.clone());
                 client
             }
         };
-        let url = format!("https://{}:{}/onion_req/v2", endpoint.ip(), endpoint.https_port);
+        let url = format!("https://{}:{}{}", endpoint.ip(), endpoint.https_port, route.path());
         Ok(Door { client, url })
     }
 }
 
-fn client(guard: ServiceNodeId) -> Result<reqwest::Client, ConnectFailure> {
-    reqwest::Client::builder()
+fn client(guard: ServiceNodeId, proxy: Option<&SocksProxy>) -> Result<reqwest::Client, ConnectFailure> {
+    let broken = |error: reqwest::Error| ConnectFailure::Http(error.without_url());
+    let mut builder = reqwest::Client::builder()
         .use_preconfigured_tls(skep_node_tls::client_config(guard)?)
         .https_only(true)
         // Onion requests go to nodes of the roster, not where the environment or a node points.
         .no_proxy()
         .redirect(redirect::Policy::none())
-        .connect_timeout(CONNECT)
-        .build()
-        .map_err(|error| ConnectFailure::Http(error.without_url()))
+        .connect_timeout(if proxy.is_some() { PROXY_CONNECT } else { CONNECT });
+    if let Some(proxy) = proxy {
+        builder = builder.proxy(reqwest::Proxy::all(proxy.url()).map_err(broken)?);
+    }
+    builder.build().map_err(broken)
 }
 
 /// One guard's door.
@@ -69,7 +104,7 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// Posts an onion request; the sealed answer.
+    /// Posts an onion request, or a frame; the sealed answer.
     pub(crate) async fn post(&self, body: Vec<u8>, timeout: Duration) -> Result<Vec<u8>, RequestFailure> {
         let request = self.client.post(&self.url).timeout(timeout).body(body);
         let mut response = request.send().await.map_err(|error| {

@@ -13,7 +13,7 @@ pub struct Content {
     pub id: MessageId,
     /// When it was sent, by the sender's clock (ms).
     pub timestamp: u64,
-    /// Where the sender listens, if it tells.
+    /// Whether the sender is online, and how far it has read, if it tells.
     pub sync: Option<Sync>,
     /// What it says. `None` if it carries `sync` only, or something that a later version understands.
     pub body: Option<Body>,
@@ -73,15 +73,33 @@ pub enum ReceiptKind {
     Read,
 }
 
-/// Where the sender listens for direct delivery (`protocol.md` section 6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What every message tells besides its body (`protocol.md` section 6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sync {
-    /// Whether the sender is online.
-    pub online: bool,
-    /// Ed25519 key of the node of the sender's swarm it listens on.
+    /// Higher than that of any earlier message of the sender to this contact.
+    pub stamp: u64,
+    /// The highest stamp of the recipient's that the sender has read in its mailbox; 0: none.
+    pub heard: u64,
+    /// Where the sender listens for direct delivery; `None`: it is not online, or does not tell.
+    pub listening: Option<Listening>,
+}
+
+/// A listening session, as one contact is told it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Listening {
+    /// Ed25519 key of the node of the listener's swarm.
     pub node: [u8; 32],
-    /// Names the listening session for this contact only.
+    /// Names the session: random, for this contact only.
     pub handle: [u8; 32],
+    /// What a delivery has to show: random, for this contact only.
+    pub token: [u8; 32],
+}
+
+/// Handle and token are secrets of two people.
+impl fmt::Debug for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listening").field("node", &hex::encode(self.node)).finish_non_exhaustive()
+    }
 }
 
 /// Names a message within a conversation: random, chosen by the sender.
@@ -153,36 +171,8 @@ impl Content {
     }
 
     pub(crate) fn encode(&self, sender: &AccountAddress, recipient: &AccountAddress) -> Vec<u8> {
-        let body = self.body.clone().map(|body| match body {
-            Body::Text(Text { text, reply_to, disappear_after }) => {
-                let reply_to = reply_to.map(|id| id.0.to_vec().into()).unwrap_or_default();
-                wire::content::Body::Data(wire::DataMessage { text, reply_to, disappear_after })
-            }
-            Body::Receipt(kind, ids) => {
-                let kind = match kind {
-                    ReceiptKind::Delivered => wire::receipt::Kind::Delivered,
-                    ReceiptKind::Read => wire::receipt::Kind::Read,
-                };
-                wire::content::Body::Receipt(wire::Receipt { kind: kind.into(), ids: ids_to_wire(ids) })
-            }
-            Body::Typing(started) => wire::content::Body::Typing(wire::Typing { started }),
-            Body::FriendAccept { display_name, prekeys } => wire::content::Body::FriendAccept(wire::FriendAccept {
-                display_name: display_name.0,
-                prekeys: Some(prekeys.into()),
-            }),
-            Body::Profile(display_name) => wire::content::Body::Profile(wire::Profile { display_name: display_name.0 }),
-            Body::Prekeys(prekeys) => wire::content::Body::Prekeys(prekeys.into()),
-            Body::Unsend(ids) => wire::content::Body::Unsend(wire::Unsend { ids: ids_to_wire(ids) }),
-            Body::Timer(disappear_after) => wire::content::Body::Timer(wire::Timer { disappear_after }),
-            Body::SessionReset(prekeys) => {
-                wire::content::Body::SessionReset(wire::SessionReset { prekeys: Some(prekeys.into()) })
-            }
-        });
-        let sync = self.sync.map(|Sync { online, node, handle }| wire::Sync {
-            online,
-            node: node.to_vec().into(),
-            handle: handle.to_vec().into(),
-        });
+        let body = self.body.clone().map(Body::into_wire);
+        let sync = self.sync.map(wire::Sync::from);
         let [sender, recipient] = [sender, recipient].map(|account| account.as_bytes().to_vec().into());
         let id = self.id.0.to_vec().into();
         wire::Content { id, timestamp: self.timestamp, sync, sender, recipient, body }.encode_to_vec()
@@ -198,50 +188,111 @@ impl Content {
         if sender != expected_sender.as_bytes()[..] || recipient != expected_recipient.as_bytes()[..] {
             return Err(ContentError::Misdirected);
         }
-        let sync = sync.map(|wire::Sync { online, node, handle }| {
-            Ok::<_, ContentError>(Sync {
-                online,
-                node: exactly("sync.node", &node)?,
-                handle: exactly("sync.handle", &handle)?,
-            })
-        });
-        let body = match body {
-            Some(wire::content::Body::Data(wire::DataMessage { text, reply_to, disappear_after })) => {
+        let sync = sync.map(Sync::try_from);
+        let body = body.map(Body::of_wire).transpose()?.flatten();
+        Ok(Self { id: MessageId(exactly("id", &id)?), timestamp, sync: sync.transpose()?, body })
+    }
+}
+
+impl Body {
+    /// The body alone, to keep it until it is said. Within a message it is encoded otherwise.
+    pub fn encode(&self) -> Vec<u8> {
+        wire::Content { body: Some(self.clone().into_wire()), ..wire::Content::default() }.encode_to_vec()
+    }
+
+    /// A body that was kept.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ContentError> {
+        let body = wire::Content::decode(bytes)?.body.map(Self::of_wire).transpose()?.flatten();
+        body.ok_or(ContentError::Missing("body"))
+    }
+
+    fn into_wire(self) -> wire::content::Body {
+        match self {
+            Self::Text(Text { text, reply_to, disappear_after }) => {
+                let reply_to = reply_to.map(|id| id.0.to_vec().into()).unwrap_or_default();
+                wire::content::Body::Data(wire::DataMessage { text, reply_to, disappear_after })
+            }
+            Self::Receipt(kind, ids) => {
+                let kind = match kind {
+                    ReceiptKind::Delivered => wire::receipt::Kind::Delivered,
+                    ReceiptKind::Read => wire::receipt::Kind::Read,
+                };
+                wire::content::Body::Receipt(wire::Receipt { kind: kind.into(), ids: ids_to_wire(ids) })
+            }
+            Self::Typing(started) => wire::content::Body::Typing(wire::Typing { started }),
+            Self::FriendAccept { display_name, prekeys } => wire::content::Body::FriendAccept(wire::FriendAccept {
+                display_name: display_name.0,
+                prekeys: Some(prekeys.into()),
+            }),
+            Self::Profile(display_name) => wire::content::Body::Profile(wire::Profile { display_name: display_name.0 }),
+            Self::Prekeys(prekeys) => wire::content::Body::Prekeys(prekeys.into()),
+            Self::Unsend(ids) => wire::content::Body::Unsend(wire::Unsend { ids: ids_to_wire(ids) }),
+            Self::Timer(disappear_after) => wire::content::Body::Timer(wire::Timer { disappear_after }),
+            Self::SessionReset(prekeys) => {
+                wire::content::Body::SessionReset(wire::SessionReset { prekeys: Some(prekeys.into()) })
+            }
+        }
+    }
+
+    /// `None`: something that a later version understands.
+    fn of_wire(body: wire::content::Body) -> Result<Option<Self>, ContentError> {
+        Ok(match body {
+            wire::content::Body::Data(wire::DataMessage { text, reply_to, disappear_after }) => {
                 let reply_to = match reply_to.is_empty() {
                     true => None,
                     false => Some(MessageId(exactly("data.reply_to", &reply_to)?)),
                 };
-                Some(Body::Text(Text { text, reply_to, disappear_after }))
+                Some(Self::Text(Text { text, reply_to, disappear_after }))
             }
-            Some(wire::content::Body::Receipt(receipt)) => {
+            wire::content::Body::Receipt(receipt) => {
                 let kind = match receipt.kind() {
                     wire::receipt::Kind::Unspecified => None,
                     wire::receipt::Kind::Delivered => Some(ReceiptKind::Delivered),
                     wire::receipt::Kind::Read => Some(ReceiptKind::Read),
                 };
                 let ids = ids_of_wire("receipt.ids", &receipt.ids)?;
-                kind.map(|kind| Body::Receipt(kind, ids))
+                kind.map(|kind| Self::Receipt(kind, ids))
             }
-            Some(wire::content::Body::Typing(wire::Typing { started })) => Some(Body::Typing(started)),
-            Some(wire::content::Body::FriendAccept(wire::FriendAccept { display_name, prekeys })) => {
+            wire::content::Body::Typing(wire::Typing { started }) => Some(Self::Typing(started)),
+            wire::content::Body::FriendAccept(wire::FriendAccept { display_name, prekeys }) => {
                 let prekeys = prekeys.ok_or(ContentError::Missing("friend_accept.prekeys"))?.try_into()?;
-                Some(Body::FriendAccept { display_name: display_name.parse()?, prekeys })
+                Some(Self::FriendAccept { display_name: display_name.parse()?, prekeys })
             }
-            Some(wire::content::Body::Profile(wire::Profile { display_name })) => {
-                Some(Body::Profile(display_name.parse()?))
-            }
-            Some(wire::content::Body::Prekeys(prekeys)) => Some(Body::Prekeys(prekeys.try_into()?)),
-            Some(wire::content::Body::Unsend(wire::Unsend { ids })) => {
-                Some(Body::Unsend(ids_of_wire("unsend.ids", &ids)?))
-            }
-            Some(wire::content::Body::Timer(wire::Timer { disappear_after })) => Some(Body::Timer(disappear_after)),
-            Some(wire::content::Body::SessionReset(wire::SessionReset { prekeys })) => {
+            wire::content::Body::Profile(wire::Profile { display_name }) => Some(Self::Profile(display_name.parse()?)),
+            wire::content::Body::Prekeys(prekeys) => Some(Self::Prekeys(prekeys.try_into()?)),
+            wire::content::Body::Unsend(wire::Unsend { ids }) => Some(Self::Unsend(ids_of_wire("unsend.ids", &ids)?)),
+            wire::content::Body::Timer(wire::Timer { disappear_after }) => Some(Self::Timer(disappear_after)),
+            wire::content::Body::SessionReset(wire::SessionReset { prekeys }) => {
                 let prekeys = prekeys.ok_or(ContentError::Missing("session_reset.prekeys"))?;
-                Some(Body::SessionReset(prekeys.try_into()?))
+                Some(Self::SessionReset(prekeys.try_into()?))
             }
-            None => None,
+        })
+    }
+}
+
+impl From<Sync> for wire::Sync {
+    fn from(Sync { stamp, heard, listening }: Sync) -> Self {
+        let [node, handle, token] = match listening {
+            Some(Listening { node, handle, token }) => [node, handle, token].map(|bytes| bytes.to_vec().into()),
+            None => Default::default(),
         };
-        Ok(Self { id: MessageId(exactly("id", &id)?), timestamp, sync: sync.transpose()?, body })
+        Self { online: listening.is_some(), node, handle, token, stamp, heard }
+    }
+}
+
+impl TryFrom<wire::Sync> for Sync {
+    type Error = ContentError;
+
+    fn try_from(sync: wire::Sync) -> Result<Self, ContentError> {
+        let wire::Sync { online, node, handle, token, stamp, heard } = sync;
+        let listening = online.then(|| {
+            Ok::<_, ContentError>(Listening {
+                node: exactly("sync.node", &node)?,
+                handle: exactly("sync.handle", &handle)?,
+                token: exactly("sync.token", &token)?,
+            })
+        });
+        Ok(Self { stamp, heard, listening: listening.transpose()? })
     }
 }
 

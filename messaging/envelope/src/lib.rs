@@ -56,6 +56,7 @@ mod content;
 mod encryption;
 mod friend_request;
 mod identity;
+mod mark;
 mod padding;
 mod payload;
 mod phrase;
@@ -65,10 +66,12 @@ mod ratchet;
 mod safety;
 
 pub use content::{
-    Body, Content, ContentError, DisplayName, DisplayNameError, MessageId, ParseMessageIdError, ReceiptKind, Sync, Text,
+    Body, Content, ContentError, DisplayName, DisplayNameError, Listening, MessageId, ParseMessageIdError, ReceiptKind,
+    Sync, Text,
 };
 pub use friend_request::{Crossed, FriendRequest, FriendRequestError, crossed_requests};
 pub use identity::Identity;
+pub use mark::StateMark;
 pub use padding::SIZE_CLASSES;
 pub use payload::{OpenError, Opened, Payload, SealError, open, seal};
 pub use phrase::PhraseError;

@@ -29,7 +29,7 @@ pub mod weights;
 
 pub use pallet::*;
 pub use record::{DeregisteredNode, HeldStake, MAX_RESERVATIONS, NodeRecord, Reservations};
-pub use roster::{ROSTER_TRIE, Roster};
+pub use roster::Roster;
 pub use weights::WeightInfo;
 
 use alloc::vec::Vec;

@@ -183,3 +183,41 @@ impl NodeRecord {
 fn sum<'a>(stakes: impl Iterator<Item = &'a HeldStake>) -> Balance {
     stakes.fold(0, |sum, stake| sum.saturating_add(stake.amount))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use codec::DecodeAll;
+    use skep_primitives::RosterRecord;
+
+    #[test]
+    fn who_reads_a_proof_finds_what_is_written_here() {
+        let stake = |number: u8| HeldStake {
+            staker: StakerId([number; 32]),
+            amount: number.into(),
+            since: 7,
+            leaves_at: Some(8),
+        };
+        let states = [
+            NodeState::Gathering { expires_at: 9 },
+            NodeState::Active { since: 9 },
+            NodeState::Leaving { requested_at: 9, leaves_at: 12 },
+        ];
+        for state in states {
+            let record = NodeRecord {
+                operator: StakerId([1; 32]),
+                fee: Permyriad::new(250).expect("a share"),
+                stakes: vec![stake(1), stake(2)].try_into().expect("few"),
+                reserved: vec![Reservation { staker: StakerId([4; 32]), amount: 6 }].try_into().expect("few"),
+                requirement: 100,
+                endpoint: Endpoint { ipv4: [127, 0, 0, 1], https_port: 1, quic_port: 2 },
+                version: SoftwareVersion([1, 2, 3]),
+                state,
+                registered_at: 5,
+            };
+            let read = RosterRecord::decode_all(&mut &record.encode()[..]).expect("understood");
+            let (id, swarm) = (ServiceNodeId([3; 32]), SwarmId(4));
+            assert_eq!(read.into_entry(id, swarm), record.into_entry(id, swarm, 0));
+        }
+    }
+}

@@ -3,15 +3,12 @@
 use crate::NodeRecord;
 use alloc::vec::Vec;
 use frame_support::storage::child;
-use skep_primitives::ServiceNodeId;
+use skep_primitives::{ROSTER_TRIE, ServiceNodeId};
 use sp_core::storage::{ChildInfo, StateVersion};
 
 /// The roster. Every read and write of it goes through here.
 #[derive(Debug)]
 pub struct Roster;
-
-/// Name of the child trie; proofs and light clients use it.
-pub const ROSTER_TRIE: &[u8] = b"skep/roster";
 
 impl Roster {
     fn trie() -> ChildInfo {

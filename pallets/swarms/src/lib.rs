@@ -13,7 +13,8 @@
 //!
 //! The runtime puts this pallet after the one that changes epochs and before the one that ends nodes, so that a change
 //! of an epoch's first block belongs to that epoch. The pallet is a [`SwarmStore`] for the pure rules of
-//! `skep-swarm-map`; work grows with the change.
+//! `skep-swarm-map`; work grows with the change. Which swarm each node is in stands in a child trie of its own
+//! ([`Placements`]), so that clients can have it proven whole.
 //!
 //! [`SwarmStore`]: skep_swarm_map::SwarmStore
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -21,11 +22,13 @@
 
 extern crate alloc;
 
+mod placements;
 mod store;
 #[cfg(test)]
 mod tests;
 
 pub use pallet::*;
+pub use placements::Placements;
 
 use alloc::{collections::BTreeSet, vec::Vec};
 use frame_support::pallet_prelude::*;
@@ -115,10 +118,6 @@ pub mod pallet {
     #[pallet::storage]
     pub type Members<T> = StorageMap<_, Twox64Concat, SwarmId, Vec<ServiceNodeId>, OptionQuery>;
 
-    /// The swarm of each placed node.
-    #[pallet::storage]
-    pub type SwarmOf<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, SwarmId, OptionQuery>;
-
     /// Where each swarm stands in the indices.
     #[pallet::storage]
     pub type Places<T> = StorageMap<_, Twox64Concat, SwarmId, Place, OptionQuery>;
@@ -152,7 +151,7 @@ pub mod pallet {
 impl<T: Config> Pallet<T> {
     /// The swarm a node is in, if it was placed.
     pub fn swarm_of(node: ServiceNodeId) -> Option<SwarmId> {
-        SwarmOf::<T>::get(node)
+        Placements::get(node)
     }
 
     /// Every swarm, ordered by id. Reads all of them.
@@ -248,7 +247,7 @@ impl<T: Config> Pallet<T> {
         let ids: Vec<_> = Self::swarms().into_iter().map(|swarm| swarm.id).collect();
         skep_swarm_map::audit(&Store::<T>::default(), &ids).map_err(|_| "the swarm map contradicts itself")?;
         let members = Members::<T>::iter().map(|(_, nodes)| nodes.len()).sum::<usize>();
-        frame_support::ensure!(SwarmOf::<T>::iter().count() == members, "a node is in one swarm");
+        frame_support::ensure!(Placements::iter().count() == members, "a node is in one swarm");
         let (start, end) = WaitingSpan::<T>::get();
         let mut last = 0;
         for position in start..end {

@@ -1,6 +1,6 @@
 //! The chain's storage as the store of a swarm map.
 
-use crate::{Config, Members, Places, Sizes, Slots, SwarmOf};
+use crate::{Config, Members, Placements, Places, Sizes, Slots};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use frame_support::StorageMap;
@@ -45,11 +45,11 @@ impl<T: Config> SwarmStore for Store<T> {
     }
 
     fn swarm_of(&self, node: ServiceNodeId) -> Option<SwarmId> {
-        SwarmOf::<T>::get(node)
+        Placements::get(node)
     }
 
     fn set_swarm_of(&mut self, node: ServiceNodeId, swarm: Option<SwarmId>) {
-        set::<SwarmOf<T>, _, _>(node, swarm);
+        Placements::set(node, swarm);
     }
 
     fn place(&self, swarm: SwarmId) -> Option<Place> {

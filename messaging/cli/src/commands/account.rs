@@ -1,10 +1,13 @@
 //! Your account.
 
-use crate::{context::Context, failure::Failure, output::Shown, passphrase};
+use crate::{context::Context, failure::Failure, keyring::Key, output::Shown, passphrase};
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use skep_client::{Client, CreateError, DisplayName, Settings};
-use std::{fmt, path::PathBuf};
+use skep_client::{Client, CreateError, DisplayName, Passphrase, Settings};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 use zeroize::Zeroizing;
 
 /// What to do with it.
@@ -13,7 +16,8 @@ pub(crate) enum Command {
     /// Make an account and show its recovery phrase, once
     ///
     /// Write the 13 words down: they restore the account on any machine, and nothing else does. Whoever has them has the
-    /// account. The account's state is encrypted with a passphrase, taken from SKEP_PASSPHRASE or asked for.
+    /// account. The account's state is encrypted with a passphrase, taken from SKEP_PASSPHRASE or asked for, or with one that
+    /// only the keyring of your desktop knows.
     New(Named),
     /// Restore an account from its recovery phrase
     ///
@@ -26,9 +30,18 @@ pub(crate) enum Command {
     List,
     /// Take another name, or change what contacts are told of your own accord
     Set(Set),
+    /// Lock the account by a passphrase, or by the keyring of your desktop, from now on
+    ///
+    /// To a passphrase that is there it gives another. The new one is taken from SKEP_NEW_PASSPHRASE or asked for.
+    Lock {
+        /// By what
+        #[arg(value_enum)]
+        by: LockedBy,
+    },
     /// Write an encrypted copy of everything: account, contacts, messages
     ///
-    /// The copy is one file, opened by the same passphrase. Restored, it starts new sessions with your contacts.
+    /// The copy is one file, opened by a passphrase, taken from SKEP_PASSPHRASE or asked for. Restored, it starts new sessions
+    /// with your contacts.
     Backup {
         /// Where to; nothing may be there yet
         file: PathBuf,
@@ -52,6 +65,16 @@ pub(crate) struct Set {
     /// Tell contacts when you are writing to them
     #[arg(long, value_enum, value_name = "on|off")]
     typing: Option<Switch>,
+    /// Tell contacts when you are online, so that messages go to you directly and are stored nowhere
+    #[arg(long, value_enum, value_name = "on|off")]
+    presence: Option<Switch>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LockedBy {
+    Passphrase,
+    Keyring,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -65,21 +88,25 @@ pub(crate) struct Named {
     /// What the people you write to see as your name
     #[arg(long)]
     name: DisplayName,
+    /// Lock the account by the keyring of your desktop, not by a passphrase
+    #[arg(long)]
+    keyring: bool,
 }
 
 /// Does it.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
-    let chain = context.chain_urls().clone();
+    let chain = context.roster_source()?;
     match command {
-        Command::New(Named { name }) => {
+        Command::New(Named { name, keyring }) => {
             let home = context.home()?;
-            let client = Client::create(&home, &passphrase::new()?, &name, chain).map_err(create_failure)?;
+            let client = locked(&home, keyring, |passphrase| Client::create(&home, passphrase, &name, chain))?;
             context.output().answer(&New { account: Account::of(&client, home), phrase: client.recovery_phrase() });
         }
-        Command::Restore(Named { name }) => {
+        Command::Restore(Named { name, keyring }) => {
             let home = context.home()?;
             let phrase = passphrase::recovery_phrase()?;
-            let client = Client::restore(&home, &passphrase::new()?, &phrase, &name, chain).map_err(create_failure)?;
+            let restore = |passphrase: &Passphrase| Client::restore(&home, passphrase, &phrase, &name, chain);
+            let client = locked(&home, keyring, restore)?;
             context.output().answer(&Account::of(&client, home));
         }
         Command::Show => {
@@ -95,21 +122,27 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
                 context.output().answer(&Listed { name, home });
             }
         }
-        Command::Set(Set { name, read_receipts, typing }) => {
+        Command::Set(Set { name, read_receipts, typing, presence }) => {
             let mut client = context.client()?;
             let mut settings = client.settings();
             settings.read_receipts = read_receipts.map_or(settings.read_receipts, |switch| switch == Switch::On);
             settings.typing = typing.map_or(settings.typing, |switch| switch == Switch::On);
+            settings.presence = presence.map_or(settings.presence, |switch| switch == Switch::On);
             client.set_settings(settings)?;
             if let Some(name) = name {
                 client.rename(name).await?;
             }
             context.output().answer(&Account::of(&client, context.home()?));
         }
+        Command::Lock { by } => {
+            let home = context.home()?;
+            let mut client = context.client()?;
+            lock(&mut client, &home, by)?;
+            context.output().answer(&Locked { locked_by: by });
+        }
         Command::Backup { file } => {
-            let passphrase = passphrase::existing()?;
-            let client = Client::open(&context.home()?, &passphrase, chain)?;
-            client.backup(&file, &passphrase)?;
+            let client = context.client()?;
+            client.backup(&file, &passphrase::new()?)?;
             context.output().answer(&Backup { backup: file });
         }
         Command::RestoreBackup { file } => {
@@ -119,6 +152,39 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         }
     }
     Ok(())
+}
+
+/// Makes an account that is locked by a passphrase, or by the keyring.
+fn locked(
+    home: &Path,
+    keyring: bool,
+    make: impl FnOnce(&Passphrase) -> Result<Client, CreateError>,
+) -> Result<Client, Failure> {
+    if !keyring {
+        return make(&passphrase::new()?).map_err(create_failure);
+    }
+    let (key, secret) = Key::make().map_err(Failure::account)?;
+    let made = make(&passphrase::of_keyring(secret)?).map_err(create_failure)?;
+    key.name_in(home).map_err(Failure::account)?;
+    Ok(made)
+}
+
+/// Locks the account otherwise. Whenever the program ends, what is tried next time opens it: the entry is named before the state
+/// asks for it, and forgotten after.
+fn lock(client: &mut Client, home: &Path, by: LockedBy) -> Result<(), Failure> {
+    let before = Key::of(home).map_err(Failure::account)?;
+    match by {
+        LockedBy::Passphrase => {
+            client.set_passphrase(home, &passphrase::replacement()?)?;
+            before.map_or(Ok(()), |key| key.forget(home)).map_err(Failure::account)
+        }
+        LockedBy::Keyring if before.is_some() => Ok(()),
+        LockedBy::Keyring => {
+            let (key, secret) = Key::make().map_err(Failure::account)?;
+            key.name_in(home).map_err(Failure::account)?;
+            Ok(client.set_passphrase(home, &passphrase::of_keyring(secret)?)?)
+        }
+    }
 }
 
 fn create_failure(error: CreateError) -> Failure {
@@ -155,6 +221,23 @@ impl fmt::Display for Listed {
     }
 }
 
+/// The answer of `account lock`.
+#[derive(Serialize)]
+struct Locked {
+    locked_by: LockedBy,
+}
+
+impl fmt::Display for Locked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.locked_by {
+            LockedBy::Passphrase => write!(f, "locked by the passphrase you gave"),
+            LockedBy::Keyring => {
+                write!(f, "locked by the keyring: it opens without a question while the keyring is unlocked")
+            }
+        }
+    }
+}
+
 /// The answer of `account backup`.
 #[derive(Serialize)]
 struct Backup {
@@ -163,7 +246,7 @@ struct Backup {
 
 impl fmt::Display for Backup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "everything is in {}, encrypted with your passphrase", self.backup.display())
+        write!(f, "everything is in {}, encrypted with the passphrase you gave", self.backup.display())
     }
 }
 
@@ -193,15 +276,17 @@ impl Account {
 
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { account, name, home, settings: Settings { read_receipts, typing } } = self;
+        let Self { account, name, home, settings: Settings { read_receipts, typing, presence } } = self;
         let said = |on: bool| if on { "told" } else { "not told" };
         write!(
             f,
-            "account  {account}\nname     {}\nkept in  {}\nyour contacts are {} what you have read and {} when you are writing",
+            "account  {account}\nname     {}\nkept in  {}\nyour contacts are {} what you have read, {} when you are writing and {} when you are \
+             online",
             Shown(name),
             home.display(),
             said(*read_receipts),
-            said(*typing)
+            said(*typing),
+            said(*presence)
         )
     }
 }
@@ -211,8 +296,9 @@ impl fmt::Display for New {
         let Self { account, phrase } = self;
         write!(
             f,
-            "{account}\n\nWrite these 13 words down; they restore the account and are not shown again:\n\n  {}",
-            **phrase
+            "{account}\n\nWrite these 13 words down; they restore the account and are not shown again:\n\n  {}\n\n{}",
+            **phrase,
+            crate::commands::NEXT_STEPS
         )
     }
 }

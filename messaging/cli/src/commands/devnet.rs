@@ -4,6 +4,7 @@
 //! DIR/devnet.json      says that DIR is ours, and how far the network has come
 //! DIR/processes.json   what runs: process ids with start times, commands, logs
 //! DIR/chain/NAME       state of one chain node
+//! DIR/chain/checkpoint.json  what clients prove the roster from
 //! DIR/nodes/NN         key, proof, configuration and mailbox of one messaging node
 //! DIR/logs/NAME.log    what each process says
 //! DIR/demo             the accounts of the last demonstration

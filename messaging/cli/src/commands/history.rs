@@ -69,6 +69,7 @@ impl fmt::Display for Shows<'_> {
         match state {
             MessageState::Queued => write!(f, " (not sent yet)")?,
             MessageState::OnSwarm { receipts } => write!(f, " (sent, on {receipts} nodes)")?,
+            MessageState::Direct => write!(f, " (sent directly)")?,
             MessageState::Delivered { .. } => write!(f, " (delivered)")?,
             MessageState::Read { .. } if *mine => write!(f, " (read)")?,
             MessageState::Read { .. } => {}

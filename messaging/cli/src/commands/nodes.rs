@@ -2,6 +2,7 @@
 
 mod rewards;
 mod standing;
+mod verify;
 
 use crate::{commands::send::diversity_word, context::Context, failure::Failure};
 use clap::Subcommand;
@@ -35,13 +36,16 @@ pub(crate) enum Command {
         /// The account; yours if none is given
         account: Option<AccountAddress>,
     },
+    /// Have every chain node prove the roster, down to the checkpoint, and name those that lie
+    Verify,
 }
 
 /// Looks.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
+        Command::Verify => return verify::run(context).await,
         Command::List { all } => {
-            let view = view(context).await?;
+            let view = plain_view(context).await?;
             let nodes = view.nodes().filter(|node| all || node.state.is_serving()).map(Node::from).collect();
             let paths = survey_paths(&view).ok();
             let paths = paths.map(|paths| Paths { diversity: paths.diversity, fewest_choices: paths.fewest_choices });
@@ -50,7 +54,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Standing { node } => context.output().answer(&standing::look(node, context).await?),
         Command::Rewards { node } => context.output().answer(&rewards::look(node, context).await?),
         Command::Swarm { account } => {
-            let view = view(context).await?;
+            let view = plain_view(context).await?;
             let account = match account {
                 Some(account) => account,
                 None => context.client()?.account(),
@@ -63,7 +67,8 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
     Ok(())
 }
 
-async fn view(context: &Context) -> Result<RosterView, Failure> {
+/// The roster as a chain node tells it.
+async fn plain_view(context: &Context) -> Result<RosterView, Failure> {
     Ok(RosterView::new(context.chain().await?.roster().await.map_err(Failure::network)?))
 }
 

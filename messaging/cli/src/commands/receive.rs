@@ -118,6 +118,12 @@ impl fmt::Display for Received {
             Event::Expired { recipient, .. } => {
                 write!(f, "something for {recipient} could not be delivered in time and was given up")
             }
+            Event::StateRolledBack { .. } => write!(
+                f,
+                "THIS ACCOUNT'S STATE IS OLDER THAN WHAT IT HAS SENT: it was put back from a copy. Sessions with your contacts are \
+                 started anew; messages that arrived after the copy was made may be missing. To move an account, use `account \
+                 backup` and `account restore-backup`"
+            ),
             Event::Unreadable { sender, reason } => {
                 write!(f, "a message of {} cannot be read: {}", Who(sender, None), Shown(reason))
             }

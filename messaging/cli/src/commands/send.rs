@@ -69,6 +69,8 @@ pub(crate) struct Sent {
     hash: String,
     path: [ServiceNodeId; 3],
     stored_on: Vec<ServiceNodeId>,
+    /// Given to the node on which they listen, and stored nowhere.
+    direct: bool,
     swarm: SwarmId,
     #[serde(serialize_with = "diversity_word")]
     diversity: Diversity,
@@ -81,6 +83,7 @@ impl Sent {
             hash: delivery.hash.to_string(),
             path: delivery.path,
             stored_on: delivery.stored_on().collect(),
+            direct: delivery.direct,
             swarm: delivery.swarm,
             diversity: delivery.diversity,
         }
@@ -104,16 +107,13 @@ pub(crate) fn diversity_word<S: serde::Serializer>(diversity: &Diversity, serial
 
 impl fmt::Display for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path: [guard, middle, last], stored_on, swarm, diversity, .. } = self;
+        let Self { path: [guard, middle, last], stored_on, swarm, diversity, direct, .. } = self;
         let short = |node: &ServiceNodeId| node.to_string().chars().take(8).collect::<String>();
-        write!(
-            f,
-            "sent: {} members of swarm {swarm} signed that they keep it; it went through {}, {}, {}",
-            stored_on.len(),
-            short(guard),
-            short(middle),
-            short(last)
-        )?;
+        match direct {
+            true => write!(f, "sent: given to the node on which they listen, and stored nowhere")?,
+            false => write!(f, "sent: {} members of swarm {swarm} signed that they keep it", stored_on.len())?,
+        }
+        write!(f, "; it went through {}, {}, {}", short(guard), short(middle), short(last))?;
         if let Some(id) = &self.id {
             write!(f, "; its id is {id}")?;
         }

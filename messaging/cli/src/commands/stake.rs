@@ -262,7 +262,7 @@ pub(crate) enum StakeReport {
 
 /// Runs one stake command; a call counts when its block is finalized.
 pub(crate) async fn run(args: StakeArgs, context: &Context) -> Result<(), Failure> {
-    let report = act(args, context.chain_urls().clone()).await?;
+    let report = act(args, context.chain_urls()?).await?;
     context.output().answer(&report);
     Ok(())
 }

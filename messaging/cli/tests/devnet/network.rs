@@ -46,7 +46,10 @@ impl Network {
 
     /// `skep --json ...`, asking the devnet's chain.
     pub(crate) fn skep(&self, arguments: &[&str]) -> Run {
-        run(SKEP, &[&["--json"], arguments].concat(), &[("SKEP_CHAIN", &self.chain())])
+        let checkpoint = self.summary["checkpoint"].as_str().expect("told by `up`");
+        let environment = [("SKEP_CHAIN", self.chain()), ("SKEP_CHECKPOINT", checkpoint.to_owned())];
+        let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        run(SKEP, &[&["--json"], arguments].concat(), &environment)
     }
 
     /// `skep ...`, as people see it.
@@ -131,6 +134,7 @@ fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Run {
     let output = Command::new(program)
         .args(arguments)
         .env_remove("SKEP_CHAIN")
+        .env_remove("SKEP_CHECKPOINT")
         .env_remove("SKEP_STAKER")
         .envs(environment.iter().copied())
         .output()

@@ -82,14 +82,14 @@ impl Client {
     ) -> Result<Delivery, SendError<RequestError>> {
         self.ready_to_send().await?;
         let known = self.state.contact(&account)?;
-        let change = request(self.own(), known.as_ref(), account, introduction, clock::now());
+        let change = request(self.own_to(&account), known.as_ref(), account, introduction, clock::now());
         self.send_change(account, change.map_err(SendError::Refused)?, |_, _| Ok(())).await
     }
 
     /// Accepts an account's friend request.
     pub async fn accept(&mut self, account: AccountAddress) -> Result<Delivery, SendError<AcceptError>> {
         let contact = self.ready_for(account).await?;
-        let change = accept(self.own(), &contact, clock::now(), &mut rand::rng());
+        let change = accept(self.own_to(&account), &contact, clock::now(), &mut rand::rng());
         self.send_change(account, change.map_err(SendError::Refused)?, |_, _| Ok(())).await
     }
 
@@ -103,6 +103,9 @@ impl Client {
 
     /// Hears a contact no more, or again. They are not told. False: there is no such contact.
     pub fn set_blocked(&mut self, account: AccountAddress, blocked: bool) -> Result<bool, StateError> {
+        if let (Some(lines), true) = (&mut self.lines, blocked) {
+            lines.forget(&account);
+        }
         self.change_contact(account, |contact| contact.blocked = blocked)
     }
 
@@ -128,7 +131,9 @@ impl Client {
         for contact in self.state.contacts()? {
             let id = MessageId::random(&mut rand::rng());
             // Who cannot be written to learns it with the next friend request.
-            if let Ok(change) = say(&contact, id, Body::Profile(name.clone()), clock::now()) {
+            if let Ok(change) =
+                say(&contact, self.by_mail(&contact.account), id, Body::Profile(name.clone()), clock::now())
+            {
                 self.queue_change(&genesis, contact.account, change, |_, _| Ok(()))?;
             }
         }

@@ -3,13 +3,13 @@
 use super::Client;
 use crate::{
     clock,
-    conversation::{Contact, Unusable, receive, replenish, reset, say},
+    conversation::{Contact, Unusable, Way, receive, replenish, reset, say},
     event::Event,
     network::{NetworkError, Read},
     state::{StateError, Writer},
 };
 use rand::seq::SliceRandom;
-use skep_envelope::{Body, MessageId, OpenError, ReceiptKind, Text, open, ttl};
+use skep_envelope::{Body, OpenError, ReceiptKind, Text, open, ttl};
 use skep_primitives::{BlockHash, Moment, ServiceNodeId};
 use skep_proto::{
     account::AccountAddress,
@@ -31,6 +31,8 @@ const FALLBACK_LIFE: Moment = 30 * 24 * 60 * 60 * 1000;
 const REPLENISHED_AT_ONCE: usize = 5;
 /// Messages acknowledged at a time.
 const ACKNOWLEDGED_AT_ONCE: u32 = 500;
+/// Messages deleted in the mailbox at a time.
+const MOST_DELETED: u32 = 100;
 /// Messages sent once more in a new session.
 const MOST_RESENT: u32 = 100;
 
@@ -68,13 +70,16 @@ impl Client {
     }
 
     async fn receive_into(&mut self, events: &mut Vec<Event>) -> Result<(), ReceiveError> {
-        self.connect().await?;
+        let genesis = self.connect().await?.genesis();
+        events.append(&mut self.notices);
         self.heal(events)?;
+        self.mail_all_direct(&genesis)?;
         self.flush(Some(events)).await?;
         self.read_mailbox(events).await?;
         // Answers to what has arrived.
-        self.keep_house()?;
+        self.keep_house().await?;
         self.flush(Some(events)).await?;
+        self.empty_trash().await?;
         Ok(())
     }
 
@@ -83,6 +88,7 @@ impl Client {
         let now = clock::now();
         self.state.write(|writer| {
             writer.forget_seen(now)?;
+            writer.forget_trash(now)?;
             writer.forget_disappeared(now)
         })?;
         if self.read_members(events).await? {
@@ -193,14 +199,13 @@ impl Client {
             tracing::warn!(%source, "too many friend requests wait for an answer: another one is dropped");
             return self.state.write(dealt_with).map(|()| Vec::new());
         }
-        match receive(self.own(), known.as_ref(), opened, now, &mut rand::rng()) {
+        match receive(self.own_to(&source), known.as_ref(), opened, Way::Mail, now, &mut rand::rng()) {
             Ok(change) => {
-                let resend = change.resend;
-                let events = self.queue_change(genesis, source, change, |writer, _| dealt_with(writer))?;
-                if resend {
-                    self.resend(genesis, source)?;
-                }
-                Ok(events)
+                let id = change.told.map(|told| told.id);
+                self.take_change(genesis, source, change, Way::Mail, |writer| {
+                    id.iter().try_for_each(|id| writer.put_stored(&source, id, &hash))?;
+                    dealt_with(writer)
+                })
             }
             Err(error) => {
                 tracing::debug!(%error, "a message is of no use");
@@ -219,8 +224,26 @@ impl Client {
     /// Tells contacts now what has been read, instead of with the next [`Self::receive`]. What fails waits in the outbox.
     pub async fn tell_read(&mut self) -> Result<(), NetworkError> {
         self.connect().await?;
-        self.keep_house()?;
+        self.keep_house().await?;
         self.flush(None).await
+    }
+
+    /// Has the own swarm delete what is to be deleted. What fails is tried again the next time.
+    async fn empty_trash(&mut self) -> Result<(), StateError> {
+        let hashes = self.state.trash(MOST_DELETED)?;
+        let Self { state, account, network: Some(network), .. } = self else { return Ok(()) };
+        if hashes.is_empty() {
+            return Ok(());
+        }
+        match network.delete_own(state, &account.identity, hashes.clone()).await {
+            Ok(true) => state.write(|writer| writer.discarded(&hashes)),
+            Ok(false) => Ok(()),
+            Err(NetworkError::State(error)) => Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "what was unsent is not deleted in the mailbox yet");
+                Ok(())
+            }
+        }
     }
 
     /// Starts the lost sessions anew.
@@ -229,7 +252,8 @@ impl Client {
         let lost = |contact: &Contact| contact.session().is_some_and(|session| session.lost);
         for contact in self.state.contacts()?.into_iter().filter(lost) {
             let account = contact.account;
-            let Some(change) = reset(self.own(), &contact, clock::now(), &mut rand::rng()) else { continue };
+            let own = self.own_to(&account);
+            let Some(change) = reset(own, &contact, clock::now(), &mut rand::rng()) else { continue };
             let resend = change.resend;
             events.extend(self.queue_change(&genesis, account, change, |_, _| Ok(()))?);
             if resend {
@@ -240,22 +264,24 @@ impl Client {
     }
 
     /// Queues what a contact has not received, in the session of now. Each message keeps its name, so none is shown twice.
-    fn resend(&mut self, genesis: &BlockHash, account: AccountAddress) -> Result<(), StateError> {
+    pub(super) fn resend(&mut self, genesis: &BlockHash, account: AccountAddress) -> Result<(), StateError> {
         let since = clock::now().saturating_sub(ttl::MESSAGE);
         for message in self.state.undelivered(&account, since, MOST_RESENT)? {
             let Some(contact) = self.state.contact(&account)? else { return Ok(()) };
             let (id, reply_to, disappear_after) = (message.id, message.reply_to, message.disappear_after);
             let text = Text { text: message.text.unwrap_or_default(), reply_to, disappear_after };
-            let Ok(change) = say(&contact, id, Body::Text(text), message.timestamp) else { return Ok(()) };
+            let manner = self.by_mail(&account);
+            let Ok(change) = say(&contact, manner, id, Body::Text(text), message.timestamp) else { return Ok(()) };
             self.queue_change(genesis, account, change, |writer, hash| {
                 hash.iter().try_for_each(|hash| writer.sent_again(&account, &id, hash))
             })?;
         }
-        Ok(())
+        // What else was said directly meanwhile.
+        self.mail_direct(genesis, account)
     }
 
     /// Renews keys, tells contacts new ones, acknowledges messages. Nothing leaves yet.
-    pub(super) fn keep_house(&mut self) -> Result<(), NetworkError> {
+    pub(super) async fn keep_house(&mut self) -> Result<(), NetworkError> {
         let Some(genesis) = self.network.as_ref().map(|network| network.genesis()) else { return Ok(()) };
         self.rotate()?;
         let rotated = self.account.rotated;
@@ -265,13 +291,19 @@ impl Client {
         };
         let outdated: Vec<_> = self.state.contacts()?.into_iter().filter(outdated).collect();
         for contact in outdated.iter().take(REPLENISHED_AT_ONCE) {
-            if let Ok(change) = replenish(self.own(), contact, clock::now(), &mut rand::rng()) {
+            let own = self.own_to(&contact.account);
+            if let Ok(change) = replenish(own, contact, clock::now(), &mut rand::rng()) {
                 self.queue_change(&genesis, contact.account, change, |_, _| Ok(()))?;
             }
         }
-        // What was read needs not be called delivered.
-        self.acknowledge(&genesis, ReceiptKind::Read)?;
-        self.acknowledge(&genesis, ReceiptKind::Delivered)?;
+        // What was read needs not be called delivered, unless nobody is told that it was.
+        let kinds = match self.account.settings.read_receipts {
+            true => [ReceiptKind::Read, ReceiptKind::Delivered],
+            false => [ReceiptKind::Delivered, ReceiptKind::Read],
+        };
+        for kind in kinds {
+            self.acknowledge(&genesis, kind).await?;
+        }
         Ok(())
     }
 
@@ -289,19 +321,17 @@ impl Client {
         Ok(())
     }
 
-    /// Queues the acknowledgements of messages, one to each contact.
-    fn acknowledge(&mut self, genesis: &BlockHash, kind: ReceiptKind) -> Result<(), StateError> {
+    /// Acknowledges messages, all of a contact's at once: directly if that can be, else what is said is queued.
+    async fn acknowledge(&mut self, genesis: &BlockHash, kind: ReceiptKind) -> Result<(), NetworkError> {
         let wanted = kind == ReceiptKind::Delivered || self.account.settings.read_receipts;
         for (account, ids) in self.state.unacknowledged(kind, ACKNOWLEDGED_AT_ONCE)? {
-            let contact = self.state.contact(&account)?;
             let body = Body::Receipt(kind, ids.clone());
-            let id = MessageId::random(&mut rand::rng());
-            let change = contact.filter(|_| wanted).and_then(|contact| say(&contact, id, body, clock::now()).ok());
             // Those that cannot be told, or shall not, are not asked about again.
             let done = |writer: &Writer<'_>| writer.put_acknowledged(&account, kind, &ids);
-            match change {
-                Some(change) => self.queue_change(genesis, account, change, |writer, _| done(writer)).map(drop)?,
-                None => self.state.write(done)?,
+            if wanted {
+                self.tell(genesis, account, Some(body), done).await?;
+            } else {
+                self.state.write(done)?;
             }
         }
         Ok(())

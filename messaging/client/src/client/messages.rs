@@ -59,11 +59,16 @@ impl Client {
         let contact = self.ready_for(account).await?;
         let text = Text { text, reply_to, disappear_after: contact.disappear_after };
         let (id, timestamp) = (MessageId::random(&mut rand::rng()), clock::now());
-        let change = say(&contact, id, Body::Text(text.clone()), timestamp).map_err(SendError::Refused)?;
-        let sent = self.send_change(account, change, |writer, hash| {
-            let origin = Origin::Sent(hash);
-            writer.put_message(&NewMessage { contact: account, origin, id, text: &text, timestamp }).map(drop)
-        });
+        let said = (id, Body::Text(text.clone()), timestamp);
+        let sent = self.send_body(
+            &contact,
+            said,
+            |error| error,
+            |writer, hash| {
+                let origin = Origin::Sent(hash);
+                writer.put_message(&NewMessage { contact: account, origin, id, text: &text, timestamp }).map(drop)
+            },
+        );
         Ok(Delivery { id: Some(id), ..sent.await? })
     }
 
@@ -91,11 +96,13 @@ impl Client {
             return Ok(None);
         }
         let contact = self.ready_for(account).await?;
-        let name = MessageId::random(&mut rand::rng());
-        let change = say(&contact, name, Body::Unsend(vec![id]), clock::now())
-            .map_err(|error| SendError::Refused(UnsendError::Say(error)))?;
-        let sent = self.send_change(account, change, |writer, _| writer.unsend(&account, true, &[id]).map(drop));
-        sent.await.map(Some)
+        let said = (MessageId::random(&mut rand::rng()), Body::Unsend(vec![id]), clock::now());
+        let sent = self.send_body(&contact, said, UnsendError::Say, |writer, _| {
+            // What has not left does not leave any more.
+            writer.withdraw(&account, &id)?;
+            writer.unsend(&account, true, &[id]).map(drop)
+        });
+        sent.await.map(|delivery| Some(Delivery { id: None, ..delivery }))
     }
 
     /// Sets after how many seconds messages of a conversation disappear, on both sides; 0: they stay.
@@ -106,7 +113,8 @@ impl Client {
     ) -> Result<Delivery, SendError<SayError>> {
         let contact = self.ready_for(account).await?;
         let id = MessageId::random(&mut rand::rng());
-        let change = say(&contact, id, Body::Timer(seconds), clock::now()).map_err(SendError::Refused)?;
+        let manner = self.by_mail(&account);
+        let change = say(&contact, manner, id, Body::Timer(seconds), clock::now()).map_err(SendError::Refused)?;
         self.send_change(account, change, |_, _| Ok(())).await
     }
 
@@ -117,8 +125,12 @@ impl Client {
         }
         let genesis = self.connect().await?.genesis();
         let contact = self.state.contact(&account)?.ok_or(SendError::NoContact(account))?;
+        if self.type_directly(&contact, started).await? {
+            return Ok(());
+        }
         let id = MessageId::random(&mut rand::rng());
-        let change = say(&contact, id, Body::Typing(started), clock::now()).map_err(SendError::Refused)?;
+        let manner = self.by_mail(&account);
+        let change = say(&contact, manner, id, Body::Typing(started), clock::now()).map_err(SendError::Refused)?;
         let Some(item) = self.seal(&genesis, account, &change)? else { return Ok(()) };
         self.keep(account, change, None, |_| Ok(()))?;
         let Self { state, network: Some(network), .. } = self else { return Ok(()) };

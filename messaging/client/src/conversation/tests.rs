@@ -35,7 +35,7 @@ impl Person {
     }
 
     fn own(&self) -> Own<'_> {
-        Own { account: self.account(), name: &self.name, prekeys: &self.prekeys }
+        Own { account: self.account(), name: &self.name, prekeys: &self.prekeys, listening: None }
     }
 
     fn status(&self, other: &Self) -> Option<ContactStatus> {
@@ -68,7 +68,7 @@ impl Person {
     fn say(&mut self, other: &Self, text: &str) -> Result<Vec<u8>, SayError> {
         let to = other.account();
         let id = MessageId::random(&mut self.rng);
-        let change = say(&self.contacts[&to], id, Body::Text(text.to_owned().into()), NOW)?;
+        let change = say(&self.contacts[&to], Manner::default(), id, Body::Text(text.to_owned().into()), NOW)?;
         Ok(self.keep(to, change).0.unwrap())
     }
 
@@ -76,7 +76,7 @@ impl Person {
         let opened = open(&self.identity, &GENESIS, sealed).unwrap();
         let source = opened.source;
         let mut rng = self.rng.clone();
-        let change = receive(self.own(), self.contacts.get(&source), opened, now, &mut rng)?;
+        let change = receive(self.own(), self.contacts.get(&source), opened, Way::Mail, now, &mut rng)?;
         Ok(self.keep(source, change))
     }
 }
@@ -406,11 +406,11 @@ fn what_is_said_besides_texts_arrives() {
     let (to, sender) = (bob.account(), alice.account());
     let ids = vec![MessageId([7; 16])];
     let mut tell = |body: Body, now: Moment| {
-        let change = say(&alice.contacts[&to], MessageId([1; 16]), body, NOW).unwrap();
+        let change = say(&alice.contacts[&to], Manner::default(), MessageId([1; 16]), body, NOW).unwrap();
         let sealed = alice.keep(to, change).0.unwrap();
         bob.hear(&sealed, now).unwrap().1
     };
-    let kind = skep_envelope::ReceiptKind::Read;
+    let kind = ReceiptKind::Read;
     assert_eq!(tell(Body::Receipt(kind, ids.clone()), NOW), [Event::Receipt { sender, kind, ids: ids.clone() }]);
     assert_eq!(tell(Body::Unsend(ids.clone()), NOW), [Event::Unsent { sender, ids }]);
     assert_eq!(tell(Body::Typing(true), NOW), [Event::Typing { sender, started: true }]);
@@ -429,4 +429,23 @@ fn events_are_one_flat_object() {
     assert_eq!(json["event"], "message");
     assert_eq!(json["sender"], alice.account().to_string());
     assert_eq!((&json["name"], &json["text"], &json["timestamp"]), (&"Alice".into(), &"hi".into(), &NOW.into()));
+}
+
+#[test]
+fn who_asks_again_and_again_is_told_of_once_and_their_newest_keys_count() {
+    let (mut alice, mut bob) = (Person::new(1, "Alice"), Person::new(2, "Bob"));
+    let first = alice.ask(&bob, "hello", NOW).unwrap();
+    assert_eq!(bob.hear(&first, NOW).unwrap().1.len(), 1);
+    for minute in 1..5 {
+        let again = alice.ask(&bob, "hello!", NOW + minute * 60_000).unwrap();
+        assert_eq!(bob.hear(&again, NOW + minute * 60_000).unwrap().1, []);
+    }
+    assert_eq!(bob.contacts[&alice.account()].introduction(), Some("hello!"));
+    let later = NOW + 2 * 3_600_000;
+    let again = alice.ask(&bob, "still here", later).unwrap();
+    assert_eq!(bob.hear(&again, later).unwrap().1.len(), 1);
+    let acceptance = bob.accept(&alice, later).unwrap();
+    alice.hear(&acceptance, later).unwrap();
+    let message = alice.say(&bob, "at last").unwrap();
+    assert_eq!(texts(&bob.hear(&message, later).unwrap().1), ["at last"]);
 }

@@ -65,13 +65,9 @@ impl State {
         let mut state = opened?;
         let owner = state.account()?.identity.account();
         state.write(|writer| {
-            writer.put_prekeys(&Prekeys::new(owner))?;
-            // Cursors and what was sealed with the old sessions are of the past.
-            writer.change("DELETE FROM cursors", [])?;
-            writer.change("DELETE FROM outbox", [])?;
-            writer.change("UPDATE account SET rotated = 0", [])?;
-            // Never told, never reset: the next contact with the network starts their sessions anew.
-            writer.change("UPDATE contacts SET told = 0, reset = 0, lost = 1 WHERE status = 'established'", [])
+            writer.start_sessions_anew(&Prekeys::new(owner))?;
+            // Another state of the account than the one that was copied.
+            writer.change("UPDATE account SET instance = NULL, mark = 0", [])
         })?;
         state.database.close().map_err(|(_, error)| StateError::from(error))?;
         key::put_salt(home, &salt)?;

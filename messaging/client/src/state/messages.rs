@@ -3,7 +3,7 @@
 use super::{State, StateError, Writer, rows};
 use crate::history::Message;
 use rusqlite::{Params, params};
-use skep_envelope::{MessageId, ReceiptKind, Text};
+use skep_envelope::{MessageId, ReceiptKind, Text, ttl};
 use skep_primitives::Moment;
 use skep_proto::{account::AccountAddress, storage::MessageHash};
 use std::collections::BTreeMap;
@@ -173,6 +173,7 @@ impl Writer<'_> {
             "DELETE FROM outbox WHERE hash = (SELECT sent_as FROM messages WHERE contact = ?1 AND id = ?2 AND mine = 1)",
             params![contact.as_bytes(), id.0],
         )?;
+        self.drop_direct(contact, &[*id])?;
         self.change(
             "UPDATE messages SET sent_as = ?3 WHERE contact = ?1 AND id = ?2 AND mine = 1",
             params![contact.as_bytes(), id.0, hash.as_bytes()],
@@ -226,6 +227,23 @@ impl Writer<'_> {
         })
     }
 
+    /// A message of the contact came once more: it has not heard that we have it.
+    pub(crate) fn acknowledge_again(&self, contact: &AccountAddress, id: &MessageId) -> Result<(), StateError> {
+        self.change(
+            "UPDATE messages SET acked = 0 WHERE contact = ?1 AND id = ?2 AND mine = 0",
+            params![contact.as_bytes(), id.0],
+        )
+    }
+
+    /// One of our messages is not to be sent any more, by whichever way.
+    pub(crate) fn withdraw(&self, contact: &AccountAddress, id: &MessageId) -> Result<(), StateError> {
+        self.drop_direct(contact, &[*id])?;
+        self.change(
+            "DELETE FROM outbox WHERE hash = (SELECT sent_as FROM messages WHERE contact = ?1 AND id = ?2 AND mine = 1)",
+            params![contact.as_bytes(), id.0],
+        )
+    }
+
     /// Messages of the contact up to this number were shown: those that disappear begin to. How many were new.
     pub(crate) fn put_read(&self, contact: &AccountAddress, up_to: i64, now: Moment) -> Result<usize, StateError> {
         let mut update = self.0.prepare_cached(concat!(
@@ -256,8 +274,28 @@ impl Writer<'_> {
         Ok(found)
     }
 
-    /// Forgets messages whose time is over.
+    /// A message of the contact is in our mailbox under this hash.
+    pub(crate) fn put_stored(
+        &self,
+        contact: &AccountAddress,
+        id: &MessageId,
+        hash: &MessageHash,
+    ) -> Result<(), StateError> {
+        self.change(
+            "UPDATE messages SET stored_as = ?3 WHERE contact = ?1 AND id = ?2 AND mine = 0",
+            params![contact.as_bytes(), id.0, hash.as_bytes()],
+        )
+    }
+
+    /// Forgets messages whose time is over, in the mailbox, too.
     pub(crate) fn forget_disappeared(&self, now: Moment) -> Result<usize, StateError> {
+        self.change(
+            concat!(
+                "INSERT OR IGNORE INTO trash (hash, until) SELECT stored_as, ?2 FROM messages ",
+                "WHERE gone_at <= ?1 AND stored_as IS NOT NULL"
+            ),
+            [rows::time(now), rows::time(now.saturating_add(ttl::MESSAGE))],
+        )?;
         Ok(self.0.prepare_cached("DELETE FROM messages WHERE gone_at <= ?1")?.execute([rows::time(now)])?)
     }
 

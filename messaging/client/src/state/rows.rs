@@ -2,13 +2,14 @@
 
 use super::{OutboxItem, Settings, StateError, StoredAccount};
 use crate::{
-    conversation::{Contact, ContactStatus, IncomingRequest, Session, Standing},
+    conversation::{Contact, ContactStatus, IncomingRequest, Session, Stamps, Standing},
     history::{Message, MessageState},
     paths::PathBook,
 };
 use rusqlite::Row;
+use skep_chain_client::{Checkpoint, Memory};
 use skep_envelope::{Identity, MessageId, PrekeyBundle, Prekeys, Ratchet};
-use skep_primitives::Moment;
+use skep_primitives::{BlockHash, Moment};
 use skep_proto::{account::AccountAddress, storage::MessageHash};
 use zeroize::Zeroizing;
 
@@ -24,7 +25,7 @@ pub(super) fn account(row: &Row<'_>) -> Read<StoredAccount> {
     let (phrase, name) = (Zeroizing::new(row.get::<_, String>(0)?), row.get::<_, String>(1)?);
     let prekeys = Zeroizing::new(row.get::<_, Vec<u8>>(2)?);
     let rotated: i64 = row.get(3)?;
-    let settings = Settings { read_receipts: row.get(4)?, typing: row.get(5)? };
+    let settings = Settings { read_receipts: row.get(4)?, typing: row.get(5)?, presence: row.get(6)? };
     Ok((|| {
         Ok(StoredAccount {
             identity: Identity::from_phrase(&phrase).map_err(|_| StateError::Damaged("recovery phrase"))?,
@@ -37,7 +38,7 @@ pub(super) fn account(row: &Row<'_>) -> Read<StoredAccount> {
 }
 
 /// Negative times are never written; one that was is long ago.
-fn moment(time: i64) -> Moment {
+pub(super) fn moment(time: i64) -> Moment {
     Moment::try_from(time).unwrap_or_default()
 }
 
@@ -51,6 +52,7 @@ pub(super) struct ContactRow<'a> {
     pub(super) reset: i64,
     pub(super) told: i64,
     pub(super) lost: bool,
+    pub(super) stamps: [i64; 4],
 }
 
 impl<'a> ContactRow<'a> {
@@ -64,7 +66,7 @@ impl<'a> ContactRow<'a> {
                 ..Self::default()
             },
             Standing::Declined { since } => Self { since: time(*since), ..Self::default() },
-            Standing::Established(Session { ratchet, theirs, since, reset, told, lost }) => Self {
+            Standing::Established(Session { ratchet, theirs, since, reset, told, lost, stamps }) => Self {
                 since: time(*since),
                 introduction: None,
                 bundle: theirs.as_ref().map(bundle_bytes),
@@ -72,6 +74,7 @@ impl<'a> ContactRow<'a> {
                 reset: time(*reset),
                 told: time(*told),
                 lost: *lost,
+                stamps: [stamps.last, stamps.mailed, stamps.confirmed, stamps.heard].map(time),
             },
         }
     }
@@ -79,7 +82,7 @@ impl<'a> ContactRow<'a> {
 
 /// What [`contact`] reads, in this order.
 pub(super) const CONTACT: &str = "account, name, status, since, introduction, bundle, ratchet, reset, told, lost, blocked, verified, \
-     disappear_after";
+     disappear_after, stamp, mailed, confirmed, heard";
 
 pub(super) fn contact(row: &Row<'_>) -> Read<Contact> {
     let account: [u8; AccountAddress::LEN] = row.get(0)?;
@@ -92,6 +95,8 @@ pub(super) fn contact(row: &Row<'_>) -> Read<Contact> {
     let (reset, told) = (moment(row.get(7)?), moment(row.get(8)?));
     let lost: bool = row.get(9)?;
     let (blocked, verified, disappear_after) = (row.get(10)?, row.get(11)?, row.get(12)?);
+    let [last, mailed, confirmed, heard] = [row.get(13)?, row.get(14)?, row.get(15)?, row.get(16)?].map(moment);
+    let stamps = Stamps { last, mailed, confirmed, heard };
     let ratchet = ratchet.map(Zeroizing::new);
     Ok((|| {
         const DAMAGED: StateError = StateError::Damaged("contact");
@@ -104,7 +109,7 @@ pub(super) fn contact(row: &Row<'_>) -> Read<Contact> {
             (DECLINED, _, _, _) => Standing::Declined { since },
             (ESTABLISHED, _, theirs, Some(ratchet)) => {
                 let ratchet = Ratchet::unpickle(&ratchet).map_err(|_| StateError::Damaged("conversation"))?;
-                Standing::Established(Session { ratchet, theirs, since, reset, told, lost })
+                Standing::Established(Session { ratchet, theirs, since, reset, told, lost, stamps })
             }
             _ => return Err(DAMAGED),
         };
@@ -131,7 +136,8 @@ pub(super) const fn status_text(status: ContactStatus) -> &'static str {
 /// What [`message`] reads, in this order.
 pub(super) const MESSAGE: &str = concat!(
     "contact, mine, id, text, timestamp, reply_to, disappear_after, gone_at, failed, delivered_at, read_at, sent_as, sequence, ",
-    "EXISTS (SELECT 1 FROM outbox WHERE hash = sent_as), (SELECT COUNT(*) FROM receipts WHERE hash = sent_as)"
+    "EXISTS (SELECT 1 FROM outbox WHERE hash = sent_as), (SELECT COUNT(*) FROM receipts WHERE hash = sent_as), ",
+    "EXISTS (SELECT 1 FROM direct WHERE direct.contact = messages.contact AND direct.id = messages.id)"
 );
 
 pub(super) fn message(row: &Row<'_>) -> Read<Message> {
@@ -144,13 +150,14 @@ pub(super) fn message(row: &Row<'_>) -> Read<Message> {
     let delivered_at = row.get::<_, Option<i64>>(9)?.map(moment);
     let read_at = row.get::<_, Option<i64>>(10)?.map(moment);
     let (sent, sequence) = (row.get::<_, Option<[u8; 32]>>(11)?.is_some(), row.get(12)?);
-    let (queued, receipts): (bool, u32) = (row.get(13)?, row.get(14)?);
+    let (queued, receipts, direct): (bool, u32, bool) = (row.get(13)?, row.get(14)?, row.get(15)?);
     let state = match (mine, read_at, delivered_at) {
         (false, None, _) => MessageState::Unread,
         (_, Some(at), _) => MessageState::Read { at },
         (true, None, Some(at)) => MessageState::Delivered { at },
         (true, None, None) if failed => MessageState::Failed,
         (true, None, None) if queued => MessageState::Queued,
+        (true, None, None) if direct => MessageState::Direct,
         (true, None, None) if !sent => MessageState::Note,
         (true, None, None) => MessageState::OnSwarm { receipts },
     };
@@ -198,4 +205,17 @@ pub(super) fn paths(text: &str) -> Result<PathBook, StateError> {
 
 pub(super) fn paths_text(paths: &PathBook) -> Result<String, StateError> {
     serde_json::to_string(paths).map_err(|_| StateError::Damaged("paths"))
+}
+
+/// Of `checkpoint, boundary, roster`.
+pub(super) fn roster_memory(row: &Row<'_>) -> Read<Memory> {
+    let checkpoint: String = row.get(0)?;
+    let (boundary, proof): (Option<BlockHash>, Option<Vec<u8>>) = (row.get(1)?, row.get(2)?);
+    let roster = boundary.zip(proof).map(|(boundary, proof)| (boundary, proof.into()));
+    let checkpoint = serde_json::from_str(&checkpoint).map_err(|_| StateError::Damaged("checkpoint"));
+    Ok(checkpoint.map(|checkpoint| Memory { checkpoint, roster }))
+}
+
+pub(super) fn checkpoint_text(checkpoint: &Checkpoint) -> Result<String, StateError> {
+    serde_json::to_string(checkpoint).map_err(|_| StateError::Damaged("checkpoint"))
 }

@@ -4,7 +4,7 @@ use super::StateError;
 use rusqlite::Connection;
 
 /// One step a version; `user_version` counts the steps taken. A step that was released is never changed.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 4] = [
     V1,
     // Delivery states, replies, disappearing messages, notes to oneself; contacts that are declined, blocked or verified;
     // sessions that start anew; settings.
@@ -57,6 +57,35 @@ const MIGRATIONS: [&str; 2] = [
     ALTER TABLE account ADD COLUMN rotated INTEGER NOT NULL DEFAULT 0; -- when the fallback key was last renewed; ms
     ALTER TABLE account ADD COLUMN read_receipts INTEGER NOT NULL DEFAULT 1;
     ALTER TABLE account ADD COLUMN typing INTEGER NOT NULL DEFAULT 1;
+    ",
+    // What was proven last of the roster.
+    "
+    ALTER TABLE network ADD COLUMN checkpoint TEXT; -- JSON
+    ALTER TABLE network ADD COLUMN boundary BLOB; -- hash of the epoch boundary that the roster is of
+    ALTER TABLE network ADD COLUMN roster BLOB; -- its proof
+    ",
+    // Direct delivery, deletion of what was unsent, and the mark by which a state that was put back is noticed.
+    "
+    ALTER TABLE contacts ADD COLUMN stamp INTEGER NOT NULL DEFAULT 0; -- of our newest message
+    ALTER TABLE contacts ADD COLUMN mailed INTEGER NOT NULL DEFAULT 0; -- of our newest message by mail
+    ALTER TABLE contacts ADD COLUMN confirmed INTEGER NOT NULL DEFAULT 0; -- the highest by mail they have read
+    ALTER TABLE contacts ADD COLUMN heard INTEGER NOT NULL DEFAULT 0; -- the highest of theirs that came by mail
+    ALTER TABLE account ADD COLUMN presence INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE account ADD COLUMN mark INTEGER NOT NULL DEFAULT 0; -- raised before something is sent
+    ALTER TABLE account ADD COLUMN instance BLOB; -- names this state among others of the account; 16 bytes
+    ALTER TABLE messages ADD COLUMN stored_as BLOB; -- theirs: hash in the own mailbox; null if it came directly
+    CREATE TABLE direct ( -- given to a contact's listening node, not acknowledged yet
+        sequence INTEGER PRIMARY KEY,
+        contact BLOB NOT NULL,
+        id BLOB NOT NULL,
+        body BLOB NOT NULL,
+        timestamp INTEGER NOT NULL,
+        UNIQUE (contact, id)
+    ) STRICT;
+    CREATE TABLE trash ( -- in the own mailbox, to be deleted there
+        hash BLOB PRIMARY KEY,
+        until INTEGER NOT NULL -- ms; the swarm forgets it by itself then
+    ) STRICT, WITHOUT ROWID;
     ",
 ];
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::history::MessageState;
 use crate::{
-    conversation::{ContactStatus, Own, accept, receive, request, say},
+    conversation::{ContactStatus, Manner, Own, Way, accept, receive, request, say},
     paths::Purpose,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -30,7 +30,7 @@ fn reopened(home: &TempDir, state: State) -> State {
 }
 
 fn own(account: &StoredAccount) -> Own<'_> {
-    Own { account: account.identity.account(), name: &account.name, prekeys: &account.prekeys }
+    Own { account: account.identity.account(), name: &account.name, prekeys: &account.prekeys, listening: None }
 }
 
 #[test]
@@ -68,6 +68,17 @@ fn a_wrong_passphrase_opens_nothing() {
     assert!(matches!(State::open(&home, &passphrase("Secret")), Err(StateError::WrongPassphrase)));
     assert!(State::open(&home, &passphrase("secret")).is_ok());
     assert!(matches!(Passphrase::new(String::new().into()), Err(PassphraseError::Empty)));
+}
+
+#[test]
+fn a_changed_passphrase_is_the_only_one() {
+    let (home, mut state, account) = person(1, "Alice");
+    let home = home.path().join("skep");
+    state.set_passphrase(&home, &passphrase("another")).unwrap();
+    drop(state);
+    assert!(matches!(State::open(&home, &passphrase("secret")), Err(StateError::WrongPassphrase)));
+    let state = State::open(&home, &passphrase("another")).unwrap();
+    assert_eq!(state.account().unwrap().identity.account(), account.identity.account());
 }
 
 #[test]
@@ -156,7 +167,7 @@ fn contacts_survive_at_every_standing() {
 
     let sealed = seal(&alice.identity, &genesis, &bob_account, &change.outgoing.unwrap().payload, &mut rng).unwrap();
     let opened = open(&bob.identity, &genesis, &sealed).unwrap();
-    let change = receive(own(&bob), None, opened, NOW, &mut rng).unwrap();
+    let change = receive(own(&bob), None, opened, Way::Mail, NOW, &mut rng).unwrap();
     bob_state.write(|writer| writer.put_contact(change.contact.as_ref().unwrap())).unwrap();
     let mut bob_state = reopened(&bob_home, bob_state);
     let asking = bob_state.contact(&alice_account).unwrap().unwrap();
@@ -176,9 +187,9 @@ fn contacts_survive_at_every_standing() {
     // Both kept states go on where they were.
     let sealed = seal(&bob.identity, &genesis, &alice_account, &change.outgoing.unwrap().payload, &mut rng).unwrap();
     let opened = open(&alice.identity, &genesis, &sealed).unwrap();
-    let accepted = receive(own(&alice), Some(&requested), opened, NOW, &mut rng).unwrap();
+    let accepted = receive(own(&alice), Some(&requested), opened, Way::Mail, NOW, &mut rng).unwrap();
     assert_eq!(accepted.contact.as_ref().map(Contact::status), Some(ContactStatus::Established));
-    assert!(say(&established, MessageId([1; 16]), Body::Text("hi".to_owned().into()), NOW).is_ok());
+    assert!(say(&established, Manner::default(), MessageId([1; 16]), Body::Text("hi".to_owned().into()), NOW).is_ok());
 }
 
 #[test]
@@ -385,7 +396,7 @@ fn a_state_of_the_first_version_opens() {
     let state = State::open(&home, &passphrase("secret")).unwrap();
     let again = state.account().unwrap();
     assert_eq!(again.prekeys.identity_key(), alice.prekeys.identity_key());
-    assert_eq!(again.settings, Settings { read_receipts: true, typing: true });
+    assert_eq!(again.settings, Settings { read_receipts: true, typing: true, presence: true });
     let bob = state.contact(&account).unwrap().unwrap();
     assert_eq!((bob.status(), bob.introduction(), bob.is_blocked()), (ContactStatus::Asking, Some("hello"), false));
     let states: Vec<_> = state.history(&account, None, 10).unwrap().iter().map(|m| (m.mine, m.state)).collect();
@@ -430,13 +441,13 @@ fn a_crash_never_uses_a_key_twice() {
     let (alice_account, bob_account) = (alice.identity.account(), bob.identity.account());
     let hear = |bob: &StoredAccount, known: Option<&Contact>, payload| {
         let opened = skep_envelope::Opened { source: alice_account, payload };
-        receive(own(bob), known, opened, NOW, &mut ChaCha20Rng::seed_from_u64(3))
+        receive(own(bob), known, opened, Way::Mail, NOW, &mut ChaCha20Rng::seed_from_u64(3))
     };
     // Bob asks, Alice accepts; she keeps that.
     let asked = request(own(&bob), None, alice_account, String::new(), NOW).unwrap();
     let bob = StoredAccount { prekeys: asked.prekeys.unwrap(), ..bob };
     let opened = skep_envelope::Opened { source: bob_account, payload: asked.outgoing.unwrap().payload };
-    let asking = receive(own(&alice), None, opened, NOW, &mut rng).unwrap().contact.unwrap();
+    let asking = receive(own(&alice), None, opened, Way::Mail, NOW, &mut rng).unwrap().contact.unwrap();
     let accepted = accept(own(&alice), &asking, NOW, &mut rng).unwrap();
     state.write(|writer| writer.put_contact(accepted.contact.as_ref().unwrap())).unwrap();
     let met = hear(&bob, asked.contact.as_ref(), accepted.outgoing.unwrap().payload).unwrap();
@@ -448,7 +459,7 @@ fn a_crash_never_uses_a_key_twice() {
         state = reopened(&home, state);
         let contact = state.contact(&bob_account).unwrap().unwrap();
         let body = Body::Text(text(&number.to_string()));
-        let change = say(&contact, MessageId([number; 16]), body, NOW).unwrap();
+        let change = say(&contact, Manner::default(), MessageId([number; 16]), body, NOW).unwrap();
         state.write(|writer| writer.put_contact(change.contact.as_ref().unwrap())).unwrap();
         let heard = hear(&bob, Some(&bobs_alice), change.outgoing.unwrap().payload).unwrap();
         bobs_alice = heard.contact.unwrap();

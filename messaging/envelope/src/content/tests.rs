@@ -50,13 +50,23 @@ fn body() -> impl Strategy<Value = Body> {
 }
 
 fn content() -> impl Strategy<Value = Content> {
-    let sync = any::<(bool, [u8; 32], [u8; 32])>().prop_map(|(online, node, handle)| Sync { online, node, handle });
+    let listening = any::<[[u8; 32]; 3]>().prop_map(|[node, handle, token]| Listening { node, handle, token });
+    let sync = (any::<[u64; 2]>(), prop::option::of(listening)).prop_map(|([stamp, heard], listening)| Sync {
+        stamp,
+        heard,
+        listening,
+    });
     let id = any::<[u8; 16]>().prop_map(MessageId);
     (id, any::<u64>(), prop::option::of(sync), prop::option::of(body()))
         .prop_map(|(id, timestamp, sync, body)| Content { id, timestamp, sync, body })
 }
 
 proptest! {
+    #[test]
+    fn bodies_are_kept(body in body()) {
+        prop_assert_eq!(Body::decode(&body.encode()), Ok(body));
+    }
+
     #[test]
     fn contents_are_read_back(content in content()) {
         prop_assert_eq!(decode(&encode(&content)), Ok(content));
@@ -113,6 +123,25 @@ fn incomplete_contents_are_refused() {
     assert_eq!(decode(&without_prekeys), Err(ContentError::Missing("friend_accept.prekeys")));
     let nameless = content(wire::content::Body::Profile(wire::Profile { display_name: " ".into() }));
     assert_eq!(decode(&nameless), Err(DisplayNameError::Empty.into()));
+}
+
+#[test]
+fn who_is_online_tells_where() {
+    let listening = Some(Listening { node: [1; 32], handle: [2; 32], token: [3; 32] });
+    let told = Content { sync: Some(Sync { stamp: 5, heard: 4, listening }), body: None, ..text("") };
+    let mut wire = wire::Content::decode(encode(&told).as_slice()).unwrap();
+    assert_eq!(decode(&wire.encode_to_vec()), Ok(told));
+    if let Some(sync) = &mut wire.sync {
+        sync.token.truncate(31);
+    }
+    let broken = decode(&wire.encode_to_vec());
+    assert_eq!(broken, Err(ContentError::Length { field: "sync.token", expected: 32, actual: 31 }));
+    // Who is not online tells nothing of use.
+    if let Some(sync) = &mut wire.sync {
+        sync.online = false;
+    }
+    let offline = decode(&wire.encode_to_vec()).unwrap().sync;
+    assert_eq!(offline, Some(Sync { stamp: 5, heard: 4, listening: None }));
 }
 
 #[test]

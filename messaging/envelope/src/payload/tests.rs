@@ -69,7 +69,8 @@ fn short_payloads_of_all_kinds_look_alike() {
     let longest_request =
         FriendRequest::new(u64::MAX, "x".repeat(FriendRequest::MAX_INTRODUCTION), name.parse().unwrap(), prekeys);
     let mut payloads = vec![Payload::FriendRequest(longest_request.unwrap()), Payload::FriendRequest(request(""))];
-    let sync = Some(crate::Sync { online: true, node: [1; 32], handle: [2; 32] });
+    let listening = Some(crate::Listening { node: [1; 32], handle: [2; 32], token: [3; 32] });
+    let sync = Some(crate::Sync { stamp: 1_790_000_000_000, heard: 1_790_000_000_000, listening });
     for body in [
         Body::FriendAccept { display_name: name.parse().unwrap(), prekeys },
         Body::Text("x".repeat(300).into()),

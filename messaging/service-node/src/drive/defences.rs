@@ -41,7 +41,7 @@ impl Defences {
             open: Arc::new(Open { counts: Mutex::new(Counts::new(limits)) }),
             requests: AddressRates::new(host, subnet, limits.tracked_addresses),
             handshakes: AddressRates::new(HANDSHAKES, SUBNET_HANDSHAKES, limits.tracked_addresses),
-            peers: RateLimits::new(peer_rate(limits), MOST_NODES),
+            peers: peer_rates(limits.peer_requests_per_second),
         }
     }
 
@@ -52,7 +52,7 @@ impl Defences {
         self.open.lock().bounds(limits);
         self.requests.change(host, subnet, limits.tracked_addresses);
         self.handshakes.change(HANDSHAKES, SUBNET_HANDSHAKES, limits.tracked_addresses);
-        self.peers.change(peer_rate(limits), MOST_NODES);
+        self.peers.change(peer_rate(limits.peer_requests_per_second), MOST_NODES);
     }
 
     /// Counts a client's connection for as long as the answer lives, if it may have one more.
@@ -87,8 +87,12 @@ impl Defences {
     }
 }
 
-const fn peer_rate(limits: &Limits) -> Rate {
-    let per_second = limits.peer_requests_per_second;
+/// Buckets by service node.
+pub(crate) fn peer_rates(per_second: u32) -> RateLimits<ServiceNodeId> {
+    RateLimits::new(peer_rate(per_second), MOST_NODES)
+}
+
+const fn peer_rate(per_second: u32) -> Rate {
     Rate { per_second, burst: per_second.saturating_mul(2) }
 }
 

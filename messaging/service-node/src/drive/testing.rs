@@ -7,9 +7,10 @@ pub(crate) use metrics::TestingMetrics;
 
 use super::{
     audit::{ask_members, audit},
+    defences::peer_rates,
     node::Node,
     probe::probe,
-    rate::{Rate, RateLimits},
+    rate::RateLimits,
 };
 use crate::core::{own_swarm, read_held, write_votes};
 use futures::{
@@ -45,9 +46,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Nodes probed at once because they asked for it.
 const PROBES_FOR_OTHERS: usize = 4;
-/// How often one node may ask for it, and how many that do so are told apart.
-const PROBE_RATE: Rate = Rate { per_second: 1, burst: 2 };
-const ASKERS: usize = 10_000;
 
 /// Where rounds come from and verdicts go: the chain.
 pub trait Court: Debug + Send + Sync + 'static {
@@ -105,7 +103,7 @@ impl Testing {
             tester: OnceLock::new(),
             audits: Mutex::default(),
             votes_came: Notify::new(),
-            asked_for: RateLimits::new(PROBE_RATE, ASKERS),
+            asked_for: peer_rates(1),
             probes_for_others: Semaphore::new(PROBES_FOR_OTHERS),
         }
     }

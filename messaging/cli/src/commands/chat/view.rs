@@ -161,6 +161,7 @@ fn state_text(message: &Message) -> Option<String> {
     match message.state {
         MessageState::Queued => Some("(waiting)".into()),
         MessageState::OnSwarm { receipts } => Some(format!("(sent, on {receipts} nodes)")),
+        MessageState::Direct => Some("(sent directly)".into()),
         MessageState::Delivered { .. } => Some("(delivered)".into()),
         MessageState::Read { .. } if message.mine => Some("(read)".into()),
         MessageState::Failed => Some("(NOT DELIVERED)".into()),

@@ -7,10 +7,14 @@ use super::{
     progress::Progress,
     up::{self, UpArgs, UpError},
 };
-use crate::{context::Context, failure::Failure, output::Output};
+use crate::{
+    context::{Context, read_checkpoint},
+    failure::Failure,
+    output::Output,
+};
 use clap::Args;
 use serde::Serialize;
-use skep_chain_client::{AskError, ChainClient, ChainUrls, ConnectError};
+use skep_chain_client::{AskError, ChainClient, ConnectError, RosterSource};
 use skep_client::{
     AcceptError, AccountAddress, Client, CreateError, Delivery, DisplayName, DisplayNameError, Diversity, Event,
     Passphrase, PassphraseError, ReceiveError, RequestError, SayError, SendError,
@@ -92,8 +96,9 @@ pub(super) async fn run(args: DemoArgs, layout: &Layout, context: &Context) -> R
         output.remark("The devnet is not up: starting it.");
         up::start(&args.up, layout, &Progress::new(output)).await?;
     }
+    let source = RosterSource::proven(chain_urls().map_err(Failure::failed)?, read_checkpoint(&layout.checkpoint())?);
     let outcome = tokio::select! {
-        outcome = demonstrate(layout, output, began) => outcome,
+        outcome = demonstrate(layout, source, output, began) => outcome,
         _ = tokio::signal::ctrl_c() => Err(UpError::Interrupted.into()),
     };
     if !was_up && !args.keep {
@@ -104,7 +109,12 @@ pub(super) async fn run(args: DemoArgs, layout: &Layout, context: &Context) -> R
     Ok(())
 }
 
-async fn demonstrate(layout: &Layout, output: Output, began: Instant) -> Result<Demonstration, DemoError> {
+async fn demonstrate(
+    layout: &Layout,
+    source: RosterSource,
+    output: Output,
+    began: Instant,
+) -> Result<Demonstration, DemoError> {
     let dir = layout.demo();
     match std::fs::remove_dir_all(&dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -112,9 +122,8 @@ async fn demonstrate(layout: &Layout, output: Output, began: Instant) -> Result<
         }
         _ => {}
     }
-    let urls = chain_urls().map_err(UpError::from)?;
-    let mut ada = Person::new(layout, "Ada", &urls, output)?;
-    let mut ben = Person::new(layout, "Ben", &urls, output)?;
+    let mut ada = Person::new(layout, "Ada", &source, output)?;
+    let mut ben = Person::new(layout, "Ben", &source, output)?;
 
     let delivery = ada.client.request_contact(ben.account(), "Hello Ben, may I write to you?".into()).await?;
     output.remark(format_args!("Ada asks Ben to be a contact. {}", Told(&delivery)));
@@ -137,7 +146,7 @@ async fn demonstrate(layout: &Layout, output: Output, began: Instant) -> Result<
     let reply = ada.wait_for_text("the reply", answer).await?;
     output.remark(format_args!("Ada reads: {reply}"));
 
-    let chain = ChainClient::connect(urls).await?;
+    let chain = ChainClient::connect(source.urls).await?;
     let service_nodes = chain.roster().await?.nodes.iter().filter(|node| node.state.is_serving()).count();
     Ok(Demonstration {
         delivered: true,
@@ -158,11 +167,11 @@ struct Person {
 }
 
 impl Person {
-    fn new(layout: &Layout, name: &'static str, urls: &ChainUrls, output: Output) -> Result<Self, DemoError> {
+    fn new(layout: &Layout, name: &'static str, source: &RosterSource, output: Output) -> Result<Self, DemoError> {
         let home = layout.demo().join(name.to_lowercase());
         // The accounts live as long as the demonstration: the passphrase is not kept.
         let passphrase = Passphrase::new(hex::encode(rand::random::<[u8; 16]>()).into())?;
-        let client = Client::create(&home, &passphrase, &name.parse::<DisplayName>()?, urls.clone())?;
+        let client = Client::create(&home, &passphrase, &name.parse::<DisplayName>()?, source.clone())?;
         output.remark(format_args!("{name} makes an account: {}", client.account()));
         Ok(Self { client })
     }

@@ -123,6 +123,11 @@ impl Layout {
         self.dir.join("chain").join("local.json")
     }
 
+    /// What clients prove the roster from.
+    pub(super) fn checkpoint(&self) -> PathBuf {
+        self.dir.join("chain").join("checkpoint.json")
+    }
+
     pub(super) fn service_node(&self, node: ServiceNode) -> PathBuf {
         self.dir.join("nodes").join(format!("{:02}", node.0))
     }

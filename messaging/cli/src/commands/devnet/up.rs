@@ -14,8 +14,8 @@ use crate::{
 use clap::Args;
 use serde::Serialize;
 use skep_chain_client::{
-    AskError, ChainClient, ChainUrls, ConnectError, KeyError, ParseUrlsError, Registration, RosterView, StakerKey,
-    SubmitError, Submitter, Wait,
+    AskError, ChainClient, ChainUrls, Checkpoint, ConnectError, KeyError, ParseUrlsError, Registration, RosterView,
+    StakerKey, SubmitError, Submitter, Wait,
 };
 use skep_primitives::{Endpoint, ServiceNodeId};
 use std::{
@@ -51,6 +51,7 @@ pub(super) struct UpArgs {
 pub(super) struct Up {
     dir: PathBuf,
     chain: Vec<String>,
+    checkpoint: PathBuf,
     front_doors: Vec<String>,
     service_nodes: usize,
     swarms: usize,
@@ -170,6 +171,7 @@ async fn bring_up(
     })
     .await?;
     progress.done("4 chain nodes finalize blocks");
+    write_checkpoint(layout).await?;
 
     progress.doing("starting 12 messaging nodes");
     for node in ServiceNode::all() {
@@ -209,6 +211,7 @@ async fn arrive(layout: &Layout, processes: &Processes, progress: &Progress) -> 
     Ok(Up {
         dir: layout.dir().into(),
         chain: CHAIN_NODES.map(ChainNode::rpc_url).into(),
+        checkpoint: layout.checkpoint(),
         front_doors: CHAIN_NODES.map(|node| format!("http://{}", node.front_door())).into(),
         service_nodes: view.serving().count(),
         swarms: view.swarm_ids().len(),
@@ -292,6 +295,20 @@ async fn write_chain_spec(layout: &Layout, programs: &Programs) -> Result<PathBu
         write().map_err(|source| UpError::Write { path: path.clone(), source })?;
     }
     Ok(path)
+}
+
+/// Writes the checkpoint that clients prove the roster from: genesis, told by our own chain node. It is believed for ever, since
+/// the authorities of this machine hold no stakes that unlock.
+async fn write_checkpoint(layout: &Layout) -> Result<(), UpError> {
+    let path = layout.checkpoint();
+    if !path.exists() {
+        let chain = ChainClient::connect(chain_urls()?).await?;
+        let checkpoint = Checkpoint { believed_for: None, ..chain.checkpoint(&chain.genesis_hash()).await? };
+        let text = serde_json::to_string_pretty(&checkpoint).map_err(io::Error::other);
+        text.and_then(|text| std::fs::write(&path, text))
+            .map_err(|source| UpError::Write { path: path.clone(), source })?;
+    }
+    Ok(())
 }
 
 /// How a chain node is started: everything on loopback, and a cache that fits a small state.
@@ -508,6 +525,7 @@ impl fmt::Display for Up {
         )?;
         writeln!(f, "Its files are in {}.", self.dir.display())?;
         writeln!(f, "For `skep` and messaging nodes:  export SKEP_CHAIN={}", self.chain.join(","))?;
+        writeln!(f, "For `skep`:                      export SKEP_CHECKPOINT={}", self.checkpoint.display())?;
         write!(f, "For existing clients:            {}/json_rpc", self.front_doors.first().map_or("", String::as_str))
     }
 }

@@ -1,0 +1,62 @@
+//! What a client does in its own mailbox.
+
+use super::*;
+use std::{fs, path::Path};
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("made");
+    for file in fs::read_dir(from).expect("there") {
+        let file = file.expect("there");
+        fs::copy(file.path(), to.join(file.file_name())).expect("copied");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_was_put_back_is_noticed_and_its_sessions_start_anew() {
+    let network = Network::start(12).await;
+    let (alice, bob) = met(&network).await;
+    let (alice_account, bob_account) = (alice.client().account(), bob.client().account());
+    bob.receive().await;
+    let aside = bob.home.with_file_name("aside");
+    copy(&bob.home, &aside);
+    bob.send(&alice, "after the copy was made").await;
+    assert_eq!(alice.receive_texts().await, ["after the copy was made"]);
+
+    fs::remove_dir_all(&bob.home).expect("removed");
+    copy(&aside, &bob.home);
+    let events = bob.receive().await;
+    assert!(events.contains(&Event::StateRolledBack { account: bob_account }), "{events:?}");
+    assert!(events.contains(&Event::SessionReset { sender: alice_account, ours: true }), "{events:?}");
+    let events = alice.receive().await;
+    assert!(events.contains(&Event::SessionReset { sender: bob_account, ours: false }), "{events:?}");
+    // Noticed once; and both go on.
+    let rolled_back = |events: &[Event]| events.iter().any(|event| matches!(event, Event::StateRolledBack { .. }));
+    assert!(!rolled_back(&bob.receive().await));
+    bob.send(&alice, "with fresh keys").await;
+    assert_eq!(alice.receive_texts().await, ["with fresh keys"]);
+    alice.send(&bob, "and back").await;
+    let events = bob.receive().await;
+    assert!(
+        events.iter().any(|event| matches!(event, Event::Message { text, .. } if text == "and back")),
+        "{events:?}"
+    );
+    // A state that only went on is not suspected.
+    assert!(!rolled_back(&alice.receive().await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_unsent_is_gone_from_the_swarm() {
+    let network = Network::start(12).await;
+    let (alice, bob) = met(&network).await;
+    let (alice_account, bob_account) = (alice.client().account(), bob.client().account());
+    let sent = alice.send(&bob, "a slip").await;
+    let kept = alice.send(&bob, "no slip").await;
+    bob.receive().await;
+    assert!(network.copies(bob_account, sent.hash) >= 3);
+    let id = sent.id.expect("named");
+    alice.client().unsend(bob_account, id).await.expect("delivered");
+    let events = bob.receive().await;
+    assert!(events.contains(&Event::Unsent { sender: alice_account, ids: vec![id] }), "{events:?}");
+    assert_eq!(network.copies(bob_account, sent.hash), 0);
+    assert!(network.copies(bob_account, kept.hash) >= 3);
+}
