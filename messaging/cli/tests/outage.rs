@@ -41,7 +41,8 @@ fn a_killed_node_is_decommissioned_and_comes_back_and_one_left_dead_is_deregiste
     for reason in ["https_unreachable", "quic_unreachable", "onion_relay"] {
         assert!(reasons.contains(&reason.into()), "{reasons:?}");
     }
-    assert_eq!(swarm(&network, &back), None, "it has left its swarm");
+    network.wait_until("it leaves its swarm", Duration::from_secs(120), || swarm(&network, &back).is_none());
+    tell(&format!("{BACK} has left its swarm"));
     let (code, text) = network.doctor(BACK);
     println!("$ skep-messaging doctor ({BACK}, dead): exit {code}\n{text}");
     assert_eq!(code, 1);

@@ -143,19 +143,21 @@ impl Ballots {
         true
     }
 
-    /// Votes on `node` in every round that tests it.
-    pub fn cast(&mut self, now: u64, node: ServiceNodeId, judgement: Judgement, sign: Sign<'_>) {
-        let Some(state) = self.states.get(&node).copied() else { return };
+    /// Votes on `node` in every round that tests it, once in each: how many votes that are.
+    pub fn cast(&mut self, now: u64, node: ServiceNodeId, judgement: Judgement, sign: Sign<'_>) -> usize {
+        let Some(state) = self.states.get(&node).copied() else { return 0 };
+        let mut votes = 0;
         let reasons = match judgement {
             Judgement::Failing(reasons) => reasons,
             Judgement::Passing => Reasons::NONE,
         };
         for round in self.rounds.values_mut() {
             if round.targets.contains(&node) && round.is_worth_voting(&state, reasons.is_empty()) {
-                round.cast(now, &self.genesis, node, reasons, sign);
+                votes += usize::from(round.cast(now, &self.genesis, node, reasons, sign));
             }
         }
         self.take_turns(now);
+        votes
     }
 
     /// Takes another tester's votes: those it lacks.
@@ -266,19 +268,22 @@ impl Round {
         Ballot { tally, owed: BTreeMap::new(), passing: Turn::default(), failing: Turn::default() }
     }
 
-    fn cast(&mut self, now: u64, genesis: &BlockHash, node: ServiceNodeId, reasons: Reasons, sign: Sign<'_>) {
+    /// Votes on a node; false if that was done before.
+    fn cast(&mut self, now: u64, genesis: &BlockHash, node: ServiceNodeId, reasons: Reasons, sign: Sign<'_>) -> bool {
         let seat = self.seat;
         let empty = self.empty(genesis, node);
         let ballot = self.ballots.entry(node).or_insert(empty);
         let is_mine = |vote: &&Vote| vote.seat == seat && vote.reasons.is_empty() == reasons.is_empty();
         if ballot.tally.votes().any(|vote| is_mine(&vote)) {
-            return;
+            return false;
         }
         let signature = sign(&signing::vote(genesis, ballot.tally.subject(), reasons));
-        if ballot.tally.count(Vote { seat, reasons, signature }).is_ok() {
+        let is_cast = ballot.tally.count(Vote { seat, reasons, signature }).is_ok();
+        if is_cast {
             let others = (0..).take(self.about.testers.len()).filter(|other| *other != seat);
             ballot.owed = others.map(|other| (other, Owed { due: now, pause: 0 })).collect();
         }
+        is_cast
     }
 
     /// Counts votes: all that are held afterwards. What comes before a vote that does not count stays counted.

@@ -137,7 +137,8 @@ impl Prober {
 
     /// What nearly everyone seems to fail in, so that it is the own fault: the operator should know.
     pub fn distrusted(&self) -> Reasons {
-        self.draws.distrusted()
+        // A few unlucky first looks are no reason to alarm anybody.
+        if self.draws.are_enough() { self.draws.distrusted() } else { Reasons::NONE }
     }
 
     /// How many nodes failed for this reason when they were last probed.
@@ -268,6 +269,15 @@ mod tests {
         world.run(500 * MINUTE);
         assert!(world.failing().is_empty());
         assert_eq!(world.prober.distrusted(), Reasons::NONE);
+    }
+
+    #[test]
+    fn a_few_first_failures_alarm_nobody() {
+        let mut world = World::new(40, 10, |_, _| dead());
+        world.run(25 * SECOND);
+        assert!(!world.probes.is_empty() && world.prober.distrusted().is_empty());
+        world.run(2 * MINUTE);
+        assert!(world.prober.distrusted().contains(Reason::QuicUnreachable));
     }
 
     #[test]

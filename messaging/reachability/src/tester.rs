@@ -55,7 +55,7 @@ impl Tester {
         self.prober.poll_probe(now, rng)
     }
 
-    /// Takes what the probe of `node` found, which ended at `now`. Tells what that says of the node, if anything.
+    /// Takes what the probe of `node` found, which ended at `now`. Tells what was voted on the node, if that led to new votes.
     pub fn handle_outcome(
         &mut self,
         now: u64,
@@ -64,8 +64,7 @@ impl Tester {
         sign: Sign<'_>,
     ) -> Option<Judgement> {
         let judgement = self.prober.handle_outcome(now, node, outcome)?;
-        self.ballots.cast(now, node, judgement, sign);
-        Some(judgement)
+        (self.ballots.cast(now, node, judgement, sign) > 0).then_some(judgement)
     }
 
     /// Takes another tester's votes: those it lacks. See [`Ballots::handle_votes`].

@@ -57,7 +57,7 @@ fn the_doctor_says_what_is_wrong_and_ends_with_1() -> Result<(), Box<dyn Error>>
     fs::write(&config, text)?;
     let told = run(&["doctor", "--config", path(&config), "--json"])?;
     assert_eq!(told.status.code(), Some(1));
-    let told: serde_json::Value = serde_json::from_slice(&told.stdout)?;
+    let told: Value = serde_json::from_slice(&told.stdout)?;
     assert_eq!(told["would_pass"], false);
     let level = |name: &str| {
         let checks = told["checks"].as_array().into_iter().flatten();

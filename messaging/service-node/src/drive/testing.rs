@@ -291,8 +291,12 @@ fn take_outcome(node: &Node, id: ServiceNodeId, outcome: Outcome) {
     node.metrics.testing.count_probe(outcome.failed().is_empty());
     let sign = |message: &[u8]| node.key.sign(message);
     let said = node.testing.with(|tester, now| tester.handle_outcome(now, id, outcome, &sign)).flatten();
-    if let Some(Judgement::Failing(reasons)) = said {
-        tracing::info!(node = %id, %reasons, "a node has failed for too long");
+    match said {
+        Some(Judgement::Failing(reasons)) => {
+            tracing::info!(node = %id, %reasons, "voted against a node that has failed for too long");
+        }
+        Some(Judgement::Passing) => tracing::info!(node = %id, "voted for a node that passes again"),
+        None => {}
     }
 }
 

@@ -28,6 +28,18 @@ struct Taken {
     taken: &'static str,
 }
 
+impl Passed {
+    const fn of(passed: bool) -> Self {
+        Self { passed: yes_or_no(passed) }
+    }
+}
+
+impl Taken {
+    const fn of(taken: bool) -> Self {
+        Self { taken: yes_or_no(taken) }
+    }
+}
+
 impl TestingMetrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
@@ -58,15 +70,15 @@ impl TestingMetrics {
     }
 
     pub(super) fn count_probe(&self, passed: bool) {
-        self.probes.get_or_create(&Passed { passed: yes_or_no(passed) }).inc();
+        self.probes.get_or_create(&Passed::of(passed)).inc();
     }
 
     pub(super) fn count_audit(&self, passed: bool) {
-        self.audits.get_or_create(&Passed { passed: yes_or_no(passed) }).inc();
+        self.audits.get_or_create(&Passed::of(passed)).inc();
     }
 
     pub(super) fn count_verdict(&self, taken: bool) {
-        self.verdicts.get_or_create(&Taken { taken: yes_or_no(taken) }).inc();
+        self.verdicts.get_or_create(&Taken::of(taken)).inc();
     }
 }
 

@@ -101,7 +101,7 @@ async fn only_votes_of_the_rounds_testers_are_taken() {
     };
     let ask = async |number: u8, votes: peer::Votes| {
         let at = (std::net::Ipv4Addr::LOCALHOST, 0).into();
-        let peers = Peers::open(at, node_key(number), receiver.clone(), Budget::new(1 << 20)).expect("opens");
+        let peers = Peers::open(at, None, node_key(number), receiver.clone(), Budget::new(1 << 20)).expect("opens");
         let request = peer::Request { request: Some(Request::Votes(votes)) };
         let until = Instant::now() + Duration::from_secs(60);
         loop {
