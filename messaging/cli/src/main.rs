@@ -7,6 +7,7 @@ mod failure;
 mod keyring;
 mod output;
 mod passphrase;
+mod signer;
 mod tokens;
 
 use crate::{commands::Command, context::Context};
