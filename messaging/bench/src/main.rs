@@ -2,6 +2,7 @@
 
 mod cold_start;
 mod delivery;
+mod established;
 mod expiry;
 mod memory;
 mod messages;
@@ -74,6 +75,7 @@ fn run(group: Group) -> Outcome {
         Group::Messaging(options) => {
             let mut report = options.report();
             onion::rows(&mut report)?;
+            established::rows(&mut report)?;
             relay::rows(&mut report)?;
             store::rows(&mut report)?;
             if ["retrieve", "expiry", "resident"].iter().any(|part| report.wants(part)) || report.wants("stored") {
