@@ -10,6 +10,7 @@ mod encoding;
 mod hash;
 mod key;
 pub mod limits;
+pub mod listening;
 mod loose;
 mod namespace;
 mod request;
@@ -22,8 +23,9 @@ pub use hash::{MessageHash, ParseMessageHashError};
 pub use key::{HexKey, ParseKeyError};
 pub use namespace::{Namespace, Scope};
 pub use request::{
-    Action, Command, Condition, Delegation, ExpiriesRequest, ExpiryMode, IfElse, Method, NodeListQuery, OwnerAuth,
-    ParamsError, Request, RequestError, RetrieveRequest, RetrieveWindow, RevokedRequest, StoreRequest, TimedAuth,
+    Action, Command, Condition, Delegation, DeliverRequest, ExpiriesRequest, ExpiryMode, IfElse, ListenRequest, Method,
+    NodeListQuery, OwnerAuth, ParamsError, Request, RequestError, RetrieveRequest, RetrieveWindow, RevokedRequest,
+    StoreRequest, TimedAuth, UnlistenRequest,
 };
 pub use response::{
     BatchResponse, CommandDone, CommandEffect, CommandResponse, ExpiriesResponse, Hashes, IfElseResponse, InfoResponse,

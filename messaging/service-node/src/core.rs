@@ -5,9 +5,14 @@ mod answer;
 mod base32z;
 mod command;
 mod directory;
+mod listening;
 mod placement;
 
-pub use answer::{Body, Reply, SERVER_BUSY, refuse_command, refuse_retrieve, refuse_store, swarm_response};
+pub use answer::{
+    Body, Reply, SERVER_BUSY, refuse_command, refuse_delivery, refuse_listen, refuse_retrieve, refuse_store,
+    swarm_response,
+};
 pub use command::effect;
 pub use directory::{Directory, list_nodes};
+pub use listening::{DeliverRefusal, Heard, ListenRefusal, Listened, Listening, ListeningLimits, Ticket};
 pub use placement::{Placement, Readiness, own_swarm, readiness};

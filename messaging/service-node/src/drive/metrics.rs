@@ -36,6 +36,8 @@ pub(crate) struct Metrics {
     taken_over: Counter,
     pub(crate) client_connections: Gauge,
     pub(crate) peer_connections: Gauge,
+    pub(crate) established_paths: Gauge,
+    pub(crate) listening_sessions: Gauge,
     messages: Gauge,
     bytes: Gauge,
     capacity: Gauge,
@@ -197,6 +199,8 @@ impl Metrics {
         Self {
             client_connections: gauge("client_connections", "Open connections of clients"),
             peer_connections: gauge("peer_connections", "Open connections from other service nodes"),
+            established_paths: gauge("established_paths", "Established paths through this node"),
+            listening_sessions: gauge("listening_sessions", "Clients that wait for messages delivered directly"),
             messages: gauge("messages", "Messages kept"),
             bytes: gauge("message_bytes", "Bytes of messages kept"),
             capacity: gauge("message_bytes_limit", "Bytes of messages kept at most"),

@@ -38,7 +38,7 @@ impl Node {
             Ok(Peeled::Relay { next, body }) => self.relay(next, body).await,
             Ok(Peeled::Deliver { request, reply }) => {
                 let served = match self.readiness() {
-                    Readiness::Ready => self.storage_rpc(&request).await,
+                    Readiness::Ready => self.storage_rpc(upstream, &request).await,
                     Readiness::Unregistered | Readiness::Gathering => Reply::text(503, "Snode not ready").into(),
                 };
                 seal(&reply, served)
@@ -67,6 +67,7 @@ impl Node {
             Ok((
                 PeerResponse::Stored(_)
                 | PeerResponse::Command(_)
+                | PeerResponse::Path(_)
                 | PeerResponse::Pong(_)
                 | PeerResponse::Reconciled(_)
                 | PeerResponse::Taken(_),
@@ -77,7 +78,7 @@ impl Node {
     }
 
     async fn ask_onion(&self, next: &RosterEntry, request: &peer::Request) -> Result<(PeerResponse, Lease), PathError> {
-        match self.peers.ask(next, request, Duration::from_millis(ONION_TIMEOUT)).await {
+        match self.ask_for_another(next, request, Duration::from_millis(ONION_TIMEOUT)).await {
             Ok((peer::Response { response: Some(response) }, lease)) => Ok((response, lease)),
             Ok((peer::Response { response: None }, _)) | Err(PeerError::Unreadable) => Err(PathError::InvalidResponse),
             Err(error @ (PeerError::Connect(_) | PeerError::Broken(_) | PeerError::TimedOut | PeerError::NoRoom)) => {

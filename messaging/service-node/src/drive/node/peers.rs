@@ -37,6 +37,7 @@ impl Node {
         let status = match &response.response {
             Some(PeerResponse::Refusal(refusal)) => u16::try_from(refusal.status).unwrap_or(500),
             Some(PeerResponse::Onion(answer)) => u16::try_from(answer.status).unwrap_or(500),
+            Some(PeerResponse::Path(answer)) => u16::try_from(answer.status).unwrap_or(500),
             Some(
                 PeerResponse::Stored(_)
                 | PeerResponse::Command(_)
@@ -83,6 +84,10 @@ impl Node {
             PeerRequest::Onion(onion) => {
                 let OnionServed { status, body, .. } = self.onion(Upstream::Node(peer), &onion.body).await;
                 PeerResponse::Onion(peer::OnionAnswer { status: status.into(), body: body.into() })
+            }
+            PeerRequest::Path(peer::PathFrame { frame }) => {
+                let OnionServed { status, body, lease: _lease } = self.path(Upstream::Node(peer), &frame).await;
+                PeerResponse::Path(peer::PathAnswer { status: status.into(), body: body.into() })
             }
             PeerRequest::Ping(peer::Ping {}) => {
                 PeerResponse::Pong(peer::Pong { timestamp: now_ms(), version: VERSION.map(u32::from).to_vec() })
