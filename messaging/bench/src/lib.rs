@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use std::{
     fs,
     io::{self, Write},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -235,8 +236,10 @@ fn process_ticks() -> Option<u64> {
     Some(user + fields.next()?.parse::<u64>().ok()?)
 }
 
-/// What this thread has had of processors; Linux tells it in the first number of this file.
+/// What this thread has had of processors; Linux tells it in the first number of this file, and brings that up to date when
+/// the thread yields.
 fn processor_nanoseconds() -> Option<u64> {
+    thread::yield_now();
     fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
 }
 
