@@ -21,7 +21,6 @@ use rocksdb::{
 };
 use skep_proto::{
     account::AccountAddress,
-    peer,
     storage::{MessageHash, RetrievedMessage, SubaccountToken, limits::retrieved_size},
 };
 use std::{

@@ -244,11 +244,8 @@ impl Config {
         ];
         let mut differ: Vec<_> = named.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect();
         // Whatever is not named above waits for a restart too.
-        let reloaded = Self {
-            limits: new.limits,
-            log: Log { level: new.log.level.clone(), ..self.log.clone() },
-            ..self.clone()
-        };
+        let reloaded =
+            Self { limits: new.limits, log: Log { level: new.log.level.clone(), ..self.log.clone() }, ..self.clone() };
         if differ.is_empty() && reloaded != *new {
             differ.push("another section");
         }

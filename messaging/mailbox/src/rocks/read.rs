@@ -54,10 +54,10 @@ impl<'a> BoxReader<'a> {
             self.data.next();
         }
         // It is the next one, unless some in between were not asked for.
-        if self.data.key() != Some(&key) {
+        if self.data.key() != Some(key.as_slice()) {
             self.data.seek(&key);
         }
-        let Some((_, value)) = self.data.item().filter(|(found, _)| *found == key) else {
+        let Some((_, value)) = self.data.item().filter(|(found, _)| *found == key.as_slice()) else {
             self.data.status().map_err(failed("read a message"))?;
             return Err(StoreError::Damaged("a message"));
         };
