@@ -3,10 +3,13 @@
 //!
 //! Each run measures product and baseline one after the other, in turns which is first, and gives one ratio. A row is the
 //! median of those ratios, with their quartiles as its spread: what else the machine does hits both sides of a pair alike.
+//! What one thread computes is measured in its processor time, what waits for disk or network in time.
 
 use serde_json::{Value, json};
 use std::{
+    fs,
     io::{self, Write},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -154,21 +157,90 @@ impl Report {
     }
 }
 
-/// Seconds one call takes, from as many as fit into `about`, at least one.
+/// Seconds one call takes of this thread's processor time, from as many calls as fit into `about`, at least one.
 ///
 /// # Errors
 /// Those of `call`.
 pub fn per_call<E>(about: Duration, mut call: impl FnMut() -> Result<(), E>) -> Result<f64, E> {
-    let begun = Instant::now();
+    let (begun, watch) = (Instant::now(), Stopwatch::start());
     let mut calls = 0_u32;
     loop {
         call()?;
         calls += 1;
-        let passed = begun.elapsed();
-        if passed >= about {
-            return Ok(passed.as_secs_f64() / f64::from(calls));
+        if begun.elapsed() >= about {
+            return Ok(watch.seconds() / f64::from(calls));
         }
     }
+}
+
+/// Measures this thread's processor time, so that what else the machine does counts as little as it can. Where the system
+/// does not tell, it measures time.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch {
+    processor: Option<u64>,
+    wall: Instant,
+}
+
+impl Stopwatch {
+    /// Begins.
+    pub fn start() -> Self {
+        Self { processor: processor_nanoseconds(), wall: Instant::now() }
+    }
+
+    /// Seconds since then.
+    pub fn seconds(&self) -> f64 {
+        match (self.processor, processor_nanoseconds()) {
+            (Some(before), Some(now)) => now.saturating_sub(before) as f64 * 1e-9,
+            (None, _) | (_, None) => self.wall.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+/// Measures the processor time of this whole process, of threads that have ended too: what its work would take on an otherwise
+/// idle machine, times its processors.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessWatch {
+    ticks: Option<u64>,
+    wall: Instant,
+}
+
+impl ProcessWatch {
+    /// Begins.
+    pub fn start() -> Self {
+        Self { ticks: process_ticks(), wall: Instant::now() }
+    }
+
+    /// Seconds of processor time since then, or of time where the system does not tell.
+    pub fn seconds(&self) -> f64 {
+        /// Linux counts hundredths of seconds, whatever its own tick is.
+        const TICK: f64 = 0.01;
+        match (self.ticks, process_ticks()) {
+            (Some(before), Some(now)) => now.saturating_sub(before) as f64 * TICK,
+            (None, _) | (_, None) => self.wall.elapsed().as_secs_f64(),
+        }
+    }
+
+    /// Seconds since then.
+    pub fn wall(&self) -> f64 {
+        self.wall.elapsed().as_secs_f64()
+    }
+}
+
+/// Fields 14 and 15 of this file: time in the program and in the system. The second field may hold spaces, and ends with the
+/// last bracket.
+fn process_ticks() -> Option<u64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split(' ').skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    Some(user + fields.next()?.parse::<u64>().ok()?)
+}
+
+/// What this thread has had of processors; Linux tells it in the first number of this file, and brings that up to date when
+/// the thread yields.
+fn processor_nanoseconds() -> Option<u64> {
+    thread::yield_now();
+    fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
 }
 
 /// The middle half of some numbers.

@@ -15,7 +15,7 @@ use skep_primitives::ServiceNodeId;
 use std::{error::Error, hint::black_box, time::Duration};
 use x25519_dalek::{PublicKey, StaticSecret};
 
-const RUN: Duration = Duration::from_millis(150);
+const RUN: Duration = Duration::from_millis(300);
 /// Sizes of requests: a short message, and the longest one.
 pub(crate) const SIZES: [(usize, &str); 2] = [(1024, "1 KiB"), (76_800, "76,800 B")];
 

@@ -1,14 +1,14 @@
 //! A conversation's ratchet against vodozemac by itself: messages one after the other in one direction.
 
 use crate::Outcome;
-use skep_bench::{Aim, Report};
+use skep_bench::{Aim, Report, Stopwatch};
 use skep_envelope::{Body, Content, MessageId, Prekeys, Ratchet, RatchetMessage, Text};
 use skep_proto::account::AccountAddress;
-use std::{cell::RefCell, error::Error, time::Instant};
+use std::{cell::RefCell, error::Error};
 use vodozemac::olm::{Account, OlmMessage, Session, SessionConfig};
 
 /// Messages a run.
-const MESSAGES: usize = 400;
+const MESSAGES: usize = 8000;
 /// Bytes of a text.
 const TEXT: usize = 1024;
 /// What surrounds a text in a message: ids, time and accounts.
@@ -72,23 +72,23 @@ impl Ours {
         let contents: Vec<_> = (0..MESSAGES as u64).map(|number| content(self.sent + number, &text)).collect();
         self.sent += MESSAGES as u64;
         let mut messages = Vec::with_capacity(MESSAGES);
-        let begun = Instant::now();
+        let watch = Stopwatch::start();
         for content in &contents {
             let (next, message) = self.alice.encrypt(content)?;
             self.alice = next;
             messages.push(message);
         }
-        Ok((begun.elapsed().as_secs_f64() / MESSAGES as f64, messages))
+        Ok((watch.seconds() / MESSAGES as f64, messages))
     }
 
     fn decrypt(&mut self, messages: &[RatchetMessage]) -> Result<f64, Box<dyn Error>> {
-        let begun = Instant::now();
+        let watch = Stopwatch::start();
         for message in messages {
             let received = Ratchet::receive(&self.prekeys, Some(&self.bob), self.accounts[0], message)?;
             received.content?;
             self.bob = received.ratchet;
         }
-        Ok(begun.elapsed().as_secs_f64() / messages.len() as f64)
+        Ok(watch.seconds() / messages.len() as f64)
     }
 }
 
@@ -123,18 +123,18 @@ impl Theirs {
     fn encrypt(&mut self) -> Result<(f64, Vec<OlmMessage>), Box<dyn Error>> {
         let text = vec![b'x'; TEXT + AROUND];
         let mut messages = Vec::with_capacity(MESSAGES);
-        let begun = Instant::now();
+        let watch = Stopwatch::start();
         for _ in 0..MESSAGES {
             messages.push(self.alice.encrypt(&text)?);
         }
-        Ok((begun.elapsed().as_secs_f64() / MESSAGES as f64, messages))
+        Ok((watch.seconds() / MESSAGES as f64, messages))
     }
 
     fn decrypt(&mut self, messages: &[OlmMessage]) -> Result<f64, Box<dyn Error>> {
-        let begun = Instant::now();
+        let watch = Stopwatch::start();
         for message in messages {
             std::hint::black_box(self.bob.decrypt(message)?);
         }
-        Ok(begun.elapsed().as_secs_f64() / messages.len() as f64)
+        Ok(watch.seconds() / messages.len() as f64)
     }
 }

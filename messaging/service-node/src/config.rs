@@ -242,20 +242,26 @@ impl Config {
 
     /// The sections in which `new` differs from this and that are read only when the node starts.
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
-        let Self { data_dir, chain, listen, metrics, limits: _, replication, testing, log, .. } = self;
-        [
-            ("data_dir", *data_dir != new.data_dir),
+        let named = [
+            ("data_dir", self.data_dir != new.data_dir),
             ("key_file", self.key_file() != new.key_file()),
-            ("chain", *chain != new.chain),
-            ("listen", *listen != new.listen),
-            ("metrics", *metrics != new.metrics),
-            ("replication", *replication != new.replication),
-            ("testing", *testing != new.testing),
-            ("log.format", log.format != new.log.format),
-        ]
-        .into_iter()
-        .filter_map(|(name, differs)| differs.then_some(name))
-        .collect()
+            ("chain", self.chain != new.chain),
+            ("listen", self.listen != new.listen),
+            ("metrics", self.metrics != new.metrics),
+            ("replication", self.replication != new.replication),
+            ("testing", self.testing != new.testing),
+            ("paths", self.paths != new.paths),
+            ("listening", self.listening != new.listening),
+            ("log.format", self.log.format != new.log.format),
+        ];
+        let mut differ: Vec<_> = named.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect();
+        // Whatever is not named above waits for a restart too.
+        let reloaded =
+            Self { limits: new.limits, log: Log { level: new.log.level.clone(), ..self.log.clone() }, ..self.clone() };
+        if differ.is_empty() && reloaded != *new {
+            differ.push("another section");
+        }
+        differ
     }
 
     /// Where the node's key is.

@@ -7,6 +7,7 @@ use super::{
     peer_tls,
 };
 use crate::NodeKey;
+use bytes::Bytes;
 use prost::Message;
 use quinn::{
     ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, RecvStream, ServerConfig, TokioRuntime,
@@ -221,7 +222,7 @@ async fn ask_over(
         ReadError::TooLong => PeerError::Unreadable,
         ReadError::NoRoom => PeerError::NoRoom,
     })?;
-    let answer = peer::Response::decode(answer.as_slice()).map_err(|_| PeerError::Unreadable)?;
+    let answer = peer::Response::decode(answer).map_err(|_| PeerError::Unreadable)?;
     Ok((answer, lease))
 }
 
@@ -340,7 +341,7 @@ async fn serve_connection(
         let node = Arc::clone(node);
         tasks.spawn(async move {
             let response = match timeout(READ_REQUEST, read(receive, MAX_REQUEST, &node.budget)).await {
-                Ok(Ok((request, lease))) => node.answer_peer(peer, &request, lease).await,
+                Ok(Ok((request, lease))) => node.answer_peer(peer, request, lease).await,
                 Ok(Err(error)) => Refused::from(error).into_response(),
                 Err(_) => Refused { status: 408, reason: "the request did not arrive in time" }.into_response(),
             };
@@ -397,8 +398,8 @@ impl From<ReadError> for Refused {
     }
 }
 
-/// Reads a whole message of at most `most` bytes, taking room for it as it comes.
-async fn read(mut receive: RecvStream, most: usize, budget: &Budget) -> Result<(Vec<u8>, Lease), ReadError> {
+/// Reads a whole message of at most `most` bytes, taking room for it as it comes. What is decoded from it shares its bytes.
+async fn read(mut receive: RecvStream, most: usize, budget: &Budget) -> Result<(Bytes, Lease), ReadError> {
     const CHUNK: usize = 64 * 1024;
     let mut bytes = Vec::new();
     let mut lease = budget.lease(0).ok_or(ReadError::NoRoom)?;
@@ -412,7 +413,7 @@ async fn read(mut receive: RecvStream, most: usize, budget: &Budget) -> Result<(
         }
         bytes.extend_from_slice(&chunk.bytes);
     }
-    Ok((bytes, lease))
+    Ok((bytes.into(), lease))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::{
         quic::{Refused, refusal},
     },
 };
+use bytes::Bytes;
 use prost::Message;
 use skep_chain_client::RosterView;
 use skep_mailbox::{Changed, Origin, Record, give};
@@ -28,7 +29,7 @@ use tokio::sync::oneshot;
 
 impl Node {
     /// Answers another service node. The request's lease is held until then.
-    pub(crate) async fn answer_peer(&self, peer: ServiceNodeId, request: &[u8], _lease: Lease) -> peer::Response {
+    pub(crate) async fn answer_peer(&self, peer: ServiceNodeId, request: Bytes, _lease: Lease) -> peer::Response {
         let arrived = Instant::now();
         let response = self.answer_peer_inner(peer, request).await;
         self.metrics.time_request("peer", arrived.elapsed());
@@ -53,7 +54,7 @@ impl Node {
         response
     }
 
-    async fn answer_peer_inner(&self, peer: ServiceNodeId, request: &[u8]) -> peer::Response {
+    async fn answer_peer_inner(&self, peer: ServiceNodeId, request: Bytes) -> peer::Response {
         let view = self.view();
         // A connection may outlive a registration.
         if !view.node(&peer).is_some_and(|entry| entry.state.is_tested()) {
