@@ -15,12 +15,21 @@ pub struct Admission<'a> {
     pub now: u64,
     /// Who brings it.
     pub origin: Origin,
-    /// Whether the subaccount that signs, if any, has been revoked.
-    pub is_revoked: bool,
     /// The least effort of proofs of work.
     pub least_effort: u32,
     /// Whether a block is recent enough to do work over.
     pub is_recent_block: &'a dyn Fn(&[u8; 32]) -> bool,
+}
+
+/// A deposit whose times and work are right, but whose signature has not been looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weighed(Record);
+
+impl Weighed {
+    /// The record it would be.
+    pub const fn record(&self) -> &Record {
+        &self.0
+    }
 }
 
 /// Who brings a deposit.
@@ -83,8 +92,14 @@ pub enum RetrieveRefusal {
     Signature,
 }
 
-/// Judges a deposit. Its work, where there is any, is judged too, though none is demanded.
-pub fn admit(deposit: StoreRequest, admission: &Admission<'_>) -> Result<Record, StoreRefusal> {
+/// Judges a deposit. Its work, where there is any, is judged too, though none is demanded. `is_revoked` tells of the
+/// subaccount that signs, if any.
+pub fn admit(deposit: StoreRequest, admission: &Admission<'_>, is_revoked: bool) -> Result<Record, StoreRefusal> {
+    authorize(weigh(deposit, admission)?, is_revoked)
+}
+
+/// Judges what costs neither a read nor a signature: times, and the work.
+pub fn weigh(deposit: StoreRequest, admission: &Admission<'_>) -> Result<Weighed, StoreRefusal> {
     let &Admission { now, origin, .. } = admission;
     let namespace = deposit.namespace;
     let ttl = deposit.expiry.checked_sub(deposit.timestamp).ok_or(StoreRefusal::Lifetime)?;
@@ -100,15 +115,23 @@ pub fn admit(deposit: StoreRequest, admission: &Admission<'_>) -> Result<Record,
         if auth.timestamp.abs_diff(now) > origin.signature_tolerance() {
             return Err(StoreRefusal::SignatureClock);
         }
-        let message = signed::store(namespace, auth.timestamp);
-        if admission.is_revoked
-            || verify_owner(&deposit.account, &auth.auth, write_access(namespace), &message).is_err()
-        {
-            return Err(StoreRefusal::Signature);
-        }
     }
     let record = Record::new(deposit);
     work::judge(&record, admission).map_err(StoreRefusal::Work)?;
+    Ok(Weighed(record))
+}
+
+/// Judges the owner's signature, where the namespace needs one.
+pub fn authorize(Weighed(record): Weighed, is_revoked: bool) -> Result<Record, StoreRefusal> {
+    let deposit = record.deposit();
+    let namespace = deposit.namespace;
+    if !namespace.anyone_may_store() {
+        let auth = deposit.auth.as_ref().ok_or(StoreRefusal::SignatureRequired(namespace))?;
+        let message = signed::store(namespace, auth.timestamp);
+        if is_revoked || verify_owner(&deposit.account, &auth.auth, write_access(namespace), &message).is_err() {
+            return Err(StoreRefusal::Signature);
+        }
+    }
     Ok(record)
 }
 

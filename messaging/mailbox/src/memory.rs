@@ -1,7 +1,8 @@
 //! A store in memory: for tests and simulations.
 
 use crate::{
-    Change, Changed, Expired, Fetched, Item, Order, Page, Put, Query, Record, Store, StoreError, Touched, Usage,
+    Allowance, Change, Changed, Expired, Fetched, Item, Order, Page, Put, Query, Quotas, Record, Standing, Store,
+    StoreError, Tallies, Touched, Usage,
     store::{REVOCATION_BYTES, is_wanted, nth_expiry, outlived},
 };
 use skep_proto::{
@@ -20,7 +21,7 @@ use std::{
 /// Keeps records in memory.
 #[derive(Debug)]
 pub struct MemoryStore {
-    capacity: u64,
+    quotas: Quotas,
     inner: Mutex<Inner>,
 }
 
@@ -36,6 +37,9 @@ struct Inner {
     /// The newest last.
     revoked: HashMap<AccountAddress, Vec<(u64, SubaccountToken)>>,
     usage: Usage,
+    /// Bytes of all unproven mail.
+    unproven: u64,
+    mailboxes: HashMap<AccountAddress, Tallies>,
 }
 
 #[derive(Debug)]
@@ -45,9 +49,9 @@ struct Entry {
 }
 
 impl MemoryStore {
-    /// An empty store for `capacity` bytes of data.
-    pub fn new(capacity: u64) -> Self {
-        Self { capacity, inner: Mutex::default() }
+    /// An empty store within `quotas`.
+    pub fn new(quotas: impl Into<Quotas>) -> Self {
+        Self { quotas: quotas.into(), inner: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -56,20 +60,50 @@ impl MemoryStore {
 }
 
 impl Inner {
-    fn remove(&mut self, expiry: u64, id: BoxId, position: u64) {
-        self.expiries.remove(&(expiry, id, position));
-        let Some(entries) = self.boxes.get_mut(&id) else { return };
-        if let Some(Entry { record, .. }) = entries.remove(&position) {
-            self.positions.remove(&(id, record.hash()));
-            self.usage.messages -= 1;
-            self.usage.bytes -= record.deposit().data.len() as u64;
-        }
-        if entries.is_empty() {
-            self.boxes.remove(&id);
+    fn allowance(&self, account: &AccountAddress, quotas: Quotas) -> Allowance {
+        let mailbox = self.mailboxes.get(account).copied().unwrap_or_default();
+        Allowance { quotas, mailbox, total: self.usage.bytes, unproven_total: self.unproven }
+    }
+
+    fn count(&mut self, record: &Record) {
+        let size = record.deposit().data.len() as u64;
+        self.mailboxes.entry(record.deposit().account).or_default().enter(record.standing(), size);
+        self.usage.messages += 1;
+        self.usage.bytes += size;
+        if record.standing() == Standing::Unproven {
+            self.unproven += size;
         }
     }
 
-    fn put(&mut self, record: &Record, now: u64, capacity: u64) -> Put {
+    fn discount(&mut self, record: &Record) {
+        let (account, size) = (record.deposit().account, record.deposit().data.len() as u64);
+        if let Some(mailbox) = self.mailboxes.get_mut(&account) {
+            mailbox.leave(record.standing(), size);
+            if *mailbox == Tallies::default() {
+                self.mailboxes.remove(&account);
+            }
+        }
+        self.usage.messages -= 1;
+        self.usage.bytes -= size;
+        if record.standing() == Standing::Unproven {
+            self.unproven -= size;
+        }
+    }
+
+    fn remove(&mut self, expiry: u64, id: BoxId, position: u64) {
+        self.expiries.remove(&(expiry, id, position));
+        let Some(entries) = self.boxes.get_mut(&id) else { return };
+        let removed = entries.remove(&position);
+        if entries.is_empty() {
+            self.boxes.remove(&id);
+        }
+        if let Some(Entry { record, .. }) = removed {
+            self.positions.remove(&(id, record.hash()));
+            self.discount(&record);
+        }
+    }
+
+    fn put(&mut self, record: &Record, now: u64, quotas: Quotas) -> Put {
         let deposit = record.deposit();
         let id = (deposit.account, deposit.namespace);
         if let Some(&position) = self.positions.get(&(id, record.hash())) {
@@ -81,19 +115,20 @@ impl Inner {
                     entry.expiry = expiry;
                     self.expiries.remove(&(known, id, position));
                     self.expiries.insert((expiry, id, position));
+                    self.prove(id, position, record, quotas);
                     return Put::Stored { expiry, already: true };
                 }
                 self.remove(known, id, position);
             }
         }
+        let size = deposit.data.len() as u64;
+        if !self.allowance(&deposit.account, quotas).holds(record.standing(), size) {
+            return Put::Full;
+        }
         if deposit.namespace.is_public_outbox() {
             for (_, position, expiry) in self.select(&deposit.account, Scope::One(deposit.namespace), |_| true) {
                 self.remove(expiry, id, position);
             }
-        }
-        let size = deposit.data.len() as u64;
-        if self.usage.bytes.saturating_add(size) > capacity {
-            return Put::Full;
         }
         let position = self.arrivals;
         self.arrivals += 1;
@@ -101,9 +136,20 @@ impl Inner {
         let expiry = record.expiry();
         self.expiries.insert((expiry, id, position));
         self.boxes.entry(id).or_default().insert(position, Entry { record: record.clone(), expiry });
-        self.usage.messages += 1;
-        self.usage.bytes += size;
+        self.count(record);
         Put::Stored { expiry, already: false }
+    }
+
+    /// A message kept unproven has come again, perhaps with work.
+    fn prove(&mut self, id: BoxId, position: u64, record: &Record, quotas: Quotas) {
+        let may_prove = self.allowance(&id.0, quotas).may_prove(record.deposit().data.len() as u64);
+        let entry = self.boxes.get_mut(&id).and_then(|entries| entries.get_mut(&position));
+        let Some(entry) = entry.filter(|entry| entry.record.standing() == Standing::Unproven) else { return };
+        if may_prove && record.standing() == Standing::Proven {
+            let known = std::mem::replace(&mut entry.record, record.clone());
+            self.discount(&known);
+            self.count(record);
+        }
     }
 
     fn select(
@@ -231,12 +277,12 @@ impl Inner {
 impl Store for MemoryStore {
     fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError> {
         let mut inner = self.lock();
-        Ok(records.iter().map(|record| inner.put(record, now, self.capacity)).collect())
+        Ok(records.iter().map(|record| inner.put(record, now, self.quotas)).collect())
     }
 
     fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError> {
         let mut inner = self.lock();
-        let changed = inner.change(change, now, self.capacity);
+        let changed = inner.change(change, now, self.quotas.capacity);
         if let Some(order) = order {
             inner.remember(order);
         }
@@ -350,6 +396,10 @@ impl Store for MemoryStore {
 
     fn usage(&self) -> Usage {
         self.lock().usage
+    }
+
+    fn allowance(&self, account: &AccountAddress) -> Result<Allowance, StoreError> {
+        Ok(self.lock().allowance(account, self.quotas))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a store keeps.
 
+use crate::Standing;
 use skep_proto::{
     account::{AccountAddress, ParseAccountError},
     peer,
@@ -51,6 +52,16 @@ impl Record {
     /// Until when it is kept (ms).
     pub const fn expiry(&self) -> u64 {
         self.expiry
+    }
+
+    /// Whether it was paid for. That what it carries verifies is for [`admit`](crate::admit) and
+    /// [`admit_replica`](crate::admit_replica) to say.
+    pub const fn standing(&self) -> Standing {
+        if self.deposit.work.is_some() || !self.deposit.namespace.anyone_may_store() {
+            Standing::Proven
+        } else {
+            Standing::Unproven
+        }
     }
 
     /// The message's hash.

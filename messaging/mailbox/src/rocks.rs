@@ -1,10 +1,16 @@
 //! A store on RocksDB.
 
+mod accounts;
 mod change;
 mod keys;
 mod replicate;
 
-use crate::{Change, Changed, Expired, Fetched, Item, Order, Page, Put, Query, Record, Store, StoreError, Usage};
+use crate::{
+    Allowance, Change, Changed, Expired, Fetched, Item, Order, Page, Put, Query, Quotas, Record, Store, StoreError,
+    Usage,
+};
+pub use accounts::Recount;
+use accounts::Shift;
 use keys::{BoxId, FORMAT, Meta, STATE, State, bucket_of, bucket_start, last_expired, read_expiry};
 use prost::Message;
 use rocksdb::{
@@ -35,7 +41,7 @@ const PUT: &str = "write messages";
 /// Keeps records on disk. What [`Store::sync`] has returned for survives a crash of process and machine.
 pub struct RocksStore {
     db: DB,
-    capacity: u64,
+    quotas: Quotas,
     state: Mutex<State>,
 }
 
@@ -66,8 +72,8 @@ pub enum OpenError {
 }
 
 impl RocksStore {
-    /// Opens the store at `path`, which is made if it is not there, for `capacity` bytes of data.
-    pub fn open(path: &Path, capacity: u64) -> Result<Self, OpenError> {
+    /// Opens the store at `path`, which is made if it is not there, within `quotas`.
+    pub fn open(path: &Path, quotas: impl Into<Quotas>) -> Result<Self, OpenError> {
         let failed = |error: rocksdb::Error| OpenError::Database { path: path.into(), reason: error.into_string() };
         let db = DB::open(&options(), path).map_err(failed)?;
         let state = match db.get(STATE).map_err(failed)?.map(|bytes| State::read(&bytes)) {
@@ -76,7 +82,7 @@ impl RocksStore {
             Some(Some((found, None))) => return Err(OpenError::Format { path: path.into(), found }),
             Some(None) => return Err(OpenError::Damaged(path.into())),
         };
-        Ok(Self { db, capacity, state: Mutex::new(state) })
+        Ok(Self { db, quotas: quotas.into(), state: Mutex::new(state) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -84,7 +90,7 @@ impl RocksStore {
     }
 
     fn pending(&self, state: State) -> Pending<'_> {
-        Pending { store: self, state, batch: WriteBatch::default(), known: HashMap::new() }
+        Pending { store: self, state, batch: WriteBatch::default(), known: HashMap::new(), shifts: HashMap::new() }
     }
 
     /// Where a message of one box is, and what is told of it.
@@ -140,6 +146,8 @@ struct Pending<'a> {
     state: State,
     batch: WriteBatch,
     known: HashMap<(BoxId, MessageHash), (u64, Meta)>,
+    /// How the counts of accounts change, by where those stand.
+    shifts: HashMap<Vec<u8>, Shift>,
 }
 
 impl Pending<'_> {
@@ -156,21 +164,19 @@ impl Pending<'_> {
         if let Some((position, meta)) = self.find(id, record.hash())? {
             if meta.expiry > now {
                 let expiry = meta.expiry.max(record.expiry());
+                let meta = self.prove(&id, position, meta, record)?;
                 self.enter(id, position, Meta { expiry, ..meta }, Some(meta.bucket));
                 return Ok(Put::Stored { expiry, already: true });
             }
             self.remove(&id, position, &meta);
         }
-        // When it expires stands in its entry only.
-        let wire = peer::Store { kept_until: None, ..record.to_wire() };
-        let size = deposit.data.len() as u64;
-        if self.state.bytes.saturating_add(size) > self.store.capacity {
+        let (size, standing) = (deposit.data.len() as u64, record.standing());
+        if !self.allowance(&id)?.holds(standing, size) {
             return Ok(Put::Full);
         }
         let position = self.state.next;
         self.state.next += 1;
-        self.state.messages += 1;
-        self.state.bytes += size;
+        self.count(&id, standing, size);
         let meta = Meta {
             hash: record.hash(),
             timestamp: deposit.timestamp,
@@ -178,9 +184,10 @@ impl Pending<'_> {
             bucket: 0,
             // A message has 76,800 bytes at most.
             size: u32::try_from(size).unwrap_or(u32::MAX),
+            standing,
         };
         self.batch.put(id.by_hash(&record.hash()), position.to_be_bytes());
-        self.batch.put(id.data(position), wire.encode_to_vec());
+        self.batch.put(id.data(position), written(record));
         self.enter(id, position, meta, None);
         Ok(Put::Stored { expiry: record.expiry(), already: false })
     }
@@ -206,15 +213,20 @@ impl Pending<'_> {
         self.batch.delete(id.data(position));
         self.batch.delete(id.expiry(meta.bucket, position));
         self.known.remove(&(*id, meta.hash));
-        self.state.messages = self.state.messages.saturating_sub(1);
-        self.state.bytes = self.state.bytes.saturating_sub(meta.size.into());
+        self.discount(id, meta.standing, meta.size.into());
     }
 
     fn write(mut self, doing: &'static str) -> Result<State, StoreError> {
+        self.write_counts()?;
         self.batch.put(STATE, self.state.to_bytes());
         self.store.db.write(self.batch).map_err(failed(doing))?;
         Ok(self.state)
     }
+}
+
+/// A record as it lies on disk. When it expires stands in its entry only.
+fn written(record: &Record) -> Vec<u8> {
+    peer::Store { kept_until: None, ..record.to_wire() }.encode_to_vec()
 }
 
 impl Store for RocksStore {
@@ -227,7 +239,9 @@ impl Store for RocksStore {
                 // What lies in an outbox is found in the database, so all that came before must be there.
                 *state = pending.write(PUT)?;
                 pending = self.pending(*state);
-                pending.clear_outbox(record)?;
+                if pending.has_room(record)? {
+                    pending.clear_outbox(record)?;
+                }
             }
             outcomes.push(pending.put(record, now)?);
         }
@@ -354,6 +368,12 @@ impl Store for RocksStore {
     fn usage(&self) -> Usage {
         let State { messages, bytes, .. } = *self.state();
         Usage { messages, bytes }
+    }
+
+    fn allowance(&self, account: &AccountAddress) -> Result<Allowance, StoreError> {
+        let State { bytes: total, unproven: unproven_total, .. } = *self.state();
+        let mailbox = self.tallies(&keys::tallies(account))?;
+        Ok(Allowance { quotas: self.quotas, mailbox, total, unproven_total })
     }
 }
 

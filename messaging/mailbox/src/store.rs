@@ -1,6 +1,6 @@
 //! Where records are kept.
 
-use crate::Record;
+use crate::{Allowance, Record};
 use skep_proto::{
     account::AccountAddress,
     storage::{ExpiryMode, MessageHash, Namespace, RetrieveWindow, RetrievedMessage, Scope, SubaccountToken},
@@ -13,8 +13,9 @@ use std::fmt::Debug;
 /// [`expire`](Self::expire) has removed it yet. What changes the store is called by one [`Writer`](crate::Writer), what only
 /// reads it by anyone.
 pub trait Store: Debug + Send + Sync + 'static {
-    /// Takes records in this order. A record that is there already only has its expiry extended; one for a public outbox
-    /// takes the place of all that is there. On an error nothing counts as taken.
+    /// Takes records in this order, as far as the quotas allow. A record that is there already only has its expiry extended,
+    /// and is proven from then on if it comes with work; one for a public outbox takes the place of all that is there. On an
+    /// error nothing counts as taken.
     /// They are visible at once, but durable only after [`sync`](Self::sync).
     fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError>;
 
@@ -48,6 +49,9 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// The orders kept of one account.
     fn orders(&self, account: &AccountAddress, now: u64) -> Result<Vec<Order>, StoreError>;
 
+    /// What is left for an account. The cost does not depend on how much is kept.
+    fn allowance(&self, account: &AccountAddress) -> Result<Allowance, StoreError>;
+
     /// Removes at most `limit` expired records; the work done is proportional to what is removed.
     fn expire(&self, now: u64, limit: usize) -> Result<Expired, StoreError>;
 
@@ -65,7 +69,7 @@ pub enum Put {
         /// It was there before.
         already: bool,
     },
-    /// The store has reached its capacity.
+    /// The store, or the mailbox, has reached a quota. Nothing has changed.
     Full,
 }
 

@@ -1,7 +1,7 @@
 //! What was acknowledged survives the process being killed.
 #![cfg(feature = "rocksdb")]
 
-use skep_mailbox::{Query, Record, RocksStore, Store, Writer};
+use skep_mailbox::{Put, Query, Record, RocksStore, Store, Writer};
 use skep_proto::{
     account::AccountAddress,
     storage::{MessageHash, Namespace, RetrieveWindow, StoreRequest},
@@ -43,7 +43,7 @@ fn child() -> Result<(), Box<dyn Error>> {
         let record = record(number);
         let hash = record.hash();
         writer.put(record, NOW, move |outcome| {
-            if outcome.is_ok() {
+            if matches!(outcome, Ok(Put::Stored { .. })) {
                 let mut out = std::io::stderr().lock();
                 let _ = writeln!(out, "stored {hash}").and_then(|()| out.flush());
             }

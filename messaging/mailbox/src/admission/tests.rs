@@ -1,4 +1,5 @@
 use super::*;
+use crate::Standing;
 use ed25519_dalek::{Signer, SigningKey};
 use proptest::prelude::*;
 use skep_proto::{
@@ -57,7 +58,7 @@ fn judge(deposit: StoreRequest, origin: Origin) -> Result<Record, StoreRefusal> 
 
 fn judge_unless(deposit: StoreRequest, origin: Origin, is_revoked: bool) -> Result<Record, StoreRefusal> {
     let is_recent_block = &|block: &[u8; 32]| *block == [9; 32];
-    admit(deposit, &Admission { now: NOW, origin, is_revoked, least_effort: 2, is_recent_block })
+    admit(deposit, &Admission { now: NOW, origin, least_effort: 9, is_recent_block }, is_revoked)
 }
 
 fn at(timestamp: u64, ttl: u64, namespace: i16) -> StoreRequest {
@@ -176,10 +177,10 @@ fn worked(deposit: StoreRequest, effort: u32, block_hash: [u8; 32]) -> StoreRequ
 #[test]
 fn work_is_judged_where_it_is_attached() {
     let refused = |deposit, why| assert_eq!(judge(deposit, Origin::Member), Err(StoreRefusal::Work(why)));
-    let good = worked(deposit(0), 2, [9; 32]);
-    assert!(judge(good.clone(), Origin::Client).is_ok());
-    refused(worked(deposit(0), 1, [9; 32]), WorkRefusal::TooLittle);
-    refused(worked(deposit(0), 2, [8; 32]), WorkRefusal::Block);
+    let good = worked(deposit(0), 9, [9; 32]);
+    assert!(judge(good.clone(), Origin::Client).is_ok_and(|record| record.standing() == Standing::Proven));
+    refused(worked(deposit(0), 8, [9; 32]), WorkRefusal::TooLittle);
+    refused(worked(deposit(0), 9, [8; 32]), WorkRefusal::Block);
     refused(StoreRequest { timestamp: NOW - 1, ..good.clone() }, WorkRefusal::OtherDeposit);
     refused(StoreRequest { expiry: good.expiry + 1, ..good.clone() }, WorkRefusal::OtherDeposit);
     assert!(judge(StoreRequest { expiry: good.expiry - 1, ..good.clone() }, Origin::Client).is_ok());
@@ -193,6 +194,22 @@ fn work_is_judged_where_it_is_attached() {
             Err(StoreRefusal::Work(WorkRefusal::Invalid(WorkError::Effort | WorkError::Unsolved)))
         ));
     }
+}
+
+#[test]
+fn work_comes_before_signatures() {
+    let deposit = StoreRequest { work: Some(skep_proto::peer::Work::default()), ..deposit(5) };
+    let forged = StoreRequest { auth: Some(auth(&key(), b"another text", NOW)), ..deposit };
+    assert!(matches!(judge(forged, Origin::Client), Err(StoreRefusal::Work(_))));
+}
+
+#[test]
+fn what_nobody_paid_for_is_unproven() {
+    let standing = |namespace| judge(deposit(namespace), Origin::Client).expect("admitted").standing();
+    assert_eq!(
+        [0, -10, 5, -1].map(standing),
+        [Standing::Unproven, Standing::Unproven, Standing::Proven, Standing::Proven]
+    );
 }
 
 proptest! {

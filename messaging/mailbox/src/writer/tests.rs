@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Fetched, Item, MemoryStore, Page, Query, Usage, suite::record};
+use crate::{Allowance, Fetched, Item, MemoryStore, Page, Query, Usage, suite::record};
 use skep_proto::{
     account::AccountAddress,
     storage::{MessageHash, SubaccountToken},
@@ -91,6 +91,10 @@ impl Store for Watched {
     fn usage(&self) -> Usage {
         self.inner.usage()
     }
+
+    fn allowance(&self, account: &AccountAddress) -> Result<Allowance, StoreError> {
+        self.inner.allowance(account)
+    }
 }
 
 type Gate = Arc<(Mutex<bool>, Condvar)>;
@@ -162,6 +166,18 @@ fn a_failed_sync_acknowledges_nothing() {
     assert_eq!(answers.recv().unwrap(), Err(WriteError::Store(StoreError::Damaged("the disk"))));
 }
 
+/// Returns once everything queued so far has been taken.
+fn settle(writer: &Writer) {
+    let (told, outcome) = channel();
+    loop {
+        let told = told.clone();
+        writer.expire(0, 0, move |expired| told.send(expired).unwrap());
+        if outcome.recv().unwrap().is_ok() {
+            return;
+        }
+    }
+}
+
 #[test]
 fn a_full_queue_is_busy_rather_than_slow() {
     let (store, _, _, gate) = watched(false);
@@ -174,7 +190,11 @@ fn a_full_queue_is_busy_rather_than_slow() {
         writer.put(record(1, 0, number, 100), 0, move |outcome| answer.send(outcome).unwrap());
     }
     assert_eq!(answers.recv().unwrap(), Err(WriteError::Busy), "refused while the disk is still at work");
+    assert_eq!(writer.pressure(), 100);
     open(&gate);
+    settle(&writer);
+    writer.pressure();
+    assert_eq!(writer.pressure(), 0, "nothing waits any more");
     drop(writer);
     drop(answer);
     assert!(answers.iter().filter(|outcome| outcome.is_ok()).count() >= QUEUE);
