@@ -3,6 +3,7 @@
 mod auth;
 mod command;
 mod compose;
+mod extension;
 mod fields;
 mod messages;
 mod node_list;
@@ -10,17 +11,18 @@ mod node_list;
 pub use auth::{Delegation, OwnerAuth, TimedAuth};
 pub use command::{Action, Command, ExpiriesRequest, ExpiryMode, RevokedRequest};
 pub use compose::{Condition, IfElse};
+pub use extension::{MonitorRequest, ReceiptRequest};
 pub use messages::{RetrieveRequest, RetrieveWindow, StoreRequest};
 pub use node_list::NodeListQuery;
 
 use super::{
-    limits::{MAX_LISTED_MESSAGES, MAX_MESSAGE_BYTES, MAX_REVOCATIONS},
+    limits::{MAX_LISTED_MESSAGES, MAX_MESSAGE_BYTES, MAX_RECEIPTS, MAX_REVOCATIONS},
     loose::{self, LooseEnvelope, LooseNested, LooseParams, Scalar, Shape},
 };
 use crate::account::AccountAddress;
 use compose::List;
 use fields::{account, shown};
-use node_list::NODE_LIST;
+use node_list::{NODE_LIST, RESOLVE_NAME};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 /// A request as `/storage_rpc/v1` takes it. Serializes to `{"method", "params"}`.
@@ -50,12 +52,18 @@ pub enum Method {
     Expiries(ExpiriesRequest),
     /// Which subaccounts are revoked.
     Revoked(RevokedRequest),
+    /// Proof that a node has messages.
+    Receipt(ReceiptRequest),
+    /// Push new messages (over a WebSocket only).
+    Monitor(MonitorRequest),
     /// Which swarm keeps an account's mailbox.
     GetSwarm(AccountAddress),
     /// The node's version and clock.
     Info,
     /// The list of service nodes, for clients without access to the chain.
     NodeList(NodeListQuery),
+    /// Which account a name stands for. No chain of Skep keeps names.
+    ResolveName,
 }
 
 /// Why a request cannot be read. The text is what clients are told, with status 400.
@@ -155,6 +163,9 @@ pub enum ParamsError {
     /// Not a message hash.
     #[error("invalid message hash: {0}")]
     MessageHash(String),
+    /// Too many messages to give receipts for.
+    #[error("messages has more than {MAX_RECEIPTS} entries: send several requests")]
+    TooManyReceipts,
     /// Too long a list.
     #[error("a list has more than {MAX_LISTED_MESSAGES} entries: send several requests")]
     TooManyListed,
@@ -215,6 +226,8 @@ const STORE: &str = "store";
 const RETRIEVE: &str = "retrieve";
 const GET_EXPIRIES: &str = "get_expiries";
 const REVOKED: &str = "revoked_subaccounts";
+const RECEIPT: &str = "receipt";
+const MONITOR: &str = "monitor";
 const GET_SWARM: &str = "get_swarm";
 const GET_SWARM_ALIAS: &str = "get_snodes_for_pubkey";
 const INFO: &str = "info";
@@ -259,7 +272,9 @@ impl Method {
             REVOKED => RevokedRequest::from_params(&params).map(Self::Revoked),
             GET_SWARM | GET_SWARM_ALIAS => account(&params.pubkey, &params.pubkey_camel).map(Self::GetSwarm),
             INFO => Ok(Self::Info),
-            CHAIN_REQUEST => NodeListQuery::from_params(params).map(Self::NodeList),
+            RECEIPT => ReceiptRequest::from_params(&params).map(Self::Receipt),
+            MONITOR => MonitorRequest::from_params(params).map(Self::Monitor),
+            CHAIN_REQUEST => node_list::chain_request(params),
             _ => return Command::from_params(name, &params).map(|parsed| parsed.map(Self::Command)),
         })
     }
@@ -284,6 +299,8 @@ impl Serialize for Method {
             Self::Command(command) => call(serializer, command.name(), command),
             Self::Expiries(params) => call(serializer, GET_EXPIRIES, params),
             Self::Revoked(params) => call(serializer, REVOKED, params),
+            Self::Receipt(params) => call(serializer, RECEIPT, params),
+            Self::Monitor(params) => call(serializer, MONITOR, params),
             Self::GetSwarm(account) => {
                 #[derive(Serialize)]
                 struct Params {
@@ -303,6 +320,13 @@ impl Serialize for Method {
                     params: &'a NodeListQuery,
                 }
                 call(serializer, CHAIN_REQUEST, &Params { endpoint: NODE_LIST, params: query })
+            }
+            Self::ResolveName => {
+                #[derive(Serialize)]
+                struct Params {
+                    endpoint: &'static str,
+                }
+                call(serializer, CHAIN_REQUEST, &Params { endpoint: RESOLVE_NAME })
             }
         }
     }

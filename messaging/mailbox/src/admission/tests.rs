@@ -144,26 +144,44 @@ fn subaccounts_read_until_they_are_revoked() {
         RetrieveRequest { auth, ..retrieval(namespace) }
     };
     assert!(may_retrieve(&by(0, Access::READ), NOW, false).is_ok());
-    assert_eq!(may_retrieve(&by(0, Access::READ), NOW, true), Err(RetrieveRefusal::Signature));
+    assert_eq!(may_retrieve(&by(0, Access::READ), NOW, true), Err(RetrieveRefusal::Signature("retrieve")));
     assert!(may_retrieve(&by(-11, Access::READ), NOW, true).is_ok(), "where the revocation is told");
-    assert_eq!(may_retrieve(&by(0, Access::WRITE), NOW, false), Err(RetrieveRefusal::Signature));
+    assert_eq!(may_retrieve(&by(0, Access::WRITE), NOW, false), Err(RetrieveRefusal::Signature("retrieve")));
 }
 
 #[test]
 fn mailboxes_are_read_by_their_owners() {
     assert!(may_retrieve(&retrieval(0), NOW, false).is_ok());
     let unsigned = |namespace| RetrieveRequest { auth: None, ..retrieval(namespace) };
-    assert_eq!(may_retrieve(&unsigned(0), NOW, false), Err(RetrieveRefusal::SignatureRequired));
-    assert_eq!(may_retrieve(&unsigned(5), NOW, false), Err(RetrieveRefusal::SignatureRequired));
+    assert_eq!(may_retrieve(&unsigned(0), NOW, false), Err(RetrieveRefusal::SignatureRequired("retrieve")));
+    assert_eq!(may_retrieve(&unsigned(5), NOW, false), Err(RetrieveRefusal::SignatureRequired("retrieve")));
     assert!(may_retrieve(&unsigned(-10), NOW, false).is_ok());
     assert!(may_retrieve(&unsigned(-1), NOW, false).is_ok());
     assert!(may_retrieve(&retrieval(0), NOW + 60_000, false).is_ok());
-    assert_eq!(may_retrieve(&retrieval(0), NOW + 60_001, false), Err(RetrieveRefusal::SignatureClock));
+    assert_eq!(may_retrieve(&retrieval(0), NOW + 60_001, false), Err(RetrieveRefusal::SignatureClock("retrieve")));
     let elsewhere = RetrieveRequest { namespace: Namespace(5), ..retrieval(0) };
-    assert_eq!(may_retrieve(&elsewhere, NOW, false), Err(RetrieveRefusal::Signature));
+    assert_eq!(may_retrieve(&elsewhere, NOW, false), Err(RetrieveRefusal::Signature("retrieve")));
     // A signature that was not needed must still be right.
     let wrong = RetrieveRequest { namespace: Namespace(-10), ..retrieval(0) };
-    assert_eq!(may_retrieve(&wrong, NOW, false), Err(RetrieveRefusal::Signature));
+    assert_eq!(may_retrieve(&wrong, NOW, false), Err(RetrieveRefusal::Signature("retrieve")));
+}
+
+#[test]
+fn who_may_read_may_have_it_pushed() {
+    let monitor = |namespace, message: &[u8]| {
+        let RetrieveRequest { account, namespace, .. } = retrieval(namespace);
+        MonitorRequest { account, namespace, auth: Some(auth(&key(), message, NOW)) }
+    };
+    let good = monitor(5, &signed::monitor(Namespace(5), NOW));
+    assert_eq!(may_monitor(&good, NOW, false), Ok(()));
+    assert_eq!(may_monitor(&good, NOW + 60_001, false), Err(RetrieveRefusal::SignatureClock("monitor")));
+    assert_eq!(may_monitor(&good, NOW, true), Err(RetrieveRefusal::Signature("monitor")), "revoked");
+    let recorded = monitor(5, &signed::retrieve(Namespace(5), NOW));
+    let refused = may_monitor(&recorded, NOW, false).expect_err("a signature for something else");
+    assert_eq!(refused.to_string(), "monitor signature verification failed");
+    let unsigned = |namespace| MonitorRequest { auth: None, ..monitor(namespace, b"") };
+    assert_eq!(may_monitor(&unsigned(0), NOW, false), Err(RetrieveRefusal::SignatureRequired("monitor")));
+    assert_eq!(may_monitor(&unsigned(-10), NOW, false), Ok(()));
 }
 
 fn worked(deposit: StoreRequest, effort: u32, block_hash: [u8; 32]) -> StoreRequest {
