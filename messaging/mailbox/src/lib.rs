@@ -41,7 +41,9 @@ mod testing;
 mod work;
 mod writer;
 
-pub use admission::{Admission, Origin, RetrieveRefusal, StoreRefusal, Weighed, admit, authorize, may_retrieve, weigh};
+pub use admission::{
+    Admission, Origin, RetrieveRefusal, StoreRefusal, Weighed, admit, authorize, may_monitor, may_retrieve, weigh,
+};
 pub use command::{CommandRefusal, judge_command, keep_order, may_ask_expiries, may_ask_revoked};
 pub use memory::MemoryStore;
 pub use owner::{OwnerError, verify_owner};

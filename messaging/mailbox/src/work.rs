@@ -15,6 +15,12 @@ pub enum WorkRefusal {
     /// Its block is unknown or too old.
     #[error("the proof of work was not done over one of the chain's recent blocks")]
     Block,
+    /// It has been spent on this message already, which is gone since.
+    #[error("the proof of work has been spent")]
+    Spent,
+    /// There is none, and the node or the mailbox has no room for mail nobody paid for.
+    #[error("this node takes only messages with a proof of work at the moment")]
+    Demanded,
     /// It proves nothing.
     #[error(transparent)]
     Invalid(#[from] WorkError),
