@@ -6,6 +6,7 @@
 
 extern crate alloc;
 
+mod address;
 mod amount;
 mod id;
 mod roster;
@@ -13,6 +14,7 @@ mod serving;
 pub mod signing;
 mod stake;
 
+pub use address::{is_public, is_public_v4};
 pub use amount::{Balance, DECIMALS, JsonBalance, Permyriad, PermyriadTooLarge, UNIT, decimal};
 pub use id::{ParseIdError, ServiceNodeId, StakerId, SwarmId};
 pub use roster::{

@@ -53,7 +53,7 @@ impl Network {
             let config = Config::parse(&config).expect("a valid configuration");
             let key = NodeKey::from_seed(&[number; 32]);
             let store = Arc::new(MemoryStore::new(u64::MAX));
-            let parts = NodeParts { key: key.clone(), roster: receiver.clone(), store };
+            let parts = NodeParts { key: key.clone(), genesis: [1; 32], roster: receiver.clone(), store };
             let node = MessagingNode::start(&config, parts).await.expect("the node starts");
             entries.push(entry(number, key.id(), &node));
             nodes.push(Some(node));

@@ -4,13 +4,18 @@
 mod answer;
 mod base32z;
 mod command;
+mod demand;
 mod directory;
 mod fan_out;
 mod placement;
+mod spent;
 
-pub use answer::{Body, Reply, SERVER_BUSY, refuse_command, refuse_retrieve, refuse_store, swarm_response};
+pub use answer::{
+    Body, FULL, NO_ROOM, Reply, SERVER_BUSY, refuse_command, refuse_retrieve, refuse_store, swarm_response,
+};
 pub use command::effect;
+pub use demand::Demand;
 pub use directory::{Directory, list_nodes};
 pub use fan_out::{FanOut, read_done, read_stored, swarm_status};
-
 pub use placement::{Placement, Readiness, own_swarm, readiness};
+pub use spent::Spent;

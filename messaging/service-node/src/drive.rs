@@ -1,8 +1,10 @@
 //! Sockets, clock, disk and tasks.
 
 mod budget;
+mod exit;
 mod https;
 mod metrics;
+mod monitor;
 mod node;
 mod peer_tls;
 mod quic;

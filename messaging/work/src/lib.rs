@@ -49,6 +49,8 @@ use skep_proto::{
 /// under load. Every member of a swarm judges what others hand over by it, so a network that raises it must go on taking
 /// work of the lowest floor it had for as long as a message lives (decision 16).
 pub const FLOOR: u32 = 8;
+/// The most effort a node asks for under load, and a client does: some minutes on a phone.
+pub const MOST_EFFORT: u32 = 4_000;
 
 /// What is to be worked on: one deposit, as paid for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

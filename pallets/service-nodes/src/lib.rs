@@ -15,7 +15,6 @@
 
 extern crate alloc;
 
-mod address;
 #[cfg(test)]
 mod mock;
 mod node_key;
@@ -42,7 +41,7 @@ use frame_system::pallet_prelude::*;
 use skep_economics::{ContributionError, Pool, is_small_stake, operator_minimum};
 use skep_primitives::{
     Balance, BlockHash, BlockNumber, Endpoint, NodeStakes, NodeState, Payees, Permyriad, ServiceNodeId, ServingNodes,
-    SoftwareVersion, Stake, StakeLock, StakerId, StakingTerms, signing,
+    SoftwareVersion, Stake, StakeLock, StakerId, StakingTerms, is_public_v4, signing,
 };
 use sp_runtime::{
     AccountId32, SaturatedConversion,
@@ -489,10 +488,7 @@ impl<T: Config> Pallet<T> {
         let ip = endpoint.ip();
         let unicast = !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast();
         ensure!(endpoint.https_port != 0 && endpoint.quic_port != 0 && unicast, Error::<T>::BadEndpoint);
-        ensure!(
-            address::is_public(ip) || pallet_network::Network::<T>::get().private_addresses,
-            Error::<T>::PrivateAddress
-        );
+        ensure!(is_public_v4(ip) || pallet_network::Network::<T>::get().private_addresses, Error::<T>::PrivateAddress);
         let taken = |socket: &Socket| Sockets::<T>::get(socket).is_some_and(|holder| holder != node);
         ensure!(!sockets(endpoint).iter().any(taken), Error::<T>::EndpointTaken);
         Ok(())

@@ -1,13 +1,14 @@
 //! `skep-messaging run`
 
 use super::{Outcome, runtime};
-use skep_chain_client::{ChainUrls, RosterReceiver, follow};
+use skep_chain_client::{ChainClient, ChainUrls, FollowError, RosterReceiver};
 use skep_mailbox::RocksStore;
 use skep_messaging::{
     NodeKey,
     config::{Config, Log, LogFormat},
     drive::{MessagingNode, NodeParts},
 };
+use skep_primitives::BlockHash;
 use std::{
     fs,
     io::{self, IsTerminal},
@@ -51,13 +52,12 @@ async fn serve(config: Config, key: NodeKey) -> Outcome {
     fs::create_dir_all(&config.data_dir).map_err(|error| {
         io::Error::new(error.kind(), format!("cannot make the data directory {}: {error}", config.data_dir.display()))
     })?;
-    let capacity = config.limits.store_mib.saturating_mul(1024 * 1024);
-    let store = Arc::new(RocksStore::open(&config.data_dir.join("messages"), capacity)?);
-    let roster = tokio::select! {
-        roster = find_chain(config.chain_urls()?) => roster,
+    let store = Arc::new(RocksStore::open(&config.data_dir.join("messages"), config.limits.quotas())?);
+    let (genesis, roster) = tokio::select! {
+        found = find_chain(config.chain_urls()?) => found,
         () = &mut stop => return Ok(()),
     };
-    let node = MessagingNode::start(&config, NodeParts { key, roster, store }).await?;
+    let node = MessagingNode::start(&config, NodeParts { key, genesis, roster, store }).await?;
     stop.await;
     tracing::info!("stopping");
     node.stop().await;
@@ -65,15 +65,20 @@ async fn serve(config: Config, key: NodeKey) -> Outcome {
 }
 
 /// Follows the roster. A chain node that starts together with this one may take its time.
-async fn find_chain(urls: ChainUrls) -> RosterReceiver {
+async fn find_chain(urls: ChainUrls) -> (BlockHash, RosterReceiver) {
     const PAUSE: Duration = Duration::from_secs(5);
     loop {
-        match follow(urls.clone()).await {
-            Ok(roster) => return roster,
+        match name_and_roster(urls.clone()).await {
+            Ok(found) => return found,
             Err(error) => tracing::warn!(%error, "waiting for a chain node"),
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+async fn name_and_roster(urls: ChainUrls) -> Result<(BlockHash, RosterReceiver), FollowError> {
+    let chain = ChainClient::connect(urls).await?;
+    Ok((chain.genesis_hash(), chain.follow().await?))
 }
 
 fn start_log(log: &Log) -> Result<(), Box<dyn std::error::Error>> {

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `POST /storage_rpc/v1` | the storage RPC |
 //! | `POST /onion_req/v2` | an onion request |
+//! | `GET /monitor/v1` | a WebSocket over which new messages are pushed |
 //! | `GET /health` | whether the node serves |
 
 use super::{
     budget::{Budget, Lease},
+    monitor::monitor,
     node::{Node, OnionServed, Served, Upstream},
     rate::{RateLimits, rate_key},
 };
@@ -44,7 +46,10 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 use tower::Service;
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -60,8 +65,10 @@ const HEAD_BYTES: usize = 16 * 1024;
 /// What the handlers share.
 #[derive(Debug)]
 pub(crate) struct Door {
-    node: Arc<Node>,
+    pub(super) node: Arc<Node>,
     rates: RateLimits<IpAddr>,
+    tasks: TaskTracker,
+    pub(super) stop: CancellationToken,
 }
 
 /// Accepts clients until told to stop; then lets requests under way finish.
@@ -74,7 +81,8 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) {
     let rates = RateLimits::new(limits.requests_per_second, limits.request_burst, limits.tracked_addresses);
-    let router = router(Arc::new(Door { node: Arc::clone(&node), rates }));
+    let door = Door { node: Arc::clone(&node), rates, tasks: tasks.clone(), stop: stop.clone() };
+    let router = router(Arc::new(door));
     let slots = Arc::new(Semaphore::new(limits.connections));
     let open = Arc::new(Open { most: limits.connections_per_address, counts: Mutex::default() });
     loop {
@@ -85,12 +93,9 @@ pub(crate) async fn serve(
         let Some((stream, address, slot)) = accepted else { continue };
         let Some(guard) = OpenGuard::of(&open, address.ip()) else { continue };
         let (acceptor, router, stop, node) = (acceptor.clone(), router.clone(), stop.clone(), Arc::clone(&node));
-        tasks.spawn(async move {
-            node.metrics.client_connections.inc();
-            serve_connection(stream, address, acceptor, router, stop).await;
-            node.metrics.client_connections.dec();
-            drop((slot, guard));
-        });
+        node.metrics.client_connections.inc();
+        let held = Held(Arc::new(Place { _slot: slot, _guard: guard, node }));
+        tasks.spawn(serve_connection(stream, address, held, acceptor, router, stop));
     }
 }
 
@@ -114,6 +119,7 @@ async fn accept(
 async fn serve_connection(
     stream: TcpStream,
     address: SocketAddr,
+    held: Held,
     acceptor: TlsAcceptor,
     router: Router,
     stop: CancellationToken,
@@ -121,11 +127,12 @@ async fn serve_connection(
     let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
     let service = tower::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(ConnectInfo(address));
+        request.extensions_mut().insert(held.clone());
         router.clone().call(request)
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(READ_HEAD).max_buf_size(HEAD_BYTES);
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => Ok(ended),
@@ -143,6 +150,7 @@ fn router(door: Arc<Door>) -> Router {
     Router::new()
         .route("/storage_rpc/v1", post(storage_rpc))
         .route("/onion_req/v2", post(onion_request))
+        .route("/monitor/v1", get(monitor))
         .route("/health", get(health))
         .fallback(async |request: Request| {
             let text = format!("{} {} Not Found", request.method(), request.uri().path());
@@ -161,7 +169,11 @@ async fn storage_rpc(
         Err(refused) => refused.into(),
     };
     door.node.metrics.count_request("storage", served.reply.status);
-    let Served { reply: Reply { status, body }, lease } = served;
+    answer(served)
+}
+
+/// An answer of the storage RPC over HTTP.
+pub(super) fn answer(Served { reply: Reply { status, body }, lease }: Served) -> Response<HttpBody> {
     let (kind, text) = match body {
         Body::Json(text) => ("application/json", text),
         Body::Text(text) => ("text/plain", text),
@@ -200,8 +212,8 @@ async fn health(State(door): State<Arc<Door>>) -> Response<HttpBody> {
 }
 
 impl Door {
-    /// A request's body, if the node takes requests from there now.
-    async fn admit(&self, address: SocketAddr, request: Request) -> Result<(Vec<u8>, Lease), Reply> {
+    /// Whether the node takes requests from there now.
+    pub(super) fn opens(&self, address: SocketAddr) -> Result<(), Reply> {
         let ready = self.node.readiness();
         if ready != Readiness::Ready {
             return Err(Reply::text(503, format!("Service node is not ready: {ready}\n")));
@@ -209,6 +221,17 @@ impl Door {
         if !self.rates.allows(rate_key(address.ip()), Instant::now()) {
             return Err(Reply::text(429, ""));
         }
+        Ok(())
+    }
+
+    /// Held by what goes on after its connection's requests: the node waits for it when it stops.
+    pub(super) fn task(&self) -> TaskTrackerToken {
+        self.tasks.token()
+    }
+
+    /// A request's body, if the node takes requests from there now.
+    async fn admit(&self, address: SocketAddr, request: Request) -> Result<(Vec<u8>, Lease), Reply> {
+        self.opens(address)?;
         let announced = request.headers().get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         let read = read_body(request.into_body(), announced.unwrap_or(0), &self.node.budget);
@@ -260,6 +283,23 @@ struct Leased {
 impl AsRef<[u8]> for Leased {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+/// A connection's place among those the node has, held for as long as anything uses the connection.
+#[derive(Clone, Debug)]
+pub(super) struct Held(#[expect(dead_code, reason = "held, not read")] Arc<Place>);
+
+#[derive(Debug)]
+struct Place {
+    _slot: tokio::sync::OwnedSemaphorePermit,
+    _guard: OpenGuard,
+    node: Arc<Node>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.node.metrics.client_connections.dec();
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Metrics {
     expired: Counter,
     handed_over: Counter,
     taken_over: Counter,
+    not_drawn: Counter,
+    pub(crate) work_effort: Gauge,
     pub(crate) client_connections: Gauge,
     pub(crate) peer_connections: Gauge,
     messages: Gauge,
@@ -54,6 +56,8 @@ impl Metrics {
         let (handed_over, taken_over) = (Counter::default(), Counter::default());
         registry.register("handed_over", "Messages and orders other members lacked and took", handed_over.clone());
         registry.register("taken_over", "Messages and orders taken from other members", taken_over.clone());
+        let not_drawn = Counter::default();
+        registry.register("not_drawn", "Messages without work that were not taken", not_drawn.clone());
         let mut gauge = |name, help| {
             let gauge: Gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -62,6 +66,7 @@ impl Metrics {
         Self {
             client_connections: gauge("client_connections", "Open connections of clients"),
             peer_connections: gauge("peer_connections", "Open connections from other service nodes"),
+            work_effort: gauge("work_effort", "Effort asked of clients' proofs of work"),
             messages: gauge("messages", "Messages kept"),
             bytes: gauge("message_bytes", "Bytes of messages kept"),
             finalized: gauge("finalized_height", "Height of the newest finalized block known"),
@@ -71,6 +76,7 @@ impl Metrics {
             expired,
             handed_over,
             taken_over,
+            not_drawn,
             registry,
         }
     }
@@ -91,6 +97,10 @@ impl Metrics {
 
     pub(crate) fn count_expired(&self, removed: usize) {
         self.expired.inc_by(removed as u64);
+    }
+
+    pub(crate) fn count_not_drawn(&self) {
+        self.not_drawn.inc();
     }
 
     pub(crate) fn count_handed_over(&self) {

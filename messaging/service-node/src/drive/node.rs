@@ -1,7 +1,9 @@
 //! One node: takes a request from whichever door, asks [`core`](crate::core), and does what it says.
 
 mod commands;
+mod custody;
 mod messages;
+mod monitors;
 mod onion;
 mod peers;
 mod requests;
@@ -9,6 +11,7 @@ mod swarm;
 
 use super::{
     budget::{Budget, Lease},
+    exit::Exits,
     metrics::Metrics,
     now_ms,
     quic::Peers,
@@ -16,12 +19,12 @@ use super::{
 };
 use crate::{
     NodeKey,
-    core::{Directory, Placement, Readiness, Reply, list_nodes, readiness, swarm_response},
+    core::{Demand, Directory, Placement, Readiness, Reply, Spent, list_nodes, readiness, swarm_response},
 };
 use skep_chain_client::{RosterReceiver, RosterView};
 use skep_mailbox::{Store, StoreError, Writer};
 use skep_onion::{HopSecret, PathError, ReplayGuard};
-use skep_primitives::{RosterEntry, ServiceNodeId, SwarmId};
+use skep_primitives::{BlockHash, RosterEntry, ServiceNodeId, SwarmId};
 use skep_proto::{
     account::AccountAddress,
     storage::{NodeListQuery, NodeListResponse, OwnerAuth, PROTOCOL_GENERATION, SwarmResponse},
@@ -33,6 +36,8 @@ use std::{
     time::Duration,
 };
 use tokio::{task::spawn_blocking, time::Instant};
+
+pub(crate) use monitors::{MonitorLimits, Monitors, Subscription, Watcher};
 
 /// Everything one node has.
 #[derive(Debug)]
@@ -47,7 +52,13 @@ pub(crate) struct Node {
     pub(crate) peer_rates: RateLimits<ServiceNodeId>,
     pub(crate) budget: Budget,
     pub(crate) metrics: Metrics,
-    pub(crate) least_effort: u32,
+    /// Names the network: hash of its chain's first block.
+    pub(crate) genesis: BlockHash,
+    /// What servers outside the network this node carries requests to.
+    pub(crate) exits: Option<Exits>,
+    pub(crate) demand: Mutex<Demand>,
+    pub(crate) spent: Mutex<Spent>,
+    pub(crate) monitors: Monitors,
     pub(crate) directory: Mutex<Arc<Directory>>,
     pub(crate) replays: Mutex<ReplayGuard<Upstream>>,
     pub(crate) compared: tokio::sync::Mutex<Option<Compared>>,
@@ -102,6 +113,15 @@ impl From<PathError> for OnionServed {
 impl Node {
     pub(crate) fn view(&self) -> Arc<RosterView> {
         self.roster.borrow().clone()
+    }
+
+    /// The work that is asked for now.
+    pub(crate) fn demand(&self) -> MutexGuard<'_, Demand> {
+        self.demand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spent(&self) -> MutexGuard<'_, Spent> {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn replays(&self) -> MutexGuard<'_, ReplayGuard<Upstream>> {

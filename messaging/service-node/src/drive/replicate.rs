@@ -5,18 +5,23 @@
 //! everything, it is let go of here. Rounds follow each other at an interval, and at once where the roster has changed.
 
 use super::{node::Node, now_ms, quic::PeerError};
-use crate::core::own_swarm;
+use crate::core::{FULL, own_swarm};
 use futures::{StreamExt, stream};
 use rand::{Rng, seq::SliceRandom};
 use skep_chain_client::{RosterReceiver, RosterView};
-use skep_mailbox::{Change, Changed, Fetched, Item};
+use skep_mailbox::{Change, Changed, Fetched, Item, Standing};
 use skep_primitives::{RosterEntry, ServiceNodeId, SwarmId};
 use skep_proto::{
+    account::AccountAddress,
     peer::{self, replica, request::Request, response::Response},
     storage::limits::PEER_TIMEOUT,
 };
 use skep_replication::{FrameError, Holdings, ItemId, Next, Session, enough, holdings};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 use tokio::{
     sync::watch::error::RecvError,
     time::{sleep, timeout},
@@ -52,7 +57,12 @@ enum Failure {
     Store,
     #[error("there is more than one comparison gets through; the next one goes on")]
     Unfinished,
+    #[error("it has no room for everything")]
+    Full,
 }
+
+/// What a member has no room for: mail of an account by its standing, or its orders.
+type NoRoom = Mutex<HashSet<(AccountAddress, Option<Standing>)>>;
 
 /// Runs until the roster is no longer followed.
 pub(super) async fn run(node: Arc<Node>, mut roster: RosterReceiver, interval: Duration) {
@@ -116,26 +126,48 @@ async fn round(node: &Node) {
 /// Hands to `member` what it lacks of `holdings`.
 async fn bring_up(node: &Node, member: &RosterEntry, holdings: &Holdings) -> Result<(), Failure> {
     let (mut session, mut frame) = Session::start(holdings)?;
+    let no_room = NoRoom::default();
     loop {
         let request = Request::Reconcile(peer::Reconcile { frame: frame.into() });
         let Response::Reconciled(reply) = ask(node, member, request).await? else { return Err(Failure::Unexpected) };
         let step = session.handle(&reply.frame)?;
-        let handed = stream::iter(step.lacking).map(|id| hand_over(node, member, holdings, id));
+        let handed = stream::iter(step.lacking).map(|id| hand_over(node, member, holdings, id, &no_room));
         let outcomes: Vec<_> = handed.buffer_unordered(AT_ONCE).collect().await;
         outcomes.into_iter().collect::<Result<(), _>>()?;
         match step.next {
             Next::Frame(next) => frame = next,
+            // What it has not taken must not be let go of here.
+            Next::Done if !refused(&no_room).is_empty() => return Err(Failure::Full),
             Next::Done => return Ok(()),
             Next::Exhausted => return Err(Failure::Unfinished),
         }
     }
 }
 
-async fn hand_over(node: &Node, member: &RosterEntry, holdings: &Holdings, id: ItemId) -> Result<(), Failure> {
+fn refused(no_room: &NoRoom) -> MutexGuard<'_, HashSet<(AccountAddress, Option<Standing>)>> {
+    no_room.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn hand_over(
+    node: &Node,
+    member: &RosterEntry,
+    holdings: &Holdings,
+    id: ItemId,
+    no_room: &NoRoom,
+) -> Result<(), Failure> {
     let Some(item) = holdings.item(&id).copied() else { return Ok(()) };
     let fetched = node.read_store(move |store| store.fetch(&item, now_ms())).await.map_err(|_| Failure::Store)?;
-    let item = match fetched {
+    let standing = match &fetched {
         // It has expired or been deleted meanwhile.
+        None => return Ok(()),
+        Some(Fetched::Message(record)) => Some(record.standing()),
+        Some(Fetched::Order(_)) => None,
+    };
+    let of = (*item.account(), standing);
+    if refused(no_room).contains(&of) {
+        return Ok(());
+    }
+    let item = match fetched {
         None => return Ok(()),
         Some(Fetched::Message(record)) => replica::Item::Message(record.to_wire()),
         Some(Fetched::Order(order)) => {
@@ -145,6 +177,11 @@ async fn hand_over(node: &Node, member: &RosterEntry, holdings: &Holdings, id: I
     match ask(node, member, Request::Replica(peer::Replica { item: Some(item) })).await {
         Ok(Response::Replicated(_)) => {
             node.metrics.count_handed_over();
+            Ok(())
+        }
+        // Others may have room: it is asked no more for this account in this comparison.
+        Err(Failure::Refused { status, .. }) if status == u32::from(FULL) => {
+            refused(no_room).insert(of);
             Ok(())
         }
         // What it will never take it does not lack.

@@ -2,19 +2,25 @@
 
 use super::{
     budget::Budget,
+    exit::{ExitError, Exits},
     https,
     metrics::Metrics,
-    node::Node,
+    node::{MonitorLimits, Monitors, Node},
     now_ms,
     quic::{self, EndpointError, Peers, peer_rates},
     replicate,
     tls::{self, CertificateError},
 };
-use crate::{NodeKey, config::Config, core::Directory};
+use crate::{
+    NodeKey,
+    config::Config,
+    core::{Demand, Directory},
+};
 use axum::{Router, extract::State, http::header, routing::get};
 use skep_chain_client::RosterReceiver;
 use skep_mailbox::{Store, Writer};
 use skep_onion::{ReplayGuard, ReplayLimits};
+use skep_primitives::BlockHash;
 use std::{
     future::Future,
     hash::RandomState,
@@ -42,6 +48,8 @@ const LAST_REQUESTS: Duration = Duration::from_secs(10);
 pub struct NodeParts {
     /// Its key.
     pub key: NodeKey,
+    /// Hash of the chain's first block.
+    pub genesis: BlockHash,
     /// The roster as it changes.
     pub roster: RosterReceiver,
     /// Where messages are kept.
@@ -76,6 +84,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The exit cannot be set up.
+    #[error(transparent)]
+    Exit(#[from] ExitError),
     /// No thread for the disk.
     #[error("cannot start the message store's writer: {0}")]
     Writer(#[source] io::Error),
@@ -84,7 +95,7 @@ pub enum StartError {
 impl MessagingNode {
     /// Opens every door and begins to serve.
     pub async fn start(config: &Config, parts: NodeParts) -> Result<Self, StartError> {
-        let NodeParts { key, roster, store } = parts;
+        let NodeParts { key, genesis, roster, store } = parts;
         let (listen, limits) = (config.listen, config.limits);
         let acceptor = TlsAcceptor::from(tls::server_config(&key)?);
         let (https_listener, https) = bind((listen.address, listen.https_port).into()).await?;
@@ -108,7 +119,14 @@ impl MessagingNode {
             peer_rates: peer_rates(limits.peer_requests_per_second),
             budget,
             metrics: Metrics::new(),
-            least_effort: limits.work_effort,
+            genesis,
+            exits: Exits::new(&config.exit)?,
+            demand: Mutex::new(Demand::new(limits.work_effort)),
+            spent: Mutex::default(),
+            monitors: Monitors::new(MonitorLimits {
+                connections: limits.monitors,
+                subscriptions: limits.monitored_boxes,
+            }),
             directory: Mutex::new(Arc::new(Directory::default())),
             replays: Mutex::new(ReplayGuard::new(REPLAYS, RandomState::new())),
             compared: tokio::sync::Mutex::new(None),
@@ -121,6 +139,7 @@ impl MessagingNode {
         tasks.spawn(door);
         tasks.spawn(quic::serve(Arc::clone(&node), tasks.clone(), stop.clone()));
         tasks.spawn(until(at_stop(&stop), expire(Arc::clone(&node))));
+        tasks.spawn(until(at_stop(&stop), watch_load(Arc::clone(&node))));
         let replication = replicate::run(Arc::clone(&node), roster.clone(), interval);
         tasks.spawn(until(at_stop(&stop), replication));
         tasks.spawn(until(at_stop(&stop), forget_strangers(Arc::clone(&node), roster)));
@@ -196,6 +215,26 @@ async fn expire(node: Arc<Node>) {
         };
         if !more {
             tokio::time::sleep(EXPIRY_PAUSE).await;
+        }
+    }
+}
+
+/// Asks for more work while the disk cannot keep up.
+async fn watch_load(node: Arc<Node>) {
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        seconds.tick().await;
+        let (before, after) = {
+            let mut demand = node.demand();
+            let before = demand.effort();
+            demand.observe(node.writer.pressure());
+            (before, demand.effort())
+        };
+        node.metrics.work_effort.set(after.into());
+        if after > before {
+            tracing::warn!(effort = after, "the disk cannot keep up: asking for more work");
+        } else if after < before {
+            tracing::info!(effort = after, "asking for less work");
         }
     }
 }

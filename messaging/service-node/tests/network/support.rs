@@ -115,13 +115,16 @@ pub(crate) async fn start_node(
     roster: watch::Receiver<Arc<RosterView>>,
     store: Arc<dyn Store>,
 ) -> MessagingNode {
-    MessagingNode::start(config, NodeParts { key: key.clone(), roster, store }).await.expect("the node starts")
+    MessagingNode::start(config, NodeParts { key: key.clone(), genesis: GENESIS, roster, store })
+        .await
+        .expect("the node starts")
 }
 
 pub(crate) fn node_key(number: usize) -> NodeKey {
     NodeKey::from_seed(&[number as u8 + 1; 32])
 }
 
+pub(crate) const GENESIS: [u8; 32] = [0x99; 32];
 pub(crate) const HEIGHT: u32 = 77;
 pub(crate) const BLOCK: [u8; 32] = [0xbb; 32];
 

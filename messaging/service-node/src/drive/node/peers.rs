@@ -94,8 +94,9 @@ impl Node {
         let record = Record::from_wire(wire).map_err(|error| refusal(400, error.to_string()))?;
         let deposit = record.deposit().clone();
         self.is_shared(peer, &deposit.account, view)?;
+        let view = self.view_with_block(deposit.work.as_ref()).await;
         let now = now_ms();
-        let record = self.admit(deposit, Origin::Member, view, now).await.map_err(refused)?;
+        let record = self.admit(deposit, Origin::Member, &view, now).await.map_err(refused)?;
         let MemberStored { signature, expiry, already, .. } = self.keep(record, now).await.map_err(failed)?;
         Ok(peer::Stored { signature: signature.to_vec().into(), expiry, already })
     }
@@ -210,9 +211,8 @@ fn not_taken(why: ReplicaRefusal) -> peer::Response {
 
 fn failed(failure: MemberFailure) -> peer::Response {
     match failure {
-        MemberFailure::NotStored { reason } => refusal(503, reason.unwrap_or_default()),
-        MemberFailure::Timeout | MemberFailure::BadResponse | MemberFailure::Refused { .. } => {
-            Refused::BUSY.into_response()
-        }
+        MemberFailure::NotStored { reason } => refusal(500, reason.unwrap_or_default()),
+        MemberFailure::Refused { code, reason } => refusal(code, reason),
+        MemberFailure::Timeout | MemberFailure::BadResponse => Refused::BUSY.into_response(),
     }
 }
