@@ -168,6 +168,47 @@ async fn a_restarted_peer_is_reached_at_once() {
     network.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn fifteen_hops_are_counted_and_no_more() {
+    let network = Network::start(&[0, 0]).await;
+    // There and back again: each visit has a key of its own.
+    let asked = |hops: usize, first_hop_no| {
+        let path: Vec<_> = (0..hops).map(|number| hop(network.id(number % 2))).collect();
+        let destination = hop(network.id(hops % 2));
+        let options = WrapOptions { hop_no: first_hop_no, ..WrapOptions::default() };
+        wrap(&path, &destination, &body_of(Method::Info), options, &mut rand::rng()).expect("wraps")
+    };
+    let Wrapped { body, opener } = asked(15, 0);
+    assert_eq!(open(&opener, network.post(0, "/onion_req/v2", body).await).status, 200);
+    let too_far = (400, "onion request max path length exceeded".to_owned());
+    assert_eq!(network.post(0, "/onion_req/v2", asked(16, 0).body).await, too_far);
+    assert_eq!(network.post(0, "/onion_req/v2", asked(3, 13).body).await, too_far, "a client may start high");
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hop_that_is_not_ready_says_so_in_plain_text() {
+    let network = Network::start(&[0, 0]).await;
+    let stranger = network.id(1);
+    // Node 0 knows node 1; node 1 follows a chain that does not.
+    let (alone, receiver) = tokio::sync::watch::channel(std::sync::Arc::new(view(network.entries.clone())));
+    let mut others = Network::start(&[]).await;
+    let store = std::sync::Arc::new(skep_mailbox::MemoryStore::new(0));
+    let node = start_node(&crate::support::config(""), &node_key(7), receiver, store).await;
+    let mut entries = network.entries.clone();
+    entries.push(entry(&node_key(7), node.https_address().port(), node.quic_address().port(), 0));
+    network.publish(entries);
+    let path = [hop(network.id(0)), hop(node_key(7).id())];
+    let request = body_of(Method::Info);
+    let wrapped = wrap(&path, &hop(stranger), &request, WrapOptions::default(), &mut rand::rng()).expect("wraps");
+    let answer = network.post(0, "/onion_req/v2", wrapped.body).await;
+    assert_eq!(answer, (503, format!("Snode not ready: {}", node_key(7).id())));
+    drop(alone);
+    others.nodes.push(node);
+    others.stop().await;
+    network.stop().await;
+}
+
 /// The final layer with control fields `wrap` never writes, made by hand (`protocol.md` section 5).
 fn odd_request(node: ServiceNodeId, secret: [u8; 32], control: &Value) -> (Vec<u8>, XChaCha20Poly1305) {
     let (secret, node_key) = (StaticSecret::from(secret), hop(node).x25519);
@@ -190,12 +231,20 @@ fn odd_request(node: ServiceNodeId, secret: [u8; 32], control: &Value) -> (Vec<u
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_leaves_the_network() {
-    let network = Network::start(&[0]).await;
-    for (secret, control, text) in [
-        ([1; 32], json!({"host": "example.org", "target": "/oxen/v4/lsrpc"}), "Invalid url"),
-        ([2; 32], json!({"destination": 5}), "Invalid json"),
+async fn nothing_leaves_the_network_unless_the_operator_lists_where() {
+    let exit = |host: &str, target: &str| json!({"host": host, "target": target});
+    let closed = Network::start(&[0]).await;
+    let open = Network::start_with(&[0], &crate::support::config("exit = { hosts = [\"localhost\"] }")).await;
+    for (network, number, control, text) in [
+        (&closed, 1, exit("localhost", "/oxen/v4/lsrpc"), "Invalid url"),
+        (&closed, 2, json!({"destination": 5}), "Invalid json"),
+        (&open, 3, exit("example.org", "/oxen/v4/lsrpc"), "Invalid url"),
+        (&open, 4, exit("127.0.0.1", "/oxen/v4/lsrpc"), "Invalid url"),
+        (&open, 5, exit("localhost", "/oxen/v4/lsrpc?x"), "Invalid url"),
+        (&open, 6, exit("localhost", "/admin"), "Invalid url"),
+        (&open, 7, json!({"host": "localhost", "target": "/oxen/v4/lsrpc", "protocol": "http"}), "Invalid url"),
     ] {
+        let secret = [number; 32];
         let (body, cipher) = odd_request(network.id(0), secret, &control);
         let (status, answer) = network.post(0, "/onion_req/v2", body).await;
         assert_eq!(status, 200);
@@ -205,5 +254,9 @@ async fn nothing_leaves_the_network() {
         let answer: Answer = serde_json::from_slice(&answer).expect("an answer");
         assert_eq!((answer.status, answer.body.as_str()), (400, text));
     }
-    network.stop().await;
+    // Listed, but its name leads inwards.
+    let (body, _) = odd_request(open.id(0), [8; 32], &exit("localhost", "/oxen/v4/lsrpc"));
+    assert_eq!(open.post(0, "/onion_req/v2", body).await, (502, "Server not reachable".to_owned()));
+    closed.stop().await;
+    open.stop().await;
 }
