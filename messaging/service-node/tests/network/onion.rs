@@ -176,7 +176,7 @@ fn come_so_far(body: &[u8], hop_no: u8) -> Vec<u8> {
     let (ciphertext, control) = rest.split_at(u32::from_le_bytes(*length) as usize);
     let mut control: Value = serde_json::from_slice(control).expect("JSON");
     control["hop_no"] = hop_no.into();
-    [length, ciphertext, control.to_string().as_bytes()].concat()
+    [&length[..], ciphertext, control.to_string().as_bytes()].concat()
 }
 
 #[tokio::test(flavor = "multi_thread")]
