@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(taken(&allowance(400, 0, 0), 0), 0);
         assert_eq!(taken(&allowance(0, (1 << 22) - 50, 0), 0), 0);
         assert_eq!(taken(&allowance(0, 0, (1 << 29) - 50), 0), 0);
-        assert_eq!([0, 1, 2, 9].map(|load| taken(&allowance(0, 0, 0), load)), [1000, 500, 250, 2], "under load");
+        assert_eq!([0, 1, 2, 9].map(|load| taken(&allowance(0, 0, 0), load)), [1000, 501, 251, 2], "under load");
     }
 
     #[test]

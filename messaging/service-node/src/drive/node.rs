@@ -37,7 +37,7 @@ use std::{
 };
 use tokio::{task::spawn_blocking, time::Instant};
 
-pub(crate) use monitors::{MonitorLimits, Monitors, Subscription, Watcher};
+pub(crate) use monitors::{MonitorLimits, Monitors, Watcher};
 
 /// Everything one node has.
 #[derive(Debug)]
