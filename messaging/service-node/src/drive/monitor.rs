@@ -25,7 +25,7 @@ use axum::{
 };
 use skep_proto::storage::{Method, Request};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{Instant, interval_at, timeout};
 
 /// Largest request: a subscription is a few hundred bytes.
 const MAX_FRAME: usize = 16 * 1024;
@@ -67,7 +67,7 @@ async fn serve(
 ) -> (CloseCode, &'static str) {
     const GONE: (CloseCode, &str) = (close_code::NORMAL, "");
     const SLOW: (CloseCode, &str) = (close_code::AGAIN, "too slow: retrieve what was missed, and come again");
-    let mut pings = interval(PING);
+    let mut pings = interval_at(Instant::now() + PING, PING);
     let mut heard = Instant::now();
     let fallen_behind = watcher.fallen_behind();
     tokio::pin!(fallen_behind);

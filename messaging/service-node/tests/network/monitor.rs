@@ -2,7 +2,7 @@
 
 use crate::{
     storage::read,
-    support::{Network, Owner, config, node_key, now_ms, start_node, tls_of, view},
+    support::{Network, Owner, config, entry, node_key, now_ms, start_node, tls_of, view},
 };
 use ed25519_dalek::SigningKey;
 use futures::{SinkExt, StreamExt};
@@ -15,7 +15,7 @@ use skep_proto::storage::{
     OwnerAuth, Request, StoreRequest, SubResponse, SubaccountToken, TimedAuth, signed,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{net::TcpStream, sync::watch, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
@@ -126,27 +126,30 @@ async fn messages_are_pushed_whichever_member_took_them() {
 async fn what_comes_by_replication_is_pushed_and_what_moves_is_told() {
     let hasty = config("replication = { interval_seconds = 1 }");
     let mut network = Network::start_with(&[0], &hasty).await;
-    let apart =
-        view(vec![crate::support::entry(&node_key(0), 1, 1, 0), crate::support::entry(&node_key(1), 1, 1, 1 << 63)]);
+    let both = |https, quic, swarm| {
+        let mut entries = network.entries.clone();
+        entries.push(entry(&node_key(1), https, quic, swarm));
+        entries
+    };
+    let apart = view(both(1, 1, 1 << 63));
     let is_near = |owner: &Owner| apart.swarm_of(&owner.account().key()) == Some(SwarmId(0));
     let owner = (50..).map(Owner::new).find(is_near).expect("one of many");
-    let node = start_node(&hasty, &node_key(1), network.receiver(), Arc::new(MemoryStore::new(u64::MAX))).await;
-    let (https, quic) = (node.https_address().port(), node.quic_address().port());
+    // Node 1 knows that it is a member before node 0 does.
+    let (ahead, receiver) = watch::channel(Arc::new(view(Vec::new())));
+    let node = start_node(&hasty, &node_key(1), receiver, Arc::new(MemoryStore::new(u64::MAX))).await;
+    let entries = both(node.https_address().port(), node.quic_address().port(), 0);
+    ahead.send_replace(Arc::new(view(entries.clone())));
+    network.entries = entries;
     network.nodes.push(node);
-    // Node 1 is a member, and then not listed for a while.
-    let alone = network.entries.clone();
-    network.entries.push(crate::support::entry(&node_key(1), https, quic, 0));
-    network.publish(network.entries.clone());
+    let missed = store(&network, 0, owner.deposit(b"missed")).await;
     let mut monitor = Monitor::open(&network, 1).await.expect("opens");
     monitor.watch(request(&owner, 0)).await;
-    network.publish(alone);
-    let missed = store(&network, 0, owner.deposit(b"missed")).await;
     network.publish(network.entries.clone());
     assert_eq!(monitor.message().await.1, missed);
 
     let mut entries = network.entries.clone();
     entries[1].swarm = SwarmId(1 << 63);
-    network.publish(entries);
+    ahead.send_replace(Arc::new(view(entries)));
     let refused = monitor.ask(request(&owner, 0)).await;
     assert_eq!((refused.code, &refused.body["swarm"]), (421, &"0".into()), "{refused:?}");
     network.stop().await;
