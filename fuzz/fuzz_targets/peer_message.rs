@@ -1,21 +1,30 @@
-//! What service nodes say to each other: a record that is read survives the wire.
+//! What service nodes say to each other: a record that is read survives the wire, and a replica is judged or refused.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use prost::Message;
-use skep_mailbox::{Record, admit_replica};
-use skep_proto::peer::{self, replica, request};
+use skep_mailbox::{MemoryStore, Record, command_of};
+use skep_proto::peer::{self, request};
+use skep_replication::judge;
 
 const NOW: u64 = 1_700_000_000_000;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(peer::Request { request: Some(request) }) = peer::Request::decode(bytes) else { return };
-    let wire = match request {
-        request::Request::Store(wire) => wire,
-        request::Request::Replica(peer::Replica { item: Some(replica::Item::Message(wire)) }) => wire,
-        _ => return,
-    };
-    let Ok(record) = Record::from_wire(wire) else { return };
-    let _ = admit_replica(&record, &[], NOW);
-    assert_eq!(Record::from_wire(record.to_wire()).as_ref(), Ok(&record));
+    match request {
+        request::Request::Store(wire) => {
+            let Ok(record) = Record::from_wire(wire) else { return };
+            assert_eq!(Record::from_wire(record.to_wire()).as_ref(), Ok(&record));
+        }
+        request::Request::Command(peer::Command { request, .. }) => {
+            let _ = command_of(&request);
+        }
+        request::Request::HandOver(peer::HandOver { replicas }) => {
+            let store = MemoryStore::new(u64::MAX);
+            for replica in replicas {
+                let _ = judge(&store, replica, |_| true, NOW);
+            }
+        }
+        _ => {}
+    }
 });

@@ -1,22 +1,48 @@
-//! Frames of a comparison, on both sides.
+//! Comparisons, on both sides: any question is answered or refused, any answer used or refused.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use skep_mailbox::Item;
-use skep_proto::{account::AccountAddress, storage::Namespace};
-use skep_replication::{Holdings, Session, answer};
+use prost::Message;
+use skep_mailbox::{MemoryStore, NameRange, Record, Store};
+use skep_proto::{
+    account::AccountAddress,
+    peer::{Reconcile, Reconciled, Response},
+    storage::{Namespace, StoreRequest},
+};
+use skep_replication::{Release, Session, VERSION, answer};
+use std::sync::LazyLock;
 
-fn holdings() -> Holdings {
-    Holdings::new((0_u8..200).map(|number| Item::Message {
-        account: AccountAddress::from_x25519([number; 32]),
-        namespace: Namespace(0),
-        hash: [number; 32].into(),
-    }))
-}
+static OURS: LazyLock<MemoryStore> = LazyLock::new(|| {
+    let store = MemoryStore::new(u64::MAX);
+    let record = |number: u8| {
+        Record::new(StoreRequest {
+            account: AccountAddress::from_x25519([number; 32]),
+            namespace: Namespace(0),
+            timestamp: 1,
+            expiry: 1_000_000,
+            data: vec![number],
+            auth: None,
+            work: None,
+        })
+    };
+    store.put(&(0..200).map(record).collect::<Vec<_>>(), 0).expect("memory takes everything");
+    store
+});
 
-fuzz_target!(|frame: &[u8]| {
-    let ours = holdings();
-    let _ = answer(&ours, frame);
-    let (mut session, _) = Session::start(&ours).expect("starts");
-    let _ = session.handle(frame);
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(asked) = Reconcile::decode(bytes) {
+        let _ = answer(&*OURS, &Reconcile { version: VERSION, ..asked });
+    }
+    if let Ok(answers) = Reconciled::decode(bytes) {
+        let mut session = Session::new(vec![NameRange::ALL]);
+        let asked = session.ask(&*OURS).expect("reads").expect("there is something");
+        assert!(!asked.questions.is_empty());
+        let _ = session.handle(&*OURS, &answers);
+        let _ = session.take_gifts(&*OURS, 100);
+    }
+    if let Ok(response) = Response::decode(bytes) {
+        let mut release = Release::new(vec![NameRange::ALL]);
+        release.next_page(&*OURS).expect("reads");
+        let _ = release.handle(response);
+    }
 });

@@ -28,7 +28,7 @@ mod store;
 pub use audit::audit;
 pub use map::{Delta, Move, SwarmMap};
 pub use memory::MemoryStore;
-pub use ring::{ring_position, swarm_of_account};
+pub use ring::{places_of_swarm, ring_position, swarm_of_account};
 pub use store::{Census, Inconsistency, Place, Slot, SwarmStore};
 
 /// A swarm under this many members starves: it is fed from others, or dissolved.

@@ -23,6 +23,19 @@ pub fn swarm_of_account(account: &[u8; 32], swarms: &[SwarmId]) -> Option<SwarmI
     Some(if nearer_above { upper } else { lower })
 }
 
+/// The places whose accounts a swarm keeps: the first and the last, going round where the last is below the first. `swarms`
+/// must be in ascending order; `None` if the swarm is none of them.
+pub fn places_of_swarm(swarm: SwarmId, swarms: &[SwarmId]) -> Option<(u64, u64)> {
+    let index = swarms.binary_search(&swarm).ok()?;
+    let below = swarms.get(index.checked_sub(1).unwrap_or(swarms.len() - 1))?;
+    let above = swarms.get(index + 1).or(swarms.first())?;
+    if *below == swarm {
+        return Some((0, u64::MAX));
+    }
+    let half_way = |from: SwarmId, to: SwarmId| from.0.wrapping_add(to.0.wrapping_sub(from.0) / 2);
+    Some((half_way(*below, swarm).wrapping_add(1), half_way(swarm, *above)))
+}
+
 /// Places from one swarm up to the next, going round where `to` is not above `from`: the whole ring from a swarm to
 /// itself.
 pub(crate) const fn gap(from: SwarmId, to: SwarmId) -> u64 {

@@ -1,11 +1,12 @@
 //! What an owner may order, and what that changes (`protocol.md` section 4).
 
-use crate::{Change, Order, Origin, verify_owner};
+use crate::{Change, Order, Origin, store::STAMP_TOLERANCE, verify_owner};
 use skep_proto::storage::{
-    Access, Action, Command, ExpiriesRequest, ExpiryMode, RevokedRequest, TimedAuth,
+    Access, Action, Command, ExpiriesRequest, ExpiryMode, MessageHash, OwnerAuth, RevokedRequest, TimedAuth,
     limits::{BOUND_TOLERANCE, MAX_TTL_PRIVATE, SIGNATURE_TOLERANCE},
     signed,
 };
+use std::collections::HashSet;
 
 /// Why an order is not carried out, or a question not answered. The text is what clients are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,68 +31,97 @@ pub enum CommandRefusal {
     Signature(&'static str),
 }
 
-/// Judges an order at `now` (ms); `is_revoked` tells of the subaccount that signs, if any.
+/// Judges an order at `now` (ms); `is_revoked` tells of the subaccount that signs, if any. What it changes if it is given now.
 pub fn judge_command(command: &Command, origin: Origin, now: u64, is_revoked: bool) -> Result<Change, CommandRefusal> {
+    judge_at(command, now, origin.signature_tolerance(), is_revoked)
+}
+
+/// Judges an order that is given at a time (ms), give or take a tolerance.
+pub(crate) fn judge_at(command: &Command, at: u64, tolerance: u64, is_revoked: bool) -> Result<Change, CommandRefusal> {
     let Command { account, action, auth } = command;
-    let tolerance = origin.signature_tolerance();
-    let in_time = |timestamp| in_time(command.name(), timestamp, now, tolerance);
+    let in_time = |timestamp| in_time(command.name(), timestamp, at, tolerance);
     let signed_by_owner = |name, access| {
         let verified = !is_revoked && verify_owner(account, auth, access, &signed::command(action)).is_ok();
         if verified { Ok(()) } else { Err(CommandRefusal::Signature(name)) }
     };
-    let account = *account;
     match action {
-        Action::Delete { messages, .. } => {
-            signed_by_owner("delete_msgs", Access::DELETE)?;
-            Ok(Change::Delete { account, messages: messages.clone() })
-        }
-        Action::DeleteAll { scope, timestamp } => {
+        Action::Delete { .. } => signed_by_owner("delete_msgs", Access::DELETE)?,
+        Action::DeleteAll { timestamp, .. } => {
             in_time(*timestamp)?;
             signed_by_owner(command.name(), Access::DELETE)?;
-            Ok(Change::DeleteSent { account, scope: *scope, until: u64::MAX })
         }
-        Action::DeleteBefore { scope, before } => {
-            if *before > now.saturating_add(BOUND_TOLERANCE) {
+        Action::DeleteBefore { before, .. } => {
+            if *before > at.saturating_add(BOUND_TOLERANCE) {
                 return Err(CommandRefusal::BeforeFuture);
             }
             signed_by_owner(command.name(), Access::DELETE)?;
-            Ok(Change::DeleteSent { account, scope: *scope, until: *before })
         }
-        Action::Expire { messages, expiry, mode } => {
-            let latest = now.saturating_add(MAX_TTL_PRIVATE);
-            if expiry.iter().any(|expiry| *expiry < now.saturating_sub(BOUND_TOLERANCE)) {
+        Action::Expire { expiry, .. } => {
+            let earliest = at.saturating_sub(BOUND_TOLERANCE.max(tolerance));
+            if expiry.iter().any(|expiry| *expiry < earliest) {
                 return Err(CommandRefusal::ExpiryPassed);
             }
             signed_by_owner("expire:", Access::WRITE)?;
-            let may_shorten = auth.subaccount.as_ref().is_none_or(|by| by.token.access().includes(Access::DELETE));
-            let mode = match mode {
-                ExpiryMode::Shorten if !may_shorten => return Err(CommandRefusal::ShortenWithoutDelete),
-                ExpiryMode::Set if !may_shorten => ExpiryMode::Extend,
-                ExpiryMode::Set | ExpiryMode::Extend | ExpiryMode::Shorten => *mode,
-            };
-            let expiry = expiry.iter().map(|expiry| *expiry.min(&latest)).collect();
-            Ok(Change::SetExpiry { account, messages: messages.clone(), expiry, mode })
         }
-        Action::ExpireAll { scope, expiry } => {
-            if *expiry < now.saturating_sub(tolerance) {
+        Action::ExpireAll { expiry, .. } => {
+            if *expiry < at.saturating_sub(tolerance) {
                 return Err(CommandRefusal::LimitPassed);
             }
             signed_by_owner(command.name(), Access::DELETE)?;
-            Ok(Change::LimitExpiry { account, scope: *scope, expiry: *expiry })
         }
         Action::Revoke { .. } | Action::Unrevoke { .. } if auth.subaccount.is_some() => {
-            Err(CommandRefusal::Signature(command.name()))
+            return Err(CommandRefusal::Signature(command.name()));
         }
-        Action::Revoke { tokens, timestamp } => {
+        Action::Revoke { timestamp, .. } | Action::Unrevoke { timestamp, .. } => {
             in_time(*timestamp)?;
             signed_by_owner(command.name(), Access::NONE)?;
-            Ok(Change::Revoke { account, tokens: tokens.clone(), at: *timestamp })
         }
-        Action::Unrevoke { tokens, timestamp } => {
-            in_time(*timestamp)?;
-            signed_by_owner(command.name(), Access::NONE)?;
-            Ok(Change::Unrevoke { account, tokens: tokens.clone() })
+    }
+    change_of(command, at).ok_or(CommandRefusal::ShortenWithoutDelete)
+}
+
+/// What a command changes if it is given at a time (ms), without judging it; `None` if a subaccount asks for what it may not.
+pub(crate) fn change_of(command: &Command, at: u64) -> Option<Change> {
+    let Command { account, action, auth } = command;
+    let account = *account;
+    Some(match action {
+        Action::Delete { messages, .. } => Change::Delete { account, messages: messages.clone(), until: at },
+        // Who hands it in again later reaches no further.
+        Action::DeleteAll { scope, timestamp } => {
+            Change::DeleteSent { account, scope: *scope, until: at.min(timestamp.saturating_add(STAMP_TOLERANCE)) }
         }
+        // What is sent from now on is not meant, whatever time is named.
+        Action::DeleteBefore { scope, before } => Change::DeleteSent { account, scope: *scope, until: at.min(*before) },
+        Action::Expire { messages, expiry, mode } => {
+            let latest = at.saturating_add(MAX_TTL_PRIVATE);
+            let (messages, expiry) = each_once(messages, expiry);
+            let expiry = expiry.into_iter().map(|expiry| expiry.min(latest)).collect();
+            Change::SetExpiry { account, messages, expiry, mode: permitted(*mode, auth)?, at }
+        }
+        Action::ExpireAll { scope, expiry } => Change::LimitExpiry { account, scope: *scope, expiry: *expiry, at },
+        Action::Revoke { tokens, timestamp } => Change::Revoke { account, tokens: tokens.clone(), at: *timestamp },
+        Action::Unrevoke { tokens, .. } => Change::Unrevoke { account, tokens: tokens.clone() },
+    })
+}
+
+/// Messages and when they are to expire (one time for all, or one each): of a message named twice, the last word counts.
+fn each_once(messages: &[MessageHash], expiry: &[u64]) -> (Vec<MessageHash>, Vec<u64>) {
+    let mut seen = HashSet::new();
+    let mut kept: Vec<_> = messages.iter().enumerate().rev().filter(|(_, hash)| seen.insert(**hash)).collect();
+    kept.reverse();
+    let each = expiry.len() > 1;
+    let times = kept.iter().filter_map(|(number, _)| expiry.get(if each { *number } else { 0 }).copied());
+    let times = if each { times.collect() } else { expiry.to_vec() };
+    (kept.into_iter().map(|(_, hash)| *hash).collect(), times)
+}
+
+/// A subaccount that may not delete only lets lives be longer.
+fn permitted(mode: ExpiryMode, auth: &OwnerAuth) -> Option<ExpiryMode> {
+    let may_shorten = auth.subaccount.as_ref().is_none_or(|by| by.token.access().includes(Access::DELETE));
+    match mode {
+        _ if may_shorten => Some(mode),
+        ExpiryMode::Shorten => None,
+        ExpiryMode::Set | ExpiryMode::Extend => Some(ExpiryMode::Extend),
     }
 }
 
@@ -99,22 +129,14 @@ fn in_time(name: &'static str, timestamp: u64, now: u64, tolerance: u64) -> Resu
     if timestamp.abs_diff(now) > tolerance { Err(CommandRefusal::Clock(name)) } else { Ok(()) }
 }
 
-/// The order to keep beside what it changed at `now` (ms), if members that missed it must learn of it.
-pub fn keep_order(command: &Command, request: Vec<u8>, now: u64) -> Option<Order> {
-    match command.action {
-        Action::Delete { .. }
-        | Action::DeleteAll { .. }
-        | Action::DeleteBefore { .. }
-        | Action::Revoke { .. }
-        | Action::Unrevoke { .. } => Some(Order {
-            account: command.account,
-            signature: command.auth.signature,
-            request,
-            expiry: now.saturating_add(MAX_TTL_PRIVATE),
-        }),
-        // They name no time at which they were given, so members could not tell which of two came last (decision 9).
-        Action::Expire { .. } | Action::ExpireAll { .. } => None,
-    }
+/// What a command that has been judged changes if it is given at a time (ms), and the order to keep beside it, so that
+/// members that miss it learn of it. `None` as [`judge_command`] would refuse it.
+///
+/// `at` is the clock of the member that takes it from a client, or the newest timestamp among the messages it is about
+/// ([`Store::newest`](crate::Store::newest)) if that is ahead.
+pub fn give(command: &Command, request: Vec<u8>, at: u64) -> Option<(Change, Order)> {
+    let order = Order { account: command.account, signature: command.auth.signature, request, at };
+    Some((change_of(command, at)?, order))
 }
 
 /// Judges a question about expiries at `now` (ms); `is_revoked` tells of the subaccount that signs, if any.

@@ -27,12 +27,14 @@
 mod admission;
 mod command;
 mod memory;
+mod name;
 mod owner;
 mod quota;
 mod record;
 mod replica;
 #[cfg(feature = "rocksdb")]
 mod rocks;
+mod ruling;
 mod store;
 #[cfg(test)]
 mod suite;
@@ -44,14 +46,15 @@ mod writer;
 pub use admission::{
     Admission, Origin, RetrieveRefusal, StoreRefusal, Weighed, admit, authorize, may_monitor, may_retrieve, weigh,
 };
-pub use command::{CommandRefusal, judge_command, keep_order, may_ask_expiries, may_ask_revoked};
+pub use command::{CommandRefusal, give, judge_command, may_ask_expiries, may_ask_revoked};
 pub use memory::MemoryStore;
+pub use name::{ItemName, NameRange, Tally};
 pub use owner::{OwnerError, verify_owner};
 pub use quota::{Allowance, Quota, Quotas, Standing, Tallies};
 pub use record::{ReadRecordError, Record};
-pub use replica::{ReplicaRefusal, admit_order, admit_replica};
+pub use replica::{ReplicaRefusal, admit_order, admit_replica, command_of};
 #[cfg(feature = "rocksdb")]
 pub use rocks::{OpenError, Recount, RocksStore};
-pub use store::{Change, Changed, Expired, Fetched, Item, Order, Page, Put, Query, Store, StoreError, Touched, Usage};
+pub use store::{Change, Changed, Expired, Fetched, Order, Page, Put, Query, Store, StoreError, Touched, Usage};
 pub use work::WorkRefusal;
 pub use writer::{WriteError, Writer};

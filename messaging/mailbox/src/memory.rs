@@ -1,14 +1,17 @@
 //! A store in memory: for tests and simulations.
 
 use crate::{
-    Allowance, Change, Changed, Expired, Fetched, Item, Order, Page, Put, Query, Quotas, Record, Standing, Store,
-    StoreError, Tallies, Touched, Usage,
-    store::{REVOCATION_BYTES, is_wanted, nth_expiry, outlived},
+    Allowance, Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Put, Query, Quotas, Record,
+    Standing, Store, StoreError, Tallies, Tally, Touched, Usage,
+    name::spaced,
+    quota::rank,
+    ruling::{Ruling, Rulings, is_deleted, settled_expiry},
+    store::{MAX_ORDER_BYTES, MAX_ORDERS, REVOCATION_BYTES, is_wanted, nth_expiry},
 };
 use skep_proto::{
     account::AccountAddress,
     storage::{
-        ExpiryMode, MessageHash, Namespace, RetrievedMessage, Scope, SubaccountToken,
+        ExpiryMode, MessageHash, Namespace, RetrievedMessage, Scope, StoreRequest, SubaccountToken,
         limits::{MAX_REVOCATIONS, retrieved_size},
     },
 };
@@ -26,6 +29,21 @@ pub struct MemoryStore {
 }
 
 type BoxId = (AccountAddress, Namespace);
+type OrderId = (AccountAddress, [u8; 64]);
+
+/// An order, and what it says.
+#[derive(Debug)]
+struct Kept {
+    order: Order,
+    rulings: Rulings,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug)]
+enum Named {
+    Message(BoxId, u64),
+    Order(OrderId),
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -33,7 +51,8 @@ struct Inner {
     boxes: BTreeMap<BoxId, BTreeMap<u64, Entry>>,
     positions: HashMap<(BoxId, MessageHash), u64>,
     expiries: BTreeSet<(u64, BoxId, u64)>,
-    orders: BTreeMap<(AccountAddress, [u8; 64]), Order>,
+    orders: BTreeMap<OrderId, Kept>,
+    names: BTreeMap<ItemName, Named>,
     /// The newest last.
     revoked: HashMap<AccountAddress, Vec<(u64, SubaccountToken)>>,
     usage: Usage,
@@ -46,6 +65,14 @@ struct Inner {
 struct Entry {
     record: Record,
     expiry: u64,
+}
+
+impl Entry {
+    fn shown(&self) -> RetrievedMessage {
+        let StoreRequest { timestamp, data, .. } = self.record.deposit();
+        let (hash, data) = (self.record.hash(), data.clone());
+        RetrievedMessage { hash, timestamp: *timestamp, expiration: self.expiry, data }
+    }
 }
 
 impl MemoryStore {
@@ -99,23 +126,60 @@ impl Inner {
         }
         if let Some(Entry { record, .. }) = removed {
             self.positions.remove(&(id, record.hash()));
+            self.names.remove(&record.name());
             self.discount(&record);
         }
+    }
+
+    fn move_expiry(&mut self, id: BoxId, position: u64, to: u64) {
+        let Some(entry) = self.boxes.get_mut(&id).and_then(|entries| entries.get_mut(&position)) else { return };
+        self.expiries.remove(&(entry.expiry, id, position));
+        self.expiries.insert((to, id, position));
+        entry.expiry = to;
+    }
+
+    /// What is said of a message.
+    fn rulings(&self, (account, namespace): BoxId, hash: &MessageHash) -> Vec<Ruling> {
+        let of_account = self.orders.range((account, [0; 64])..=(account, [0xff; 64])).map(|(_, kept)| &kept.rulings);
+        let of_message = of_account.flat_map(|rulings| -> Vec<Ruling> {
+            match rulings {
+                Rulings::Named(named) => {
+                    named.iter().filter(|(named, _)| named == hash).map(|(_, ruling)| *ruling).collect()
+                }
+                Rulings::Scoped(scope, ruling) if *scope == Scope::All || *scope == Scope::One(namespace) => {
+                    vec![*ruling]
+                }
+                Rulings::Scoped(..) | Rulings::Silent => Vec::new(),
+            }
+        });
+        of_message.collect()
     }
 
     fn put(&mut self, record: &Record, now: u64, quotas: Quotas) -> Put {
         let deposit = record.deposit();
         let id = (deposit.account, deposit.namespace);
+        let mut expiry = deposit.expiry;
+        if record.is_replica() {
+            let rulings = self.rulings(id, &record.hash());
+            expiry = settled_expiry(deposit.timestamp, deposit.expiry, &rulings);
+            if expiry <= now || is_deleted(deposit.timestamp, &rulings) {
+                return Put::Gone;
+            }
+        }
         if let Some(&position) = self.positions.get(&(id, record.hash())) {
-            let entry = self.boxes.get_mut(&id).and_then(|entries| entries.get_mut(&position));
-            if let Some(entry) = entry {
-                let known = entry.expiry;
+            let entry = self.boxes.get(&id).and_then(|entries| entries.get(&position));
+            let known = entry.map(|entry| (entry.expiry, entry.record.standing(), entry.record.deposit().timestamp));
+            if let Some((known, standing, timestamp)) = known {
                 if known > now {
-                    let expiry = known.max(record.expiry());
-                    entry.expiry = expiry;
-                    self.expiries.remove(&(known, id, position));
-                    self.expiries.insert((expiry, id, position));
-                    self.prove(id, position, record, quotas);
+                    let is_better =
+                        rank(expiry, record.standing(), deposit.timestamp) > rank(known, standing, timestamp);
+                    let may_change = standing == record.standing()
+                        || self.allowance(&id.0, quotas).may_change_to(record.standing(), deposit.data.len() as u64);
+                    if !is_better || !may_change {
+                        return Put::Stored { expiry: known, already: true };
+                    }
+                    self.replace(id, position, record);
+                    self.move_expiry(id, position, expiry);
                     return Put::Stored { expiry, already: true };
                 }
                 self.remove(known, id, position);
@@ -126,6 +190,15 @@ impl Inner {
             return Put::Full;
         }
         if deposit.namespace.is_public_outbox() {
+            let inside = self.select(&deposit.account, Scope::One(deposit.namespace), |entry| entry.expiry > now);
+            let newest = |entry: &Entry| (entry.record.deposit().timestamp, entry.record.hash());
+            let is_late = |(_, position, _): &(BoxId, u64, u64)| {
+                let entry = self.boxes.get(&id).and_then(|entries| entries.get(position));
+                entry.is_some_and(|entry| newest(entry) > (deposit.timestamp, record.hash()))
+            };
+            if record.is_replica() && inside.iter().any(is_late) {
+                return Put::Gone;
+            }
             for (_, position, expiry) in self.select(&deposit.account, Scope::One(deposit.namespace), |_| true) {
                 self.remove(expiry, id, position);
             }
@@ -133,23 +206,21 @@ impl Inner {
         let position = self.arrivals;
         self.arrivals += 1;
         self.positions.insert((id, record.hash()), position);
-        let expiry = record.expiry();
         self.expiries.insert((expiry, id, position));
+        self.names.insert(record.name(), Named::Message(id, position));
         self.boxes.entry(id).or_default().insert(position, Entry { record: record.clone(), expiry });
         self.count(record);
         Put::Stored { expiry, already: false }
     }
 
-    /// A message kept unproven has come again, perhaps with work.
-    fn prove(&mut self, id: BoxId, position: u64, record: &Record, quotas: Quotas) {
-        let may_prove = self.allowance(&id.0, quotas).may_prove(record.deposit().data.len() as u64);
-        let entry = self.boxes.get_mut(&id).and_then(|entries| entries.get_mut(&position));
-        let Some(entry) = entry.filter(|entry| entry.record.standing() == Standing::Unproven) else { return };
-        if may_prove && record.standing() == Standing::Proven {
-            let known = std::mem::replace(&mut entry.record, record.clone());
-            self.discount(&known);
-            self.count(record);
-        }
+    /// Keeps another deposit of the same message.
+    fn replace(&mut self, id: BoxId, position: u64, record: &Record) {
+        let Some(entry) = self.boxes.get_mut(&id).and_then(|entries| entries.get_mut(&position)) else { return };
+        let known = std::mem::replace(&mut entry.record, record.clone());
+        self.names.remove(&known.name());
+        self.names.insert(record.name(), Named::Message(id, position));
+        self.discount(&known);
+        self.count(record);
     }
 
     fn select(
@@ -167,24 +238,50 @@ impl Inner {
             .collect()
     }
 
+    fn names_in(&self, range: &NameRange) -> impl Iterator<Item = &ItemName> {
+        let bounds = (!range.is_empty()).then_some(range.from..range.to);
+        bounds.into_iter().flat_map(|bounds| self.names.range(bounds)).map(|(name, _)| name)
+    }
+
+    /// The order by which a message lasts until then.
+    fn extension(&self, (account, _): BoxId, hash: &MessageHash, expiry: u64) -> Option<Order> {
+        let of_account = self.orders.range((account, [0; 64])..=(account, [0xff; 64])).map(|(_, kept)| kept);
+        let mut extending = of_account.filter(|kept| match &kept.rulings {
+            Rulings::Named(named) => named.iter().any(|(named, ruling)| named == hash && ruling.extends_to(expiry)),
+            Rulings::Scoped(..) | Rulings::Silent => false,
+        });
+        extending.next().map(|kept| kept.order.clone())
+    }
+
     fn find(&self, account: &AccountAddress, hash: &MessageHash, now: u64) -> Vec<(BoxId, u64, u64)> {
         self.select(account, Scope::All, |entry| entry.record.hash() == *hash && entry.expiry > now)
     }
 
-    fn remember(&mut self, new: &Order) {
-        if self.orders.contains_key(&(new.account, new.signature)) {
+    fn remember(&mut self, new: &Order, change: &Change) {
+        let id = (new.account, new.signature);
+        if self.orders.get(&id).is_some_and(|known| known.order.at >= new.at) {
             return;
         }
-        let known = self.orders.values().filter(|order| order.account == new.account).cloned().collect();
-        for old in outlived(known, new.request.len()) {
-            self.forget((old.account, old.signature));
+        self.forget(id);
+        let size = new.request.len() as u64;
+        loop {
+            let of_account = self.orders.range((id.0, [0; 64])..=(id.0, [0xff; 64]));
+            let sizes = of_account.clone().map(|(_, kept)| kept.order.request.len() as u64);
+            if (of_account.clone().count() as u64) < MAX_ORDERS && sizes.sum::<u64>() + size <= MAX_ORDER_BYTES {
+                break;
+            }
+            let Some((first, _)) = of_account.min_by_key(|(_, kept)| kept.order.at) else { break };
+            let first = *first;
+            self.forget(first);
         }
-        self.usage.bytes += new.request.len() as u64;
-        self.orders.insert((new.account, new.signature), new.clone());
+        self.usage.bytes += size;
+        self.names.insert(new.name(), Named::Order(id));
+        self.orders.insert(id, Kept { order: new.clone(), rulings: Rulings::of(change) });
     }
 
-    fn forget(&mut self, key: (AccountAddress, [u8; 64])) {
-        if let Some(order) = self.orders.remove(&key) {
+    fn forget(&mut self, id: OrderId) {
+        if let Some(Kept { order, .. }) = self.orders.remove(&id) {
+            self.names.remove(&order.name());
             self.usage.bytes -= order.request.len() as u64;
         }
     }
@@ -195,24 +292,40 @@ impl Inner {
         Some(Touched { namespace: id.1, hash, expiry, changed: true })
     }
 
-    fn set_expiry(&mut self, found: (BoxId, u64, u64), to: u64, mode: ExpiryMode) -> Option<Touched> {
+    /// Lets a message expire as all that is said of it has it, `said` included.
+    fn set_expiry(&mut self, found: (BoxId, u64, u64), to: u64, mode: ExpiryMode, said: Ruling) -> Option<Touched> {
         let (id, position, from) = found;
-        let entry = self.boxes.get_mut(&id)?.get_mut(&position)?;
-        let changed = is_wanted(mode, from, to);
-        if changed {
-            entry.expiry = to;
-            self.expiries.remove(&(from, id, position));
-            self.expiries.insert((to, id, position));
+        let entry = self.boxes.get(&id)?.get(&position)?;
+        let (hash, deposit) = (entry.record.hash(), entry.record.deposit());
+        let mut rulings = self.rulings(id, &hash);
+        rulings.push(said);
+        let expiry = settled_expiry(deposit.timestamp, deposit.expiry, &rulings);
+        self.move_expiry(id, position, expiry);
+        Some(Touched { namespace: id.1, hash, expiry, changed: is_wanted(mode, from, to) && expiry == to })
+    }
+
+    /// The messages that a change of an owner is about.
+    fn concerned(&self, change: &Change, now: u64) -> Vec<(BoxId, u64, u64)> {
+        match change {
+            Change::Delete { account, messages, .. } | Change::SetExpiry { account, messages, .. } => {
+                messages.iter().flat_map(|hash| self.find(account, hash, now)).collect()
+            }
+            Change::DeleteSent { account, scope, .. } | Change::LimitExpiry { account, scope, .. } => {
+                self.select(account, *scope, |entry| entry.expiry > now)
+            }
+            Change::Forget { .. } | Change::Revoke { .. } | Change::Unrevoke { .. } => Vec::new(),
         }
-        Some(Touched { namespace: id.1, hash: entry.record.hash(), expiry: entry.expiry, changed })
     }
 
     fn change(&mut self, change: &Change, now: u64, capacity: u64) -> Changed {
         match change {
-            Change::Delete { account, messages } => {
+            Change::Delete { account, messages, until } => {
                 let mut touched = Vec::new();
                 for hash in messages {
-                    touched.extend(self.find(account, hash, now).into_iter().filter_map(|found| self.delete(found)));
+                    let sent = |entry: &Entry| entry.record.hash() == *hash && entry.expiry > now;
+                    let in_time = |entry: &Entry| sent(entry) && entry.record.deposit().timestamp <= *until;
+                    let found = self.select(account, Scope::All, in_time);
+                    touched.extend(found.into_iter().filter_map(|found| self.delete(found)));
                 }
                 Changed::Messages(touched)
             }
@@ -221,26 +334,34 @@ impl Inner {
                 let found = self.select(account, *scope, sent);
                 Changed::Messages(found.into_iter().filter_map(|found| self.delete(found)).collect())
             }
-            Change::SetExpiry { account, messages, expiry, mode } => {
+            Change::SetExpiry { account, messages, expiry, mode, at } => {
                 let mut touched = Vec::new();
                 for (number, hash) in messages.iter().enumerate() {
                     let Some(expiry) = nth_expiry(expiry, number) else { break };
+                    let said = Ruling::on_expiry(*at, expiry, *mode);
                     let found = self.find(account, hash, now).into_iter();
-                    touched.extend(found.filter_map(|found| self.set_expiry(found, expiry, *mode)));
+                    touched.extend(found.filter_map(|found| self.set_expiry(found, expiry, *mode, said)));
                 }
                 Changed::Messages(touched)
             }
-            Change::LimitExpiry { account, scope, expiry } => {
+            Change::LimitExpiry { account, scope, expiry, at } => {
                 let found = self.select(account, *scope, |entry| entry.expiry > now && entry.expiry > *expiry);
-                let set = |found| self.set_expiry(found, *expiry, ExpiryMode::Shorten);
+                let (mode, said) = (ExpiryMode::Shorten, Ruling::on_expiry(*at, *expiry, ExpiryMode::Shorten));
+                let set = |found| self.set_expiry(found, *expiry, mode, said);
                 Changed::Messages(found.into_iter().filter_map(set).collect())
             }
-            Change::Forget { messages } => {
+            Change::Forget { names } => {
                 let mut touched = Vec::new();
-                for (account, namespace, hash) in messages {
-                    let of_box = Scope::One(*namespace);
-                    let found = self.select(account, of_box, |entry| entry.record.hash() == *hash);
-                    touched.extend(found.into_iter().filter_map(|found| self.delete(found)));
+                for name in names {
+                    match self.names.get(name).copied() {
+                        Some(Named::Message(id, position)) => {
+                            let expiry = self.boxes.get(&id).and_then(|entries| entries.get(&position));
+                            let expiry = expiry.map(|entry| entry.expiry);
+                            touched.extend(expiry.and_then(|expiry| self.delete((id, position, expiry))));
+                        }
+                        Some(Named::Order(id)) => self.forget(id),
+                        None => {}
+                    }
                 }
                 Changed::Messages(touched)
             }
@@ -284,48 +405,77 @@ impl Store for MemoryStore {
         let mut inner = self.lock();
         let changed = inner.change(change, now, self.quotas.capacity);
         if let Some(order) = order {
-            inner.remember(order);
+            inner.remember(order, change);
         }
         Ok(changed)
     }
 
-    fn visit(&self, now: u64, visit: &mut dyn FnMut(Item)) -> Result<(), StoreError> {
+    fn newest(&self, change: &Change, now: u64) -> Result<Option<u64>, StoreError> {
         let inner = self.lock();
-        for ((account, namespace), entries) in &inner.boxes {
-            for entry in entries.values().filter(|entry| entry.expiry > now) {
-                visit(Item::Message { account: *account, namespace: *namespace, hash: entry.record.hash() });
-            }
-        }
-        let orders = inner.orders.values().filter(|order| order.expiry > now);
-        orders.for_each(|order| visit(Item::Order { account: order.account, signature: order.signature }));
-        Ok(())
+        let timestamp = |(id, position, _): (BoxId, u64, u64)| {
+            Some(inner.boxes.get(&id)?.get(&position)?.record.deposit().timestamp)
+        };
+        Ok(inner.concerned(change, now).into_iter().filter_map(timestamp).max())
     }
 
-    fn fetch(&self, item: &Item, now: u64) -> Result<Option<Fetched>, StoreError> {
+    fn tally(&self, range: &NameRange) -> Result<Tally, StoreError> {
+        Ok(self.lock().names_in(range).collect())
+    }
+
+    fn names(&self, range: &NameRange, limit: usize) -> Result<Vec<ItemName>, StoreError> {
+        Ok(self.lock().names_in(range).take(limit).copied().collect())
+    }
+
+    fn cuts(&self, range: &NameRange, parts: usize) -> Result<Vec<ItemName>, StoreError> {
+        let names: Vec<_> = self.lock().names_in(range).copied().collect();
+        Ok(names.split_first().map(|(_, inside)| spaced(inside, parts)).unwrap_or_default())
+    }
+
+    fn has(&self, name: &ItemName) -> Result<bool, StoreError> {
+        Ok(self.lock().names.contains_key(name))
+    }
+
+    fn fetch(&self, name: &ItemName, now: u64) -> Result<Option<Fetched>, StoreError> {
         let inner = self.lock();
-        Ok(match item {
-            Item::Message { account, namespace, hash } => {
-                let id = (*account, *namespace);
-                let position = inner.positions.get(&(id, *hash));
-                let entry = position.and_then(|position| inner.boxes.get(&id)?.get(position));
-                let alive = entry.filter(|entry| entry.expiry > now);
-                alive.map(|entry| Fetched::Message(entry.record.clone().kept_until(entry.expiry)))
+        Ok(match inner.names.get(name) {
+            Some(Named::Message(id, position)) => {
+                let entry = inner.boxes.get(id).and_then(|entries| entries.get(position));
+                entry.filter(|entry| entry.expiry > now).map(|Entry { record, expiry }| {
+                    let outlives = *expiry > record.deposit().expiry;
+                    let extension = outlives.then(|| inner.extension(*id, &record.hash(), *expiry)).flatten();
+                    Fetched::Message { record: record.clone(), extension }
+                })
             }
-            Item::Order { account, signature } => {
-                let order = inner.orders.get(&(*account, *signature)).filter(|order| order.expiry > now);
-                order.cloned().map(Fetched::Order)
+            Some(Named::Order(id)) => {
+                let kept = inner.orders.get(id).filter(|kept| kept.order.expiry() > now);
+                kept.map(|kept| Fetched::Order(kept.order.clone()))
             }
+            None => None,
         })
     }
 
-    fn orders(&self, account: &AccountAddress, now: u64) -> Result<Vec<Order>, StoreError> {
+    fn token_orders(&self, account: &AccountAddress, now: u64) -> Result<Vec<Order>, StoreError> {
         let inner = self.lock();
-        let orders = inner.orders.values().filter(|order| order.account == *account && order.expiry > now);
+        let kept = inner.orders.values().filter(|kept| kept.rulings == Rulings::Silent);
+        let orders = kept.map(|kept| &kept.order).filter(|order| order.account == *account && order.expiry() > now);
         Ok(orders.cloned().collect())
     }
 
     fn sync(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn message(
+        &self,
+        account: &AccountAddress,
+        namespace: Namespace,
+        hash: &MessageHash,
+        now: u64,
+    ) -> Result<Option<RetrievedMessage>, StoreError> {
+        let (inner, id) = (self.lock(), (*account, namespace));
+        let position = inner.positions.get(&(id, *hash));
+        let entry = position.and_then(|position| inner.boxes.get(&id)?.get(position));
+        Ok(entry.filter(|entry| entry.expiry > now).map(Entry::shown))
     }
 
     fn expiries(
@@ -367,20 +517,16 @@ impl Store for MemoryStore {
                 page.more = true;
                 break;
             }
-            page.messages.push(RetrievedMessage {
-                hash: entry.record.hash(),
-                timestamp: deposit.timestamp,
-                expiration: entry.expiry,
-                data: deposit.data.clone(),
-            });
+            page.messages.push(entry.shown());
         }
         Ok(page)
     }
 
     fn expire(&self, now: u64, limit: usize) -> Result<Expired, StoreError> {
         let mut inner = self.lock();
-        let over: Vec<_> = inner.orders.iter().filter(|(_, order)| order.expiry <= now).map(|(key, _)| *key).collect();
-        over.into_iter().take(limit).for_each(|key| inner.forget(key));
+        let over = inner.orders.iter().filter(|(_, kept)| kept.order.expiry() <= now).map(|(id, _)| *id);
+        let over: Vec<_> = over.take(limit).collect();
+        over.into_iter().for_each(|id| inner.forget(id));
         let (mut removed, mut examined) = (0, 0);
         while let Some(&(expiry, id, position)) = inner.expiries.first() {
             examined += 1;

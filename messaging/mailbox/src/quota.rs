@@ -11,6 +11,12 @@ pub enum Standing {
     Unproven,
 }
 
+/// Orders the deposits of one message, the best last: the one that lasts longest, of those the one that was paid for, of those
+/// the latest. Every member orders them alike, so that they keep the same one.
+pub(crate) const fn rank(expiry: u64, standing: Standing, timestamp: u64) -> (u64, bool, u64) {
+    (expiry, matches!(standing, Standing::Proven), timestamp)
+}
+
 /// A bound on messages and the bytes of their data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
@@ -122,9 +128,16 @@ impl Allowance {
         }
     }
 
-    /// Whether a message of `size` bytes that is kept unproven may become proven.
-    pub(crate) const fn may_prove(&self, size: u64) -> bool {
-        self.quotas.proven.holds(&self.mailbox.proven, size)
+    /// Whether a message of `size` bytes that is kept may have this standing instead of the other.
+    pub(crate) const fn may_change_to(&self, standing: Standing, size: u64) -> bool {
+        let Self { quotas, mailbox, unproven_total, .. } = self;
+        match standing {
+            Standing::Proven => quotas.proven.holds(&mailbox.proven, size),
+            Standing::Unproven => {
+                unproven_total.saturating_add(size) <= quotas.unproven_capacity
+                    && quotas.unproven.holds(&mailbox.unproven, size)
+            }
+        }
     }
 
     /// Draws whether a stranger's unproven message of `size` bytes is taken; `dice` is random. Always, while less than half of

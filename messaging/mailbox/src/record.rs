@@ -1,6 +1,6 @@
 //! What a store keeps.
 
-use crate::Standing;
+use crate::{ItemName, Standing};
 use skep_proto::{
     account::{AccountAddress, ParseAccountError},
     peer,
@@ -15,7 +15,7 @@ use skep_proto::{
 pub struct Record {
     hash: MessageHash,
     deposit: StoreRequest,
-    expiry: u64,
+    is_replica: bool,
 }
 
 /// Another node's record cannot be read.
@@ -39,19 +39,24 @@ impl Record {
     /// A record of `deposit`, without judging it (see [`admit`](crate::admit)).
     pub fn new(deposit: StoreRequest) -> Self {
         let hash = MessageHash::of(&deposit.account, deposit.namespace, &deposit.data);
-        let expiry = deposit.expiry;
-        Self { hash, deposit, expiry }
+        Self { hash, deposit, is_replica: false }
     }
 
-    /// The same record, kept until another time than the deposit says: its owner has changed that.
+    /// The same record, handed over by a member that has kept it: what its owner ordered meanwhile counts.
     #[must_use]
-    pub fn kept_until(self, expiry: u64) -> Self {
-        Self { expiry, ..self }
+    pub fn handed_over(self) -> Self {
+        Self { is_replica: true, ..self }
     }
 
-    /// Until when it is kept (ms).
-    pub const fn expiry(&self) -> u64 {
-        self.expiry
+    /// Whether a member that has kept it hands it over.
+    pub const fn is_replica(&self) -> bool {
+        self.is_replica
+    }
+
+    /// Its name among members.
+    pub fn name(&self) -> ItemName {
+        let StoreRequest { account, namespace, timestamp, expiry, .. } = &self.deposit;
+        ItemName::message(account, *namespace, &self.hash, (*timestamp, *expiry), self.standing())
     }
 
     /// Whether it was paid for. That what it carries verifies is for [`admit`](crate::admit) and
@@ -85,7 +90,6 @@ impl Record {
             data: data.clone().into(),
             work: work.clone(),
             owner: auth.as_ref().map(write_owner),
-            kept_until: (self.expiry != *expiry).then_some(self.expiry),
         }
     }
 
@@ -95,8 +99,7 @@ impl Record {
             return Err(ReadRecordError::TooLong(wire.data.len()));
         }
         let namespace = i16::try_from(wire.namespace).map_err(|_| ReadRecordError::Namespace(wire.namespace))?;
-        let kept_until = wire.kept_until;
-        let record = Self::new(StoreRequest {
+        Ok(Self::new(StoreRequest {
             account: AccountAddress::from_slice(&wire.account).map_err(ReadRecordError::Account)?,
             namespace: Namespace(namespace),
             timestamp: wire.timestamp,
@@ -104,11 +107,7 @@ impl Record {
             data: wire.data.into(),
             auth: wire.owner.map(read_owner).transpose()?,
             work: wire.work,
-        });
-        Ok(match kept_until {
-            Some(expiry) => record.kept_until(expiry),
-            None => record,
-        })
+        }))
     }
 }
 
@@ -158,7 +157,6 @@ mod tests {
             data in proptest::collection::vec(any::<u8>(), 0..200),
             owner: Option<([u8; 32], Option<[u8; 32]>)>,
             effort: Option<u32>,
-            kept_until: Option<u64>,
         ) {
             let auth = owner.map(|(half, key)| {
                 let mut signature = [0; 64];
@@ -176,7 +174,6 @@ mod tests {
                 auth,
                 work: effort.map(|effort| peer::Work { effort, ..peer::Work::default() }),
             });
-            let record = kept_until.map_or(record.clone(), |expiry| record.kept_until(expiry));
             prop_assert_eq!(Record::from_wire(record.to_wire()), Ok(record));
         }
     }

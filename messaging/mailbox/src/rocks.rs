@@ -4,14 +4,17 @@ mod accounts;
 mod change;
 mod keys;
 mod replicate;
+mod sums;
 
 use crate::{
-    Allowance, Change, Changed, Expired, Fetched, Item, Order, Page, Put, Query, Quotas, Record, Store, StoreError,
-    Usage,
+    Allowance, Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Put, Query, Quotas, Record, Store,
+    StoreError, Tally, Usage,
+    quota::rank,
+    ruling::{is_deleted, settled_expiry},
 };
 pub use accounts::Recount;
 use accounts::Shift;
-use keys::{BoxId, FORMAT, Meta, STATE, State, bucket_of, bucket_start, last_expired, read_expiry};
+use keys::{BoxId, FORMAT, Meta, Place, STATE, State, bucket_of, bucket_start, last_expired, read_expiry};
 use prost::Message;
 use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, IteratorMode, Options, ReadOptions, SnapshotWithThreadMode,
@@ -20,14 +23,15 @@ use rocksdb::{
 use skep_proto::{
     account::AccountAddress,
     peer,
-    storage::{MessageHash, RetrievedMessage, SubaccountToken, limits::retrieved_size},
+    storage::{MessageHash, Namespace, RetrievedMessage, SubaccountToken, limits::retrieved_size},
 };
 use std::{
     collections::HashMap,
     fmt,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock},
 };
+use sums::Sums;
 
 /// Cache for blocks read, indexes and filters included.
 const BLOCK_CACHE_BYTES: usize = 4 << 20;
@@ -43,6 +47,7 @@ pub struct RocksStore {
     db: DB,
     quotas: Quotas,
     state: Mutex<State>,
+    sums: RwLock<Sums>,
 }
 
 /// The database cannot be opened.
@@ -82,7 +87,9 @@ impl RocksStore {
             Some(Some((found, None))) => return Err(OpenError::Format { path: path.into(), found }),
             Some(None) => return Err(OpenError::Damaged(path.into())),
         };
-        Ok(Self { db, quotas: quotas.into(), state: Mutex::new(state) })
+        let store = Self { db, quotas: quotas.into(), state: Mutex::new(state), sums: RwLock::default() };
+        store.count_names().map_err(|_| OpenError::Damaged(path.into()))?;
+        Ok(store)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -90,7 +97,15 @@ impl RocksStore {
     }
 
     fn pending(&self, state: State) -> Pending<'_> {
-        Pending { store: self, state, batch: WriteBatch::default(), known: HashMap::new(), shifts: HashMap::new() }
+        Pending {
+            store: self,
+            state,
+            batch: WriteBatch::default(),
+            known: HashMap::new(),
+            shifts: HashMap::new(),
+            names: Vec::new(),
+            orders: HashMap::new(),
+        }
     }
 
     /// Where a message of one box is, and what is told of it.
@@ -148,6 +163,16 @@ struct Pending<'a> {
     known: HashMap<(BoxId, MessageHash), (u64, Meta)>,
     /// How the counts of accounts change, by where those stand.
     shifts: HashMap<Vec<u8>, Shift>,
+    names: Vec<NameChange>,
+    /// Number and bytes of the orders of accounts that have lost or got some.
+    orders: HashMap<AccountAddress, (u64, u64)>,
+}
+
+/// What happens to a name.
+#[derive(Clone, Copy, Debug)]
+enum NameChange {
+    Comes(ItemName),
+    Goes(ItemName),
 }
 
 impl Pending<'_> {
@@ -161,11 +186,29 @@ impl Pending<'_> {
     fn put(&mut self, record: &Record, now: u64) -> Result<Put, StoreError> {
         let deposit = record.deposit();
         let id = BoxId::new(&deposit.account, deposit.namespace);
+        let mut expiry = deposit.expiry;
+        if record.is_replica() {
+            let rulings = self.store.rulings(&id, &record.hash())?;
+            expiry = settled_expiry(deposit.timestamp, deposit.expiry, &rulings);
+            if expiry <= now || is_deleted(deposit.timestamp, &rulings) {
+                return Ok(Put::Gone);
+            }
+        }
+        // When it expires stands in its entry only.
+        let wire = record.to_wire();
         if let Some((position, meta)) = self.find(id, record.hash())? {
             if meta.expiry > now {
-                let expiry = meta.expiry.max(record.expiry());
-                let meta = self.prove(&id, position, meta, record)?;
-                self.enter(id, position, Meta { expiry, ..meta }, Some(meta.bucket));
+                let standing = record.standing();
+                let is_better =
+                    rank(expiry, standing, deposit.timestamp) > rank(meta.expiry, meta.standing, meta.timestamp);
+                if !is_better || !self.restand(&id, &meta, standing)? {
+                    return Ok(Put::Stored { expiry: meta.expiry, already: true });
+                }
+                self.batch.put(id.data(position), wire.encode_to_vec());
+                let (timestamp, deposited) = (deposit.timestamp, deposit.expiry);
+                let better = Meta { expiry, timestamp, deposited, standing, ..meta };
+                self.rename(&id, position, &meta, &better);
+                self.enter(id, position, better, Some(meta.bucket));
                 return Ok(Put::Stored { expiry, already: true });
             }
             self.remove(&id, position, &meta);
@@ -180,16 +223,38 @@ impl Pending<'_> {
         let meta = Meta {
             hash: record.hash(),
             timestamp: deposit.timestamp,
-            expiry: record.expiry(),
+            expiry,
+            deposited: deposit.expiry,
             bucket: 0,
             // A message has 76,800 bytes at most.
             size: u32::try_from(size).unwrap_or(u32::MAX),
             standing,
         };
         self.batch.put(id.by_hash(&record.hash()), position.to_be_bytes());
-        self.batch.put(id.data(position), written(record));
+        self.batch.put(id.data(position), wire.encode_to_vec());
+        self.name(record.name(), Place::Message(id, position));
         self.enter(id, position, meta, None);
-        Ok(Put::Stored { expiry: record.expiry(), already: false })
+        Ok(Put::Stored { expiry, already: false })
+    }
+
+    /// Another deposit of the same message is kept.
+    fn rename(&mut self, id: &BoxId, position: u64, old: &Meta, new: &Meta) {
+        if let (Some(old), Some(new)) = (old.name(id), new.name(id))
+            && old != new
+        {
+            self.unname(old);
+            self.name(new, Place::Message(*id, position));
+        }
+    }
+
+    fn name(&mut self, name: ItemName, place: Place) {
+        self.batch.put(keys::name(&name), place.to_bytes());
+        self.names.push(NameChange::Comes(name));
+    }
+
+    fn unname(&mut self, name: ItemName) {
+        self.batch.delete(keys::name(&name));
+        self.names.push(NameChange::Goes(name));
     }
 
     /// Writes a message's entry and puts it into the bucket of its expiry.
@@ -212,6 +277,9 @@ impl Pending<'_> {
         self.batch.delete(id.meta(position));
         self.batch.delete(id.data(position));
         self.batch.delete(id.expiry(meta.bucket, position));
+        if let Some(name) = meta.name(id) {
+            self.unname(name);
+        }
         self.known.remove(&(*id, meta.hash));
         self.discount(id, meta.standing, meta.size.into());
     }
@@ -220,13 +288,9 @@ impl Pending<'_> {
         self.write_counts()?;
         self.batch.put(STATE, self.state.to_bytes());
         self.store.db.write(self.batch).map_err(failed(doing))?;
+        self.store.count(&self.names);
         Ok(self.state)
     }
-}
-
-/// A record as it lies on disk. When it expires stands in its entry only.
-fn written(record: &Record) -> Vec<u8> {
-    peer::Store { kept_until: None, ..record.to_wire() }.encode_to_vec()
 }
 
 impl Store for RocksStore {
@@ -239,8 +303,13 @@ impl Store for RocksStore {
                 // What lies in an outbox is found in the database, so all that came before must be there.
                 *state = pending.write(PUT)?;
                 pending = self.pending(*state);
-                if pending.has_room(record)? {
-                    pending.clear_outbox(record)?;
+                if !pending.has_room(record)? {
+                    outcomes.push(Put::Full);
+                    continue;
+                }
+                if !pending.clear_outbox(record, now)? {
+                    outcomes.push(Put::Gone);
+                    continue;
                 }
             }
             outcomes.push(pending.put(record, now)?);
@@ -254,7 +323,7 @@ impl Store for RocksStore {
         let mut pending = self.pending(*state);
         let changed = pending.change(change, now)?;
         if let Some(order) = order {
-            pending.remember(order)?;
+            pending.remember(order, change)?;
         }
         *state = pending.write("change a mailbox")?;
         Ok(changed)
@@ -289,12 +358,24 @@ impl Store for RocksStore {
             }
             let (_, position) = BoxId::read_meta(&key).ok_or(StoreError::Damaged("a message's key"))?;
             let data = snapshot.get_pinned(id.data(position)).map_err(failed("read a message"))?;
-            let record = data.and_then(|data| peer::Store::decode(data.as_ref()).ok());
-            let record = record.ok_or(StoreError::Damaged("a message"))?;
-            let Meta { hash, timestamp, expiry: expiration, .. } = meta;
-            page.messages.push(RetrievedMessage { hash, timestamp, expiration, data: record.data.into() });
+            page.messages.push(shown(&meta, data.as_deref())?);
         }
         Ok(page)
+    }
+
+    fn message(
+        &self,
+        account: &AccountAddress,
+        namespace: Namespace,
+        hash: &MessageHash,
+        now: u64,
+    ) -> Result<Option<RetrievedMessage>, StoreError> {
+        let id = BoxId::new(account, namespace);
+        let Some((position, meta)) = self.find(&id, hash)?.filter(|(_, meta)| meta.expiry > now) else {
+            return Ok(None);
+        };
+        let data = self.db.get_pinned(id.data(position)).map_err(failed("read a message"))?;
+        shown(&meta, data.as_deref()).map(Some)
     }
 
     fn expiries(
@@ -315,22 +396,40 @@ impl Store for RocksStore {
         Ok(self.revocations(account)?.into_iter().map(|(_, token)| token).collect())
     }
 
-    fn visit(&self, now: u64, visit: &mut dyn FnMut(Item)) -> Result<(), StoreError> {
-        self.visit_messages(now, visit)?;
-        self.visit_orders(now, visit)
+    fn newest(&self, change: &Change, now: u64) -> Result<Option<u64>, StoreError> {
+        Ok(self.concerned(change, now)?.into_iter().map(|(.., meta)| meta.timestamp).max())
     }
 
-    fn fetch(&self, item: &Item, now: u64) -> Result<Option<Fetched>, StoreError> {
-        match item {
-            Item::Message { account, namespace, hash } => {
-                Ok(self.fetch_message(account, *namespace, hash, now)?.map(Fetched::Message))
+    fn tally(&self, range: &NameRange) -> Result<Tally, StoreError> {
+        self.tally_names(range)
+    }
+
+    fn names(&self, range: &NameRange, limit: usize) -> Result<Vec<ItemName>, StoreError> {
+        self.read_names(range, limit)
+    }
+
+    fn cuts(&self, range: &NameRange, parts: usize) -> Result<Vec<ItemName>, StoreError> {
+        self.cut_names(range, parts)
+    }
+
+    fn has(&self, name: &ItemName) -> Result<bool, StoreError> {
+        let found = self.db.get_pinned(keys::name(name)).map_err(failed("look up a name"))?;
+        Ok(found.is_some())
+    }
+
+    fn fetch(&self, name: &ItemName, now: u64) -> Result<Option<Fetched>, StoreError> {
+        match self.place(name)? {
+            Some(Place::Message(id, position)) => self.fetch_message(&id, position, now),
+            Some(Place::Order(account, signature)) => {
+                let order = self.fetch_order(&account, &signature)?;
+                Ok(order.filter(|order| order.expiry() > now).map(Fetched::Order))
             }
-            Item::Order { account, signature } => Ok(self.fetch_order(account, signature, now)?.map(Fetched::Order)),
+            None => Ok(None),
         }
     }
 
-    fn orders(&self, account: &AccountAddress, now: u64) -> Result<Vec<Order>, StoreError> {
-        self.orders_of(account, now)
+    fn token_orders(&self, account: &AccountAddress, now: u64) -> Result<Vec<Order>, StoreError> {
+        self.orders_about_tokens(account, now)
     }
 
     fn expire(&self, now: u64, limit: usize) -> Result<Expired, StoreError> {
@@ -375,6 +474,13 @@ impl Store for RocksStore {
         let mailbox = self.tallies(&keys::tallies(account))?;
         Ok(Allowance { quotas: self.quotas, mailbox, total, unproven_total })
     }
+}
+
+/// A message as it is shown, from its entry and what lies on disk.
+fn shown(meta: &Meta, data: Option<&[u8]>) -> Result<RetrievedMessage, StoreError> {
+    let record = data.and_then(|data| peer::Store::decode(data).ok()).ok_or(StoreError::Damaged("a message"))?;
+    let Meta { hash, timestamp, expiry: expiration, .. } = *meta;
+    Ok(RetrievedMessage { hash, timestamp, expiration, data: record.data.into() })
 }
 
 /// The position of a message that has not expired.

@@ -1,9 +1,12 @@
 //! Where records are kept.
 
-use crate::{Allowance, Record};
+use crate::{Allowance, ItemName, NameRange, Record, Tally};
 use skep_proto::{
     account::AccountAddress,
-    storage::{ExpiryMode, MessageHash, Namespace, RetrieveWindow, RetrievedMessage, Scope, SubaccountToken},
+    storage::{
+        ExpiryMode, MessageHash, Namespace, RetrieveWindow, RetrievedMessage, Scope, SubaccountToken,
+        limits::{MAX_TTL_PRIVATE, SIGNATURE_TOLERANCE_FORWARDED, STORE_TOLERANCE},
+    },
 };
 use std::fmt::Debug;
 
@@ -13,8 +16,10 @@ use std::fmt::Debug;
 /// [`expire`](Self::expire) has removed it yet. What changes the store is called by one [`Writer`](crate::Writer), what only
 /// reads it by anyone.
 pub trait Store: Debug + Send + Sync + 'static {
-    /// Takes records in this order, as far as the quotas allow. A record that is there already only has its expiry extended,
-    /// and is proven from then on if it comes with work; one for a public outbox takes the place of all that is there. On an
+    /// Takes records in this order, as far as the quotas allow. Of two deposits of one message the one that lasts longer is
+    /// kept, of two that last equally long the one that was paid for, then the later one; its place among arrivals stays. A
+    /// record for a public outbox takes the place of all that is there, unless another member hands it over and what is there
+    /// is newer. A record that another member hands over ([`Record::handed_over`]) is held against the orders kept. On an
     /// error nothing counts as taken.
     /// They are visible at once, but durable only after [`sync`](Self::sync).
     fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError>;
@@ -29,6 +34,15 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Reads from one box.
     fn retrieve(&self, query: &Query, now: u64) -> Result<Page, StoreError>;
 
+    /// One message, by the hash it is kept under.
+    fn message(
+        &self,
+        account: &AccountAddress,
+        namespace: Namespace,
+        hash: &MessageHash,
+        now: u64,
+    ) -> Result<Option<RetrievedMessage>, StoreError>;
+
     /// When those of `messages` that are here expire.
     fn expiries(
         &self,
@@ -40,14 +54,27 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Subaccounts that are revoked, the newest revocation first; at most [`MAX_REVOCATIONS`](skep_proto::storage::limits::MAX_REVOCATIONS).
     fn revoked(&self, account: &AccountAddress) -> Result<Vec<SubaccountToken>, StoreError>;
 
-    /// Shows everything that other members should have too.
-    fn visit(&self, now: u64, visit: &mut dyn FnMut(Item)) -> Result<(), StoreError>;
+    /// The newest timestamp among the messages a change is about, if there are any (ms).
+    fn newest(&self, change: &Change, now: u64) -> Result<Option<u64>, StoreError>;
 
-    /// What an item names, if it is still here.
-    fn fetch(&self, item: &Item, now: u64) -> Result<Option<Fetched>, StoreError>;
+    /// Counts what other members should have too, by its names. The work does not grow with what is kept.
+    fn tally(&self, range: &NameRange) -> Result<Tally, StoreError>;
 
-    /// The orders kept of one account.
-    fn orders(&self, account: &AccountAddress, now: u64) -> Result<Vec<Order>, StoreError>;
+    /// The first `limit` names of a range, in order.
+    fn names(&self, range: &NameRange, limit: usize) -> Result<Vec<ItemName>, StoreError>;
+
+    /// Where to cut a range into at most `parts` parts of about as many names each. In order, all inside; none only if there
+    /// is at most one name.
+    fn cuts(&self, range: &NameRange, parts: usize) -> Result<Vec<ItemName>, StoreError>;
+
+    /// Whether something of this name is here.
+    fn has(&self, name: &ItemName) -> Result<bool, StoreError>;
+
+    /// What a name stands for, if it is still here.
+    fn fetch(&self, name: &ItemName, now: u64) -> Result<Option<Fetched>, StoreError>;
+
+    /// The orders kept of one account that are about subaccounts.
+    fn token_orders(&self, account: &AccountAddress, now: u64) -> Result<Vec<Order>, StoreError>;
 
     /// What is left for an account. The cost does not depend on how much is kept.
     fn allowance(&self, account: &AccountAddress) -> Result<Allowance, StoreError>;
@@ -71,6 +98,8 @@ pub enum Put {
     },
     /// The store, or the mailbox, has reached a quota. Nothing has changed.
     Full,
+    /// Its owner has deleted it, or let it expire. Only what another member hands over is judged so.
+    Gone,
 }
 
 /// What an owner orders. Times are Unix milliseconds.
@@ -82,6 +111,8 @@ pub enum Change {
         account: AccountAddress,
         /// Which.
         messages: Vec<MessageHash>,
+        /// Sent by this time.
+        until: u64,
     },
     /// Remove what was sent by a time.
     DeleteSent {
@@ -102,6 +133,8 @@ pub enum Change {
         expiry: Vec<u64>,
         /// Which changes are wanted.
         mode: ExpiryMode,
+        /// When this was ordered.
+        at: u64,
     },
     /// Let everything that would expire later expire at a time.
     LimitExpiry {
@@ -111,11 +144,13 @@ pub enum Change {
         scope: Scope,
         /// The time.
         expiry: u64,
+        /// When this was ordered.
+        at: u64,
     },
-    /// Remove messages that are another swarm's now.
+    /// Remove what is another swarm's now.
     Forget {
-        /// Which, in which box of whose.
-        messages: Vec<(AccountAddress, Namespace, MessageHash)>,
+        /// Which messages and orders.
+        names: Vec<ItemName>,
     },
     /// Remember subaccounts as revoked; the newest [`MAX_REVOCATIONS`](skep_proto::storage::limits::MAX_REVOCATIONS) are kept.
     Revoke {
@@ -135,26 +170,14 @@ pub enum Change {
     },
 }
 
-/// Most orders kept of one account.
-pub(crate) const MAX_ORDERS: usize = 100;
-/// Most bytes of them.
-pub(crate) const MAX_ORDER_BYTES: usize = 4 * 1024 * 1024;
+/// How far ahead of a member's clock the stamp of an order may be: the clock of the member that stamped it, or a message's
+/// timestamp it had taken.
+pub(crate) const STAMP_TOLERANCE: u64 = SIGNATURE_TOLERANCE_FORWARDED + STORE_TOLERANCE;
 
-/// Which of the orders kept of one account make room for one of `size` bytes: those that end first.
-pub(crate) fn outlived(mut known: Vec<Order>, size: usize) -> Vec<Order> {
-    known.sort_unstable_by_key(|order| order.expiry);
-    let mut bytes = known.iter().map(|order| order.request.len()).sum::<usize>();
-    let mut left = known.len();
-    let makes_room = |order: &Order| {
-        let is_full = left >= MAX_ORDERS || bytes.saturating_add(size) > MAX_ORDER_BYTES;
-        left -= 1;
-        bytes -= order.request.len();
-        is_full
-    };
-    let number = known.iter().map(makes_room).take_while(|is_full| *is_full).count();
-    known.truncate(number);
-    known
-}
+/// Most orders kept of one account.
+pub(crate) const MAX_ORDERS: u64 = 4_000;
+/// Most bytes of them.
+pub(crate) const MAX_ORDER_BYTES: u64 = 4 * 1024 * 1024;
 
 /// An owner's order, kept so that members that missed it learn of it and nothing it removed comes back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,46 +188,33 @@ pub struct Order {
     pub signature: [u8; 64],
     /// The request, in the storage RPC's JSON.
     pub request: Vec<u8>,
-    /// Until when it is kept (ms): nothing it could remove lives longer.
-    pub expiry: u64,
+    /// When it was given (ms), as the member says that took it from a client.
+    pub at: u64,
 }
 
-/// Something every member should have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Item {
-    /// A message.
-    Message {
-        /// Whose.
-        account: AccountAddress,
-        /// In which box.
-        namespace: Namespace,
-        /// Which.
-        hash: MessageHash,
-    },
-    /// An order.
-    Order {
-        /// Whose.
-        account: AccountAddress,
-        /// Which.
-        signature: [u8; 64],
-    },
-}
+impl Order {
+    /// Until when it is kept (ms): nothing it is about lives longer.
+    pub const fn expiry(&self) -> u64 {
+        self.at.saturating_add(MAX_TTL_PRIVATE)
+    }
 
-impl Item {
-    /// Whose it is.
-    pub const fn account(&self) -> &AccountAddress {
-        match self {
-            Self::Message { account, .. } | Self::Order { account, .. } => account,
-        }
+    /// Its name among members.
+    pub fn name(&self) -> ItemName {
+        ItemName::order(&self.account, &self.signature, self.at)
     }
 }
 
-/// What an item names.
+/// What a name stands for.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "one is held at a time")]
 pub enum Fetched {
-    /// A message, with when it expires now.
-    Message(Record),
+    /// A message.
+    Message {
+        /// As it was deposited.
+        record: Record,
+        /// The order by which it outlives its deposit, if it does.
+        extension: Option<Order>,
+    },
     /// An order.
     Order(Order),
 }

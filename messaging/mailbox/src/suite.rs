@@ -1,8 +1,8 @@
 //! The suite every store passes, and a random walk that compares each with a plain model.
 
 use crate::{
-    Allowance, Change, Changed, Fetched, Item, Order, Page, Put, Query, Quota, Quotas, Record, Standing, Store,
-    Tallies, Touched,
+    Allowance, Change, Changed, Fetched, ItemName, NameRange, Order, Page, Put, Query, Quota, Quotas, Record, Standing,
+    Store, Tallies, Tally, Touched, give,
     store::{MAX_ORDER_BYTES, MAX_ORDERS},
 };
 use proptest::prelude::*;
@@ -10,7 +10,8 @@ use skep_proto::{
     account::AccountAddress,
     peer::Work,
     storage::{
-        Access, ExpiryMode, MessageHash, Namespace, RetrieveWindow, Scope, StoreRequest, SubaccountToken,
+        Access, Action, Command, ExpiryMode, MessageHash, Method, Namespace, OwnerAuth, Request, RetrieveWindow, Scope,
+        StoreRequest, SubaccountToken,
         limits::{MAX_REVOCATIONS, retrieved_size},
     },
 };
@@ -67,6 +68,9 @@ pub(crate) fn keeps_arrival_order_and_separates_boxes(store: impl Store) {
     let page = store.retrieve(&query(1, 0), 0).unwrap();
     assert!(!page.more);
     assert_eq!(hashes(&page), mine.iter().map(Record::hash).collect::<Vec<_>>());
+    let named = |namespace| store.message(&account(1), Namespace(namespace), &mine[0].hash(), 0).unwrap();
+    assert_eq!((named(0).as_ref(), named(10)), (page.messages.first(), None), "one by its name");
+    assert_eq!(store.message(&account(1), Namespace(0), &mine[0].hash(), 2 * LATER).unwrap(), None, "expired");
     let (message, sent) = (&page.messages[0], mine[0].deposit());
     assert_eq!((message.timestamp, message.expiration), (7, LATER + 19));
     assert_eq!(message.data, sent.data);
@@ -192,7 +196,7 @@ pub(crate) fn deletes_what_is_named_and_nothing_else(store: impl Store) {
         .map(|(o, n, i, e)| record(o, n, i, e));
     store.put(&[a.clone(), b.clone(), elsewhere.clone(), brief.clone()], 0).unwrap();
     let named = [&b, &a, &b, &elsewhere, &brief].map(Record::hash).to_vec();
-    let delete = Change::Delete { account: account(1), messages: named };
+    let delete = Change::Delete { account: account(1), messages: named, until: u64::MAX };
     let mut expected = [(0, a.hash(), LATER, true), (5, b.hash(), LATER, true)];
     expected.sort_unstable();
     assert_eq!(touched(&store, &delete, 2 * MINUTE), expected, "once each; not another's; not what has expired");
@@ -224,20 +228,16 @@ pub(crate) fn moves_expiries_as_wanted(store: impl Store) {
     let records: Vec<_> = (0..3).map(|number| record(1, 0, number, (number + 1) * 10 * MINUTE)).collect();
     let hashes: Vec<_> = records.iter().map(Record::hash).collect();
     store.put(&records, 0).unwrap();
-    let set = |expiry: &[u64], mode| Change::SetExpiry {
-        account: account(1),
-        messages: hashes.clone(),
-        expiry: expiry.to_vec(),
-        mode,
-    };
-    let outcome = |expiry: &[u64], mode| {
-        let Changed::Messages(touched) = store.change(&set(expiry, mode), None, 0).unwrap() else { panic!("messages") };
+    let outcome = |number: u8, expiry: &[u64], mode| {
+        let action = Action::Expire { messages: hashes.clone(), expiry: expiry.to_vec(), mode };
+        let order = ordered(number, action, 100 + u64::from(number));
+        let Changed::Messages(touched) = carry_out(&store, &order, 0) else { panic!("messages") };
         touched.into_iter().map(|touched| (touched.expiry / MINUTE, touched.changed)).collect::<Vec<_>>()
     };
     let at = |minutes: u64| minutes * MINUTE;
-    assert_eq!(outcome(&[at(20)], ExpiryMode::Extend), [(20, true), (20, false), (30, false)]);
-    assert_eq!(outcome(&[at(25)], ExpiryMode::Shorten), [(20, false), (20, false), (25, true)]);
-    assert_eq!(outcome(&[at(40), at(50), at(5)], ExpiryMode::Set), [(40, true), (50, true), (5, true)]);
+    assert_eq!(outcome(1, &[at(20)], ExpiryMode::Extend), [(20, true), (20, false), (30, false)]);
+    assert_eq!(outcome(2, &[at(25)], ExpiryMode::Shorten), [(20, false), (20, false), (25, true)]);
+    assert_eq!(outcome(3, &[at(40), at(50), at(5)], ExpiryMode::Set), [(40, true), (50, true), (5, true)]);
     let mut told = store.expiries(&account(1), &hashes, 0).unwrap();
     told.sort_unstable_by_key(|(_, expiry)| *expiry);
     assert_eq!(told, [(hashes[2], at(5)), (hashes[0], at(40)), (hashes[1], at(50))]);
@@ -245,7 +245,7 @@ pub(crate) fn moves_expiries_as_wanted(store: impl Store) {
     assert_eq!(store.expiries(&account(2), &hashes, 0).unwrap(), []);
 
     assert_eq!(store.expire(at(10), 10).unwrap().removed, 1, "at its new time");
-    let limit = Change::LimitExpiry { account: account(1), scope: Scope::All, expiry: at(45) };
+    let limit = Change::LimitExpiry { account: account(1), scope: Scope::All, expiry: at(45), at: u64::MAX };
     assert_eq!(touched(&store, &limit, at(10)), [(0, hashes[1], at(45), true)]);
     assert_eq!(store.expire(at(45), 10).unwrap().removed, 2);
 }
@@ -281,65 +281,204 @@ pub(crate) fn remembers_the_newest_revocations(store: impl Store) {
     assert!(store.usage().bytes < bytes);
 }
 
+/// An order of owner 1, as it was given at a time.
+fn ordered(number: u8, action: Action, at: u64) -> (Change, Order) {
+    let auth = OwnerAuth { signature: [number; 64], ed25519_key: None, subaccount: None };
+    let command = Command { account: account(1), action, auth };
+    let request = serde_json::to_vec(&Request::Single(Method::Command(command.clone()))).unwrap();
+    give(&command, request, at).unwrap()
+}
+
+fn carry_out(store: &impl Store, (change, order): &(Change, Order), now: u64) -> Changed {
+    store.change(change, Some(order), now).unwrap()
+}
+
+fn delete(number: u8, messages: &[&Record], at: u64) -> (Change, Order) {
+    let messages = messages.iter().map(|record| record.hash()).collect();
+    ordered(number, Action::Delete { messages, required: false }, at)
+}
+
+fn expire(number: u8, record: &Record, mode: ExpiryMode, expiry: u64, at: u64) -> (Change, Order) {
+    ordered(number, Action::Expire { messages: vec![record.hash()], expiry: vec![expiry], mode }, at)
+}
+
+fn expiry_of(store: &impl Store, record: &Record, now: u64) -> Option<u64> {
+    store.expiries(&account(1), &[record.hash()], now).unwrap().first().map(|(_, expiry)| *expiry)
+}
+
+/// The same message, sent again.
+fn again(record: &Record, timestamp: u64, expiry: u64) -> Record {
+    Record::new(StoreRequest { timestamp, expiry, ..record.deposit().clone() })
+}
+
 pub(crate) fn tells_everything_others_should_have(store: impl Store) {
-    let shown = |now| {
-        let mut items = Vec::new();
-        store.visit(now, &mut |item| items.push(item)).unwrap();
-        items.sort_unstable();
-        items
-    };
+    let names = || store.names(&NameRange::ALL, usize::MAX).unwrap();
     let (lasting, brief) = (record(1, 0, 1, LATER), record(2, -10, 2, MINUTE));
     store.put(&[lasting.clone(), brief.clone()], 0).unwrap();
-    let order = |number: u8, expiry| {
-        let request = vec![number; 10];
-        Order { account: account(1), signature: [number; 64], request, expiry }
-    };
-    let nothing = Change::Delete { account: account(1), messages: vec![] };
-    for (number, expiry) in [(7, LATER), (8, MINUTE), (7, LATER)] {
-        store.change(&nothing, Some(&order(number, expiry)), 0).unwrap();
+    let nothing = |number, at| delete(number, &[], at);
+    for (number, at) in [(7, 5), (8, 0), (7, 5)] {
+        carry_out(&store, &nothing(number, at), 0);
     }
-    assert_eq!(store.usage().bytes, 16 + 20, "each order once");
-    let item = |record: &Record| {
-        let StoreRequest { account, namespace, .. } = *record.deposit();
-        Item::Message { account, namespace, hash: record.hash() }
-    };
-    let of = |order: Order| Item::Order { account: order.account, signature: order.signature };
-    let mut all = vec![item(&lasting), item(&brief), of(order(7, 0)), of(order(8, 0))];
-    all.sort_unstable();
-    assert_eq!(shown(0), all);
-    assert_eq!(shown(MINUTE).len(), 2, "what has expired is not shown");
+    let (_, seven) = nothing(7, 5);
+    let mut expected = vec![lasting.name(), brief.name(), seven.name(), nothing(8, 0).1.name()];
+    expected.sort_unstable();
+    assert_eq!(names(), expected, "each order once");
+    let size = seven.request.len() as u64;
+    assert_eq!(store.usage().bytes, 16 + 2 * size);
+    assert_eq!(store.tally(&NameRange::ALL).unwrap(), expected.iter().collect::<Tally>());
+    assert!(expected.iter().all(|name| store.has(name).unwrap()) && !store.has(&ItemName::FIRST).unwrap());
+    assert_eq!(store.names(&NameRange::ALL, 3).unwrap(), expected[..3]);
+    let inner = NameRange { from: expected[1], to: expected[3] };
+    assert_eq!(store.names(&inner, 9).unwrap(), expected[1..3], "the end is not included");
+    assert_eq!(store.tally(&inner).unwrap(), expected[1..3].iter().collect::<Tally>());
+    assert_eq!(store.cuts(&NameRange::ALL, 2).unwrap().len(), 1);
+    assert!(store.cuts(&NameRange { from: expected[0], to: expected[1] }, 16).unwrap().is_empty());
 
-    assert_eq!(store.fetch(&of(order(7, 0)), 0).unwrap(), Some(Fetched::Order(order(7, LATER))));
-    assert_eq!(store.orders(&account(1), MINUTE).unwrap(), [order(7, LATER)]);
-    let set = Change::SetExpiry {
-        account: account(1),
-        messages: vec![lasting.hash()],
-        expiry: vec![2 * LATER],
-        mode: ExpiryMode::Set,
-    };
-    store.change(&set, None, 0).unwrap();
-    let moved = lasting.clone().kept_until(2 * LATER);
-    assert_eq!(store.fetch(&item(&lasting), 0).unwrap(), Some(Fetched::Message(moved.clone())));
-    assert_eq!(store.fetch(&item(&brief), MINUTE).unwrap(), None);
+    assert_eq!(store.fetch(&seven.name(), 0).unwrap(), Some(Fetched::Order(seven.clone())));
+    assert_eq!(store.fetch(&seven.name(), seven.expiry()).unwrap(), None);
+    let message = Fetched::Message { record: lasting.clone(), extension: None };
+    assert_eq!(store.fetch(&lasting.name(), 0).unwrap(), Some(message));
+    assert_eq!(store.fetch(&brief.name(), MINUTE).unwrap(), None, "expired");
+    let extend = expire(9, &lasting, ExpiryMode::Extend, 2 * LATER, 10);
+    carry_out(&store, &extend, 0);
+    let message = Fetched::Message { record: lasting.clone(), extension: Some(extend.1.clone()) };
+    assert_eq!(store.fetch(&lasting.name(), 0).unwrap(), Some(message), "with what proves how long it lasts");
 
-    store.expire(MINUTE, 10).unwrap();
-    assert_eq!(store.usage().bytes, 8 + 10);
-    let forget = Change::Forget { messages: vec![(account(1), Namespace(0), lasting.hash())] };
-    assert_eq!(touched(&store, &forget, MINUTE).len(), 1);
-    assert_eq!(put(&store, &moved, MINUTE), Put::Stored { expiry: 2 * LATER, already: false }, "and as it was moved");
-    for number in 0..=MAX_ORDERS as u64 {
-        let order = Order { signature: [number as u8; 64], ..order(1, LATER + number) };
-        store.change(&nothing, Some(&order), 0).unwrap();
+    let later = nothing(7, 6).1;
+    carry_out(&store, &nothing(7, 6), 0);
+    assert!(store.has(&later.name()).unwrap() && !store.has(&seven.name()).unwrap(), "the same order, given again");
+    store.expire(seven.expiry() - 5, 10).unwrap();
+    assert!(!store.has(&nothing(8, 0).1.name()).unwrap() && !store.has(&brief.name()).unwrap());
+    assert!(store.has(&later.name()).unwrap());
+}
+
+pub(crate) fn lets_go_of_what_is_anothers(store: impl Store) {
+    let (one, other) = (record(1, 0, 1, LATER), record(1, 5, 2, LATER));
+    store.put(&[one.clone(), other.clone()], 0).unwrap();
+    let order = delete(1, &[], 5);
+    carry_out(&store, &order, 0);
+    let names = vec![one.name(), order.1.name(), ItemName::FIRST];
+    let Changed::Messages(gone) = store.change(&Change::Forget { names }, None, 0).unwrap() else { panic!("messages") };
+    assert_eq!(gone.len(), 1);
+    assert_eq!(store.names(&NameRange::ALL, 9).unwrap(), [other.name()]);
+    assert_eq!(put(&store, &one, 0), Put::Stored { expiry: LATER, already: false });
+}
+
+pub(crate) fn keeps_orders_within_bounds(store: impl Store) {
+    let about_tokens = |number: u16| {
+        let (change, order) = ordered(0, Action::Unrevoke { tokens: vec![], timestamp: 5 }, 5 + u64::from(number));
+        let mut signature = [0; 64];
+        signature[..2].copy_from_slice(&number.to_be_bytes());
+        (change, Order { signature, ..order })
+    };
+    for number in 0..=MAX_ORDERS as u16 {
+        carry_out(&store, &about_tokens(number), 0);
     }
-    assert_eq!(store.orders(&account(1), 0).unwrap().len(), MAX_ORDERS, "not without bound");
-    for number in 200..203 {
-        let request = vec![0; MAX_ORDER_BYTES / 2];
-        let order = Order { signature: [number; 64], request, ..order(1, 2 * LATER + u64::from(number)) };
-        store.change(&nothing, Some(&order), 0).unwrap();
+    let kept = store.token_orders(&account(1), 0).unwrap();
+    assert_eq!(kept.len() as u64, MAX_ORDERS);
+    assert!(!kept.contains(&about_tokens(0).1) && kept.contains(&about_tokens(1).1), "the oldest has gone");
+    for number in 0..3 {
+        let (change, order) = about_tokens(10_000 + number);
+        let request = vec![0; MAX_ORDER_BYTES as usize / 2];
+        carry_out(&store, &(change, Order { request, ..order }), 0);
     }
-    let kept = store.orders(&account(1), 0).unwrap();
-    assert!(kept.iter().map(|order| order.request.len()).sum::<usize>() <= MAX_ORDER_BYTES);
-    assert!(kept.iter().any(|order| order.signature == [202; 64]), "the newest is kept");
+    let kept = store.token_orders(&account(1), 0).unwrap();
+    assert_eq!(kept.len(), 2);
+    assert_eq!(store.usage().bytes, MAX_ORDER_BYTES);
+}
+
+/// Message 1 was sent at 7.
+pub(crate) fn what_was_deleted_does_not_come_back_by_a_member(store: impl Store) {
+    let message = record(1, 0, 1, LATER);
+    let replica = message.clone().handed_over();
+    assert_eq!(put(&store, &replica, 0), Put::Stored { expiry: LATER, already: false });
+    carry_out(&store, &delete(1, &[&message], 10), 10);
+    assert_eq!(put(&store, &replica, 20), Put::Gone);
+    assert_eq!(put(&store, &record(1, 5, 1, LATER).handed_over(), 20), Put::Stored { expiry: LATER, already: false });
+
+    let sent_again = again(&message, 11, 2 * LATER);
+    assert_eq!(put(&store, &sent_again.clone().handed_over(), 20), Put::Stored { expiry: 2 * LATER, already: false });
+    carry_out(&store, &delete(1, &[&message], 10), 20);
+    assert!(expiry_of(&store, &message, 20).is_some(), "the same order is not about what was stored later");
+    let all = ordered(2, Action::DeleteAll { scope: Scope::One(Namespace(0)), timestamp: 30 }, 30);
+    carry_out(&store, &all, 30);
+    assert_eq!(put(&store, &sent_again.handed_over(), 40), Put::Gone);
+    assert_eq!(put(&store, &message, 40), Put::Stored { expiry: LATER, already: false }, "its sender may store it");
+    let before = ordered(3, Action::DeleteBefore { scope: Scope::All, before: 7 }, 50);
+    assert_eq!(
+        carry_out(&store, &before, 50),
+        Changed::Messages(vec![
+            Touched { namespace: Namespace(0), hash: message.hash(), expiry: LATER, changed: true },
+            Touched { namespace: Namespace(5), hash: record(1, 5, 1, 0).hash(), expiry: LATER, changed: true },
+        ])
+    );
+    assert_eq!(put(&store, &record(1, 5, 1, LATER).handed_over(), 50), Put::Gone);
+}
+
+pub(crate) fn the_last_word_on_an_expiry_counts_whichever_is_heard_first(store: impl Store) {
+    let message = record(1, 0, 1, LATER);
+    let words = [
+        expire(1, &message, ExpiryMode::Extend, 3 * LATER, 10),
+        expire(2, &message, ExpiryMode::Set, 2 * LATER, 20),
+        ordered(3, Action::ExpireAll { scope: Scope::All, expiry: LATER + 5 }, 30),
+    ];
+    put(&store, &message, 0);
+    for number in [2, 0, 1] {
+        carry_out(&store, &words[number], 40);
+    }
+    assert_eq!(expiry_of(&store, &message, 40), Some(LATER + 5));
+    carry_out(&store, &delete(4, &[&message], 50), 50);
+    let sent_again = again(&message, 60, LATER);
+    assert_eq!(put(&store, &sent_again.clone().handed_over(), 60), Put::Stored { expiry: LATER, already: false });
+    assert_eq!(expiry_of(&store, &message, 60), Some(LATER), "what was said before is not about it");
+
+    let other = record(1, 0, 2, LATER);
+    let shorten = expire(5, &other, ExpiryMode::Shorten, 100, 70);
+    carry_out(&store, &shorten, 70);
+    assert_eq!(
+        put(&store, &other.clone().handed_over(), 80),
+        Put::Stored { expiry: 100, already: false },
+        "heard before"
+    );
+    assert_eq!(put(&store, &record(1, 0, 3, LATER).handed_over(), 80), Put::Stored { expiry: LATER, already: false });
+    carry_out(&store, &expire(6, &record(1, 0, 4, 50), ExpiryMode::Extend, 2 * LATER, 40), 80);
+    let outlasting = record(1, 0, 4, 50).handed_over();
+    assert_eq!(
+        put(&store, &outlasting, 80),
+        Put::Stored { expiry: 2 * LATER, already: false },
+        "its owner extended it"
+    );
+}
+
+pub(crate) fn keeps_the_deposit_that_lasts(store: impl Store) {
+    let message = record(1, 0, 1, LATER);
+    put(&store, &message, 0);
+    let longer = again(&message, 20, 2 * LATER);
+    assert_eq!(put(&store, &longer, 20), Put::Stored { expiry: 2 * LATER, already: true });
+    assert_eq!(store.names(&NameRange::ALL, 9).unwrap(), [longer.name()], "it proves how long the message lasts");
+    let kept = Fetched::Message { record: longer.clone(), extension: None };
+    assert_eq!(store.fetch(&longer.name(), 20).unwrap(), Some(kept));
+    let shorter = again(&message, 30, LATER);
+    assert_eq!(put(&store, &shorter.handed_over(), 30), Put::Stored { expiry: 2 * LATER, already: true });
+    assert_eq!(store.names(&NameRange::ALL, 9).unwrap(), [longer.name()]);
+    assert_eq!(store.usage().messages, 1);
+}
+
+pub(crate) fn an_outbox_keeps_what_is_newest(store: impl Store) {
+    let sent = |number, timestamp| again(&record(1, -1, number, LATER), timestamp, LATER);
+    put(&store, &sent(1, 20), 20);
+    assert_eq!(put(&store, &sent(2, 10).handed_over(), 20), Put::Gone, "a member that was away has an older one");
+    assert_eq!(put(&store, &sent(3, 30).handed_over(), 30), Put::Stored { expiry: LATER, already: false });
+    assert_eq!(hashes(&store.retrieve(&query(1, -1), 30).unwrap()), [sent(3, 30).hash()]);
+}
+
+pub(crate) fn knows_the_newest_message_an_order_is_about(store: impl Store) {
+    let records = [again(&record(1, 0, 1, LATER), 10, LATER), again(&record(1, 5, 2, LATER), 20, LATER)];
+    store.put(&records, 0).unwrap();
+    let newest = |(change, _): (Change, Order)| store.newest(&change, 0).unwrap();
+    assert_eq!(newest(delete(1, &[&records[0]], 5)), Some(10));
+    assert_eq!(newest(ordered(1, Action::DeleteAll { scope: Scope::All, timestamp: 5 }, 5)), Some(20));
+    assert_eq!(newest(delete(1, &[], 5)), None);
 }
 
 /// For a store of 100 bytes.
@@ -397,10 +536,13 @@ pub(crate) fn what_comes_again_with_work_is_proven(store: impl Store) {
         let Tallies { proven, unproven } = store.allowance(&account(1)).unwrap().mailbox;
         (proven.messages, unproven.messages)
     };
-    let item = Item::Message { account: account(1), namespace: Namespace(0), hash: weighed(1, 3, false, 0).hash() };
-    let standing = || match store.fetch(&item, 0).unwrap() {
-        Some(Fetched::Message(record)) => record.standing(),
-        other => panic!("a message: {other:?}"),
+    let standing = || {
+        let names = store.names(&NameRange::ALL, 9).unwrap();
+        let [name] = names[..] else { panic!("one message: {names:?}") };
+        match store.fetch(&name, 0).unwrap() {
+            Some(Fetched::Message { record, .. }) => record.standing(),
+            other => panic!("a message: {other:?}"),
+        }
     };
     put(&store, &weighed(1, 3, false, LATER), 0);
     assert_eq!((counts(), standing()), ((0, 1), Standing::Unproven));
@@ -408,7 +550,12 @@ pub(crate) fn what_comes_again_with_work_is_proven(store: impl Store) {
     assert_eq!(put(&store, &weighed(1, 3, true, 2 * LATER), 0), again);
     assert_eq!((counts(), standing()), ((1, 0), Standing::Proven), "members get it with its work");
     assert_eq!(put(&store, &weighed(1, 3, false, LATER), 0), again);
-    assert_eq!((counts(), standing()), ((1, 0), Standing::Proven), "never the other way");
+    assert_eq!((counts(), standing()), ((1, 0), Standing::Proven), "less than is kept changes nothing");
+    let longer = Put::Stored { expiry: 3 * LATER, already: true };
+    assert_eq!(put(&store, &weighed(1, 3, false, 3 * LATER), 0), longer);
+    assert_eq!((counts(), standing()), ((0, 1), Standing::Unproven), "nobody paid for that much");
+    assert_eq!(put(&store, &weighed(1, 3, true, 3 * LATER), 0), longer);
+    assert_eq!((counts(), standing()), ((1, 0), Standing::Proven));
     assert_eq!(store.usage().messages, 1);
 
     for number in 4..9 {
@@ -476,8 +623,9 @@ pub(crate) fn quotas_hold(store: &impl Store, steps: Vec<Load>) {
                     (unpaid.messages < bounds.unproven.messages, bytes)
                 };
                 if let Some(known) = kept.iter_mut().find(|kept| (kept.0, kept.1) == (owner, number)) {
-                    known.3 = known.3.max(expiry);
-                    known.2 |= is_proven && messages && bytes;
+                    if (expiry, is_proven) > (known.3, known.2) && (is_proven == known.2 || (messages && bytes)) {
+                        (known.2, known.3) = (is_proven, expiry);
+                    }
                     assert_eq!(outcome, Put::Stored { expiry: known.3, already: true });
                 } else if messages && bytes && total + size(number) <= bounds.capacity {
                     kept.push((owner, number, is_proven, expiry));
@@ -488,7 +636,9 @@ pub(crate) fn quotas_hold(store: &impl Store, steps: Vec<Load>) {
             }
             Load::Delete { owner, number } => {
                 let messages = vec![weighed(owner, number, false, 0).hash()];
-                store.change(&Change::Delete { account: account(owner), messages }, None, now).unwrap();
+                store
+                    .change(&Change::Delete { account: account(owner), messages, until: u64::MAX }, None, now)
+                    .unwrap();
                 kept.retain(|kept| (kept.0, kept.1) != (owner, number));
             }
             Load::Wait { minutes } => {
@@ -578,7 +728,11 @@ pub(crate) fn behaves_like_a_list(store: &impl Store, steps: Vec<Step>) {
             Step::Delete { owner, numbers } => {
                 model.retain(|(_, expiry)| *expiry > now);
                 let messages = named(owner, &numbers);
-                let gone = touched(store, &Change::Delete { account: account(owner), messages: messages.clone() }, now);
+                let gone = touched(
+                    store,
+                    &Change::Delete { account: account(owner), messages: messages.clone(), until: u64::MAX },
+                    now,
+                );
                 let before = model.len();
                 model.retain(|(record, _)| !messages.contains(&record.hash()));
                 assert_eq!(gone.len(), before - model.len());
@@ -587,7 +741,13 @@ pub(crate) fn behaves_like_a_list(store: &impl Store, steps: Vec<Step>) {
                 model.retain(|(_, expiry)| *expiry > now);
                 let messages = named(owner, &numbers);
                 let (expiry, mode) = (vec![now + life], ExpiryMode::Set);
-                let set = Change::SetExpiry { account: account(owner), messages: messages.clone(), expiry, mode };
+                let set = Change::SetExpiry {
+                    account: account(owner),
+                    messages: messages.clone(),
+                    expiry,
+                    mode,
+                    at: now.max(7),
+                };
                 touched(store, &set, now);
                 let moved = model.iter_mut().filter(|(record, _)| messages.contains(&record.hash()));
                 moved.for_each(|(_, expiry)| *expiry = now + life);
@@ -616,8 +776,11 @@ pub(crate) fn behaves_like_a_list(store: &impl Store, steps: Vec<Step>) {
             }
         }
     }
+    let names = store.names(&NameRange::ALL, usize::MAX).unwrap();
+    assert_eq!(store.tally(&NameRange::ALL).unwrap(), names.iter().collect::<Tally>());
     store.expire(u64::MAX, usize::MAX).unwrap();
     assert_eq!(store.usage(), crate::Usage::default());
+    assert_eq!(store.tally(&NameRange::ALL).unwrap(), Tally::default());
     let distinct: BTreeSet<_> = model.iter().map(|(record, _)| record.hash()).collect();
     assert_eq!(distinct.len(), model.len());
 }
@@ -684,6 +847,41 @@ macro_rules! prove {
         fn tells_everything_others_should_have() {
             let (store, _guard) = $make(u64::MAX);
             suite::tells_everything_others_should_have(store);
+        }
+        #[test]
+        fn lets_go_of_what_is_anothers() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::lets_go_of_what_is_anothers(store);
+        }
+        #[test]
+        fn keeps_orders_within_bounds() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::keeps_orders_within_bounds(store);
+        }
+        #[test]
+        fn what_was_deleted_does_not_come_back_by_a_member() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::what_was_deleted_does_not_come_back_by_a_member(store);
+        }
+        #[test]
+        fn the_last_word_on_an_expiry_counts_whichever_is_heard_first() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::the_last_word_on_an_expiry_counts_whichever_is_heard_first(store);
+        }
+        #[test]
+        fn keeps_the_deposit_that_lasts() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::keeps_the_deposit_that_lasts(store);
+        }
+        #[test]
+        fn an_outbox_keeps_what_is_newest() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::an_outbox_keeps_what_is_newest(store);
+        }
+        #[test]
+        fn knows_the_newest_message_an_order_is_about() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::knows_the_newest_message_an_order_is_about(store);
         }
         #[test]
         fn refuses_beyond_its_capacity() {

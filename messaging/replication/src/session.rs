@@ -1,193 +1,149 @@
-//! Comparing two sets, frame by frame.
+//! The side of a comparison that asks.
 
-use crate::{Holdings, ItemId};
-use negentropy::{Negentropy, NegentropyStorageVector};
+use crate::wire::{
+    CompareError, MAX_NAMES, MAX_QUESTIONS, PARTS, VERSION, read_names, read_parts, write_names, write_range,
+};
+use skep_mailbox::{ItemName, NameRange, Store, StoreError};
+use skep_proto::peer::{self, answer::Answer, question::Question};
+use std::collections::VecDeque;
 
-/// Largest frame, in bytes.
-pub const MAX_FRAME: usize = 60_000;
-/// Most frames one session sends. What it has not found by then, the next one finds.
-pub const MAX_ROUNDS: usize = 1_000;
+/// Most requests one session makes. What it has not found by then, the next one finds.
+const MAX_ROUNDS: usize = 2_000;
+/// Most ranges that wait to be compared: an honest peer's grow with the logarithm of what it has.
+const MAX_TODO: usize = 8_192;
+/// Names read at once where a peer has nothing.
+const PAGE: usize = 256;
 
-/// A frame cannot be understood.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FrameError {
-    /// Longer than anyone may send.
-    #[error("the frame has {0} bytes, more than {MAX_FRAME}")]
-    TooLong(usize),
-    /// Not a frame of this protocol.
-    #[error("the frame is malformed: {0}")]
-    Malformed(String),
-}
-
-/// One comparison that this node began.
+/// One comparison that this node began. It may rest and go on later.
+///
+/// | event | effect |
+/// |---|---|
+/// | [`Session::new`] | these ranges are to be compared |
+/// | [`Session::take_gifts`] | what the peer lacks, as far as it is known |
+/// | [`Session::ask`] | questions for the peer; none once everything has been compared |
+/// | [`Session::handle`] | its answers |
 #[derive(Debug)]
-pub struct Session<'a> {
-    negentropy: Negentropy<'a, NegentropyStorageVector>,
+pub struct Session {
+    todo: Vec<NameRange>,
+    asked: Vec<Asked>,
+    giving: Vec<Giving>,
+    gifts: VecDeque<ItemName>,
     rounds: usize,
 }
 
-/// What a frame brought.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Items the peer lacks.
-    pub lacking: Vec<ItemId>,
-    /// How it goes on.
-    pub next: Next,
+#[derive(Debug)]
+enum Asked {
+    Range(NameRange),
+    Names(Vec<ItemName>),
 }
 
-/// How a session goes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Send this frame.
-    Frame(Vec<u8>),
-    /// Everything has been compared.
-    Done,
-    /// Not everything has been compared in [`MAX_ROUNDS`]; another session goes on.
-    Exhausted,
+/// A range of which the peer has only these.
+#[derive(Debug)]
+struct Giving {
+    range: NameRange,
+    but: Vec<ItemName>,
 }
 
-impl<'a> Session<'a> {
-    /// Begins to compare `holdings` with a peer's: the session and its first frame.
-    pub fn start(holdings: &'a Holdings) -> Result<(Self, Vec<u8>), FrameError> {
-        let mut negentropy = borrowed(holdings)?;
-        let frame = negentropy.initiate().map_err(malformed)?;
-        Ok((Self { negentropy, rounds: 1 }, frame))
+impl Session {
+    /// Begins to compare what lies in `ranges`.
+    pub fn new(ranges: Vec<NameRange>) -> Self {
+        Self { todo: ranges, asked: Vec::new(), giving: Vec::new(), gifts: VecDeque::new(), rounds: 0 }
     }
 
-    /// Takes the peer's answer.
-    pub fn handle(&mut self, frame: &[u8]) -> Result<Step, FrameError> {
-        check(frame)?;
-        let (mut lacking, mut unknown) = (Vec::new(), Vec::new());
-        let next = self.negentropy.reconcile_with_ids(frame, &mut lacking, &mut unknown).map_err(malformed)?;
+    /// Names of at most `most` things that the peer lacks.
+    pub fn take_gifts(&mut self, store: &dyn Store, most: usize) -> Result<Vec<ItemName>, StoreError> {
+        while self.gifts.len() < most
+            && let Some(Giving { range, but }) = self.giving.pop()
+        {
+            let names = store.names(&range, PAGE)?;
+            if let (PAGE, Some(last)) = (names.len(), names.last()) {
+                self.giving.push(Giving { range: NameRange { from: last.next(), ..range }, but: but.clone() });
+            }
+            self.gifts.extend(names.iter().filter(|name| !but.contains(name)));
+        }
+        Ok(self.gifts.drain(..most.min(self.gifts.len())).collect())
+    }
+
+    /// Takes back what could not be handed over yet.
+    pub fn put_back(&mut self, names: impl DoubleEndedIterator<Item = ItemName>) {
+        names.rev().for_each(|name| self.gifts.push_front(name));
+    }
+
+    /// The next questions; `None` once everything has been compared.
+    pub fn ask(&mut self, store: &dyn Store) -> Result<Option<peer::Reconcile>, CompareError> {
+        self.asked.clear();
+        let mut questions = Vec::new();
+        while questions.len() < MAX_QUESTIONS
+            && let Some(range) = self.todo.pop()
+        {
+            let tally = store.tally(&range)?;
+            // What only the peer has, it hands over in its turn.
+            if tally.count == 0 {
+                continue;
+            }
+            let question = if tally.count <= MAX_NAMES as u64 {
+                let names = store.names(&range, MAX_NAMES)?;
+                let question = Question::Names(write_names(&names));
+                self.asked.push(Asked::Names(names));
+                question
+            } else {
+                self.asked.push(Asked::Range(range));
+                Question::Range(write_range(&range, &tally))
+            };
+            questions.push(peer::Question { question: Some(question) });
+        }
+        if questions.is_empty() {
+            return Ok(None);
+        }
         self.rounds += 1;
-        let next = match next {
-            None => Next::Done,
-            Some(_) if self.rounds > MAX_ROUNDS => Next::Exhausted,
-            Some(frame) => Next::Frame(frame),
-        };
-        Ok(Step { lacking: lacking.into_iter().map(|id| ItemId(id.to_bytes())).collect(), next })
+        if self.rounds > MAX_ROUNDS {
+            return Err(CompareError::TooMuch);
+        }
+        Ok(Some(peer::Reconcile { version: VERSION, questions }))
     }
-}
 
-/// Answers a frame of a session that a peer began.
-pub fn answer(holdings: &Holdings, frame: &[u8]) -> Result<Vec<u8>, FrameError> {
-    check(frame)?;
-    borrowed(holdings)?.reconcile(frame).map_err(malformed)
-}
-
-fn borrowed(holdings: &Holdings) -> Result<Negentropy<'_, NegentropyStorageVector>, FrameError> {
-    Negentropy::borrowed(&holdings.set, MAX_FRAME as u64).map_err(malformed)
-}
-
-fn check(frame: &[u8]) -> Result<(), FrameError> {
-    if frame.len() > MAX_FRAME { Err(FrameError::TooLong(frame.len())) } else { Ok(()) }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]
-fn malformed(error: negentropy::Error) -> FrameError {
-    FrameError::Malformed(error.to_string())
+    /// Takes the peer's answers to the last questions.
+    pub fn handle(&mut self, store: &dyn Store, answers: &peer::Reconciled) -> Result<(), CompareError> {
+        let asked = std::mem::take(&mut self.asked);
+        if asked.len() != answers.answers.len() {
+            return Err(CompareError::Malformed("not an answer for each question"));
+        }
+        for (asked, answer) in asked.into_iter().zip(&answers.answers) {
+            match (asked, &answer.answer) {
+                (Asked::Range(_), Some(Answer::Equal(peer::Equal {}))) => {}
+                (Asked::Range(range), Some(Answer::Names(names))) => {
+                    self.giving.push(Giving { range, but: read_names(names, PARTS)? });
+                }
+                (Asked::Range(range), Some(Answer::Parts(parts))) => {
+                    for (part, theirs) in read_parts(parts, &range)? {
+                        let ours = store.tally(&part)?;
+                        if ours == theirs || ours.count == 0 {
+                            continue;
+                        }
+                        if theirs.count == 0 {
+                            self.giving.push(Giving { range: part, but: Vec::new() });
+                        } else {
+                            self.todo.push(part);
+                        }
+                    }
+                }
+                (Asked::Names(names), Some(Answer::Missing(missing))) => {
+                    if missing.positions.len() > names.len() {
+                        return Err(CompareError::TooMuch);
+                    }
+                    for position in &missing.positions {
+                        let name = names.get(*position as usize).ok_or(CompareError::Malformed("a position"))?;
+                        self.gifts.push_back(*name);
+                    }
+                }
+                (Asked::Range(_) | Asked::Names(_), _) => return Err(CompareError::Malformed("an answer")),
+            }
+        }
+        if self.todo.len() > MAX_TODO { Err(CompareError::TooMuch) } else { Ok(()) }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{enough, holdings};
-    use proptest::prelude::*;
-    use skep_mailbox::Item;
-    use skep_primitives::SwarmId;
-    use skep_proto::{account::AccountAddress, storage::Namespace};
-    use std::collections::BTreeSet;
-
-    fn item(number: u32) -> Item {
-        let mut key = [0; 32];
-        key[..4].copy_from_slice(&number.to_be_bytes());
-        let account = AccountAddress::from_x25519(key);
-        if number.is_multiple_of(5) {
-            let mut signature = [0; 64];
-            signature[..32].copy_from_slice(&key);
-            Item::Order { account, signature }
-        } else {
-            Item::Message { account, namespace: Namespace(0), hash: key.into() }
-        }
-    }
-
-    /// What `theirs` lacks of `mine`, as a session finds it, and the bytes that took.
-    fn compare(mine: &Holdings, theirs: &Holdings) -> (BTreeSet<Item>, usize) {
-        let (mut session, mut frame) = Session::start(mine).expect("starts");
-        let (mut found, mut bytes) = (BTreeSet::new(), 0);
-        loop {
-            let reply = answer(theirs, &frame).expect("an honest frame");
-            bytes += frame.len() + reply.len();
-            assert!(frame.len().max(reply.len()) <= MAX_FRAME);
-            let step = session.handle(&reply).expect("an honest frame");
-            found.extend(step.lacking.iter().map(|id| *mine.item(id).expect("an item of ours")));
-            match step.next {
-                Next::Frame(next) => frame = next,
-                Next::Done => return (found, bytes),
-                Next::Exhausted => panic!("too many rounds"),
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn each_finds_exactly_what_the_other_lacks(
-            common in proptest::collection::btree_set(0_u32..50_000, 0..400),
-            mine in proptest::collection::btree_set(50_000_u32..60_000, 0..60),
-            theirs in proptest::collection::btree_set(60_000_u32..70_000, 0..60),
-        ) {
-            let set = |own: &BTreeSet<u32>| Holdings::new(common.iter().chain(own).map(|number| item(*number)));
-            let (ours, others) = (set(&mine), set(&theirs));
-            let expected = |own: BTreeSet<u32>| own.into_iter().map(item).collect::<BTreeSet<_>>();
-            prop_assert_eq!(compare(&ours, &others).0, expected(mine));
-            prop_assert_eq!(compare(&others, &ours).0, expected(theirs));
-        }
-
-        #[test]
-        fn any_frame_is_answered_or_refused(frame in proptest::collection::vec(any::<u8>(), 0..300), version: bool) {
-            let mut frame = frame;
-            if version {
-                frame.insert(0, 0x61);
-            }
-            let ours = Holdings::new((0..200).map(item));
-            let _ = answer(&ours, &frame);
-            let (mut session, _) = Session::start(&ours).expect("starts");
-            let _ = session.handle(&frame);
-        }
-    }
-
-    #[test]
-    fn one_missing_among_many_costs_little() {
-        const MANY: u32 = 1_000_000;
-        let (ours, theirs) = (Holdings::new((0..MANY).map(item)), Holdings::new((1..MANY).map(item)));
-        let (found, bytes) = compare(&ours, &theirs);
-        assert_eq!(found, [item(0)].into());
-        assert!(bytes <= 64 * 1024, "{bytes} bytes");
-        let (nothing, bytes) = compare(&ours, &ours);
-        assert!(nothing.is_empty() && bytes <= 1024, "{bytes} bytes");
-    }
-
-    #[test]
-    fn an_empty_member_is_told_everything_in_bounded_frames() {
-        let ours = Holdings::new((0..20_000).map(item));
-        assert_eq!(compare(&ours, &Holdings::new([])).0.len(), 20_000);
-        assert_eq!(compare(&Holdings::new([]), &ours).0.len(), 0);
-    }
-
-    #[test]
-    fn long_frames_are_refused_unread() {
-        let ours = Holdings::new([]);
-        assert_eq!(answer(&ours, &vec![0x61; MAX_FRAME + 1]), Err(FrameError::TooLong(MAX_FRAME + 1)));
-    }
-
-    #[test]
-    fn items_belong_to_swarms() {
-        let by_swarm = holdings((0..30).map(item), |key| match key[3] % 3 {
-            0 => None,
-            rest => Some(SwarmId(rest.into())),
-        });
-        assert_eq!(by_swarm.len(), 2);
-        assert!(by_swarm.values().all(|holdings| holdings.items().count() == 10 && !holdings.is_empty()));
-        assert_eq!([0, 1, 3, 10].map(enough), [1, 1, 3, 3]);
-    }
-}
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -132,6 +132,8 @@ pub struct ExitConfig {
 pub struct Replication {
     /// Seconds between two comparisons with the other members, give or take a quarter.
     pub interval_seconds: u32,
+    /// Most MiB exchanged with one member in one comparison. What is left, the next one goes on with.
+    pub member_mib: u32,
 }
 
 /// Logs.
@@ -226,6 +228,7 @@ impl Config {
             ("limits.tracked_addresses", limits.tracked_addresses as u64, 1),
             ("limits.peer_requests_per_second", limits.peer_requests_per_second.into(), 1),
             ("replication.interval_seconds", config.replication.interval_seconds.into(), 1),
+            ("replication.member_mib", config.replication.member_mib.into(), 1),
         ] {
             if value < least {
                 return Err(ConfigError::TooSmall(name, least));
@@ -290,7 +293,7 @@ impl Default for Limits {
 
 impl Default for Replication {
     fn default() -> Self {
-        Self { interval_seconds: 60 }
+        Self { interval_seconds: 60, member_mib: 64 }
     }
 }
 

@@ -6,7 +6,6 @@ mod base32z;
 mod command;
 mod demand;
 mod directory;
-mod fan_out;
 mod placement;
 mod spent;
 
@@ -16,6 +15,5 @@ pub use answer::{
 pub use command::effect;
 pub use demand::Demand;
 pub use directory::{Directory, list_nodes};
-pub use fan_out::{FanOut, read_done, read_stored, swarm_status};
 pub use placement::{Placement, Readiness, own_swarm, readiness};
 pub use spent::Spent;

@@ -20,8 +20,7 @@
 //! What a member missed it gets from the others within about a minute; what a swarm no longer keeps is let go of only when
 //! members of the one that does have it; what its owner deleted does not come back by a member that missed that.
 //!
-//! **Does not provide.** Protection from a flood by many addresses. Orders that only move expiries are not made up for: a
-//! member that missed one keeps the message until its former time.
+//! **Does not provide.** Protection from a flood by many addresses.
 
 pub mod config;
 pub mod core;

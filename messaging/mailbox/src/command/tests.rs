@@ -122,6 +122,29 @@ fn orders_have_their_time() {
 }
 
 #[test]
+fn orders_reach_as_far_as_their_stamp() {
+    let all = signed_by_owner(Action::DeleteAll { scope: Scope::All, timestamp: NOW });
+    let until = |command: &Command, at| match give(command, Vec::new(), at) {
+        Some((Change::DeleteSent { until, .. }, order)) if order.at == at => until,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(until(&all, NOW + 5), NOW + 5);
+    assert_eq!(until(&all, NOW + 10 * MAX_TTL_PRIVATE), NOW + STAMP_TOLERANCE, "handed in again later");
+    let before = |before| signed_by_owner(Action::DeleteBefore { scope: Scope::All, before });
+    assert_eq!(until(&before(5), NOW), 5);
+    assert_eq!(until(&before(NOW + 60_000), NOW), NOW, "not what is sent from now on");
+
+    let [a, b] = [[1; 32], [2; 32]].map(MessageHash::from);
+    let expire = |expiry| Action::Expire { messages: vec![a, b, a], expiry, mode: ExpiryMode::Set };
+    let told = |expiry| match give(&signed_by_owner(expire(expiry)), Vec::new(), NOW) {
+        Some((Change::SetExpiry { messages, expiry, .. }, _)) => (messages, expiry),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told(vec![NOW, NOW + 1, NOW + 2]), (vec![b, a], vec![NOW + 1, NOW + 2]), "the last word on each");
+    assert_eq!(told(vec![NOW]), (vec![b, a], vec![NOW]));
+}
+
+#[test]
 fn questions_are_the_owners() {
     let timed = |message: &[u8], timestamp| TimedAuth { auth: auth(message), timestamp };
     let messages = vec![hash()];

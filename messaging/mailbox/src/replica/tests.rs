@@ -2,7 +2,7 @@ use super::*;
 use crate::testing::{NOW, account, auth};
 use skep_proto::{
     account::AccountAddress,
-    storage::{Namespace, StoreRequest, SubaccountToken, TimedAuth},
+    storage::{Access, ExpiryMode, Namespace, Scope, StoreRequest, SubaccountToken, TimedAuth, signed},
 };
 use skep_work::{Challenge, FLOOR, solve};
 
@@ -30,17 +30,22 @@ fn command(action: Action) -> Command {
 fn order(action: Action) -> Order {
     let command = command(action);
     let request = serde_json::to_vec(&Request::Single(Method::Command(command.clone()))).unwrap();
-    keep_order(&command, request, NOW).expect("one that is kept")
+    give(&command, request, NOW).expect("one that may be given").1
+}
+
+fn admit(action: Action, at: u64) -> Result<Change, ReplicaRefusal> {
+    admit_order(&command(action), b"request".to_vec(), at, &[], NOW).map(|(change, _)| change)
 }
 
 #[test]
 fn old_messages_are_taken_with_their_proofs() {
-    assert_eq!(admit_replica(&record(0), &[], NOW), Ok(()));
-    assert_eq!(admit_replica(&record(5), &[], NOW), Ok(()));
+    let judged = |record| admit_replica(record, NOW).map(|record| assert!(record.is_replica()));
+    assert_eq!(judged(record(0)), Ok(()));
+    assert_eq!(judged(record(5)), Ok(()));
     let unsigned = Record::new(StoreRequest { auth: None, ..record(5).deposit().clone() });
-    assert_eq!(admit_replica(&unsigned, &[], NOW), Err(ReplicaRefusal::Proof));
+    assert_eq!(judged(unsigned), Err(ReplicaRefusal::Proof));
     let foreign = StoreRequest { account: AccountAddress::from_x25519([1; 32]), ..record(5).deposit().clone() };
-    assert_eq!(admit_replica(&Record::new(foreign), &[], NOW), Err(ReplicaRefusal::Proof));
+    assert_eq!(judged(Record::new(foreign)), Err(ReplicaRefusal::Proof));
 }
 
 #[test]
@@ -52,7 +57,7 @@ fn a_lying_member_pays_the_floor() {
         let challenge = Challenge { account, namespace, hash, timestamp, ttl, effort, block_hash };
         let proof = solve(&challenge, [0; 16], || true).expect("never gives up");
         let record = Record::new(StoreRequest { work: Some(challenge.to_wire(&proof)), ..deposit });
-        admit_replica(&record, &[], NOW)
+        admit_replica(record, NOW).map(drop)
     };
     assert_eq!(judged(FLOOR), Ok(()), "whatever block it was done over");
     for cheap in [0, 1, FLOOR - 1] {
@@ -62,44 +67,36 @@ fn a_lying_member_pays_the_floor() {
 
 #[test]
 fn times_must_be_possible() {
-    assert_eq!(admit_replica(&record(0), &[], NOW + 4 * DAY), Err(ReplicaRefusal::Expired));
-    assert_eq!(admit_replica(&record(0).kept_until(NOW + 30 * DAY), &[], NOW + 4 * DAY), Ok(()), "extended");
-    let forever = record(0).kept_until(NOW + 31 * DAY);
-    assert_eq!(admit_replica(&forever, &[], NOW), Err(ReplicaRefusal::Times));
-    assert_eq!(admit_replica(&record(0), &[], NOW - 11 * DAY), Err(ReplicaRefusal::Times), "from the future");
+    assert_eq!(admit_replica(record(0), NOW - 11 * DAY), Err(ReplicaRefusal::Times), "from the future");
     let long = StoreRequest { expiry: NOW + 5 * DAY, ..record(0).deposit().clone() };
-    assert_eq!(admit_replica(&Record::new(long), &[], NOW), Err(ReplicaRefusal::Times));
+    assert_eq!(admit_replica(Record::new(long), NOW), Err(ReplicaRefusal::Times));
 }
 
 #[test]
-fn what_was_deleted_does_not_come_back() {
-    let (record, sent) = (record(0), NOW - 10 * DAY);
-    let judged = |action| admit_replica(&record, &[order(action)], NOW);
-    let (all, here, elsewhere) = (Scope::All, Scope::One(Namespace(0)), Scope::One(Namespace(1)));
-    let deleted = Err(ReplicaRefusal::Deleted);
-    assert_eq!(judged(Action::Delete { messages: vec![record.hash()], required: false }), deleted);
-    assert_eq!(judged(Action::DeleteAll { scope: all, timestamp: sent }), deleted);
-    assert_eq!(judged(Action::DeleteBefore { scope: here, before: NOW }), deleted);
-    assert_eq!(judged(Action::Delete { messages: vec![[0; 32].into()], required: false }), Ok(()));
-    assert_eq!(judged(Action::DeleteAll { scope: elsewhere, timestamp: NOW }), Ok(()));
-    assert_eq!(judged(Action::DeleteAll { scope: all, timestamp: sent - 1 }), Ok(()), "sent after it");
-}
-
-#[test]
-fn late_orders_reach_only_as_far_as_they_say() {
-    let all = command(Action::DeleteAll { scope: Scope::All, timestamp: NOW - DAY });
-    let until = |change| match change {
-        Ok(Change::DeleteSent { until, .. }) => until,
-        other => panic!("{other:?}"),
+fn orders_are_judged_as_of_their_stamp() {
+    let messages = || vec![record(0).hash()];
+    let shorten = |expiry| Action::Expire { messages: messages(), expiry: vec![expiry], mode: ExpiryMode::Shorten };
+    assert!(matches!(admit(shorten(NOW - 9 * DAY), NOW - 10 * DAY), Ok(Change::SetExpiry { .. })));
+    assert_eq!(admit(shorten(NOW - 9 * DAY), NOW), Err(ReplicaRefusal::Times), "nobody could have given it so late");
+    let limit = |expiry| Action::ExpireAll { scope: Scope::All, expiry };
+    assert!(matches!(admit(limit(NOW - 9 * DAY), NOW - 10 * DAY), Ok(Change::LimitExpiry { .. })));
+    assert_eq!(admit(limit(NOW - 9 * DAY), NOW), Err(ReplicaRefusal::Times));
+    let all = || Action::DeleteAll { scope: Scope::All, timestamp: NOW - DAY };
+    let until = |at| match admit(all(), at) {
+        Ok(Change::DeleteSent { until, .. }) => Ok(until),
+        Ok(other) => panic!("{other:?}"),
+        Err(refusal) => Err(refusal),
     };
-    assert_eq!(until(replicated_change(&all, &[], NOW)), NOW - DAY, "not what came since");
-    let future = command(Action::DeleteBefore { scope: Scope::All, before: u64::MAX });
-    assert_eq!(until(replicated_change(&future, &[], NOW)), NOW + STORE_TOLERANCE);
-    let mut forged = all;
+    assert_eq!(until(NOW - DAY + 1), Ok(NOW - DAY + 1), "not what came since");
+    assert_eq!(until(NOW), Err(ReplicaRefusal::Times));
+    assert_eq!(admit(Action::Delete { messages: messages(), required: false }, NOW + DAY), Err(ReplicaRefusal::Times));
+    assert_eq!(
+        admit(Action::Delete { messages: messages(), required: false }, NOW - 30 * DAY),
+        Err(ReplicaRefusal::Expired)
+    );
+    let mut forged = command(all());
     forged.auth.signature[0] ^= 1;
-    assert_eq!(replicated_change(&forged, &[], NOW), Err(ReplicaRefusal::Proof));
-    let limit = command(Action::ExpireAll { scope: Scope::All, expiry: NOW });
-    assert_eq!(replicated_change(&limit, &[], NOW), Err(ReplicaRefusal::Order));
+    assert_eq!(admit_order(&forged, vec![], NOW - DAY, &[], NOW), Err(ReplicaRefusal::Proof));
 }
 
 #[test]
@@ -108,23 +105,14 @@ fn the_later_word_on_a_subaccount_counts() {
     let (tokens, timestamp) = (vec![a, b], NOW);
     let revoke = command(Action::Revoke { tokens: tokens.clone(), timestamp });
     let unrevoke = |timestamp| order(Action::Unrevoke { tokens: vec![b], timestamp });
-    let revoked = |orders: &[Order]| match replicated_change(&revoke, orders, NOW) {
-        Ok(Change::Revoke { tokens, .. }) => tokens,
+    let revoked = |orders: &[Order]| match admit_order(&revoke, vec![], NOW, orders, NOW) {
+        Ok((Change::Revoke { tokens, .. }, _)) => tokens,
         other => panic!("{other:?}"),
     };
     assert_eq!(revoked(&[unrevoke(NOW - 1)]), tokens);
     assert_eq!(revoked(&[unrevoke(NOW + 1)]), [a]);
     let unrevoke = command(Action::Unrevoke { tokens: vec![a], timestamp: NOW - 1 });
     let later = order(Action::Revoke { tokens: vec![a], timestamp });
-    let change = replicated_change(&unrevoke, &[later], NOW);
+    let change = admit_order(&unrevoke, vec![], NOW - 1, &[later], NOW).map(|(change, _)| change);
     assert_eq!(change, Ok(Change::Unrevoke { account: account(), tokens: vec![] }));
-}
-
-#[test]
-fn an_order_is_kept_no_longer_for_being_handed_on() {
-    let all = command(Action::DeleteAll { scope: Scope::All, timestamp: NOW - DAY });
-    let kept = |kept_until| admit_order(&all, b"request".to_vec(), kept_until, &[], NOW).map(|(_, order)| order.expiry);
-    assert_eq!(kept(NOW + DAY), Ok(NOW + DAY));
-    assert_eq!(kept(u64::MAX), Ok(NOW + MAX_TTL_PRIVATE), "a member cannot make it last");
-    assert_eq!(kept(NOW), Err(ReplicaRefusal::Expired));
 }

@@ -123,18 +123,18 @@ impl Pending<'_> {
         Ok(is_known || self.allowance(&id)?.holds(record.standing(), deposit.data.len() as u64))
     }
 
-    /// A message kept unproven has come again, perhaps with work.
-    pub(super) fn prove(&mut self, id: &BoxId, position: u64, meta: Meta, record: &Record) -> Result<Meta, StoreError> {
-        let size = u64::from(meta.size);
-        let comes_with_work = (meta.standing, record.standing()) == (Standing::Unproven, Standing::Proven);
-        if !comes_with_work || !self.allowance(id)?.may_prove(size) {
-            return Ok(meta);
+    /// Counts a message that is kept with another standing from now on; false, and nothing changes, if there is no room.
+    pub(super) fn restand(&mut self, id: &BoxId, known: &Meta, standing: Standing) -> Result<bool, StoreError> {
+        let size = u64::from(known.size);
+        if known.standing == standing {
+            return Ok(true);
         }
-        self.discount(id, Standing::Unproven, size);
-        self.count(id, Standing::Proven, size);
-        self.batch.put(id.data(position), super::written(record));
-        // The work was done for this time.
-        Ok(Meta { standing: Standing::Proven, timestamp: record.deposit().timestamp, ..meta })
+        if !self.allowance(id)?.may_change_to(standing, size) {
+            return Ok(false);
+        }
+        self.discount(id, known.standing, size);
+        self.count(id, standing, size);
+        Ok(true)
     }
 
     pub(super) fn count(&mut self, id: &BoxId, standing: Standing, size: u64) {

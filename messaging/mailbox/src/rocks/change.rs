@@ -2,11 +2,12 @@
 
 use super::{
     Pending, RocksStore, failed,
-    keys::{BoxId, Meta, hash_prefix, meta_prefix, read_revocation, revocation, revocation_prefix},
+    keys::{BoxId, Meta, Place, hash_prefix, meta_prefix, read_revocation, revocation, revocation_prefix},
     read_position,
 };
 use crate::{
     Change, Changed, Record, StoreError, Touched,
+    ruling::{Ruling, settled_expiry},
     store::{REVOCATION_BYTES, is_wanted, nth_expiry},
 };
 use rocksdb::{DBIterator, IteratorMode, PrefixRange, ReadOptions};
@@ -62,6 +63,25 @@ impl RocksStore {
         Ok(found)
     }
 
+    /// The messages that a change of an owner is about.
+    pub(super) fn concerned(&self, change: &Change, now: u64) -> Result<Vec<(BoxId, u64, Meta)>, StoreError> {
+        let alive = |meta: &Meta| meta.expiry > now;
+        match change {
+            Change::Delete { account, messages, .. } | Change::SetExpiry { account, messages, .. } => {
+                let mut found = Vec::new();
+                for hash in messages {
+                    found.extend(self.find_everywhere(account, hash)?);
+                }
+                found.retain(|(.., meta)| alive(meta));
+                Ok(found)
+            }
+            Change::DeleteSent { account, scope, .. } | Change::LimitExpiry { account, scope, .. } => {
+                self.select(account, *scope, alive)
+            }
+            Change::Forget { .. } | Change::Revoke { .. } | Change::Unrevoke { .. } => Ok(Vec::new()),
+        }
+    }
+
     /// Revocations with their times, the newest first.
     pub(super) fn revocations(&self, account: &AccountAddress) -> Result<Vec<(u64, SubaccountToken)>, StoreError> {
         let mut found = Vec::new();
@@ -76,25 +96,32 @@ impl RocksStore {
 }
 
 impl Pending<'_> {
-    /// Removes all that lies in the outbox of `record`, but `record` itself.
-    pub(super) fn clear_outbox(&mut self, record: &Record) -> Result<(), StoreError> {
+    /// Removes all that lies in the outbox of `record`, but `record` itself. `false` if another member hands it over and
+    /// something newer is there.
+    pub(super) fn clear_outbox(&mut self, record: &Record, now: u64) -> Result<bool, StoreError> {
         let deposit = record.deposit();
         let others = |meta: &Meta| meta.hash != record.hash();
-        for (id, position, meta) in self.store.select(&deposit.account, Scope::One(deposit.namespace), others)? {
+        let inside = self.store.select(&deposit.account, Scope::One(deposit.namespace), others)?;
+        let is_newer = |meta: &Meta| (meta.timestamp, meta.hash) > (deposit.timestamp, record.hash());
+        if record.is_replica() && inside.iter().any(|(.., meta)| meta.expiry > now && is_newer(meta)) {
+            return Ok(false);
+        }
+        for (id, position, meta) in inside {
             self.remove(&id, position, &meta);
         }
-        Ok(())
+        Ok(true)
     }
 
     pub(super) fn change(&mut self, change: &Change, now: u64) -> Result<Changed, StoreError> {
         let alive = |meta: &Meta| meta.expiry > now;
         match change {
-            Change::Delete { account, messages } => {
+            Change::Delete { account, messages, until } => {
+                let sent = |meta: &Meta| alive(meta) && meta.timestamp <= *until;
                 let mut touched = Vec::new();
                 // Named twice, it goes once.
                 for hash in messages.iter().collect::<HashSet<_>>() {
                     let found = self.store.find_everywhere(account, hash)?;
-                    touched.extend(found.into_iter().filter(|(.., meta)| alive(meta)).map(|found| self.delete(found)));
+                    touched.extend(found.into_iter().filter(|(.., meta)| sent(meta)).map(|found| self.delete(found)));
                 }
                 Ok(Changed::Messages(touched))
             }
@@ -103,28 +130,37 @@ impl Pending<'_> {
                 let found = self.store.select(account, *scope, sent)?;
                 Ok(Changed::Messages(found.into_iter().map(|found| self.delete(found)).collect()))
             }
-            Change::SetExpiry { account, messages, expiry, mode } => {
+            Change::SetExpiry { account, messages, expiry, mode, at } => {
                 let mut touched = Vec::new();
                 for (number, hash) in messages.iter().enumerate() {
                     let Some(expiry) = nth_expiry(expiry, number) else { break };
-                    let found = self.store.find_everywhere(account, hash)?;
-                    let found = found.into_iter().filter(|(.., meta)| alive(meta));
-                    touched.extend(found.map(|found| self.set_expiry(found, expiry, *mode)));
+                    let said = Ruling::on_expiry(*at, expiry, *mode);
+                    for found in self.store.find_everywhere(account, hash)?.into_iter().filter(|(.., meta)| alive(meta))
+                    {
+                        touched.push(self.set_expiry(found, expiry, *mode, said)?);
+                    }
                 }
                 Ok(Changed::Messages(touched))
             }
-            Change::LimitExpiry { account, scope, expiry } => {
+            Change::LimitExpiry { account, scope, expiry, at } => {
                 let later = |meta: &Meta| alive(meta) && meta.expiry > *expiry;
+                let (mode, said) = (ExpiryMode::Shorten, Ruling::on_expiry(*at, *expiry, ExpiryMode::Shorten));
                 let found = self.store.select(account, *scope, later)?;
-                let set = |found| self.set_expiry(found, *expiry, ExpiryMode::Shorten);
-                Ok(Changed::Messages(found.into_iter().map(set).collect()))
+                let set = |found| self.set_expiry(found, *expiry, mode, said);
+                Ok(Changed::Messages(found.into_iter().map(set).collect::<Result<_, _>>()?))
             }
-            Change::Forget { messages } => {
+            Change::Forget { names } => {
                 let mut touched = Vec::new();
-                for (account, namespace, hash) in messages {
-                    let id = BoxId::new(account, *namespace);
-                    touched
-                        .extend(self.store.find(&id, hash)?.map(|(position, meta)| self.delete((id, position, meta))));
+                for name in names {
+                    match self.store.place(name)? {
+                        Some(Place::Message(id, position)) => {
+                            let meta = self.store.read_meta(&id, position)?;
+                            let meta = meta.ok_or(StoreError::Damaged("a message's entry"))?;
+                            touched.push(self.delete((id, position, meta)));
+                        }
+                        Some(Place::Order(account, signature)) => self.forget(&account, &signature)?,
+                        None => {}
+                    }
                 }
                 Ok(Changed::Messages(touched))
             }
@@ -138,15 +174,24 @@ impl Pending<'_> {
         Touched { namespace: id.namespace(), hash: meta.hash, expiry: meta.expiry, changed: true }
     }
 
-    fn set_expiry(&mut self, (id, position, meta): (BoxId, u64, Meta), expiry: u64, mode: ExpiryMode) -> Touched {
+    /// Lets a message expire as all that is said of it has it, `said` included.
+    fn set_expiry(
+        &mut self,
+        (id, position, meta): (BoxId, u64, Meta),
+        to: u64,
+        mode: ExpiryMode,
+        said: Ruling,
+    ) -> Result<Touched, StoreError> {
         // It may have been named before in the same order.
         let meta = self.known.get(&(id, meta.hash)).map_or(meta, |(_, known)| *known);
-        let changed = is_wanted(mode, meta.expiry, expiry);
-        if changed {
+        let mut rulings = self.store.rulings(&id, &meta.hash)?;
+        rulings.push(said);
+        let expiry = settled_expiry(meta.timestamp, meta.deposited, &rulings);
+        let changed = is_wanted(mode, meta.expiry, to) && expiry == to;
+        if expiry != meta.expiry {
             self.enter(id, position, Meta { expiry, ..meta }, Some(meta.bucket));
         }
-        let expiry = if changed { expiry } else { meta.expiry };
-        Touched { namespace: id.namespace(), hash: meta.hash, expiry, changed }
+        Ok(Touched { namespace: id.namespace(), hash: meta.hash, expiry, changed })
     }
 
     fn revoke(&mut self, account: &AccountAddress, tokens: &[SubaccountToken], at: u64) -> Result<Changed, StoreError> {

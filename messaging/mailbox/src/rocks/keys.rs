@@ -7,22 +7,27 @@
 //! | `d` box position | the record (`skep.peer.v1.Store`) | a message is shown |
 //! | `e` bucket box position | - | what expires next is sought |
 //! | `r` account token | time of revocation | a subaccount signs |
-//! | `o` account signature | expiry, request | a replica arrives; members compare what they have |
-//! | `x` expiry account signature | - | orders that need no longer be kept are sought |
+//! | `o` account signature | time, request | an order is handed on |
+//! | `i` account hash signature | [`Ruling`] | a message named in an order is put or changed |
+//! | `g` account scope signature | [`Ruling`], or nothing about subaccounts | any message of the scope is put or changed |
+//! | `y` account time signature | size | an account has too many orders |
+//! | `z` account | number and bytes of its orders | an order is kept |
+//! | `x` expiry account signature | size | orders that need no longer be kept are sought |
+//! | `c` name | [`Place`] | members compare what they have |
 //! | `q` account | [`Tallies`] | a message is put; an account's mail is counted |
 //! | `s` | [`State`] | the store opens |
 //!
 //! A box is an account and a namespace; a position is the number of an arrival, never used twice. Changing any of this
 //! needs a new [`FORMAT`].
 
-use crate::{Standing, Tallies, Usage};
+use crate::{ItemName, Standing, Tallies, Usage, ruling::Rulings};
 use skep_proto::{
     account::AccountAddress,
-    storage::{MessageHash, Namespace, SubaccountToken},
+    storage::{MessageHash, Namespace, Scope, SubaccountToken},
 };
 
 /// Number of this layout.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 /// What expires within the same minute is removed together.
 pub(super) const BUCKET_MS: u64 = 60_000;
 
@@ -168,11 +173,6 @@ pub(super) const fn last_expired(now: u64) -> u64 {
     now / BUCKET_MS
 }
 
-/// Beginning of the keys made by [`order`].
-pub(super) fn order_prefix(account: &AccountAddress) -> Vec<u8> {
-    [b"o", &account.as_bytes()[..]].concat()
-}
-
 /// Where an order stands.
 pub(super) fn order(account: &AccountAddress, signature: &[u8; 64]) -> Vec<u8> {
     [b"o", &account.as_bytes()[..], signature].concat()
@@ -199,12 +199,125 @@ pub(super) fn read_order_expiry(key: &[u8]) -> Option<(AccountAddress, [u8; 64])
     read_order(key.get(8..)?)
 }
 
+/// Where the orders of an account are counted.
+pub(super) fn order_count(account: &AccountAddress) -> Vec<u8> {
+    [b"z", &account.as_bytes()[..]].concat()
+}
+
+/// Beginning of the keys made by [`order_time`].
+pub(super) fn order_time_prefix(account: &AccountAddress) -> Vec<u8> {
+    [b"y", &account.as_bytes()[..]].concat()
+}
+
+/// Where the time of an order stands.
+pub(super) fn order_time(account: &AccountAddress, at: u64, signature: &[u8; 64]) -> Vec<u8> {
+    [b"y", &account.as_bytes()[..], &at.to_be_bytes(), signature].concat()
+}
+
+/// Time and signature in a key made by [`order_time`].
+pub(super) fn read_order_time(key: &[u8]) -> Option<(u64, [u8; 64])> {
+    let (at, signature) = key.get(1 + AccountAddress::LEN..)?.split_first_chunk()?;
+    Some((u64::from_be_bytes(*at), signature.try_into().ok()?))
+}
+
+/// Beginning of the keys of what is said of one message by name.
+pub(super) fn named_prefix(account: &AccountAddress, hash: &MessageHash) -> Vec<u8> {
+    [b"i", &account.as_bytes()[..], hash.as_bytes()].concat()
+}
+
+/// Where stands what an order says of one message.
+pub(super) fn named(account: &AccountAddress, hash: &MessageHash, signature: &[u8; 64]) -> Vec<u8> {
+    [&named_prefix(account, hash)[..], signature].concat()
+}
+
+/// The signature in a key made by [`named`].
+pub(super) fn read_named(key: &[u8]) -> Option<[u8; 64]> {
+    key.get(1 + AccountAddress::LEN + HASH_LEN..)?.try_into().ok()
+}
+
+/// What an order is about that names no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    All,
+    Namespace(Namespace),
+    Subaccounts,
+}
+
+impl About {
+    /// `None` for an order that names messages.
+    pub(super) const fn of(rulings: &Rulings) -> Option<Self> {
+        match rulings {
+            Rulings::Named(_) => None,
+            Rulings::Scoped(Scope::All, _) => Some(Self::All),
+            Rulings::Scoped(Scope::One(namespace), _) => Some(Self::Namespace(*namespace)),
+            Rulings::Silent => Some(Self::Subaccounts),
+        }
+    }
+}
+
+/// Beginning of the keys made by [`scoped`].
+pub(super) fn scoped_prefix(account: &AccountAddress, about: About) -> Vec<u8> {
+    let (kind, namespace) = match about {
+        About::All => (0, 0),
+        About::Namespace(namespace) => (1, namespace.0),
+        About::Subaccounts => (2, 0),
+    };
+    [b"g", &account.as_bytes()[..], &[kind], &namespace.to_be_bytes()].concat()
+}
+
+/// Where stands what an order says of more than one message.
+pub(super) fn scoped(account: &AccountAddress, about: About, signature: &[u8; 64]) -> Vec<u8> {
+    [&scoped_prefix(account, about)[..], signature].concat()
+}
+
+/// The signature in a key made by [`scoped`].
+pub(super) fn read_scoped(key: &[u8]) -> Option<[u8; 64]> {
+    key.get(1 + AccountAddress::LEN + 3..)?.try_into().ok()
+}
+
+/// Where it stands what a name stands for.
+pub(super) fn name(name: &ItemName) -> Vec<u8> {
+    [b"c", &name.to_bytes()[..]].concat()
+}
+
+/// The name in a key made by [`name`].
+pub(super) fn read_name(key: &[u8]) -> Option<ItemName> {
+    let bytes: [u8; ItemName::LEN] = key.get(1..)?.try_into().ok()?;
+    Some(bytes.into())
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Message(BoxId, u64),
+    Order(AccountAddress, [u8; 64]),
+}
+
+impl Place {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Message(id, position) => [b"m", &id.0[..], &position.to_be_bytes()].concat(),
+            Self::Order(account, signature) => [b"o", &account.as_bytes()[..], &signature].concat(),
+        }
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        match bytes.first()? {
+            b'm' => BoxId::read_meta(bytes).map(|(id, position)| Self::Message(id, position)),
+            b'o' => read_order(bytes).map(|(account, signature)| Self::Order(account, signature)),
+            _ => None,
+        }
+    }
+}
+
 /// What is told of a message without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Meta {
     pub(super) hash: MessageHash,
     pub(super) timestamp: u64,
     pub(super) expiry: u64,
+    /// When its deposit expires, whatever has been ordered since.
+    pub(super) deposited: u64,
     /// Where it stands in the index of expiries.
     pub(super) bucket: u64,
     /// Bytes of its data.
@@ -213,11 +326,19 @@ pub(super) struct Meta {
 }
 
 impl Meta {
+    /// Its name among members, as one of this box.
+    pub(super) fn name(&self, id: &BoxId) -> Option<ItemName> {
+        let account = id.account()?;
+        let times = (self.timestamp, self.deposited);
+        Some(ItemName::message(&account, id.namespace(), &self.hash, times, self.standing))
+    }
+
     pub(super) fn to_bytes(self) -> Vec<u8> {
         [
             &self.hash.as_bytes()[..],
             &self.timestamp.to_be_bytes(),
             &self.expiry.to_be_bytes(),
+            &self.deposited.to_be_bytes(),
             &self.bucket.to_be_bytes(),
             &self.size.to_be_bytes(),
             &[u8::from(self.standing == Standing::Proven)],
@@ -229,6 +350,7 @@ impl Meta {
         let (hash, rest) = bytes.split_first_chunk::<32>()?;
         let (timestamp, rest) = rest.split_first_chunk()?;
         let (expiry, rest) = rest.split_first_chunk()?;
+        let (deposited, rest) = rest.split_first_chunk()?;
         let (bucket, rest) = rest.split_first_chunk()?;
         let (size, rest) = rest.split_first_chunk()?;
         let standing = match rest {
@@ -240,6 +362,7 @@ impl Meta {
             hash: (*hash).into(),
             timestamp: u64::from_be_bytes(*timestamp),
             expiry: u64::from_be_bytes(*expiry),
+            deposited: u64::from_be_bytes(*deposited),
             bucket: u64::from_be_bytes(*bucket),
             size: u32::from_be_bytes(*size),
             standing,
@@ -307,13 +430,26 @@ mod tests {
             signature[..32].copy_from_slice(&hash);
             let owner = AccountAddress::from_x25519(key);
             prop_assert_eq!(read_order(&order(&owner, &signature)), Some((owner, signature)));
+            let given = order_time(&owner, position, &signature);
+            prop_assert_eq!(read_order_time(&given), Some((position, signature)));
+            prop_assert_eq!(read_named(&named(&owner, &hash.into(), &signature)), Some(signature));
+            for about in [About::All, About::Namespace(Namespace(namespace)), About::Subaccounts] {
+                prop_assert_eq!(read_scoped(&scoped(&owner, about, &signature)), Some(signature));
+            }
+            let item = ItemName::order(&owner, &signature, position);
+            prop_assert_eq!(read_name(&name(&item)), Some(item));
+            for place in [Place::Message(id, position), Place::Order(owner, signature)] {
+                prop_assert_eq!(Place::read(&place.to_bytes()), Some(place));
+            }
             let end = order_expiry(position, &owner, &signature);
             prop_assert_eq!(read_order_expiry(&end), Some((owner, signature)));
             let (account, token) = (AccountAddress::from_x25519(key), SubaccountToken::new(5, Access::READ, &hash));
             prop_assert_eq!(read_revocation(&revocation(&account, &token)), Some(token));
             prop_assert_eq!(read_expiry(&id.expiry(bucket, position)), Some((bucket, id, position)));
             let standing = if proven { Standing::Proven } else { Standing::Unproven };
-            let meta = Meta { hash: hash.into(), timestamp: times.0, expiry: times.1, bucket, size, standing };
+            let meta = Meta {
+                hash: hash.into(), timestamp: times.0, expiry: times.1, deposited: times.0, bucket, size, standing,
+            };
             prop_assert_eq!(Meta::read(&meta.to_bytes()), Some(meta));
             let counts = Tallies {
                 proven: Usage { messages: position, bytes: times.0 },
@@ -331,6 +467,7 @@ mod tests {
             let _ = (Meta::read(&bytes), State::read(&bytes), read_expiry(&bytes), BoxId::read_meta(&bytes));
             let _ = (read_tallies(&bytes), read_tallies_key(&bytes));
             let _ = (BoxId::read_by_hash(&bytes), read_revocation(&bytes), read_order(&bytes), read_order_expiry(&bytes));
+            let _ = (read_order_time(&bytes), read_named(&bytes), read_scoped(&bytes), read_name(&bytes), Place::read(&bytes));
         }
 
         #[test]

@@ -1,83 +1,174 @@
-//! What members compare and hand over: messages, and the orders that removed some.
+//! What members compare and hand over: messages, and the orders about them.
 
 use super::{
-    Pending, RocksStore, failed,
-    keys::{BoxId, Meta, order, order_expiry, order_expiry_start, order_prefix, read_order, read_order_expiry},
+    NameChange, Pending, RocksStore, failed,
+    keys::{
+        self, About, BoxId, Place, named, named_prefix, order, order_count, order_expiry, order_expiry_start,
+        order_time, order_time_prefix, read_name, read_named, read_order_expiry, read_order_time, read_scoped, scoped,
+        scoped_prefix,
+    },
     read_position,
+    sums::{MOST, Plan, Sums},
 };
-use crate::{Item, Order, Record, StoreError, store::outlived};
+use crate::{
+    Change, Fetched, ItemName, NameRange, Order, Record, StoreError, Tally,
+    command::change_of,
+    name::spaced,
+    replica::command_of,
+    ruling::{Ruling, Rulings},
+    store::{MAX_ORDER_BYTES, MAX_ORDERS},
+};
 use prost::Message;
-use rocksdb::{IteratorMode, ReadOptions, WriteBatch};
-use skep_proto::{
-    account::AccountAddress,
-    peer,
-    storage::{MessageHash, Namespace},
-};
+use rocksdb::{IteratorMode, ReadOptions};
+use skep_proto::{account::AccountAddress, peer, storage::MessageHash};
+use std::sync::PoisonError;
 
 impl RocksStore {
-    pub(super) fn visit_messages(&self, now: u64, visit: &mut dyn FnMut(Item)) -> Result<(), StoreError> {
-        for entry in self.with_prefix(b"m".to_vec()) {
-            let (key, value) = entry.map_err(failed("read mailboxes"))?;
-            let (id, _) = BoxId::read_meta(&key).ok_or(StoreError::Damaged("a message's key"))?;
-            let meta = Meta::read(&value).ok_or(StoreError::Damaged("a message's entry"))?;
-            let account = id.account().ok_or(StoreError::Damaged("a message's key"))?;
-            if meta.expiry > now {
-                visit(Item::Message { account, namespace: id.namespace(), hash: meta.hash });
+    /// Counts all names there are.
+    pub(super) fn count_names(&self) -> Result<(), StoreError> {
+        let mut sums = Sums::default();
+        self.visit_names(&NameRange::ALL, &mut |name| {
+            sums.push(&name);
+            true
+        })?;
+        *self.sums.write().unwrap_or_else(PoisonError::into_inner) = sums;
+        Ok(())
+    }
+
+    /// Counts names that have been written. Only the one writer does, so that what is on disk does not change meanwhile.
+    pub(super) fn count(&self, changes: &[NameChange]) {
+        let mut sums = self.sums.write().unwrap_or_else(PoisonError::into_inner);
+        let mut crowded = Vec::new();
+        for change in changes {
+            match change {
+                NameChange::Comes(name) => crowded.extend(sums.insert(name)),
+                NameChange::Goes(name) => sums.remove(name),
+            }
+        }
+        crowded.dedup();
+        for range in crowded {
+            // Chunks may have been joined or split since. One that cannot be read stays as it is: large, but right.
+            if let (true, Ok(names)) = (sums.holds(&range), self.read_names(&range, usize::MAX)) {
+                sums.split(&range, &names);
+            }
+        }
+    }
+
+    fn visit_names(&self, range: &NameRange, visit: &mut dyn FnMut(ItemName) -> bool) -> Result<(), StoreError> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let mut bounds = ReadOptions::default();
+        bounds.set_iterate_range(keys::name(&range.from)..keys::name(&range.to));
+        for entry in self.db.iterator_opt(IteratorMode::Start, bounds) {
+            let (key, _) = entry.map_err(failed("read names"))?;
+            if !visit(read_name(&key).ok_or(StoreError::Damaged("a name"))?) {
+                break;
             }
         }
         Ok(())
     }
 
-    pub(super) fn visit_orders(&self, now: u64, visit: &mut dyn FnMut(Item)) -> Result<(), StoreError> {
-        for entry in self.with_prefix(b"o".to_vec()) {
-            let (key, value) = entry.map_err(failed("read orders"))?;
-            let (account, signature) = read_order(&key).ok_or(StoreError::Damaged("an order's key"))?;
-            if read_value(&value)?.0 > now {
-                visit(Item::Order { account, signature });
-            }
+    pub(super) fn read_names(&self, range: &NameRange, limit: usize) -> Result<Vec<ItemName>, StoreError> {
+        let mut names = Vec::new();
+        if limit > 0 {
+            self.visit_names(range, &mut |name| {
+                names.push(name);
+                names.len() < limit
+            })?;
         }
-        Ok(())
+        Ok(names)
     }
 
-    pub(super) fn fetch_message(
-        &self,
-        account: &AccountAddress,
-        namespace: Namespace,
-        hash: &MessageHash,
-        now: u64,
-    ) -> Result<Option<Record>, StoreError> {
-        let id = BoxId::new(account, namespace);
-        let Some((position, meta)) = self.find(&id, hash)?.filter(|(_, meta)| meta.expiry > now) else {
-            return Ok(None);
-        };
+    /// What is counted may be a moment behind what is read; members then find that nothing is missing after all.
+    pub(super) fn tally_names(&self, range: &NameRange) -> Result<Tally, StoreError> {
+        let Plan { mut known, read } = self.sums.read().unwrap_or_else(PoisonError::into_inner).plan(range);
+        for part in read {
+            self.visit_names(&part, &mut |name| {
+                known.insert(&name);
+                true
+            })?;
+        }
+        Ok(known)
+    }
+
+    pub(super) fn cut_names(&self, range: &NameRange, parts: usize) -> Result<Vec<ItemName>, StoreError> {
+        /// With fewer chunks than this, parts would be too unequal.
+        const FEW: usize = 4;
+        let firsts = self.sums.read().unwrap_or_else(PoisonError::into_inner).firsts(range);
+        if firsts.len() > FEW {
+            return Ok(spaced(&firsts, parts));
+        }
+        let names = self.read_names(range, (FEW + 2) * MOST as usize)?;
+        Ok(names.split_first().map(|(_, inside)| spaced(inside, parts)).unwrap_or_default())
+    }
+
+    pub(super) fn place(&self, name: &ItemName) -> Result<Option<Place>, StoreError> {
+        let place = self.db.get_pinned(keys::name(name)).map_err(failed("look up a name"))?;
+        place.map(|place| Place::read(&place).ok_or(StoreError::Damaged("a name"))).transpose()
+    }
+
+    pub(super) fn fetch_message(&self, id: &BoxId, position: u64, now: u64) -> Result<Option<Fetched>, StoreError> {
+        let Some(meta) = self.read_meta(id, position)?.filter(|meta| meta.expiry > now) else { return Ok(None) };
         let data = self.db.get_pinned(id.data(position)).map_err(failed("read a message"))?;
-        let wire = data.and_then(|data| peer::Store::decode(data.as_ref()).ok());
-        let record = wire.and_then(|wire| Record::from_wire(wire).ok()).ok_or(StoreError::Damaged("a message"))?;
-        Ok(Some(record.kept_until(meta.expiry)))
+        // It may have been deleted meanwhile.
+        let Some(data) = data else { return Ok(None) };
+        let record = peer::Store::decode(data.as_ref()).ok().and_then(|wire| Record::from_wire(wire).ok());
+        let record = record.ok_or(StoreError::Damaged("a message"))?;
+        let outlives = meta.expiry > meta.deposited;
+        let extension = if outlives { self.extension(id, &meta.hash, meta.expiry)? } else { None };
+        Ok(Some(Fetched::Message { record, extension }))
+    }
+
+    /// The order by which a message lasts until then.
+    fn extension(&self, id: &BoxId, hash: &MessageHash, expiry: u64) -> Result<Option<Order>, StoreError> {
+        let account = id.account().ok_or(StoreError::Damaged("a message's key"))?;
+        for entry in self.with_prefix(named_prefix(&account, hash)) {
+            let (key, ruling) = entry.map_err(failed("read orders"))?;
+            let ruling = Ruling::read(&ruling).ok_or(StoreError::Damaged("an order"))?;
+            if ruling.extends_to(expiry) {
+                let signature = read_named(&key).ok_or(StoreError::Damaged("an order's key"))?;
+                return self.fetch_order(&account, &signature);
+            }
+        }
+        Ok(None)
+    }
+
+    /// All that is said of a message.
+    pub(super) fn rulings(&self, id: &BoxId, hash: &MessageHash) -> Result<Vec<Ruling>, StoreError> {
+        let account = id.account().ok_or(StoreError::Damaged("a message's key"))?;
+        let mut rulings = Vec::new();
+        for prefix in [
+            named_prefix(&account, hash),
+            scoped_prefix(&account, About::All),
+            scoped_prefix(&account, About::Namespace(id.namespace())),
+        ] {
+            for entry in self.with_prefix(prefix) {
+                let (_, ruling) = entry.map_err(failed("read orders"))?;
+                rulings.push(Ruling::read(&ruling).ok_or(StoreError::Damaged("an order"))?);
+            }
+        }
+        Ok(rulings)
     }
 
     pub(super) fn fetch_order(
         &self,
         account: &AccountAddress,
         signature: &[u8; 64],
-        now: u64,
     ) -> Result<Option<Order>, StoreError> {
         let value = self.db.get_pinned(order(account, signature)).map_err(failed("read an order"))?;
         let Some(value) = value else { return Ok(None) };
-        let (expiry, request) = read_value(&value)?;
-        let order = Order { account: *account, signature: *signature, request: request.to_vec(), expiry };
-        Ok((expiry > now).then_some(order))
+        let (at, request) = value.split_first_chunk().ok_or(StoreError::Damaged("an order"))?;
+        let at = u64::from_be_bytes(*at);
+        Ok(Some(Order { account: *account, signature: *signature, request: request.to_vec(), at }))
     }
 
-    pub(super) fn orders_of(&self, account: &AccountAddress, now: u64) -> Result<Vec<Order>, StoreError> {
+    pub(super) fn orders_about_tokens(&self, account: &AccountAddress, now: u64) -> Result<Vec<Order>, StoreError> {
         let mut orders = Vec::new();
-        for entry in self.with_prefix(order_prefix(account)) {
-            let (key, value) = entry.map_err(failed("read orders"))?;
-            let (account, signature) = read_order(&key).ok_or(StoreError::Damaged("an order's key"))?;
-            let (expiry, request) = read_value(&value)?;
-            if expiry > now {
-                orders.push(Order { account, signature, request: request.to_vec(), expiry });
-            }
+        for entry in self.with_prefix(scoped_prefix(account, About::Subaccounts)) {
+            let (key, _) = entry.map_err(failed("read orders"))?;
+            let signature = read_scoped(&key).ok_or(StoreError::Damaged("an order's key"))?;
+            orders.extend(self.fetch_order(account, &signature)?.filter(|order| order.expiry() > now));
         }
         Ok(orders)
     }
@@ -87,48 +178,121 @@ impl RocksStore {
         let mut bounds = ReadOptions::default();
         bounds.set_iterate_range(order_expiry_start(0)..order_expiry_start(now.saturating_add(1)));
         let mut state = self.state();
-        let mut batch = WriteBatch::default();
-        let mut freed = 0;
+        let mut pending = self.pending(*state);
         for entry in self.db.iterator_opt(IteratorMode::Start, bounds).take(limit) {
-            let (key, size) = entry.map_err(failed("look for orders"))?;
+            let (key, _) = entry.map_err(failed("look for orders"))?;
             let (account, signature) = read_order_expiry(&key).ok_or(StoreError::Damaged("an order's end"))?;
-            freed += read_position(&size)?;
-            batch.delete(order(&account, &signature));
-            batch.delete(key);
+            pending.forget(&account, &signature)?;
         }
-        if batch.is_empty() {
-            return Ok(());
+        if !pending.batch.is_empty() {
+            *state = pending.write("remove orders")?;
         }
-        let after = super::State { bytes: state.bytes.saturating_sub(freed), ..*state };
-        batch.put(super::STATE, after.to_bytes());
-        self.db.write(batch).map_err(failed("remove orders"))?;
-        *state = after;
         Ok(())
+    }
+
+    /// Number and bytes of the orders kept of one account.
+    fn order_count(&self, account: &AccountAddress) -> Result<(u64, u64), StoreError> {
+        let Some(count) = self.db.get_pinned(order_count(account)).map_err(failed("count orders"))? else {
+            return Ok((0, 0));
+        };
+        let (number, bytes) = count.split_at_checked(8).ok_or(StoreError::Damaged("a count of orders"))?;
+        Ok((read_position(number)?, read_position(bytes)?))
     }
 }
 
 impl Pending<'_> {
-    /// Keeps an order for those who missed it; of one account those that last longest.
-    pub(super) fn remember(&mut self, new: &Order) -> Result<(), StoreError> {
-        let known = self.store.orders_of(&new.account, 0)?;
-        if known.iter().any(|known| known.signature == new.signature) {
-            return Ok(());
+    /// Keeps an order for those who missed it; of one account, those given last.
+    pub(super) fn remember(&mut self, new: &Order, change: &Change) -> Result<(), StoreError> {
+        let (account, size) = (&new.account, new.request.len() as u64);
+        if let Some(known) = self.store.fetch_order(account, &new.signature)? {
+            if known.at >= new.at {
+                return Ok(());
+            }
+            self.erase(&known)?;
         }
-        for old in outlived(known, new.request.len()) {
-            self.batch.delete(order(&old.account, &old.signature));
-            self.batch.delete(order_expiry(old.expiry, &old.account, &old.signature));
-            self.state.bytes = self.state.bytes.saturating_sub(old.request.len() as u64);
+        let (mut number, mut bytes) = self.order_count(account)?;
+        if number >= MAX_ORDERS || bytes.saturating_add(size) > MAX_ORDER_BYTES {
+            for entry in self.store.with_prefix(order_time_prefix(account)) {
+                let (key, _) = entry.map_err(failed("look for orders"))?;
+                let (_, signature) = read_order_time(&key).ok_or(StoreError::Damaged("an order's time"))?;
+                if signature == new.signature {
+                    continue;
+                }
+                self.forget(account, &signature)?;
+                (number, bytes) = self.order_count(account)?;
+                if number < MAX_ORDERS && bytes.saturating_add(size) <= MAX_ORDER_BYTES {
+                    break;
+                }
+            }
         }
-        let size = new.request.len() as u64;
         self.state.bytes = self.state.bytes.saturating_add(size);
-        let value = [&new.expiry.to_be_bytes()[..], &new.request].concat();
-        self.batch.put(order(&new.account, &new.signature), value);
-        self.batch.put(order_expiry(new.expiry, &new.account, &new.signature), size.to_be_bytes());
+        let value = [&new.at.to_be_bytes()[..], &new.request].concat();
+        self.batch.put(order(account, &new.signature), value);
+        self.batch.put(order_expiry(new.expiry(), account, &new.signature), size.to_be_bytes());
+        self.batch.put(order_time(account, new.at, &new.signature), size.to_be_bytes());
+        self.recount(account, number.saturating_add(1), bytes.saturating_add(size));
+        let rulings = Rulings::of(change);
+        match (&rulings, About::of(&rulings)) {
+            (Rulings::Named(all), _) => {
+                for (hash, ruling) in all {
+                    self.batch.put(named(account, hash, &new.signature), ruling.to_bytes());
+                }
+            }
+            (Rulings::Scoped(_, ruling), Some(about)) => {
+                self.batch.put(scoped(account, about, &new.signature), ruling.to_bytes());
+            }
+            (Rulings::Silent | Rulings::Scoped(..), about) => {
+                let about = about.unwrap_or(About::Subaccounts);
+                self.batch.put(scoped(account, about, &new.signature), []);
+            }
+        }
+        self.name(new.name(), Place::Order(*account, new.signature));
         Ok(())
     }
-}
 
-fn read_value(value: &[u8]) -> Result<(u64, &[u8]), StoreError> {
-    let (expiry, request) = value.split_first_chunk().ok_or(StoreError::Damaged("an order"))?;
-    Ok((u64::from_be_bytes(*expiry), request))
+    /// Removes an order.
+    pub(super) fn forget(&mut self, account: &AccountAddress, signature: &[u8; 64]) -> Result<(), StoreError> {
+        match self.store.fetch_order(account, signature)? {
+            Some(known) => self.erase(&known),
+            None => Ok(()),
+        }
+    }
+
+    fn order_count(&self, account: &AccountAddress) -> Result<(u64, u64), StoreError> {
+        self.orders.get(account).map_or_else(|| self.store.order_count(account), |counted| Ok(*counted))
+    }
+
+    fn recount(&mut self, account: &AccountAddress, number: u64, bytes: u64) {
+        self.orders.insert(*account, (number, bytes));
+        if number == 0 {
+            self.batch.delete(order_count(account));
+        } else {
+            self.batch.put(order_count(account), [number, bytes].map(u64::to_be_bytes).as_flattened());
+        }
+    }
+
+    fn erase(&mut self, old: &Order) -> Result<(), StoreError> {
+        let Order { account, signature, at, .. } = old;
+        let size = old.request.len() as u64;
+        let (number, bytes) = self.order_count(account)?;
+        self.recount(account, number.saturating_sub(1), bytes.saturating_sub(size));
+        self.batch.delete(order(account, signature));
+        self.batch.delete(order_expiry(old.expiry(), account, signature));
+        self.batch.delete(order_time(account, *at, signature));
+        let change = command_of(&old.request).and_then(|command| change_of(&command, *at));
+        match change.as_ref().map(Rulings::of) {
+            Some(Rulings::Named(all)) => {
+                all.iter().for_each(|(hash, _)| self.batch.delete(named(account, hash, signature)));
+            }
+            Some(rulings) => {
+                if let Some(about) = About::of(&rulings) {
+                    self.batch.delete(scoped(account, about, signature));
+                }
+            }
+            None => {}
+        }
+        self.unname(old.name());
+        self.state.bytes = self.state.bytes.saturating_sub(size);
+        Ok(())
+    }
 }

@@ -1,8 +1,8 @@
 use super::*;
-use crate::{Allowance, Fetched, Item, MemoryStore, Page, Query, Usage, suite::record};
+use crate::{Allowance, Fetched, ItemName, MemoryStore, NameRange, Page, Query, Tally, Usage, suite::record};
 use skep_proto::{
     account::AccountAddress,
-    storage::{MessageHash, SubaccountToken},
+    storage::{MessageHash, Namespace, RetrievedMessage, SubaccountToken},
 };
 use std::sync::{
     Condvar, Mutex,
@@ -60,16 +60,32 @@ impl Store for Watched {
         self.inner.revoked(account)
     }
 
-    fn visit(&self, now: u64, visit: &mut dyn FnMut(Item)) -> Result<(), StoreError> {
-        self.inner.visit(now, visit)
+    fn newest(&self, change: &Change, now: u64) -> Result<Option<u64>, StoreError> {
+        self.inner.newest(change, now)
     }
 
-    fn fetch(&self, item: &Item, now: u64) -> Result<Option<Fetched>, StoreError> {
-        self.inner.fetch(item, now)
+    fn tally(&self, range: &NameRange) -> Result<Tally, StoreError> {
+        self.inner.tally(range)
     }
 
-    fn orders(&self, account: &AccountAddress, now: u64) -> Result<Vec<Order>, StoreError> {
-        self.inner.orders(account, now)
+    fn names(&self, range: &NameRange, limit: usize) -> Result<Vec<ItemName>, StoreError> {
+        self.inner.names(range, limit)
+    }
+
+    fn cuts(&self, range: &NameRange, parts: usize) -> Result<Vec<ItemName>, StoreError> {
+        self.inner.cuts(range, parts)
+    }
+
+    fn has(&self, name: &ItemName) -> Result<bool, StoreError> {
+        self.inner.has(name)
+    }
+
+    fn fetch(&self, name: &ItemName, now: u64) -> Result<Option<Fetched>, StoreError> {
+        self.inner.fetch(name, now)
+    }
+
+    fn token_orders(&self, account: &AccountAddress, now: u64) -> Result<Vec<Order>, StoreError> {
+        self.inner.token_orders(account, now)
     }
 
     fn sync(&self) -> Result<(), StoreError> {
@@ -86,6 +102,16 @@ impl Store for Watched {
 
     fn expire(&self, now: u64, limit: usize) -> Result<Expired, StoreError> {
         self.inner.expire(now, limit)
+    }
+
+    fn message(
+        &self,
+        account: &AccountAddress,
+        namespace: Namespace,
+        hash: &MessageHash,
+        now: u64,
+    ) -> Result<Option<RetrievedMessage>, StoreError> {
+        self.inner.message(account, namespace, hash, now)
     }
 
     fn usage(&self) -> Usage {
@@ -126,7 +152,7 @@ fn the_sync_precedes_every_answer_and_serves_many() {
     // An order sees what was queued before it, and is answered like the rest.
     let ordered = answers.clone();
     let mine = record(1, 0, 3, 100);
-    let delete = Change::Delete { account: mine.deposit().account, messages: vec![mine.hash()] };
+    let delete = Change::Delete { account: mine.deposit().account, messages: vec![mine.hash()], until: u64::MAX };
     writer.change(delete, None, 0, move |outcome| {
         assert!(matches!(outcome, Ok(Changed::Messages(gone)) if gone.len() == 1 && gone[0].hash == mine.hash()));
         ordered.send(Event::Answer).unwrap();

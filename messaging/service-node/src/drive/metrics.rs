@@ -103,12 +103,12 @@ impl Metrics {
         self.not_drawn.inc();
     }
 
-    pub(crate) fn count_handed_over(&self) {
-        self.handed_over.inc();
+    pub(crate) fn count_handed_over(&self, things: u64) {
+        self.handed_over.inc_by(things);
     }
 
-    pub(crate) fn count_taken_over(&self) {
-        self.taken_over.inc();
+    pub(crate) fn count_taken_over(&self, things: usize) {
+        self.taken_over.inc_by(things as u64);
     }
 
     /// The exposition format, with what is only looked up when asked.

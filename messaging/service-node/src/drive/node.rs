@@ -24,18 +24,16 @@ use crate::{
 use skep_chain_client::{RosterReceiver, RosterView};
 use skep_mailbox::{Store, StoreError, Writer};
 use skep_onion::{HopSecret, PathError, ReplayGuard};
-use skep_primitives::{BlockHash, RosterEntry, ServiceNodeId, SwarmId};
+use skep_primitives::{BlockHash, RosterEntry, ServiceNodeId};
 use skep_proto::{
     account::AccountAddress,
     storage::{NodeListQuery, NodeListResponse, OwnerAuth, PROTOCOL_GENERATION, SwarmResponse},
 };
-use skep_replication::Holdings;
 use std::{
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
-use tokio::{task::spawn_blocking, time::Instant};
+use tokio::task::spawn_blocking;
 
 pub(crate) use monitors::{MonitorLimits, Monitors, Watcher};
 
@@ -61,9 +59,6 @@ pub(crate) struct Node {
     pub(crate) monitors: Monitors,
     pub(crate) directory: Mutex<Arc<Directory>>,
     pub(crate) replays: Mutex<ReplayGuard<Upstream>>,
-    pub(crate) compared: tokio::sync::Mutex<Option<Compared>>,
-    /// How long a set stands in for what is kept while a member compares with it.
-    pub(crate) comparison: Duration,
 }
 
 /// Who sent an onion request.
@@ -73,14 +68,6 @@ pub(crate) enum Upstream {
     Client(IpAddr),
     /// The hop before.
     Node(ServiceNodeId),
-}
-
-/// What other members compare theirs with, for a moment: comparing takes several frames.
-#[derive(Clone, Debug)]
-pub(crate) struct Compared {
-    swarm: SwarmId,
-    until: Instant,
-    holdings: Arc<Holdings>,
 }
 
 /// An answer and the memory it stands for.

@@ -33,8 +33,6 @@ use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Longest time for which a set stands in for what is kept while a member compares with it.
-const LONGEST_COMPARISON: Duration = Duration::from_secs(10);
 /// Onion layers remembered: at 16 bytes each, the sets grow to 32 MB under the heaviest load.
 const REPLAYS: ReplayLimits = ReplayLimits { layers: 1_000_000, layers_per_upstream: 250_000 };
 /// How often expired messages are removed, and how many in one go.
@@ -100,7 +98,6 @@ impl MessagingNode {
         let acceptor = TlsAcceptor::from(tls::server_config(&key)?);
         let (https_listener, https) = bind((listen.address, listen.https_port).into()).await?;
         let quic_address = (listen.address, listen.quic_port).into();
-        let interval = Duration::from_secs(config.replication.interval_seconds.into());
         let budget = Budget::new(limits.memory_mib as usize * 1024 * 1024);
         let peers = Peers::open(quic_address, key.clone(), roster.clone(), budget.clone())?;
         let quic = peers.local_address().map_err(|source| EndpointError::Bind { address: quic_address, source })?;
@@ -129,8 +126,6 @@ impl MessagingNode {
             }),
             directory: Mutex::new(Arc::new(Directory::default())),
             replays: Mutex::new(ReplayGuard::new(REPLAYS, RandomState::new())),
-            compared: tokio::sync::Mutex::new(None),
-            comparison: (interval / 2).min(LONGEST_COMPARISON),
         });
 
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -140,7 +135,7 @@ impl MessagingNode {
         tasks.spawn(quic::serve(Arc::clone(&node), tasks.clone(), stop.clone()));
         tasks.spawn(until(at_stop(&stop), expire(Arc::clone(&node))));
         tasks.spawn(until(at_stop(&stop), watch_load(Arc::clone(&node))));
-        let replication = replicate::run(Arc::clone(&node), roster.clone(), interval);
+        let replication = replicate::run(Arc::clone(&node), roster.clone(), config.replication);
         tasks.spawn(until(at_stop(&stop), replication));
         tasks.spawn(until(at_stop(&stop), forget_strangers(Arc::clone(&node), roster)));
         let metrics = metrics_listener.as_ref().map(|(_, address)| *address);

@@ -190,12 +190,14 @@ async fn a_full_store_says_so_and_nothing_is_lost_for_it() {
     }
     assert_eq!(kept(&network, 0, &owner).await, 1);
 
-    // Now the full node alone is the swarm that keeps this mailbox. It cannot take all of it, so node 1 lets go of nothing.
+    // Now the full node alone is the swarm that keeps this mailbox. What it cannot take node 1 does not let go of.
     let mut entries = network.entries.clone();
     entries[1].swarm = SwarmId(1 << 63);
     network.publish(entries);
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!(store.usage().messages, 2);
+    let (account, only_here) = (owner.account(), MessageHash::of(&owner.account(), Namespace::DEFAULT, &[3; 60]));
+    let kept_here = store.message(&account, Namespace::DEFAULT, &only_here, now_ms()).expect("reads");
+    assert!(kept_here.is_some(), "the only copy");
     network.stop().await;
 }
 

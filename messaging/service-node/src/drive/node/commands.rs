@@ -2,10 +2,10 @@
 
 use super::Node;
 use crate::{
-    core::{Reply, effect, read_done, refuse_command, swarm_status},
+    core::{Reply, effect, refuse_command},
     drive::now_ms,
 };
-use skep_mailbox::{Change, Order, Origin, judge_command, keep_order, may_ask_expiries, may_ask_revoked};
+use skep_mailbox::{Change, Order, Origin, give, judge_command, may_ask_expiries, may_ask_revoked};
 use skep_proto::{
     peer::{self, request::Request as PeerRequest},
     storage::{
@@ -13,6 +13,7 @@ use skep_proto::{
         MemberResult, Method, PROTOCOL_GENERATION, Request, RevokedRequest, RevokedResponse, signed,
     },
 };
+use skep_replication::{read_done, swarm_status};
 
 impl Node {
     /// Takes an order from a client, passes it on to the swarm, and tells who has done it.
@@ -22,9 +23,12 @@ impl Node {
         let change = self.judge(&command, Origin::Client).await?;
         let request = Request::Single(Method::Command(command.clone()));
         let request = serde_json::to_vec(&request).map_err(|_| Reply::text(500, "request failed"))?;
-        let wire = PeerRequest::Command(peer::Command { request: request.clone().into(), kept_until: 0 });
+        // What it is about may have timestamps ahead of the clock here.
+        let newest = self.read_store(move |store| store.newest(&change, now_ms())).await?;
+        let at = now_ms().max(newest.unwrap_or(0));
+        let wire = PeerRequest::Command(peer::Command { request: request.clone().into(), at });
         let read = |peer: &_, answer| read_done(peer, &command, answer);
-        let order = keep_order(&command, request, now_ms());
+        let Some((change, order)) = give(&command, request, at) else { return Err(Reply::text(500, "request failed")) };
         let swarm = self.ask_swarm(peers, wire, self.carry_out(&command, change, order), read).await;
         let found_some = swarm.values().any(|result| match result {
             MemberResult::Done(CommandDone { effect: CommandEffect::Deleted { deleted }, .. }) => !deleted.is_empty(),
@@ -48,10 +52,10 @@ impl Node {
         &self,
         command: &Command,
         change: Change,
-        order: Option<Order>,
+        order: Order,
     ) -> Result<CommandDone, MemberFailure> {
         let applied = if let Change::SetExpiry { expiry, .. } = &change { expiry.first().copied() } else { None };
-        let effect = effect(&command.action, applied, self.change(change, order).await?)?;
+        let effect = effect(&command.action, applied, self.change(change, Some(order)).await?)?;
         match signed::done(&command.account, &command.action, &effect) {
             Some(text) => Ok(CommandDone { effect, signature: self.key.sign(&text) }),
             None => Err(MemberFailure::NotStored { reason: None }),

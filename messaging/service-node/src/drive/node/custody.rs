@@ -2,8 +2,7 @@
 
 use super::Node;
 use crate::{core::Reply, drive::now_ms};
-use skep_mailbox::{Fetched, Item};
-use skep_proto::storage::{HexKey, PROTOCOL_GENERATION, Receipt, ReceiptRequest, ReceiptResponse, signed};
+use skep_proto::storage::{HexKey, MessageHash, PROTOCOL_GENERATION, Receipt, ReceiptRequest, ReceiptResponse, signed};
 use std::collections::BTreeMap;
 
 impl Node {
@@ -16,10 +15,10 @@ impl Node {
             .read_store(move |store| {
                 let mut kept = Vec::new();
                 for hash in messages {
-                    if let Some(Fetched::Message(record)) =
-                        store.fetch(&Item::Message { account, namespace, hash }, now)?
+                    if let Some(message) = store.message(&account, namespace, &hash, now)?
+                        && MessageHash::of(&account, namespace, &message.data) == hash
                     {
-                        kept.push((hash, record.expiry()));
+                        kept.push((hash, message.expiration));
                     }
                 }
                 Ok(kept)

@@ -2,7 +2,7 @@
 
 use super::{Node, Served, swarm::written};
 use crate::{
-    core::{Body, FULL, NO_ROOM, Reply, read_stored, refuse_retrieve, refuse_store, swarm_status},
+    core::{Body, FULL, NO_ROOM, Reply, refuse_retrieve, refuse_store},
     drive::now_ms,
 };
 use skep_chain_client::RosterView;
@@ -16,6 +16,7 @@ use skep_proto::{
         StoreRequest, StoreResponse, signed,
     },
 };
+use skep_replication::{read_stored, swarm_status};
 use skep_work::FLOOR;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::timeout};
@@ -117,12 +118,13 @@ impl Node {
                         self.spent().spend(work, now);
                     }
                     if let Some(push) = push {
-                        self.monitors.publish(&push, now);
+                        self.monitors.publish(push, expiry, now);
                     }
                 }
                 Ok(MemberStored { hash, signature: self.key.sign(&signed::stored(&hash)), expiry, already })
             }
             Put::Full => Err(MemberFailure::Refused { code: FULL, reason: NO_ROOM.into() }),
+            Put::Gone => Err(MemberFailure::Refused { code: 410, reason: "its owner has deleted this message".into() }),
         }
     }
 

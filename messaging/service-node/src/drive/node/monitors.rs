@@ -90,7 +90,7 @@ pub(crate) struct Frame {
 pub(crate) struct Push {
     of_box: BoxId,
     /// Nothing if there is no memory for it: then nobody must believe to have seen everything.
-    frame: Option<Arc<Frame>>,
+    message: Option<(RetrievedMessage, Lease)>,
 }
 
 /// One connection's end of its subscriptions. They end when it is dropped.
@@ -139,27 +139,26 @@ impl Monitors {
         }
         // The data stands in it in base64, beside a few fields.
         let lease = budget.lease(deposit.data.len() * 3 / 2 + 1024);
-        let frame = lease.and_then(|lease| {
-            let message = RetrievedMessage {
-                hash: record.hash(),
-                timestamp: deposit.timestamp,
-                expiration: record.expiry(),
-                data: deposit.data.clone(),
-            };
-            let event = MonitorEvent::message(&deposit.account, deposit.namespace, message);
+        let message = lease.map(|lease| {
+            let (timestamp, expiration, data) = (deposit.timestamp, deposit.expiry, deposit.data.clone());
+            (RetrievedMessage { hash: record.hash(), timestamp, expiration, data }, lease)
+        });
+        Some(Push { of_box, message })
+    }
+
+    /// Tells everyone who watches its box that it is kept until `expiry`, at `now` (ms). Who has too much waiting already is
+    /// cut.
+    pub(crate) fn publish(&self, Push { of_box, message }: Push, expiration: u64, now: u64) {
+        let frame = message.and_then(|(message, lease)| {
+            let event = MonitorEvent::message(&of_box.0, of_box.1, RetrievedMessage { expiration, ..message });
             let text = serde_json::to_string(&event).ok()?.into();
             Some(Arc::new(Frame { text, _lease: lease }))
         });
-        Some(Push { of_box, frame })
-    }
-
-    /// Tells everyone who watches its box at `now` (ms). Who has too much waiting already is cut.
-    pub(crate) fn publish(&self, push: &Push, now: u64) {
-        for subscriber in self.read().by_box.get(&push.of_box).into_iter().flatten() {
+        for subscriber in self.read().by_box.get(&of_box).into_iter().flatten() {
             if subscriber.subscription.until <= now {
                 continue;
             }
-            let told = push.frame.as_ref().map(|frame| subscriber.queue.try_send(Arc::clone(frame)));
+            let told = frame.as_ref().map(|frame| subscriber.queue.try_send(Arc::clone(frame)));
             match told {
                 None | Some(Err(TrySendError::Full(_))) => subscriber.cut.cancel(),
                 Some(Ok(()) | Err(TrySendError::Closed(_))) => {}
@@ -314,8 +313,7 @@ mod tests {
     /// Tells of a message; whether anybody watched for it.
     fn tell(monitors: &Monitors, record: &Record, now: u64) -> bool {
         let push = monitors.watched(record, &Budget::new(1 << 20));
-        push.iter().for_each(|push| monitors.publish(push, now));
-        push.is_some()
+        push.map(|push| monitors.publish(push, 77, now)).is_some()
     }
 
     fn told(watcher: &mut Watcher) -> Vec<String> {
@@ -332,7 +330,9 @@ mod tests {
         assert!(tell(&monitors, &stored(account(1), 0, 2), 0));
         let messages = told(&mut one);
         assert_eq!((messages.len(), told(&mut other).len()), (1, 0));
-        assert!(messages[0].contains(r#""event":"message""#) && messages[0].contains(r#""data":"Ag==""#));
+        for part in [r#""event":"message""#, r#""data":"Ag==""#, r#""expiration":77"#] {
+            assert!(messages[0].contains(part), "{messages:?}");
+        }
         assert!(tell(&monitors, &stored(account(1), 0, 3), 100) && told(&mut one).is_empty(), "it is over");
         assert_eq!(one.sweep(100, |_| false), []);
         assert!(!tell(&monitors, &stored(account(1), 0, 4), 100));
@@ -371,7 +371,7 @@ mod tests {
         }
         assert!(slow.cut.is_cancelled() && !quick.cut.is_cancelled());
         let push = monitors.watched(&stored(account(1), 0, 1), &Budget::new(0)).unwrap();
-        monitors.publish(&push, 0);
+        monitors.publish(push, 77, 0);
         assert!(quick.cut.is_cancelled(), "what cannot be told is not passed over in silence");
     }
 

@@ -71,7 +71,7 @@ impl Node {
                 | PeerResponse::Command(_)
                 | PeerResponse::Pong(_)
                 | PeerResponse::Reconciled(_)
-                | PeerResponse::Replicated(_),
+                | PeerResponse::Taken(_),
                 _,
             )) => PathError::InvalidResponse.into(),
             Err(error) => error.into(),

@@ -1,28 +1,30 @@
 //! What other service nodes ask.
 
-use super::{Compared, Node, OnionServed, Upstream};
+use super::{Node, OnionServed, Upstream};
 use crate::{
     VERSION,
-    core::{Body, Placement, Reply, own_swarm},
+    core::{Body, Placement, Reply},
     drive::{
         budget::Lease,
         now_ms,
         quic::{Refused, peer_may_ask, refusal},
-        replicate::GONE,
     },
 };
 use prost::Message;
 use skep_chain_client::RosterView;
-use skep_mailbox::{Order, Origin, Record, ReplicaRefusal, admit_order, admit_replica, keep_order};
+use skep_mailbox::{Changed, Origin, Put, Record, give};
 use skep_primitives::ServiceNodeId;
 use skep_proto::{
     account::AccountAddress,
-    peer::{self, replica, request::Request as PeerRequest, response::Response as PeerResponse},
-    storage::{MemberFailure, MemberStored, Method, Request},
+    peer::{self, request::Request as PeerRequest, response::Response as PeerResponse},
+    storage::{
+        MemberFailure, MemberStored, Method, Request,
+        limits::{SIGNATURE_TOLERANCE_FORWARDED, STORE_TOLERANCE},
+    },
 };
-use skep_replication::{Holdings, answer};
+use skep_replication::{CompareError, MAX_REPLICAS, NotTaken, Work, answer, judge, status_of};
 use std::sync::Arc;
-use tokio::time::Instant;
+use tokio::sync::oneshot;
 
 impl Node {
     /// Answers another service node. The request's lease is held until then.
@@ -36,7 +38,7 @@ impl Node {
                 | PeerResponse::Command(_)
                 | PeerResponse::Pong(_)
                 | PeerResponse::Reconciled(_)
-                | PeerResponse::Replicated(_),
+                | PeerResponse::Taken(_),
             )
             | None => 200,
         };
@@ -65,12 +67,12 @@ impl Node {
                 Ok(done) => PeerResponse::Command(done),
                 Err(refused) => return refused,
             },
-            PeerRequest::Reconcile(peer::Reconcile { frame }) => match self.reconcile(&frame, &view).await {
+            PeerRequest::Reconcile(asked) => match self.reconcile(asked).await {
                 Ok(reconciled) => PeerResponse::Reconciled(reconciled),
                 Err(refused) => return refused,
             },
-            PeerRequest::Replica(replica) => match self.replica(replica, &view).await {
-                Ok(replicated) => PeerResponse::Replicated(replicated),
+            PeerRequest::HandOver(replicas) => match self.take_over(replicas, view).await {
+                Ok(taken) => PeerResponse::Taken(taken),
                 Err(refused) => return refused,
             },
             PeerRequest::Onion(onion) => {
@@ -112,71 +114,99 @@ impl Node {
             return Err(refusal(400, "the command cannot be read"));
         };
         self.is_shared(peer, &command.account, view)?;
-        let change = self.judge(&command, Origin::Member).await.map_err(refused)?;
-        let order = keep_order(&command, wire.request.to_vec(), now_ms());
+        self.judge(&command, Origin::Member).await.map_err(refused)?;
+        let now = now_ms();
+        if wire.at > now.saturating_add(SIGNATURE_TOLERANCE_FORWARDED + STORE_TOLERANCE) {
+            return Err(refusal(406, "the command was given in the future"));
+        }
+        // Who does not tell when it was given gives it now.
+        let at = if wire.at == 0 { now } else { wire.at };
+        let Some((change, order)) = give(&command, wire.request.to_vec(), at) else {
+            return Err(refusal(400, "the command cannot be given"));
+        };
         let done = self.carry_out(&command, change, order).await.map_err(failed)?;
         let result = serde_json::to_vec(&done).map_err(|_| refusal(500, "request failed"))?;
         Ok(peer::CommandDone { result: result.into() })
     }
 
-    /// Answers a frame of a comparison that another node began: with what this node has of its own swarm's.
-    async fn reconcile(&self, frame: &[u8], view: &Arc<RosterView>) -> Result<peer::Reconciled, peer::Response> {
-        let Some(swarm) = own_swarm(view, &self.id) else {
-            return Err(refusal(421, "this node is in no swarm"));
-        };
-        // Held while a set is built: who asks meanwhile waits for that one.
-        let mut known = self.compared.lock().await;
-        let fresh = known.clone().filter(|compared| compared.swarm == swarm && compared.until > Instant::now());
-        let Compared { holdings, .. } = match fresh {
-            Some(compared) => compared,
-            None => {
-                let mut all = self.holdings(view).await.map_err(|()| Refused::BUSY.into_response())?;
-                let holdings = Arc::new(all.remove(&swarm).unwrap_or_else(|| Holdings::new([])));
-                known.insert(Compared { swarm, until: Instant::now() + self.comparison, holdings }).clone()
+    /// Answers another node's questions about what is kept here.
+    async fn reconcile(&self, asked: peer::Reconcile) -> Result<peer::Reconciled, peer::Response> {
+        match self.read_store(move |store| Ok(answer(store, &asked))).await.map_err(refused)? {
+            Ok(answers) => Ok(answers),
+            Err(error @ CompareError::Version(_)) => Err(refusal(505, error.to_string())),
+            Err(CompareError::Store(error)) => {
+                tracing::error!(%error, "what is kept was not compared");
+                Err(Refused::BUSY.into_response())
             }
-        };
-        drop(known);
-        let frame = answer(&holdings, frame).map_err(|error| refusal(400, error.to_string()))?;
-        Ok(peer::Reconciled { frame: frame.into() })
+            Err(error @ (CompareError::TooMuch | CompareError::Malformed(_))) => Err(refusal(400, error.to_string())),
+        }
     }
 
     /// Takes what this node lacks of its own swarm's from another node. It is judged by its proofs.
-    async fn replica(&self, replica: peer::Replica, view: &RosterView) -> Result<peer::Replicated, peer::Response> {
-        let now = now_ms();
-        match replica.item {
-            Some(replica::Item::Message(wire)) => {
-                let record = Record::from_wire(wire).map_err(|error| refusal(400, error.to_string()))?;
-                let orders = self.orders_of(&record.deposit().account, view, now).await?;
-                admit_replica(&record, &orders, now).map_err(not_taken)?;
-                self.keep(record, now).await.map_err(failed)?;
-            }
-            Some(replica::Item::Order(wire)) => {
-                let Ok(Request::Single(Method::Command(command))) = Request::parse(&wire.request) else {
-                    return Err(refusal(400, "the order cannot be read"));
-                };
-                let orders = self.orders_of(&command.account, view, now).await?;
-                let (change, order) =
-                    admit_order(&command, wire.request.to_vec(), wire.kept_until, &orders, now).map_err(not_taken)?;
-                self.carry_out(&command, change, Some(order)).await.map_err(failed)?;
-            }
-            None => return Err(refusal(400, "the replica cannot be read")),
+    async fn take_over(
+        &self,
+        peer::HandOver { replicas }: peer::HandOver,
+        view: Arc<RosterView>,
+    ) -> Result<peer::Taken, peer::Response> {
+        if replicas.len() > MAX_REPLICAS {
+            return Err(refusal(400, "too many replicas at once"));
         }
-        self.metrics.count_taken_over();
-        Ok(peer::Replicated {})
+        let (me, now) = (self.id, now_ms());
+        let judged = move |store: &dyn skep_mailbox::Store| {
+            let is_here =
+                |account: &AccountAddress| matches!(Placement::of(&view, &me, account), Placement::Here { .. });
+            Ok(replicas.into_iter().map(|replica| judge(store, replica, is_here, now)).collect::<Vec<_>>())
+        };
+        let judged = self.read_store(judged).await.map_err(refused)?;
+        // All are queued before any is awaited, so that they share syncs.
+        let queued: Vec<_> = judged.into_iter().map(|work| work.map(|work| self.queue(work, now))).collect();
+        let mut statuses = Vec::with_capacity(queued.len());
+        for steps in queued {
+            statuses.push(match steps {
+                Err(why) => {
+                    if let NotTaken::Store(error) = &why {
+                        tracing::error!(%error, "a replica was not judged");
+                    }
+                    why.status()
+                }
+                Ok(steps) => {
+                    let mut last = 200;
+                    for step in steps {
+                        last = step.await.unwrap_or(503);
+                    }
+                    last
+                }
+            });
+        }
+        self.metrics.count_taken_over(statuses.iter().filter(|status| **status == 200).count());
+        Ok(peer::Taken { statuses })
     }
 
-    /// The orders kept of an account, if its mailbox is kept here.
-    async fn orders_of(
-        &self,
-        account: &AccountAddress,
-        view: &RosterView,
-        now: u64,
-    ) -> Result<Vec<Order>, peer::Response> {
-        if matches!(Placement::of(view, &self.id, account), Placement::Elsewhere) {
-            return Err(refusal(421, "this account's mailbox is not kept here"));
-        }
-        let account = *account;
-        self.read_store(move |store| store.orders(&account, now)).await.map_err(refused)
+    /// Queues the steps of taking a replica; each tells its status once it is on disk.
+    fn queue(&self, work: Vec<Work>, now: u64) -> Vec<oneshot::Receiver<u32>> {
+        let step = |work| {
+            let (done, status) = oneshot::channel();
+            match work {
+                Work::Put(record) => {
+                    let (monitors, push) = (self.monitors.clone(), self.monitors.watched(&record, &self.budget));
+                    self.writer.put(record, now, move |outcome| {
+                        if let (Some(push), Ok(Put::Stored { expiry, already: false })) = (push, &outcome) {
+                            monitors.publish(push, *expiry, now);
+                        }
+                        let _ = done.send(outcome.map_or(503, |put| status_of(&put)));
+                    });
+                }
+                Work::Change(change, order) => self.writer.change(change, Some(order), now, move |outcome| {
+                    let _ = done.send(match outcome {
+                        Ok(Changed::Messages(_) | Changed::Tokens(_)) => 200,
+                        Ok(Changed::Full) => 507,
+                        Err(_) => 503,
+                    });
+                }),
+            }
+            status
+        };
+        work.into_iter().map(step).collect()
     }
 
     /// Refuses what concerns an account whose mailbox is not kept by both nodes.
@@ -199,14 +229,6 @@ impl Node {
 fn refused(Reply { status, body }: Reply) -> peer::Response {
     let (Body::Json(text) | Body::Text(text)) = body;
     refusal(status, text)
-}
-
-fn not_taken(why: ReplicaRefusal) -> peer::Response {
-    let status = match why {
-        ReplicaRefusal::Expired | ReplicaRefusal::Deleted => GONE,
-        ReplicaRefusal::Times | ReplicaRefusal::Proof | ReplicaRefusal::Order => 400,
-    };
-    refusal(status, why.to_string())
 }
 
 fn failed(failure: MemberFailure) -> peer::Response {

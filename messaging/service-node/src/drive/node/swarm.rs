@@ -1,10 +1,7 @@
 //! One request to every member of the swarm.
 
 use super::{Node, RosterEntry};
-use crate::{
-    core::FanOut,
-    drive::{now_ms, quic::PeerError},
-};
+use crate::drive::{now_ms, quic::PeerError};
 use futures::{StreamExt, stream::FuturesUnordered};
 use skep_mailbox::{Change, Changed, Order, WriteError};
 use skep_primitives::ServiceNodeId;
@@ -12,6 +9,7 @@ use skep_proto::{
     peer,
     storage::{HexKey, MemberFailure, MemberResult, limits::PEER_TIMEOUT},
 };
+use skep_replication::FanOut;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::{
     sync::oneshot,

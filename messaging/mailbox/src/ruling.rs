@@ -1,0 +1,185 @@
+//! What owners' orders say of a message, whatever the order in which members learn of them.
+//!
+//! A member keeps one deposit of a message, and the orders. Whether the message is there and when it expires is a function of
+//! both ([`is_deleted`], [`settled_expiry`]), so members with equal sets show the same, though they got them in another order.
+//!
+//! A request names no time at which it was given (but for `delete_all`), so the member that takes it from a client stamps it:
+//! with its clock, or with the newest timestamp among the messages concerned if that is ahead. An order is about deposits up
+//! to its stamp: what is stored again later is not concerned. Nobody can prove a stamp, and nobody gains by a false one: who
+//! has a signed request may hand it in again at any time, as a client.
+
+use crate::Change;
+use skep_proto::storage::{ExpiryMode, MessageHash, Scope};
+
+/// One order's word on messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ruling {
+    /// When it was given (ms). Deposits with later timestamps are not concerned.
+    pub(crate) at: u64,
+    pub(crate) sentence: Sentence,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Sentence {
+    /// It is gone, if its timestamp is this or earlier.
+    Delete(u64),
+    /// It expires then.
+    Set(u64),
+    /// It expires then, if it would earlier.
+    Extend(u64),
+    /// It expires then, if it would later.
+    Shorten(u64),
+}
+
+impl Ruling {
+    /// Bytes on disk.
+    #[cfg(test)]
+    pub(crate) const LEN: usize = 17;
+
+    /// A word on when a message expires.
+    pub(crate) const fn on_expiry(at: u64, expiry: u64, mode: ExpiryMode) -> Self {
+        let sentence = match mode {
+            ExpiryMode::Set => Sentence::Set(expiry),
+            ExpiryMode::Extend => Sentence::Extend(expiry),
+            ExpiryMode::Shorten => Sentence::Shorten(expiry),
+        };
+        Self { at, sentence }
+    }
+
+    /// Whether it is by this word that a message lasts until then.
+    pub(crate) fn extends_to(&self, expiry: u64) -> bool {
+        matches!(self.sentence, Sentence::Set(time) | Sentence::Extend(time) if time == expiry)
+    }
+
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        let (kind, time) = match self.sentence {
+            Sentence::Delete(time) => (0, time),
+            Sentence::Set(time) => (1, time),
+            Sentence::Extend(time) => (2, time),
+            Sentence::Shorten(time) => (3, time),
+        };
+        [&self.at.to_be_bytes()[..], &[kind], &time.to_be_bytes()].concat()
+    }
+
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let (at, rest) = bytes.split_first_chunk()?;
+        let (kind, time) = rest.split_first()?;
+        let time = u64::from_be_bytes(time.try_into().ok()?);
+        let sentence = match kind {
+            0 => Sentence::Delete(time),
+            1 => Sentence::Set(time),
+            2 => Sentence::Extend(time),
+            3 => Sentence::Shorten(time),
+            _ => return None,
+        };
+        Some(Self { at: u64::from_be_bytes(*at), sentence })
+    }
+}
+
+/// What a change says of which messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Rulings {
+    /// Of each of these.
+    Named(Vec<(MessageHash, Ruling)>),
+    /// Of all in a scope.
+    Scoped(Scope, Ruling),
+    /// Of none.
+    Silent,
+}
+
+impl Rulings {
+    pub(crate) fn of(change: &Change) -> Self {
+        match change {
+            Change::Delete { messages, until, .. } => {
+                let ruling = Ruling { at: *until, sentence: Sentence::Delete(*until) };
+                Self::Named(messages.iter().map(|hash| (*hash, ruling)).collect())
+            }
+            Change::DeleteSent { scope, until, .. } => {
+                Self::Scoped(*scope, Ruling { at: *until, sentence: Sentence::Delete(*until) })
+            }
+            Change::SetExpiry { messages, expiry, mode, at, .. } => {
+                let ruling = |(number, hash): (usize, &MessageHash)| {
+                    let expiry = crate::store::nth_expiry(expiry, number)?;
+                    Some((*hash, Ruling::on_expiry(*at, expiry, *mode)))
+                };
+                Self::Named(messages.iter().enumerate().filter_map(ruling).collect())
+            }
+            Change::LimitExpiry { scope, expiry, at, .. } => {
+                Self::Scoped(*scope, Ruling::on_expiry(*at, *expiry, ExpiryMode::Shorten))
+            }
+            Change::Forget { .. } | Change::Revoke { .. } | Change::Unrevoke { .. } => Self::Silent,
+        }
+    }
+}
+
+/// Whether the owner has deleted what was deposited with this timestamp.
+pub(crate) fn is_deleted(timestamp: u64, rulings: &[Ruling]) -> bool {
+    rulings.iter().any(|ruling| matches!(ruling.sentence, Sentence::Delete(until) if timestamp <= until))
+}
+
+/// When a deposit expires by what was said of its expiry, from the first word to the last.
+pub(crate) fn settled_expiry(timestamp: u64, expiry: u64, rulings: &[Ruling]) -> u64 {
+    let mut concerned: Vec<_> = rulings.iter().filter(|ruling| timestamp <= ruling.at).collect();
+    concerned.sort_unstable();
+    concerned.into_iter().fold(expiry, |expiry, ruling| match ruling.sentence {
+        Sentence::Delete(_) => expiry,
+        Sentence::Set(time) => time,
+        Sentence::Extend(time) => expiry.max(time),
+        Sentence::Shorten(time) => expiry.min(time),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn settle(timestamp: u64, expiry: u64, rulings: &[Ruling]) -> Option<u64> {
+        (!is_deleted(timestamp, rulings)).then(|| settled_expiry(timestamp, expiry, rulings))
+    }
+
+    fn ruling() -> impl Strategy<Value = Ruling> {
+        (0..100_u64, 0..4_u8, 0..200_u64).prop_map(|(at, kind, time)| {
+            let sentence = match kind {
+                0 => Sentence::Delete(at.min(time)),
+                1 => Sentence::Set(time),
+                2 => Sentence::Extend(time),
+                _ => Sentence::Shorten(time),
+            };
+            Ruling { at, sentence }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_arrival_does_not_matter(
+            rulings in proptest::collection::vec(ruling(), 0..8).prop_flat_map(|all| (Just(all.clone()), Just(all).prop_shuffle())),
+            timestamp in 0..100_u64,
+            life in 1..100_u64,
+        ) {
+            let (one, other) = rulings;
+            prop_assert_eq!(settle(timestamp, timestamp + life, &one), settle(timestamp, timestamp + life, &other));
+        }
+
+        #[test]
+        fn rulings_survive_the_disk(ruling in ruling()) {
+            let bytes = ruling.to_bytes();
+            prop_assert_eq!(bytes.len(), Ruling::LEN);
+            prop_assert_eq!(Ruling::read(&bytes), Some(ruling));
+            prop_assert_eq!(Ruling::read(&bytes[1..]), None);
+        }
+    }
+
+    #[test]
+    fn the_last_word_counts_and_only_on_what_was_there() {
+        let at = |at, sentence| Ruling { at, sentence };
+        let (set, extend, shorten) =
+            (at(10, Sentence::Set(50)), at(20, Sentence::Extend(90)), at(30, Sentence::Shorten(70)));
+        assert_eq!(settle(5, 60, &[set]), Some(50));
+        assert_eq!(settle(5, 60, &[shorten, set, extend]), Some(70));
+        assert_eq!(settle(15, 60, &[shorten, set, extend]), Some(70));
+        assert_eq!(settle(25, 60, &[set, extend]), Some(60), "stored again after both");
+        assert_eq!(settle(5, 60, &[set, at(7, Sentence::Delete(7))]), None);
+        assert_eq!(settle(8, 60, &[set, at(7, Sentence::Delete(7))]), Some(50), "stored again after it was deleted");
+    }
+}
