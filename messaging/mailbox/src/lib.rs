@@ -54,7 +54,7 @@ pub use quota::{Allowance, Quota, Quotas, Standing, Tallies};
 pub use record::{ReadRecordError, Record};
 pub use replica::{ReplicaRefusal, admit_order, admit_replica, command_of};
 #[cfg(feature = "rocksdb")]
-pub use rocks::{OpenError, Recount, RocksStore};
+pub use rocks::{Contents, Fault, FaultKind, OpenError, Recount, RocksStore, database_options};
 pub use store::{Change, Changed, Expired, Fetched, Order, Page, Put, Query, Store, StoreError, Touched, Usage};
 pub use work::WorkRefusal;
 pub use writer::{WriteError, Writer};

@@ -24,7 +24,7 @@ use std::{
 /// Keeps records in memory.
 #[derive(Debug)]
 pub struct MemoryStore {
-    quotas: Quotas,
+    quotas: Mutex<Quotas>,
     inner: Mutex<Inner>,
 }
 
@@ -78,7 +78,11 @@ impl Entry {
 impl MemoryStore {
     /// An empty store within `quotas`.
     pub fn new(quotas: impl Into<Quotas>) -> Self {
-        Self { quotas: quotas.into(), inner: Mutex::default() }
+        Self { quotas: Mutex::new(quotas.into()), inner: Mutex::default() }
+    }
+
+    fn quotas(&self) -> Quotas {
+        *self.quotas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -398,12 +402,13 @@ impl Inner {
 impl Store for MemoryStore {
     fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError> {
         let mut inner = self.lock();
-        Ok(records.iter().map(|record| inner.put(record, now, self.quotas)).collect())
+        let quotas = self.quotas();
+        Ok(records.iter().map(|record| inner.put(record, now, quotas)).collect())
     }
 
     fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError> {
         let mut inner = self.lock();
-        let changed = inner.change(change, now, self.quotas.capacity);
+        let changed = inner.change(change, now, self.quotas().capacity);
         if let Some(order) = order {
             inner.remember(order, change);
         }
@@ -545,7 +550,11 @@ impl Store for MemoryStore {
     }
 
     fn allowance(&self, account: &AccountAddress) -> Result<Allowance, StoreError> {
-        Ok(self.lock().allowance(account, self.quotas))
+        Ok(self.lock().allowance(account, self.quotas()))
+    }
+
+    fn set_quotas(&self, quotas: Quotas) {
+        *self.quotas.lock().unwrap_or_else(PoisonError::into_inner) = quotas;
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod change;
+mod inspect;
 mod keys;
 mod replicate;
 mod sums;
@@ -33,6 +34,8 @@ use std::{
 };
 use sums::Sums;
 
+pub use inspect::{Contents, Fault, FaultKind};
+
 /// Cache for blocks read, indexes and filters included.
 const BLOCK_CACHE_BYTES: usize = 4 << 20;
 /// What is collected in memory before it is sorted into a file; two of these at most.
@@ -45,7 +48,7 @@ const PUT: &str = "write messages";
 /// Keeps records on disk. What [`Store::sync`] has returned for survives a crash of process and machine.
 pub struct RocksStore {
     db: DB,
-    quotas: Quotas,
+    quotas: Mutex<Quotas>,
     state: Mutex<State>,
     sums: RwLock<Sums>,
 }
@@ -53,8 +56,14 @@ pub struct RocksStore {
 /// The database cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Missing rights, a full disk, another process, or damage.
-    #[error("cannot open the message store at {path}: {reason}. Is another node using it? Is the disk full?")]
+    /// A node runs on it.
+    #[error("the message store at {0} is in use by a running node. Stop that node first")]
+    InUse(PathBuf),
+    /// There is none.
+    #[error("there is no message store at {0}")]
+    Missing(PathBuf),
+    /// Missing rights, a full disk, or damage.
+    #[error("cannot open the message store at {path}: {reason}. Is the disk full? May this user write there?")]
     Database {
         /// Where it was sought.
         path: PathBuf,
@@ -79,17 +88,41 @@ pub enum OpenError {
 impl RocksStore {
     /// Opens the store at `path`, which is made if it is not there, within `quotas`.
     pub fn open(path: &Path, quotas: impl Into<Quotas>) -> Result<Self, OpenError> {
-        let failed = |error: rocksdb::Error| OpenError::Database { path: path.into(), reason: error.into_string() };
-        let db = DB::open(&options(), path).map_err(failed)?;
+        let failed = |error: rocksdb::Error| {
+            let reason = error.into_string();
+            // RocksDB has no kind of its own for a lock that somebody else holds.
+            match reason.contains("lock hold by") || reason.contains("While lock file") {
+                true => OpenError::InUse(path.into()),
+                false => OpenError::Database { path: path.into(), reason },
+            }
+        };
+        let db = DB::open(&database_options(), path).map_err(failed)?;
         let state = match db.get(STATE).map_err(failed)?.map(|bytes| State::read(&bytes)) {
             None => State::default(),
             Some(Some((_, Some(state)))) => state,
             Some(Some((found, None))) => return Err(OpenError::Format { path: path.into(), found }),
             Some(None) => return Err(OpenError::Damaged(path.into())),
         };
-        let store = Self { db, quotas: quotas.into(), state: Mutex::new(state), sums: RwLock::default() };
+        let quotas = Mutex::new(quotas.into());
+        let store = Self { db, quotas, state: Mutex::new(state), sums: RwLock::default() };
         store.count_names().map_err(|_| OpenError::Damaged(path.into()))?;
         Ok(store)
+    }
+
+    /// Opens the store at `path` to look after it: nothing is made where there is none, and it takes no bounds.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; above all, a node that runs on it.
+    pub fn open_existing(path: &Path) -> Result<Self, OpenError> {
+        // RocksDB names its current manifest in this file; without it, opening would begin a new database.
+        if !path.join("CURRENT").is_file() {
+            return Err(OpenError::Missing(path.into()));
+        }
+        Self::open(path, u64::MAX)
+    }
+
+    fn quotas(&self) -> Quotas {
+        *self.quotas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -127,7 +160,8 @@ impl RocksStore {
     }
 }
 
-fn options() -> Options {
+/// What a store opens its database with, for tools that look at one, or compare with one.
+pub fn database_options() -> Options {
     let mut tables = BlockBasedOptions::default();
     tables.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE_BYTES));
     tables.set_cache_index_and_filter_blocks(true);
@@ -472,7 +506,11 @@ impl Store for RocksStore {
     fn allowance(&self, account: &AccountAddress) -> Result<Allowance, StoreError> {
         let State { bytes: total, unproven: unproven_total, .. } = *self.state();
         let mailbox = self.tallies(&keys::tallies(account))?;
-        Ok(Allowance { quotas: self.quotas, mailbox, total, unproven_total })
+        Ok(Allowance { quotas: self.quotas(), mailbox, total, unproven_total })
+    }
+
+    fn set_quotas(&self, quotas: Quotas) {
+        *self.quotas.lock().unwrap_or_else(PoisonError::into_inner) = quotas;
     }
 }
 
@@ -537,7 +575,7 @@ mod tests {
     fn another_format_and_damage_are_named() {
         let directory = tempdir().unwrap();
         let write_state = |bytes: &[u8]| {
-            let db = DB::open(&options(), directory.path()).unwrap();
+            let db = DB::open(&database_options(), directory.path()).unwrap();
             db.put(STATE, bytes).unwrap();
         };
         write_state(&[0, 0, 0, 9]);
@@ -551,6 +589,15 @@ mod tests {
     fn a_store_in_use_is_not_opened_twice() {
         let directory = tempdir().unwrap();
         let _store = RocksStore::open(directory.path(), 0).unwrap();
-        assert!(matches!(RocksStore::open(directory.path(), 0), Err(OpenError::Database { .. })));
+        assert!(matches!(RocksStore::open(directory.path(), 0), Err(OpenError::InUse(_))));
+        assert!(matches!(RocksStore::open_existing(directory.path()), Err(OpenError::InUse(_))));
+    }
+
+    #[test]
+    fn looking_after_a_store_makes_none() {
+        let directory = tempdir().unwrap();
+        let nowhere = directory.path().join("none");
+        assert!(matches!(RocksStore::open_existing(&nowhere), Err(OpenError::Missing(_))));
+        assert!(!nowhere.exists());
     }
 }

@@ -84,6 +84,9 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// What is kept.
     fn usage(&self) -> Usage;
+
+    /// Changes how many bytes of data are kept at most. What is there already stays.
+    fn set_capacity(&self, bytes: u64);
 }
 
 /// What became of one record.

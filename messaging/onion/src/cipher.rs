@@ -69,13 +69,13 @@ pub(crate) struct LayerKey {
 pub(crate) struct CipherFailure;
 
 impl LayerKey {
-    /// The key the client derives for a layer of `node`.
+    /// The key the client derives for a layer of `node` from a fresh key pair.
     pub(crate) fn for_client(
         enc_type: EncType,
-        ephemeral: &StaticSecret,
+        (secret, public): (&StaticSecret, &PublicKey),
         node: &PublicKey,
     ) -> Result<Self, CipherFailure> {
-        let key = Self::agree(enc_type, ephemeral, node, &PublicKey::from(ephemeral), node);
+        let key = Self::agree(enc_type, secret, node, public, node);
         if key.is_secret { Ok(key) } else { Err(CipherFailure) }
     }
 
@@ -114,10 +114,15 @@ impl LayerKey {
 
     /// Nonce, ciphertext and tag.
     pub(crate) fn seal(&self, plaintext: &[u8], rng: &mut impl CryptoRng) -> Result<Vec<u8>, CipherFailure> {
+        self.seal_parts(&[plaintext], rng)
+    }
+
+    /// [`Self::seal`] of parts that follow each other.
+    pub(crate) fn seal_parts(&self, parts: &[&[u8]], rng: &mut impl CryptoRng) -> Result<Vec<u8>, CipherFailure> {
         let key = GenericArray::from_slice(self.key.as_slice());
         let sealed = match self.enc_type {
-            EncType::AesGcm => seal_with::<_, 12>(&Aes256Gcm::new(key), plaintext, rng),
-            EncType::XChaCha20 => seal_with::<_, 24>(&XChaCha20Poly1305::new(key), plaintext, rng),
+            EncType::AesGcm => seal_with::<_, 12>(&Aes256Gcm::new(key), parts, rng),
+            EncType::XChaCha20 => seal_with::<_, 24>(&XChaCha20Poly1305::new(key), parts, rng),
         };
         self.secret(sealed)
     }
@@ -152,7 +157,7 @@ const TAG_BYTES: usize = 16;
 
 fn seal_with<C: AeadInPlace, const NONCE: usize>(
     cipher: &C,
-    plaintext: &[u8],
+    parts: &[&[u8]],
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<u8>, CipherFailure>
 where
@@ -160,9 +165,10 @@ where
 {
     let mut nonce = [0; NONCE];
     rng.fill_bytes(&mut nonce);
-    let mut sealed = Vec::with_capacity(NONCE + plaintext.len() + TAG_BYTES);
+    let length = parts.iter().map(|part| part.len()).sum::<usize>();
+    let mut sealed = Vec::with_capacity(NONCE + length + TAG_BYTES);
     sealed.extend_from_slice(&nonce);
-    sealed.extend_from_slice(plaintext);
+    parts.iter().for_each(|part| sealed.extend_from_slice(part));
     let text = sealed.get_mut(NONCE..).ok_or(CipherFailure)?;
     let tag = cipher.encrypt_in_place_detached(&nonce.into(), b"", text).map_err(|_| CipherFailure)?;
     sealed.extend_from_slice(&tag);
@@ -231,7 +237,7 @@ mod tests {
         let text = b"Grumpy cat says no!";
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         for (enc_type, added) in [(EncType::AesGcm, 28), (EncType::XChaCha20, 40)] {
-            let client = LayerKey::for_client(enc_type, &alice, &bob_public).unwrap();
+            let client = LayerKey::for_client(enc_type, (&alice, &alice_public), &bob_public).unwrap();
             let node = LayerKey::for_node(enc_type, &bob, &bob_public, &alice_public);
             let request = client.seal(text, &mut rng).unwrap();
             assert_eq!(request.len(), text.len() + added);
@@ -241,9 +247,16 @@ mod tests {
             assert_ne!(request, answer);
         }
         // Who is client and who is node is part of the XChaCha20 key.
-        let request =
-            LayerKey::for_client(EncType::XChaCha20, &alice, &bob_public).unwrap().seal(text, &mut rng).unwrap();
-        assert!(LayerKey::for_client(EncType::XChaCha20, &bob, &alice_public).unwrap().open(&request).is_err());
+        let request = LayerKey::for_client(EncType::XChaCha20, (&alice, &alice_public), &bob_public)
+            .unwrap()
+            .seal(text, &mut rng)
+            .unwrap();
+        assert!(
+            LayerKey::for_client(EncType::XChaCha20, (&bob, &bob_public), &alice_public)
+                .unwrap()
+                .open(&request)
+                .is_err()
+        );
     }
 
     // The points of small order on Curve25519 in every accepted encoding (https://cr.yp.to/ecdh.html#validate).
@@ -273,7 +286,7 @@ mod tests {
                     let forged = LayerKey { is_secret: true, ..key }.seal(b"text", &mut rng).unwrap();
                     let key = LayerKey::for_node(enc_type, &secret, &public, &PublicKey::from(point));
                     assert_eq!(key.open(&forged), Err(CipherFailure));
-                    assert!(LayerKey::for_client(enc_type, &secret, &PublicKey::from(point)).is_err());
+                    assert!(LayerKey::for_client(enc_type, (&secret, &public), &PublicKey::from(point)).is_err());
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The framing shared by all layers: length (u32, little-endian) | ciphertext | control fields (JSON).
 
 use crate::cipher::EncType;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use skep_primitives::ServiceNodeId;
 
 /// Largest body of an onion request.
@@ -82,28 +82,45 @@ pub(crate) struct Handshake {
 
 impl Handshake {
     /// The control part the node itself receives.
-    pub(crate) fn outermost(&self, hop_no: u8) -> Value {
-        json!({ "ephemeral_key": hex::encode(self.ephemeral_key), "enc_type": self.enc_type.name(), "hop_no": hop_no })
+    pub(crate) fn outermost(&self, hop_no: u8) -> String {
+        let Self { ephemeral_key, enc_type } = self;
+        // Hexadecimal digits, names without quotes, and numbers: nothing needs escaping.
+        let key = hex::encode(ephemeral_key);
+        format!(r#"{{"enc_type":"{enc_type}","ephemeral_key":"{key}","hop_no":{hop_no}}}"#)
     }
 
     /// The control part in the layer before, which is to be passed on to `destination`.
-    pub(crate) fn inside(&self, destination: ServiceNodeId) -> Value {
-        json!({
-            "destination": destination.to_string(),
-            "ephemeral_key": hex::encode(self.ephemeral_key),
-            "enc_type": self.enc_type.name(),
-        })
+    pub(crate) fn inside(&self, destination: ServiceNodeId) -> String {
+        let Self { ephemeral_key, enc_type } = self;
+        let key = hex::encode(ephemeral_key);
+        format!(r#"{{"destination":"{destination}","enc_type":"{enc_type}","ephemeral_key":"{key}"}}"#)
     }
 }
 
 /// Puts a layer together.
-pub(crate) fn compose(ciphertext: &[u8], control: &Value) -> Result<Vec<u8>, FrameError> {
+pub(crate) fn compose(ciphertext: &[u8], control: &str) -> Result<Vec<u8>, FrameError> {
     let length = u32::try_from(ciphertext.len()).map_err(|_| FrameError::TooLarge(ciphertext.len()))?;
-    let control = control.to_string();
     let mut layer = Vec::with_capacity(4 + ciphertext.len() + control.len());
     layer.extend_from_slice(&length.to_le_bytes());
     layer.extend_from_slice(ciphertext);
     layer.extend_from_slice(control.as_bytes());
+    Ok(layer)
+}
+
+/// Puts another control part behind the first part of a layer.
+pub(crate) fn replace_control(mut layer: Vec<u8>, control: &str) -> Result<Vec<u8>, FrameError> {
+    let (_, old) = split(&layer)?;
+    layer.truncate(layer.len().saturating_sub(old.len()));
+    layer.extend_from_slice(control.as_bytes());
+    Ok(layer)
+}
+
+/// Leaves the first part of a layer.
+pub(crate) fn into_first(mut layer: Vec<u8>) -> Result<Vec<u8>, FrameError> {
+    let (first, _) = split(&layer)?;
+    let length = first.len();
+    layer.drain(..size_of::<u32>());
+    layer.truncate(length);
     Ok(layer)
 }
 
@@ -187,6 +204,7 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     const KEY: [u8; 32] = [0xab; 32];
 
@@ -228,8 +246,11 @@ mod tests {
 
     #[test]
     fn sizes_are_bounded() {
-        let body =
-            compose(b"abc", &json!({"ephemeral_key": hex::encode(KEY), "pad": "x".repeat(MAX_CONTROL_BYTES)})).unwrap();
+        let body = compose(
+            b"abc",
+            &json!({"ephemeral_key": hex::encode(KEY), "pad": "x".repeat(MAX_CONTROL_BYTES)}).to_string(),
+        )
+        .unwrap();
         assert!(matches!(Frame::parse(&body), Err(FrameError::ControlTooLarge(_))));
         assert_eq!(Frame::parse(&vec![0; MAX_BODY_BYTES + 1]), Err(FrameError::TooLarge(MAX_BODY_BYTES + 1)));
         for truncated in [&b""[..], b"\x01\0\0", b"\x01\0\0\0", b"\xff\xff\xff\xff{}"] {

@@ -3,7 +3,7 @@
 use crate::{
     cipher::LayerKey,
     failure::PathError,
-    frame::{Control, Frame, FrameError, Handshake, MAX_HOP_NO, compose, split},
+    frame::{Control, Frame, FrameError, Handshake, MAX_HOP_NO, into_first, replace_control, split},
     hop::HopSecret,
     reply::{ReplyFlags, ReplyKey},
 };
@@ -94,11 +94,12 @@ impl Frame<'_> {
         let key = LayerKey::for_node(self.enc_type, secret, public, &ephemeral);
         let plaintext = key.open(self.ciphertext).map_err(|_| PathError::InvalidCiphertext)?;
         match Layer::parse(&plaintext) {
-            Ok(Layer::Relay { next, handshake, rest }) => {
-                Ok(Peeled::Relay { next, body: self.forward(handshake, rest)? })
+            Ok(Layer::Relay { next, handshake }) => {
+                Ok(Peeled::Relay { next, body: self.forward(handshake, plaintext)? })
             }
-            Ok(Layer::Deliver { request, flags }) => {
-                Ok(Peeled::Deliver { request: request.to_vec(), reply: ReplyKey::new(key, flags) })
+            Ok(Layer::Deliver { flags }) => {
+                let request = into_first(plaintext).map_err(PathError::from)?;
+                Ok(Peeled::Deliver { request, reply: ReplyKey::new(key, flags) })
             }
             Ok(Layer::Exit(exit)) => {
                 Ok(Peeled::Exit { exit, payload: plaintext, reply: ReplyKey::new(key, ReplyFlags::default()) })
@@ -107,30 +108,30 @@ impl Frame<'_> {
         }
     }
 
-    /// The body for the next node. Written anew from the known fields, so that no hop can pass a mark along.
-    fn forward(&self, next: Handshake, ciphertext: &[u8]) -> Result<Vec<u8>, PathError> {
+    /// The body for the next node. Its control part is written anew from the known fields, so that no hop can pass a mark along.
+    fn forward(&self, next: Handshake, plaintext: Vec<u8>) -> Result<Vec<u8>, PathError> {
         // The next node would refuse it; the client reads the same answer either way.
         let hop_no = self.hop_no.checked_add(1).filter(|hop_no| *hop_no <= MAX_HOP_NO).ok_or(PathError::PathTooLong)?;
-        Ok(compose(ciphertext, &next.outermost(hop_no))?)
+        Ok(replace_control(plaintext, &next.outermost(hop_no))?)
     }
 }
 
-/// A decrypted layer.
+/// What the control part of a decrypted layer says is to be done with its first part.
 #[derive(Debug, PartialEq, Eq)]
-enum Layer<'a> {
-    Relay { next: ServiceNodeId, handshake: Handshake, rest: &'a [u8] },
-    Deliver { request: &'a [u8], flags: ReplyFlags },
+enum Layer {
+    Relay { next: ServiceNodeId, handshake: Handshake },
+    Deliver { flags: ReplyFlags },
     Exit(ExitRequest),
 }
 
-impl<'a> Layer<'a> {
+impl Layer {
     /// What a layer is shows in which fields it has, in the order existing nodes look for them.
-    fn parse(plaintext: &'a [u8]) -> Result<Self, FrameError> {
-        let (rest, control) = split(plaintext)?;
+    fn parse(plaintext: &[u8]) -> Result<Self, FrameError> {
+        let (_, control) = split(plaintext)?;
         let control = Control::parse(control)?;
         if control.has("headers") {
             let flags = ReplyFlags { json: control.flag("json", false)?, base64: control.flag("base64", true)? };
-            Ok(Self::Deliver { request: rest, flags })
+            Ok(Self::Deliver { flags })
         } else if control.has("host") {
             let protocol = if control.has("protocol") { control.text("protocol")? } else { "https" };
             Ok(Self::Exit(ExitRequest {
@@ -141,7 +142,7 @@ impl<'a> Layer<'a> {
             }))
         } else {
             let next = ServiceNodeId(control.key("destination")?);
-            Ok(Self::Relay { next, handshake: control.handshake()?, rest })
+            Ok(Self::Relay { next, handshake: control.handshake()? })
         }
     }
 }
@@ -166,7 +167,7 @@ mod tests {
             (r#"{"headers":null,"host":"h","destination":7}"#, false, true),
             (r#"{"headers":{},"json":true,"base64":false}"#, true, false),
         ] {
-            let expected = Layer::Deliver { request: b"ciphertext", flags: ReplyFlags { json, base64 } };
+            let expected = Layer::Deliver { flags: ReplyFlags { json, base64 } };
             assert_eq!(Layer::parse(&layer(control)).unwrap(), expected);
         }
 
@@ -189,7 +190,6 @@ mod tests {
                 ephemeral_key: hex!("0000111122223333444455556666777788889999000011112222333344445555"),
                 enc_type: EncType::AesGcm,
             },
-            rest: b"ciphertext",
         };
         assert_eq!(Layer::parse(&layer(relay)).unwrap(), expected);
     }
@@ -244,7 +244,8 @@ mod tests {
                 panic!("a bare text is no layer");
             };
             let refusal = reply.seal(400, ReplyBody::Text(INVALID_JSON), &mut ChaCha20Rng::seed_from_u64(0)).unwrap();
-            let key = LayerKey::for_client(enc_type, &StaticSecret::from(client_secret), public).unwrap();
+            let secret = StaticSecret::from(client_secret);
+            let key = LayerKey::for_client(enc_type, (&secret, &PublicKey::from(&secret)), public).unwrap();
             let answer = ReplyOpener::new(key, true).open(&refusal);
             assert_eq!(answer, Ok(Answer { status: 400, body: INVALID_JSON.into() }));
         }

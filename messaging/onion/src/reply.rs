@@ -125,7 +125,8 @@ mod tests {
     use x25519_dalek::{PublicKey, StaticSecret};
 
     fn key() -> LayerKey {
-        LayerKey::for_client(EncType::AesGcm, &StaticSecret::from([1; 32]), &PublicKey::from([9; 32])).unwrap()
+        let secret = StaticSecret::from([1; 32]);
+        LayerKey::for_client(EncType::AesGcm, (&secret, &PublicKey::from(&secret)), &PublicKey::from([9; 32])).unwrap()
     }
 
     fn sealed(flags: ReplyFlags, body: ReplyBody<'_>) -> Vec<u8> {

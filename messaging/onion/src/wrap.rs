@@ -7,7 +7,6 @@ use crate::{
     reply::ReplyOpener,
 };
 use rand::CryptoRng;
-use serde_json::{Value, json};
 use skep_primitives::ServiceNodeId;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
@@ -81,8 +80,8 @@ fn wrap_layers(
     if request.len() > MAX_BODY_BYTES {
         return Err(WrapError::TooLarge);
     }
-    let deliver = if base64 { json!({"headers": {}}) } else { json!({"headers": {}, "base64": false}) };
-    let (mut layer, key) = Layer::seal(destination, request, &deliver, rng)?;
+    let deliver = if base64 { r#"{"headers":{}}"# } else { r#"{"base64":false,"headers":{}}"# };
+    let (mut layer, key) = Layer::seal(destination, request, deliver, rng)?;
     for hop in path.rev() {
         let relay = layer.handshake.inside(layer.node);
         (layer, _) = Layer::seal(hop, &layer.ciphertext, &relay, rng)?;
@@ -105,17 +104,19 @@ impl Layer {
     fn seal(
         (hop, enc_type): (Hop, EncType),
         content: &[u8],
-        control: &Value,
+        control: &str,
         rng: &mut impl CryptoRng,
     ) -> Result<(Self, LayerKey), WrapError> {
         let mut secret = Zeroizing::new([0; 32]);
         rng.fill_bytes(secret.as_mut());
         let ephemeral = StaticSecret::from(*secret);
-        let key = LayerKey::for_client(enc_type, &ephemeral, &PublicKey::from(hop.x25519))
+        let public = PublicKey::from(&ephemeral);
+        let key = LayerKey::for_client(enc_type, (&ephemeral, &public), &PublicKey::from(hop.x25519))
             .map_err(|_| WrapError::UnusableKey(hop.id))?;
-        let plaintext = compose(content, control).map_err(|_| WrapError::TooLarge)?;
-        let ciphertext = key.seal(&plaintext, rng).map_err(|_| WrapError::TooLarge)?;
-        let handshake = Handshake { ephemeral_key: PublicKey::from(&ephemeral).to_bytes(), enc_type };
+        let length = u32::try_from(content.len()).map_err(|_| WrapError::TooLarge)?;
+        let parts = [&length.to_le_bytes()[..], content, control.as_bytes()];
+        let ciphertext = key.seal_parts(&parts, rng).map_err(|_| WrapError::TooLarge)?;
+        let handshake = Handshake { ephemeral_key: public.to_bytes(), enc_type };
         Ok((Self { node: hop.id, handshake, ciphertext }, key))
     }
 }
@@ -229,7 +230,7 @@ mod tests {
             prop_assert!(matches!(peel(&node.secret, &body), Err(PeelError::Path(PathError::InvalidCiphertext))));
 
             let ephemeral = StaticSecret::from([9; 32]);
-            let key = LayerKey::for_client(enc_type, &ephemeral, &PublicKey::from(node.hop.x25519)).unwrap();
+            let key = LayerKey::for_client(enc_type, (&ephemeral, &PublicKey::from(&ephemeral)), &PublicKey::from(node.hop.x25519)).unwrap();
             let handshake = Handshake { ephemeral_key: PublicKey::from(&ephemeral).to_bytes(), enc_type };
             let sealed = key.seal(&layer, &mut ChaCha20Rng::seed_from_u64(0)).unwrap();
             let _ = peel(&node.secret, &compose(&sealed, &handshake.outermost(0)).unwrap());

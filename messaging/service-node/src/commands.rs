@@ -2,6 +2,7 @@
 
 mod check_config;
 mod config;
+mod db;
 mod keygen;
 mod prove;
 mod run;
@@ -10,6 +11,7 @@ use clap::Subcommand;
 use std::{
     error::Error,
     io::{self, Write},
+    process::ExitCode,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -25,6 +27,8 @@ pub(crate) enum Command {
     Prove(prove::Prove),
     /// Reads a configuration and says whether the node could start with it
     CheckConfig(check_config::CheckConfig),
+    /// Looks after the message store of a stopped node: stats, verify, compact
+    Db(db::Db),
     /// Prints the documented example configuration
     Config,
 }
@@ -36,6 +40,7 @@ impl Command {
             Self::Keygen(command) => command.run(),
             Self::Prove(command) => command.run(),
             Self::CheckConfig(command) => command.run(),
+            Self::Db(command) => command.run(),
             Self::Config => config::run(),
         }
     }
@@ -52,6 +57,11 @@ fn say(line: &str) -> io::Result<()> {
 pub(crate) fn complain(error: &dyn Error) {
     // If even this cannot be written, the exit code says it.
     let _ = writeln!(io::stderr(), "error: {error}");
+}
+
+/// What a command that failed returns to whoever called: 1, or 3 for a message store that is not sound.
+pub(crate) fn exit_code(error: &(dyn Error + 'static)) -> ExitCode {
+    if error.is::<db::Unsound>() { ExitCode::from(3) } else { ExitCode::FAILURE }
 }
 
 /// Two threads do: what takes long waits for disk or network.

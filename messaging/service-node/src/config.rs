@@ -88,10 +88,16 @@ pub struct Limits {
     pub connections: usize,
     /// Client connections from one address.
     pub connections_per_address: usize,
+    /// Client connections from one network (a /24, or a /48 of IPv6).
+    pub connections_per_subnet: usize,
     /// Requests a second from one client address.
     pub requests_per_second: u32,
     /// Requests from one client address at once.
     pub request_burst: u32,
+    /// Requests a second from one network.
+    pub subnet_requests_per_second: u32,
+    /// Requests from one network at once.
+    pub subnet_request_burst: u32,
     /// Client addresses whose rate is followed.
     pub tracked_addresses: usize,
     /// Requests a second from one service node.
@@ -102,20 +108,6 @@ pub struct Limits {
     pub monitors: usize,
     /// Boxes watched over them.
     pub monitored_boxes: usize,
-}
-
-impl Limits {
-    /// The bounds of the message store.
-    pub fn quotas(&self) -> Quotas {
-        let bytes = |mib: u64| mib.saturating_mul(1024 * 1024);
-        let capacity = bytes(self.store_mib);
-        Quotas {
-            capacity,
-            unproven_capacity: capacity / 100 * u64::from(self.unproven_percent),
-            proven: Quota { messages: self.mailbox_messages, bytes: bytes(self.mailbox_mib) },
-            unproven: Quota { messages: self.unproven_mailbox_messages, bytes: bytes(self.unproven_mailbox_mib) },
-        }
-    }
 }
 
 /// Servers outside the network that onion requests may reach through this node.
@@ -223,8 +215,11 @@ impl Config {
             ("limits.work_effort", limits.work_effort.into(), FLOOR.into()),
             ("limits.connections", limits.connections as u64, 1),
             ("limits.connections_per_address", limits.connections_per_address as u64, 1),
+            ("limits.connections_per_subnet", limits.connections_per_subnet as u64, 1),
             ("limits.requests_per_second", limits.requests_per_second.into(), 1),
             ("limits.request_burst", limits.request_burst.into(), 1),
+            ("limits.subnet_requests_per_second", limits.subnet_requests_per_second.into(), 1),
+            ("limits.subnet_request_burst", limits.subnet_request_burst.into(), 1),
             ("limits.tracked_addresses", limits.tracked_addresses as u64, 1),
             ("limits.peer_requests_per_second", limits.peer_requests_per_second.into(), 1),
             ("replication.interval_seconds", config.replication.interval_seconds.into(), 1),
@@ -246,9 +241,55 @@ impl Config {
         ChainUrls::new(self.chain.iter().cloned())
     }
 
+    /// Where the message store is.
+    pub fn message_store(&self) -> PathBuf {
+        self.data_dir.join("messages")
+    }
+
+    /// The sections in which `new` differs from this and that are read only when the node starts.
+    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        let Self { data_dir, chain, listen, metrics, limits: _, replication, log, .. } = self;
+        [
+            ("data_dir", *data_dir != new.data_dir),
+            ("key_file", self.key_file() != new.key_file()),
+            ("chain", *chain != new.chain),
+            ("listen", *listen != new.listen),
+            ("metrics", *metrics != new.metrics),
+            ("replication", *replication != new.replication),
+            ("log.format", log.format != new.log.format),
+        ]
+        .into_iter()
+        .filter_map(|(name, differs)| differs.then_some(name))
+        .collect()
+    }
+
     /// Where the node's key is.
     pub fn key_file(&self) -> PathBuf {
         self.key_file.clone().unwrap_or_else(|| self.data_dir.join("node.key"))
+    }
+}
+
+impl Limits {
+    /// The bounds of the message store.
+    pub fn quotas(&self) -> Quotas {
+        let bytes = |mib: u64| mib.saturating_mul(1024 * 1024);
+        let capacity = self.store_bytes();
+        Quotas {
+            capacity,
+            unproven_capacity: capacity / 100 * u64::from(self.unproven_percent),
+            proven: Quota { messages: self.mailbox_messages, bytes: bytes(self.mailbox_mib) },
+            unproven: Quota { messages: self.unproven_mailbox_messages, bytes: bytes(self.unproven_mailbox_mib) },
+        }
+    }
+
+    /// Bytes of messages kept.
+    pub const fn store_bytes(&self) -> u64 {
+        self.store_mib.saturating_mul(1024 * 1024)
+    }
+
+    /// Bytes of requests and answers held at once.
+    pub const fn memory_bytes(&self) -> usize {
+        (self.memory_mib as usize).saturating_mul(1024 * 1024)
     }
 }
 
@@ -280,8 +321,11 @@ impl Default for Limits {
             memory_mib: 32,
             connections: 512,
             connections_per_address: 64,
+            connections_per_subnet: 256,
             requests_per_second: 300,
             request_burst: 600,
+            subnet_requests_per_second: 1200,
+            subnet_request_burst: 2400,
             tracked_addresses: 10_000,
             peer_requests_per_second: 600,
             work_effort: FLOOR,
@@ -313,6 +357,17 @@ mod tests {
         let defaults = Config::parse("chain = [\"ws://127.0.0.1:9944\"]").expect("only `chain` is needed");
         assert_eq!(Config { key_file: None, ..example.clone() }, defaults);
         assert_eq!(example.key_file(), defaults.key_file());
+    }
+
+    #[test]
+    fn what_is_only_read_at_the_start_is_known() {
+        let old = Config::parse("chain = [\"ws://a\"]").expect("valid");
+        let limits = Config::parse("chain = [\"ws://a\"]\n[limits]\nrequest_burst = 5\n[log]\nlevel = \"debug\"")
+            .expect("valid");
+        assert!(old.needs_restart(&limits).is_empty(), "limits and the log level may change at any time");
+        let other = "chain = [\"ws://b\"]\ndata_dir = \"/x\"\n[listen]\nhttps_port = 1\n[log]\nformat = \"json\"";
+        let other = Config::parse(other).expect("valid");
+        assert_eq!(old.needs_restart(&other), ["data_dir", "key_file", "chain", "listen", "log.format"]);
     }
 
     #[test]

@@ -1,16 +1,20 @@
 //! Sockets, clock, disk and tasks.
 
 mod budget;
+mod defences;
 mod exit;
 mod https;
 mod metrics;
 mod monitor;
 mod node;
+mod occasionally;
 mod peer_tls;
 mod quic;
 mod rate;
 mod replicate;
 mod server;
+mod stall;
+pub mod supervisor;
 mod tls;
 
 pub use server::{MessagingNode, NodeParts, StartError};

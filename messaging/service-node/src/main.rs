@@ -8,7 +8,11 @@ use std::process::ExitCode;
 
 /// A Skep messaging node: keeps mail for its swarm and relays onion requests.
 #[derive(Debug, Parser)]
-#[command(name = "skep-messaging", version)]
+#[command(
+    name = "skep-messaging",
+    version,
+    after_help = "Begin with `skep-messaging keygen` and `skep-messaging config`; docs/operators/ takes it from there."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -19,7 +23,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             commands::complain(&*error);
-            ExitCode::FAILURE
+            commands::exit_code(&*error)
         }
     }
 }

@@ -37,6 +37,8 @@ pub struct Recount {
     pub wrong_total: bool,
     /// What is kept.
     pub usage: Usage,
+    /// Bytes of unproven mail.
+    pub unproven: u64,
 }
 
 impl RocksStore {
@@ -96,6 +98,7 @@ impl RocksStore {
         }
         found.wrong_total = right != *state;
         found.usage = Usage { messages: right.messages, bytes: right.bytes };
+        found.unproven = right.unproven;
         if mend && (found.wrong_total || found.wrong_accounts > 0) {
             batch.put(super::STATE, right.to_bytes());
             self.db.write(batch).map_err(failed("write counts"))?;
@@ -112,7 +115,7 @@ impl Pending<'_> {
         let kept = self.store.tallies(&key)?;
         let mailbox = self.shifts.get(&key).map_or(kept, |shift| shift.apply(&kept));
         let State { bytes: total, unproven: unproven_total, .. } = self.state;
-        Ok(Allowance { quotas: self.store.quotas, mailbox, total, unproven_total })
+        Ok(Allowance { quotas: self.store.quotas(), mailbox, total, unproven_total })
     }
 
     /// Whether `record` is kept already, or could be.

@@ -173,6 +173,16 @@ pub(super) const fn last_expired(now: u64) -> u64 {
     now / BUCKET_MS
 }
 
+/// The account in a key that begins with one.
+pub(super) fn read_account(key: &[u8]) -> Option<AccountAddress> {
+    AccountAddress::from_slice(key.get(1..=AccountAddress::LEN)?).ok()
+}
+
+/// Beginning of the keys made by [`order`].
+pub(super) fn order_prefix(account: &AccountAddress) -> Vec<u8> {
+    [b"o", &account.as_bytes()[..]].concat()
+}
+
 /// Where an order stands.
 pub(super) fn order(account: &AccountAddress, signature: &[u8; 64]) -> Vec<u8> {
     [b"o", &account.as_bytes()[..], signature].concat()

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Allowance, Fetched, ItemName, MemoryStore, NameRange, Page, Query, Tally, Usage, suite::record};
+use crate::{Allowance, Fetched, ItemName, MemoryStore, NameRange, Page, Query, Quotas, Tally, Usage, suite::record};
 use skep_proto::{
     account::AccountAddress,
     storage::{MessageHash, Namespace, RetrievedMessage, SubaccountToken},
@@ -120,6 +120,10 @@ impl Store for Watched {
 
     fn allowance(&self, account: &AccountAddress) -> Result<Allowance, StoreError> {
         self.inner.allowance(account)
+    }
+
+    fn set_quotas(&self, quotas: Quotas) {
+        self.inner.set_quotas(quotas);
     }
 }
 

@@ -8,6 +8,11 @@ use zeroize::Zeroizing;
 
 /// Makes a node key. An existing file is never overwritten.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The file holds the node's only secret: 64 hexadecimal digits, the seed of an Ed25519 key. Whoever has it is the node. Keep a
+copy offline; no one can restore it, and a registration without its key earns nothing.
+
+  skep-messaging keygen --out /var/lib/skep-messaging/node.key")]
 pub(crate) struct Keygen {
     /// The file to make; only its owner may read it
     #[arg(long)]

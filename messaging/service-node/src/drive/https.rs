@@ -8,18 +8,17 @@
 //! | `GET /health` | whether the node serves |
 
 use super::{
-    budget::{Budget, Lease},
+    budget::Lease,
+    defences::OpenConnection,
+    metrics::Shed,
     monitor::monitor,
     node::{Node, OnionServed, Served, Upstream},
-    rate::{RateLimits, rate_key},
+    occasionally::Occasionally,
+    stall::{Paced, SLOWEST},
 };
-use crate::{
-    VERSION,
-    config::Limits,
-    core::{Body, Readiness, Reply},
-};
+use crate::core::{Body, Readiness, Reply};
 use axum::{
-    Router,
+    Extension, Router,
     body::Body as HttpBody,
     extract::{ConnectInfo, Request, State},
     http::{Response, StatusCode, header},
@@ -32,17 +31,17 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use serde_json::json;
 use skep_proto::storage::limits::MAX_REQUEST_BYTES;
 use std::{
-    collections::HashMap,
-    net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    error::Error,
+    io,
+    net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::OwnedSemaphorePermit,
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
@@ -55,10 +54,14 @@ use tower::Service;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const READ_HEAD: Duration = Duration::from_secs(30);
 const READ_BODY: Duration = Duration::from_secs(60);
+/// A request of which nothing arrives for so long is given up: what is there of it holds memory.
+const READ_STALL: Duration = Duration::from_secs(15);
 /// After this, a connection is closed once its request is answered, so that nobody holds a slot for good.
 const LONGEST_CONNECTION: Duration = Duration::from_secs(10 * 60);
 /// How long that last answer may take.
 const LAST_ANSWER: Duration = Duration::from_secs(60);
+/// How long a node that stops still waits for the first request of whoever has just connected.
+const FIRST_REQUEST: Duration = Duration::from_millis(500);
 /// Headers of one request.
 const HEAD_BYTES: usize = 16 * 1024;
 
@@ -66,7 +69,6 @@ const HEAD_BYTES: usize = 16 * 1024;
 #[derive(Debug)]
 pub(crate) struct Door {
     pub(super) node: Arc<Node>,
-    rates: RateLimits<IpAddr>,
     tasks: TaskTracker,
     pub(super) stop: CancellationToken,
 }
@@ -76,74 +78,121 @@ pub(crate) async fn serve(
     listener: TcpListener,
     acceptor: TlsAcceptor,
     node: Arc<Node>,
-    limits: Limits,
     tasks: TaskTracker,
     stop: CancellationToken,
 ) {
-    let rates = RateLimits::new(limits.requests_per_second, limits.request_burst, limits.tracked_addresses);
-    let door = Door { node: Arc::clone(&node), rates, tasks: tasks.clone(), stop: stop.clone() };
+    let door = Door { node: Arc::clone(&node), tasks: tasks.clone(), stop: stop.clone() };
     let router = router(Arc::new(door));
-    let slots = Arc::new(Semaphore::new(limits.connections));
-    let open = Arc::new(Open { most: limits.connections_per_address, counts: Mutex::default() });
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = accept(&listener, &slots) => accepted,
+            accepted = accept(&listener, &node) => accepted,
         };
-        let Some((stream, address, slot)) = accepted else { continue };
-        let Some(guard) = OpenGuard::of(&open, address.ip()) else { continue };
-        let (acceptor, router, stop, node) = (acceptor.clone(), router.clone(), stop.clone(), Arc::clone(&node));
+        let Some((stream, address, slot, open)) = accepted else { continue };
+        let (acceptor, stop, node) = (acceptor.clone(), stop.clone(), Arc::clone(&node));
         node.metrics.client_connections.inc();
-        let held = Held(Arc::new(Place { _slot: slot, _guard: guard, node }));
-        tasks.spawn(serve_connection(stream, address, held, acceptor, router, stop));
+        let held = Held(Arc::new(Place { _slot: slot, _open: open, node: Arc::clone(&node) }));
+        let router = router.clone().layer(Extension(held));
+        tasks.spawn(async move {
+            if let Err(shed) = serve_connection(stream, address, acceptor, router, &stop, FIRST_REQUEST).await {
+                node.metrics.count_shed(shed);
+            }
+        });
     }
 }
+
+static NOT_ACCEPTED: Occasionally = Occasionally::new();
 
 /// The next connection, once there is a slot for it.
 async fn accept(
     listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+    node: &Node,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit, OpenConnection)> {
+    let slot = node.defences.connections.acquire().await?;
     match listener.accept().await {
-        Ok((stream, address)) => Some((stream, address, slot)),
+        Ok((stream, address)) => match node.defences.connect(address.ip()) {
+            Ok(open) => Some((stream, address, slot, open)),
+            Err(too_many) => {
+                node.metrics.count_shed(Shed::Connections(too_many));
+                None
+            }
+        },
         Err(error) => {
             // Out of file descriptors, most likely: trying again at once would only spin.
-            tracing::warn!(%error, "cannot accept a connection");
+            if let Some(more) = NOT_ACCEPTED.due() {
+                tracing::warn!(%error, more, "cannot accept a connection");
+            }
             tokio::time::sleep(Duration::from_millis(100)).await;
             None
         }
     }
 }
 
+/// Serves one connection to its end. An error tells why it was cut off.
 async fn serve_connection(
     stream: TcpStream,
     address: SocketAddr,
-    held: Held,
     acceptor: TlsAcceptor,
     router: Router,
-    stop: CancellationToken,
-) {
-    let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
-    let service = tower::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(address));
-        request.extensions_mut().insert(held.clone());
-        router.clone().call(request)
-    });
+    stop: &CancellationToken,
+    first_request: Duration,
+) -> Result<(), Shed> {
+    let handshake = acceptor.accept(Paced::new(stream, SLOWEST));
+    let stream = match timeout(HANDSHAKE, handshake).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(_)) => return Ok(()),
+        Err(_) => return Err(Shed::HalfOpen),
+    };
+    let asked = CancellationToken::new();
+    let service = {
+        let asked = asked.clone();
+        tower::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            asked.cancel();
+            request.extensions_mut().insert(ConnectInfo(address));
+            router.clone().call(request)
+        })
+    };
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(READ_HEAD).max_buf_size(HEAD_BYTES);
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => Ok(ended),
-        _ = timeout(LONGEST_CONNECTION, stop.cancelled()) => {
+        () = closing_time(stop, &asked, first_request) => {
             connection.as_mut().graceful_shutdown();
             timeout(LAST_ANSWER, connection).await
         }
     };
-    if let Ok(Err(error)) = ended {
-        tracing::trace!(%error, "a client's connection ended early");
+    match ended {
+        Ok(Err(error)) if error.is_timeout() && !asked.is_cancelled() => Err(Shed::HalfOpen),
+        Ok(Err(error)) if is_stalled(&error) => Err(Shed::SlowAnswer),
+        Ok(Err(error)) => {
+            tracing::trace!(%error, "a client's connection ended early");
+            Ok(())
+        }
+        Ok(Ok(())) => Ok(()),
+        Err(_) => Err(Shed::SlowAnswer),
     }
+}
+
+/// When no further request is taken: after the longest time a connection may last, or when the node stops. Whoever has only
+/// just connected by then may still ask once; the next node to listen on this socket knows nothing of them.
+async fn closing_time(stop: &CancellationToken, asked: &CancellationToken, first_request: Duration) {
+    if timeout(LONGEST_CONNECTION, stop.cancelled()).await.is_ok() {
+        let _ = timeout(first_request, asked.cancelled()).await;
+    }
+}
+
+/// Whether [`Paced`] ended a connection.
+fn is_stalled(error: &hyper::Error) -> bool {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut) {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
 }
 
 fn router(door: Arc<Door>) -> Router {
@@ -164,10 +213,12 @@ async fn storage_rpc(
     ConnectInfo(address): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response<HttpBody> {
+    let arrived = Instant::now();
     let served = match door.admit(address, request).await {
         Ok((body, _lease)) => door.node.storage_rpc(&body).await,
         Err(refused) => refused.into(),
     };
+    door.node.metrics.time_request("storage", arrived.elapsed());
     door.node.metrics.count_request("storage", served.reply.status);
     answer(served)
 }
@@ -186,29 +237,21 @@ async fn onion_request(
     ConnectInfo(address): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response<HttpBody> {
+    let arrived = Instant::now();
     let OnionServed { status, body, lease } = match door.admit(address, request).await {
         Ok((body, _lease)) => door.node.onion(Upstream::Client(address.ip()), &body).await,
         Err(Reply { status, body: Body::Json(text) | Body::Text(text) }) => {
             OnionServed { status, body: text.into_bytes(), lease: None }
         }
     };
+    door.node.metrics.time_request("onion", arrived.elapsed());
     door.node.metrics.count_request("onion", status);
     respond(status, "text/plain", body, lease)
 }
 
 async fn health(State(door): State<Arc<Door>>) -> Response<HttpBody> {
-    let view = door.node.view();
-    let readiness = door.node.readiness();
-    let swarm = view.node(&door.node.id).map(|entry| entry.swarm).filter(|swarm| swarm.is_assigned());
-    let body = json!({
-        "status": readiness.to_string(),
-        "node": door.node.id,
-        "swarm": swarm,
-        "height": view.height(),
-        "version": VERSION,
-    });
-    let status = if readiness == Readiness::Ready { 200 } else { 503 };
-    respond(status, "application/json", body.to_string().into_bytes(), None)
+    let (status, body) = door.node.health();
+    respond(status, "application/json", body.into_bytes(), None)
 }
 
 impl Door {
@@ -218,7 +261,8 @@ impl Door {
         if ready != Readiness::Ready {
             return Err(Reply::text(503, format!("Service node is not ready: {ready}\n")));
         }
-        if !self.rates.allows(rate_key(address.ip()), Instant::now()) {
+        if let Err(too_often) = self.node.defences.may_ask(address.ip()) {
+            self.node.metrics.count_shed(Shed::Requests(too_often));
             return Err(Reply::text(429, ""));
         }
         Ok(())
@@ -234,31 +278,41 @@ impl Door {
         self.opens(address)?;
         let announced = request.headers().get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        let read = read_body(request.into_body(), announced.unwrap_or(0), &self.node.budget);
-        timeout(READ_BODY, read).await.unwrap_or_else(|_| Err(Reply::text(408, "the request did not arrive in time")))
+        match timeout(READ_BODY, self.read_body(request.into_body(), announced.unwrap_or(0))).await {
+            Ok(Ok(Some(read))) => Ok(read),
+            Ok(Err(refused)) => Err(refused),
+            Ok(Ok(None)) | Err(_) => {
+                self.node.metrics.count_shed(Shed::SlowRequest);
+                Err(Reply::text(408, "the request did not arrive in time"))
+            }
+        }
     }
-}
 
-async fn read_body(mut body: HttpBody, announced: usize, budget: &Budget) -> Result<(Vec<u8>, Lease), Reply> {
-    if announced > MAX_REQUEST_BYTES {
-        return Err(refuse_too_large(body).await);
-    }
-    let mut lease = budget.lease(announced).ok_or_else(Reply::busy)?;
-    let mut bytes = Vec::with_capacity(announced);
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Reply::text(400, "the request ended early"))?;
-        // Trailers say nothing to us.
-        let Ok(data) = frame.into_data() else { continue };
-        let length = bytes.len() + data.len();
-        if length > MAX_REQUEST_BYTES {
+    /// Reads a body, taking memory for it as it arrives: what is only announced costs nothing. Nothing if it stalls.
+    async fn read_body(&self, mut body: HttpBody, announced: usize) -> Result<Option<(Vec<u8>, Lease)>, Reply> {
+        const FIRST: usize = 64 * 1024;
+        if announced > MAX_REQUEST_BYTES {
             return Err(refuse_too_large(body).await);
         }
-        if !lease.grow(length, budget) {
-            return Err(Reply::busy());
+        let first = announced.min(FIRST);
+        let mut lease = self.node.budget.lease(first).ok_or_else(|| self.node.busy())?;
+        let mut bytes = Vec::with_capacity(first);
+        loop {
+            let Ok(frame) = timeout(READ_STALL, body.frame()).await else { return Ok(None) };
+            let Some(frame) = frame else { return Ok(Some((bytes, lease))) };
+            let frame = frame.map_err(|_| Reply::text(400, "the request ended early"))?;
+            // Trailers say nothing to us.
+            let Ok(data) = frame.into_data() else { continue };
+            let length = bytes.len() + data.len();
+            if length > MAX_REQUEST_BYTES {
+                return Err(refuse_too_large(body).await);
+            }
+            if !lease.grow(length, &self.node.budget) {
+                return Err(self.node.busy());
+            }
+            bytes.extend_from_slice(&data);
         }
-        bytes.extend_from_slice(&data);
     }
-    Ok((bytes, lease))
 }
 
 /// Clients read the answer only once they have sent everything, so the rest is taken and dropped, within bounds.
@@ -292,8 +346,8 @@ pub(super) struct Held(#[expect(dead_code, reason = "held, not read")] Arc<Place
 
 #[derive(Debug)]
 struct Place {
-    _slot: tokio::sync::OwnedSemaphorePermit,
-    _guard: OpenGuard,
+    _slot: OwnedSemaphorePermit,
+    _open: OpenConnection,
     node: Arc<Node>,
 }
 
@@ -303,42 +357,108 @@ impl Drop for Place {
     }
 }
 
-/// Connections by address.
-#[derive(Debug)]
-struct Open {
-    most: usize,
-    counts: Mutex<HashMap<IpAddr, usize>>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{drive::tls, testing::node_key};
+    use rustls::{
+        ClientConfig, DigitallySignedStruct, Error as TlsError, SignatureScheme,
+        client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        crypto::ring,
+        pki_types::{CertificateDer, ServerName, UnixTime},
+    };
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// One open connection.
-#[derive(Debug)]
-struct OpenGuard {
-    open: Arc<Open>,
-    key: IpAddr,
-}
+    /// Enough for what must happen.
+    const LONG: Duration = Duration::from_secs(60);
 
-impl OpenGuard {
-    fn of(open: &Arc<Open>, address: IpAddr) -> Option<Self> {
-        let key = rate_key(address);
-        let mut counts = open.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(key).or_default();
-        if *count >= open.most {
-            return None;
+    #[derive(Debug)]
+    struct Anybody;
+
+    impl ServerCertVerifier for Anybody {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &ServerName<'_>,
+            _: &[u8],
+            _: UnixTime,
+        ) -> Result<ServerCertVerified, TlsError> {
+            Ok(ServerCertVerified::assertion())
         }
-        *count += 1;
-        drop(counts);
-        Some(Self { open: Arc::clone(open), key })
+
+        fn verify_tls12_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, TlsError> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, TlsError> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            ring::default_provider().signature_verification_algorithms.supported_schemes()
+        }
     }
-}
 
-impl Drop for OpenGuard {
-    fn drop(&mut self) {
-        let mut counts = self.open.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.key) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.key);
-            }
-        }
+    /// A client that has shaken hands with a connection being served, and that connection's end.
+    async fn connected(
+        stop: &CancellationToken,
+        first_request: Duration,
+    ) -> (TlsStream<TcpStream>, tokio::task::JoinHandle<Result<(), Shed>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let acceptor = TlsAcceptor::from(tls::server_config(&node_key(1)).unwrap());
+        let stop = stop.clone();
+        let served = tokio::spawn(async move {
+            let (stream, address) = listener.accept().await.unwrap();
+            let router = Router::new().route("/health", get(async || "well"));
+            serve_connection(stream, address, acceptor, router, &stop, first_request).await
+        });
+        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anybody))
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let stream = TcpStream::connect(address).await.unwrap();
+        let name = ServerName::try_from("skep.invalid").unwrap();
+        let client = timeout(LONG, TlsConnector::from(Arc::new(config)).connect(name, stream)).await.unwrap().unwrap();
+        (client, served)
+    }
+
+    #[tokio::test]
+    async fn who_has_just_connected_is_answered_by_a_node_that_stops() {
+        let stop = CancellationToken::new();
+        let (mut client, served) = connected(&stop, LONG).await;
+        stop.cancel();
+        // The connection is told to close before anything has been asked on it.
+        tokio::task::yield_now().await;
+        client.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        timeout(LONG, client.read_to_end(&mut answer)).await.unwrap().unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("well"), "{answer}");
+        served.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_asks_nothing_does_not_hold_up_a_node_that_stops() {
+        let stop = CancellationToken::new();
+        let (mut client, served) = connected(&stop, Duration::ZERO).await;
+        stop.cancel();
+        let _ = timeout(LONG, client.read_to_end(&mut Vec::new())).await.unwrap();
+        served.await.unwrap().unwrap();
     }
 }

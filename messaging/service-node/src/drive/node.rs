@@ -11,16 +11,19 @@ mod swarm;
 
 use super::{
     budget::{Budget, Lease},
+    defences::Defences,
     exit::Exits,
-    metrics::Metrics,
+    metrics::{Metrics, Shed, Snapshot},
     now_ms,
+    occasionally::Occasionally,
     quic::Peers,
-    rate::RateLimits,
 };
 use crate::{
-    NodeKey,
+    NodeKey, VERSION,
+    config::Limits,
     core::{Demand, Directory, Placement, Readiness, Reply, Spent, list_nodes, readiness, swarm_response},
 };
+use serde_json::json;
 use skep_chain_client::{RosterReceiver, RosterView};
 use skep_mailbox::{Store, StoreError, Writer};
 use skep_onion::{HopSecret, PathError, ReplayGuard};
@@ -31,11 +34,16 @@ use skep_proto::{
 };
 use std::{
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tokio::task::spawn_blocking;
 
 pub(crate) use monitors::{MonitorLimits, Monitors, Watcher};
+
+static NOT_READ: Occasionally = Occasionally::new();
 
 /// Everything one node has.
 #[derive(Debug)]
@@ -47,7 +55,7 @@ pub(crate) struct Node {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) writer: Writer,
     pub(crate) peers: Peers,
-    pub(crate) peer_rates: RateLimits<ServiceNodeId>,
+    pub(crate) defences: Defences,
     pub(crate) budget: Budget,
     pub(crate) metrics: Metrics,
     /// Names the network: hash of its chain's first block.
@@ -57,6 +65,8 @@ pub(crate) struct Node {
     pub(crate) demand: Mutex<Demand>,
     pub(crate) spent: Mutex<Spent>,
     pub(crate) monitors: Monitors,
+    /// Bytes of messages kept at most.
+    pub(crate) capacity: AtomicU64,
     pub(crate) directory: Mutex<Arc<Directory>>,
     pub(crate) replays: Mutex<ReplayGuard<Upstream>>,
 }
@@ -119,6 +129,51 @@ impl Node {
         readiness(&self.view(), &self.id)
     }
 
+    /// Grants what `limits` say from now on.
+    pub(crate) fn apply(&self, limits: &Limits) {
+        self.defences.change(limits);
+        self.budget.resize(limits.memory_bytes());
+        self.store.set_quotas(limits.quotas());
+        self.capacity.store(limits.store_bytes(), Ordering::Relaxed);
+        self.demand().set_floor(limits.work_effort);
+        self.monitors.change(MonitorLimits::of(limits));
+    }
+
+    /// What is turned away for want of memory.
+    pub(crate) fn busy(&self) -> Reply {
+        self.metrics.count_shed(Shed::Memory);
+        Reply::busy()
+    }
+
+    /// Every number, for Prometheus.
+    pub(crate) fn metrics(&self) -> String {
+        let view = self.view();
+        self.metrics.encode(&Snapshot {
+            usage: self.store.usage(),
+            capacity: self.capacity.load(Ordering::Relaxed),
+            memory: self.budget.in_use(),
+            memory_limit: self.budget.size(),
+            connection_limit: self.defences.connections.size(),
+            readiness: readiness(&view, &self.id),
+            view: &view,
+        })
+    }
+
+    /// Whether the node serves: an HTTP status, and more in JSON.
+    pub(crate) fn health(&self) -> (u16, String) {
+        let view = self.view();
+        let readiness = readiness(&view, &self.id);
+        let swarm = view.node(&self.id).map(|entry| entry.swarm).filter(|swarm| swarm.is_assigned());
+        let body = json!({
+            "status": readiness.to_string(),
+            "node": self.id,
+            "swarm": swarm,
+            "height": view.height(),
+            "version": VERSION,
+        });
+        (if readiness == Readiness::Ready { 200 } else { 503 }, body.to_string())
+    }
+
     fn swarm_of(&self, account: &AccountAddress) -> SwarmResponse {
         let view = self.view();
         swarm_response(&view, &self.directory(&view), account, now_ms())
@@ -137,7 +192,7 @@ impl Node {
         /// More than one entry of the list takes in JSON.
         const ENTRY: usize = 1024;
         let view = self.view();
-        let Some(lease) = self.budget.lease(view.nodes().len() * ENTRY) else { return Reply::busy().into() };
+        let Some(lease) = self.budget.lease(view.nodes().len() * ENTRY) else { return self.busy().into() };
         let result = list_nodes(&view, &self.directory(&view), query, &mut rand::rng());
         let response = NodeListResponse { result, t: now_ms(), hf: PROTOCOL_GENERATION };
         Served { reply: Reply::json(200, &response), lease: Some(lease) }
@@ -168,7 +223,9 @@ impl Node {
         match spawn_blocking(move || read(&*store)).await {
             Ok(Ok(read)) => Ok(read),
             Ok(Err(error)) => {
-                tracing::error!(%error, "a mailbox was not read");
+                if let Some(more) = NOT_READ.due() {
+                    tracing::error!(%error, more, "a mailbox was not read");
+                }
                 Err(Reply::text(500, "the message store failed; ask another node of the swarm"))
             }
             Err(_) => Err(Reply::text(500, "request failed")),

@@ -2,9 +2,9 @@
 
 use super::{
     budget::{Budget, Lease},
+    metrics::Shed,
     node::Node,
     peer_tls,
-    rate::RateLimits,
 };
 use crate::NodeKey;
 use prost::Message;
@@ -23,7 +23,7 @@ use std::{
     io,
     net::{SocketAddr, SocketAddrV4, UdpSocket},
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -40,6 +40,10 @@ const IDLE: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(4);
 const HANDSHAKE: Duration = Duration::from_secs(5);
 const READ_REQUEST: Duration = Duration::from_secs(20);
+/// How long a peer may take its answer, which holds memory until it is gone.
+const WRITE_ANSWER: Duration = Duration::from_secs(30);
+/// How long the end of connections may take when the node stops.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 /// Handshakes at once; beyond, newcomers are told to try again.
 const HANDSHAKES: usize = 64;
 
@@ -91,8 +95,10 @@ pub(crate) struct Peers {
 type Slot = tokio::sync::Mutex<Option<Connection>>;
 
 impl Peers {
+    /// Opens the endpoint on `handed`, or else on a socket of its own at `address`.
     pub(crate) fn open(
         address: SocketAddr,
+        handed: Option<UdpSocket>,
         key: NodeKey,
         roster: RosterReceiver,
         budget: Budget,
@@ -102,7 +108,10 @@ impl Peers {
         let mut config = ServerConfig::with_crypto(Arc::new(tls));
         config.transport_config(Arc::clone(&transport));
         let bind = |source| EndpointError::Bind { address, source };
-        let socket = UdpSocket::bind(address).map_err(bind)?;
+        let socket = match handed {
+            Some(socket) => socket,
+            None => UdpSocket::bind(address).map_err(bind)?,
+        };
         let runtime = Arc::new(TokioRuntime);
         let endpoint = Endpoint::new(endpoint_config(&key), Some(config), socket, runtime).map_err(bind)?;
         Ok(Self { endpoint, key, transport, budget, slots: Mutex::default() })
@@ -149,7 +158,7 @@ impl Peers {
         let mut slot = slot.lock().await;
         if let Some(connection) = &*slot
             && connection.close_reason().is_none()
-            && connection.remote_address() == address
+            && is_at(&connection.remote_address(), &address)
         {
             return Ok((connection.clone(), false));
         }
@@ -177,12 +186,17 @@ impl Peers {
         slots.retain(|id, _| view.node(id).is_some());
     }
 
-    /// Ends every connection, and waits until the peers have been told.
+    /// Ends every connection, and waits a moment for the peers to be told.
     pub(crate) async fn close(&self) {
         self.endpoint.close(VarInt::from_u32(0), b"stopping");
-        // Somebody who does not listen cannot hold us up.
-        let _ = timeout(Duration::from_secs(2), self.endpoint.wait_idle()).await;
+        // Whoever misses it learns it by the reset key.
+        let _ = timeout(LAST_WORDS, self.endpoint.wait_idle()).await;
     }
+}
+
+/// Whether a connection's end is where a node says it is: a socket for both families sees IPv4 as a part of IPv6.
+fn is_at(end: &SocketAddr, address: &SocketAddr) -> bool {
+    end.ip().to_canonical() == address.ip().to_canonical() && end.port() == address.port()
 }
 
 /// The reset key is the same after a restart, so that peers learn at once that their old connections are gone.
@@ -237,6 +251,11 @@ pub(crate) async fn serve(node: Arc<Node>, tasks: TaskTracker, stop: Cancellatio
         if !incoming.remote_address_validated() {
             // A round trip proves the address, before any key is looked at.
             let _ = incoming.retry();
+            continue;
+        }
+        if let Err(too_often) = node.defences.may_shake_hands(incoming.remote_address().ip()) {
+            node.metrics.count_shed(Shed::Handshakes(too_often));
+            incoming.refuse();
             continue;
         }
         let Ok(handshake) = Arc::clone(&handshakes).try_acquire_owned() else {
@@ -324,9 +343,16 @@ async fn serve_connection(
                 Ok(Err(error)) => Refused::from(error).into_response(),
                 Err(_) => Refused { status: 408, reason: "the request did not arrive in time" }.into_response(),
             };
-            // A peer that has gone away needs no answer.
-            if send.write_all(&response.encode_to_vec()).await.is_ok() {
-                let _ = send.finish();
+            // A peer that has gone away needs no answer; one that does not take it gets no more of it.
+            match timeout(WRITE_ANSWER, send.write_all(&response.encode_to_vec())).await {
+                Ok(Ok(())) => {
+                    let _ = send.finish();
+                }
+                Ok(Err(_)) => {}
+                Err(_) => {
+                    let _ = send.reset(VarInt::from_u32(0));
+                    node.metrics.count_shed(Shed::SlowAnswer);
+                }
             }
         });
     }
@@ -388,14 +414,16 @@ async fn read(mut receive: RecvStream, most: usize, budget: &Budget) -> Result<(
     Ok((bytes, lease))
 }
 
-/// The rate at which one peer may ask.
-pub(crate) fn peer_rates(per_second: u32) -> RateLimits<ServiceNodeId> {
-    // Only nodes of the roster get this far: more than any roster has.
-    const MOST_NODES: usize = 100_000;
-    RateLimits::new(per_second, per_second.saturating_mul(2), MOST_NODES)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Takes a token of a peer's bucket.
-pub(crate) fn peer_may_ask(rates: &RateLimits<ServiceNodeId>, peer: ServiceNodeId) -> bool {
-    rates.allows(peer, Instant::now())
+    #[test]
+    fn an_address_seen_by_a_socket_for_both_families_is_the_same() {
+        let at = |end: &str, address: &str| is_at(&end.parse().unwrap(), &address.parse().unwrap());
+        assert!(at("[::ffff:192.0.2.1]:5", "192.0.2.1:5"));
+        assert!(at("192.0.2.1:5", "192.0.2.1:5"));
+        assert!(!at("[::ffff:192.0.2.1]:6", "192.0.2.1:5"));
+        assert!(!at("[2001:db8::1]:5", "192.0.2.1:5"));
+    }
 }

@@ -2,21 +2,28 @@
 
 use super::{
     budget::Budget,
+    defences::Defences,
     exit::{ExitError, Exits},
     https,
     metrics::Metrics,
     node::{MonitorLimits, Monitors, Node},
     now_ms,
-    quic::{self, EndpointError, Peers, peer_rates},
+    quic::{self, EndpointError, Peers},
     replicate,
+    supervisor::Sockets,
     tls::{self, CertificateError},
 };
 use crate::{
     NodeKey,
-    config::Config,
+    config::{Config, Limits},
     core::{Demand, Directory},
 };
-use axum::{Router, extract::State, http::header, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    routing::get,
+};
 use skep_chain_client::RosterReceiver;
 use skep_mailbox::{Store, Writer};
 use skep_onion::{ReplayGuard, ReplayLimits};
@@ -26,7 +33,7 @@ use std::{
     hash::RandomState,
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicU64},
     time::Duration,
 };
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
@@ -38,8 +45,9 @@ const REPLAYS: ReplayLimits = ReplayLimits { layers: 1_000_000, layers_per_upstr
 /// How often expired messages are removed, and how many in one go.
 const EXPIRY_PAUSE: Duration = Duration::from_secs(10);
 const EXPIRY_BATCH: usize = 500;
-/// How long requests under way may take once the node is told to stop.
-const LAST_REQUESTS: Duration = Duration::from_secs(10);
+/// How long requests under way may take once the node is told to stop. Short, since those who connect meanwhile wait for the
+/// node that follows; what is cut off is asked again elsewhere.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
 /// What a node is made of.
 #[derive(Debug)]
@@ -93,13 +101,22 @@ pub enum StartError {
 impl MessagingNode {
     /// Opens every door and begins to serve.
     pub async fn start(config: &Config, parts: NodeParts) -> Result<Self, StartError> {
+        Self::start_on(Sockets::default(), config, parts).await
+    }
+
+    /// The same on sockets that are open already; those that are missing are opened.
+    pub async fn start_on(sockets: Sockets, config: &Config, parts: NodeParts) -> Result<Self, StartError> {
         let NodeParts { key, genesis, roster, store } = parts;
         let (listen, limits) = (config.listen, config.limits);
         let acceptor = TlsAcceptor::from(tls::server_config(&key)?);
-        let (https_listener, https) = bind((listen.address, listen.https_port).into()).await?;
+        let https_address = (listen.address, listen.https_port).into();
+        let (https_listener, https) = match sockets.https {
+            Some(listener) => adopt(listener, https_address)?,
+            None => bind(https_address).await?,
+        };
         let quic_address = (listen.address, listen.quic_port).into();
-        let budget = Budget::new(limits.memory_mib as usize * 1024 * 1024);
-        let peers = Peers::open(quic_address, key.clone(), roster.clone(), budget.clone())?;
+        let budget = Budget::new(limits.memory_bytes());
+        let peers = Peers::open(quic_address, sockets.quic, key.clone(), roster.clone(), budget.clone())?;
         let quic = peers.local_address().map_err(|source| EndpointError::Bind { address: quic_address, source })?;
         let metrics_listener = match config.metrics.enabled {
             true => Some(bind(config.metrics.address).await?),
@@ -113,24 +130,22 @@ impl MessagingNode {
             writer: Writer::start(Arc::clone(&store)).map_err(StartError::Writer)?,
             store,
             peers,
-            peer_rates: peer_rates(limits.peer_requests_per_second),
+            defences: Defences::new(&limits),
             budget,
             metrics: Metrics::new(),
             genesis,
             exits: Exits::new(&config.exit)?,
             demand: Mutex::new(Demand::new(limits.work_effort)),
             spent: Mutex::default(),
-            monitors: Monitors::new(MonitorLimits {
-                connections: limits.monitors,
-                subscriptions: limits.monitored_boxes,
-            }),
+            monitors: Monitors::new(MonitorLimits::of(&limits)),
+            capacity: AtomicU64::new(limits.store_bytes()),
             directory: Mutex::new(Arc::new(Directory::default())),
             replays: Mutex::new(ReplayGuard::new(REPLAYS, RandomState::new())),
         });
 
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let at_stop = |stop: &CancellationToken| stop.clone().cancelled_owned();
-        let door = https::serve(https_listener, acceptor, Arc::clone(&node), limits, tasks.clone(), stop.clone());
+        let door = https::serve(https_listener, acceptor, Arc::clone(&node), tasks.clone(), stop.clone());
         tasks.spawn(door);
         tasks.spawn(quic::serve(Arc::clone(&node), tasks.clone(), stop.clone()));
         tasks.spawn(until(at_stop(&stop), expire(Arc::clone(&node))));
@@ -142,7 +157,7 @@ impl MessagingNode {
         if let Some((listener, _)) = metrics_listener {
             tasks.spawn(serve_metrics(listener, Arc::clone(&node), at_stop(&stop)));
         }
-        tracing::info!(node = %node.id, %https, %quic, "serving");
+        tracing::info!(node = %node.id, %https, %quic, metrics = metrics.map(tracing::field::display), "serving");
         Ok(Self { node, https, quic, metrics, tasks, stop })
     }
 
@@ -161,6 +176,17 @@ impl MessagingNode {
         self.metrics
     }
 
+    /// Grants what `limits` say from now on; nobody who is connected is cut off.
+    pub fn apply(&self, limits: &Limits) {
+        self.node.apply(limits);
+        self.node.metrics.count_reload(true);
+    }
+
+    /// Counts a configuration that was read again and refused.
+    pub fn note_refused_reload(&self) {
+        self.node.metrics.count_reload(false);
+    }
+
     /// Takes no new requests, finishes those under way, and writes what is queued.
     pub async fn stop(self) {
         let Self { node, tasks, stop, .. } = self;
@@ -174,6 +200,14 @@ impl MessagingNode {
         // The writer's thread empties its queue before it goes; that blocks, and must not hold up the runtime.
         let _ = tokio::task::spawn_blocking(move || drop(node)).await;
     }
+}
+
+fn adopt(listener: std::net::TcpListener, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Bind { address, source };
+    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = TcpListener::from_std(listener).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -239,6 +273,7 @@ async fn forget_strangers(node: Arc<Node>, mut roster: RosterReceiver) {
     loop {
         let view = roster.borrow_and_update().clone();
         node.peers.forget_strangers(&view);
+        node.metrics.note_block();
         let now = node.readiness();
         if readiness.replace(now) != Some(now) {
             let swarm = view.node(&node.id).map(|entry| entry.swarm);
@@ -252,11 +287,16 @@ async fn forget_strangers(node: Arc<Node>, mut roster: RosterReceiver) {
 }
 
 async fn serve_metrics(listener: TcpListener, node: Arc<Node>, stop: impl Future<Output = ()> + Send + 'static) {
-    let answer = async |State(node): State<Arc<Node>>| {
-        let text = node.metrics.encode(node.store.usage(), &node.view());
-        ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+    let metrics = async |State(node): State<Arc<Node>>| {
+        ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], node.metrics())
     };
-    let router = Router::new().route("/metrics", get(answer)).with_state(node);
+    // The same as at the door for clients, for whoever looks from this machine and has no use for TLS.
+    let health = async |State(node): State<Arc<Node>>| {
+        let (status, body) = node.health();
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, [(header::CONTENT_TYPE, "application/json")], body)
+    };
+    let router = Router::new().route("/metrics", get(metrics)).route("/health", get(health)).with_state(node);
     if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
         tracing::error!(%error, "metrics are no longer served");
     }

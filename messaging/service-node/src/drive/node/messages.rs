@@ -136,7 +136,7 @@ impl Node {
         let mut query = may_retrieve(&request, now, is_revoked).map_err(|refusal| refuse_retrieve(&refusal))?;
         query.window.size = query.window.size.min(room);
         // The messages and their JSON, for a moment at the same time.
-        let mut lease = self.budget.lease_soon(2 * query.window.size).await.ok_or_else(Reply::busy)?;
+        let mut lease = self.budget.lease_soon(2 * query.window.size).await.ok_or_else(|| self.busy())?;
         let reply = self
             .read_store(move |store| {
                 let page = store.retrieve(&query, now)?;

@@ -2,6 +2,7 @@
 
 use super::Node;
 use crate::{
+    config::Limits,
     core::{Placement, Reply, refuse_retrieve},
     drive::{
         budget::{Budget, Lease},
@@ -44,12 +45,12 @@ pub(crate) struct Monitors(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    limits: MonitorLimits,
     registry: RwLock<Registry>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Registry {
+    limits: MonitorLimits,
     /// Names the next connection.
     next: u64,
     connections: usize,
@@ -104,9 +105,22 @@ pub(crate) struct Watcher {
     cut: CancellationToken,
 }
 
+impl MonitorLimits {
+    pub(crate) const fn of(limits: &Limits) -> Self {
+        Self { connections: limits.monitors, subscriptions: limits.monitored_boxes }
+    }
+}
+
 impl Monitors {
     pub(crate) fn new(limits: MonitorLimits) -> Self {
-        Self(Arc::new(Shared { limits, registry: RwLock::default() }))
+        let (by_box, next) = (BTreeMap::new(), 0);
+        let registry = Registry { limits, next, connections: 0, subscriptions: 0, by_box };
+        Self(Arc::new(Shared { registry: RwLock::new(registry) }))
+    }
+
+    /// Grants `limits` from now on. Nobody who watches is cut off.
+    pub(crate) fn change(&self, limits: MonitorLimits) {
+        self.write().limits = limits;
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Registry> {
@@ -120,7 +134,7 @@ impl Monitors {
     /// A new connection, if there may be one more.
     pub(crate) fn open(&self) -> Option<Watcher> {
         let mut registry = self.write();
-        if registry.connections >= self.0.limits.connections {
+        if registry.connections >= registry.limits.connections {
             return None;
         }
         registry.connections += 1;
@@ -204,7 +218,6 @@ impl Watcher {
     #[must_use]
     pub(crate) fn subscribe(&mut self, subscription: Subscription) -> bool {
         let id = (subscription.account, subscription.namespace);
-        let limits = self.monitors.0.limits;
         let mut registry = self.monitors.write();
         let known = registry.by_box.get_mut(&id).map(|subscribers| subscribers.iter_mut());
         let is_mine = |subscriber: &&mut Subscriber| subscriber.connection == self.connection;
@@ -212,7 +225,7 @@ impl Watcher {
             subscriber.subscription = subscription;
             return true;
         }
-        if registry.subscriptions >= limits.subscriptions
+        if registry.subscriptions >= registry.limits.subscriptions
             || (self.boxes.len() >= PER_CONNECTION && !self.boxes.contains(&id))
         {
             return false;

@@ -6,8 +6,9 @@ use crate::{
     core::{Body, Placement, Reply},
     drive::{
         budget::Lease,
+        metrics::Shed,
         now_ms,
-        quic::{Refused, peer_may_ask, refusal},
+        quic::{Refused, refusal},
     },
 };
 use prost::Message;
@@ -23,13 +24,15 @@ use skep_proto::{
     },
 };
 use skep_replication::{CompareError, MAX_REPLICAS, NotTaken, Work, answer, judge, status_of};
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 use tokio::sync::oneshot;
 
 impl Node {
     /// Answers another service node. The request's lease is held until then.
     pub(crate) async fn answer_peer(&self, peer: ServiceNodeId, request: &[u8], _lease: Lease) -> peer::Response {
+        let arrived = Instant::now();
         let response = self.answer_peer_inner(peer, request).await;
+        self.metrics.time_request("peer", arrived.elapsed());
         let status = match &response.response {
             Some(PeerResponse::Refusal(refusal)) => u16::try_from(refusal.status).unwrap_or(500),
             Some(PeerResponse::Onion(answer)) => u16::try_from(answer.status).unwrap_or(500),
@@ -52,7 +55,8 @@ impl Node {
         if !view.node(&peer).is_some_and(|entry| entry.state.is_serving()) {
             return refusal(403, "you are not an active service node");
         }
-        if !peer_may_ask(&self.peer_rates, peer) {
+        if !self.defences.peer_may_ask(peer) {
+            self.metrics.count_shed(Shed::Peer);
             return refusal(429, "too many requests");
         }
         let Ok(peer::Request { request: Some(request) }) = peer::Request::decode(request) else {

@@ -1,7 +1,7 @@
 //! One request to every member of the swarm.
 
 use super::{Node, RosterEntry};
-use crate::drive::{now_ms, quic::PeerError};
+use crate::drive::{now_ms, occasionally::Occasionally, quic::PeerError};
 use futures::{StreamExt, stream::FuturesUnordered};
 use skep_mailbox::{Change, Changed, Order, WriteError};
 use skep_primitives::ServiceNodeId;
@@ -92,6 +92,8 @@ const fn failure(error: &PeerError) -> MemberFailure {
     }
 }
 
+static NOT_WRITTEN: Occasionally = Occasionally::new();
+
 /// What the writer says, once it has said it.
 pub(super) async fn written<T>(outcome: oneshot::Receiver<Result<T, WriteError>>) -> Result<T, MemberFailure> {
     let error = match outcome.await {
@@ -103,7 +105,9 @@ pub(super) async fn written<T>(outcome: oneshot::Receiver<Result<T, WriteError>>
         WriteError::Busy | WriteError::Closed => Err(MemberFailure::Refused { code: 503, reason: error.to_string() }),
         WriteError::Store(error) => {
             // Clients are not told where the disk is and what it says.
-            tracing::error!(%error, "the message store did not write");
+            if let Some(more) = NOT_WRITTEN.due() {
+                tracing::error!(%error, more, "the message store did not write");
+            }
             Err(MemberFailure::NotStored { reason: Some("the message store failed".into()) })
         }
     }

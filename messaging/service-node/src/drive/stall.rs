@@ -1,0 +1,204 @@
+//! Clients that take their answers too slowly are cut: an answer holds memory until it is gone.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep},
+};
+
+/// How fast a client must take what is sent to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// It is judged once in this time.
+    pub(crate) window: Duration,
+    /// Bytes it must have taken by then.
+    pub(crate) least: usize,
+}
+
+/// A kibibyte a second: what the slowest mobile network gives, and nobody who holds connections open on purpose.
+pub(crate) const SLOWEST: Pace = Pace { window: Duration::from_secs(20), least: 20 * 1024 };
+
+/// Between two answers nothing waits to be taken, so nothing is judged.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How much was taken in the time that is judged next. Pure: time comes in.
+#[derive(Debug)]
+struct Window {
+    pace: Pace,
+    taken: usize,
+    ends: Instant,
+    last_taken: Option<Instant>,
+    waits: bool,
+}
+
+impl Window {
+    fn new(pace: Pace, now: Instant) -> Self {
+        Self { pace, taken: 0, ends: now, last_taken: None, waits: false }
+    }
+
+    fn handle_taken(&mut self, bytes: usize, now: Instant) {
+        self.taken = self.taken.saturating_add(bytes);
+        (self.last_taken, self.waits) = (Some(now), false);
+    }
+
+    /// Something waits to be taken: until when it may, or nothing if the client is too slow.
+    fn handle_waiting(&mut self, now: Instant) -> Option<Instant> {
+        let has_rested = |last: Instant| now.saturating_duration_since(last) > PAUSE;
+        let is_new_answer = !self.waits && self.last_taken.is_none_or(has_rested);
+        self.waits = true;
+        if is_new_answer || now >= self.ends {
+            if !is_new_answer && self.taken < self.pace.least {
+                return None;
+            }
+            (self.taken, self.ends) = (0, now + self.pace.window);
+        }
+        Some(self.ends)
+    }
+}
+
+/// A socket whose other end must keep up while something waits to be sent to it.
+#[derive(Debug)]
+pub(crate) struct Paced<S> {
+    socket: S,
+    window: Window,
+    due: Pin<Box<Sleep>>,
+}
+
+impl<S> Paced<S> {
+    pub(crate) fn new(socket: S, pace: Pace) -> Self {
+        Self { socket, window: Window::new(pace, Instant::now()), due: Box::pin(sleep(pace.window)) }
+    }
+
+    fn judge(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match outcome {
+            Poll::Ready(Ok(bytes)) => {
+                self.window.handle_taken(bytes, Instant::now());
+                outcome
+            }
+            Poll::Ready(Err(_)) => outcome,
+            Poll::Pending => {
+                while let Some(until) = self.window.handle_waiting(Instant::now()) {
+                    self.due.as_mut().reset(until);
+                    if self.due.as_mut().poll(context).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes too little of its answer")))
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.socket).poll_write(context, bytes);
+        this.judge(context, outcome)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.socket).poll_write_vectored(context, bytes);
+        this.judge(context, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, duplex},
+        time::timeout,
+    };
+
+    /// Longer than any test takes, and enough to wait for what must happen.
+    const LONG: Duration = Duration::from_secs(60);
+    const PACE: Pace = Pace { window: Duration::from_millis(30), least: 1 << 20 };
+
+    #[test]
+    fn the_pace_is_judged_while_something_waits() {
+        let (start, pace) = (Instant::now(), Pace { window: Duration::from_secs(20), least: 100 });
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut window = Window::new(pace, start);
+        assert_eq!(window.handle_waiting(at(0)), Some(at(20)));
+        window.handle_taken(100, at(19));
+        assert_eq!(window.handle_waiting(at(19)), Some(at(20)));
+        assert_eq!(window.handle_waiting(at(20)), Some(at(40)), "fast enough, judged again");
+        window.handle_taken(99, at(39));
+        assert_eq!(window.handle_waiting(at(39)), Some(at(40)));
+        assert_eq!(window.handle_waiting(at(40)), None, "too slow");
+    }
+
+    #[test]
+    fn a_pause_between_answers_is_nobodys_fault() {
+        let (start, pace) = (Instant::now(), Pace { window: Duration::from_secs(20), least: 100 });
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut window = Window::new(pace, start);
+        assert_eq!(window.handle_waiting(at(0)), Some(at(20)));
+        window.handle_taken(5, at(1));
+        assert_eq!(window.handle_waiting(at(90)), Some(at(110)), "another answer begins another window");
+    }
+
+    #[tokio::test]
+    async fn who_takes_nothing_is_cut() {
+        let (server, _client) = duplex(64);
+        let mut server = Paced::new(server, PACE);
+        let sent = timeout(LONG, server.write_all(&[0; 1000])).await.expect("does not wait for good");
+        assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn who_takes_a_byte_now_and_then_is_cut() {
+        let (server, mut client) = duplex(64);
+        let taker = tokio::spawn(async move {
+            while client.read_u8().await.is_ok() {
+                sleep(Duration::from_millis(2)).await;
+            }
+        });
+        let mut server = Paced::new(server, PACE);
+        let sent = timeout(LONG, server.write_all(&[0; 1 << 20])).await.expect("is judged");
+        assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        taker.abort();
+    }
+
+    #[tokio::test]
+    async fn who_keeps_up_gets_everything() {
+        let (server, mut client) = duplex(64);
+        let taker = tokio::spawn(async move {
+            let mut all = Vec::new();
+            client.read_to_end(&mut all).await.map(|_| all.len())
+        });
+        let mut server = Paced::new(server, Pace { window: LONG, least: 1 });
+        server.write_all(&[0; 100_000]).await.unwrap();
+        server.shutdown().await.unwrap();
+        drop(server);
+        assert_eq!(taker.await.unwrap().unwrap(), 100_000);
+    }
+}
