@@ -10,6 +10,7 @@ mod encoding;
 mod hash;
 mod key;
 pub mod limits;
+pub mod listening;
 mod loose;
 mod monitor;
 mod namespace;
@@ -24,9 +25,9 @@ pub use key::{HexKey, ParseKeyError};
 pub use monitor::{MonitorEvent, MonitorResponse};
 pub use namespace::{Namespace, Scope};
 pub use request::{
-    Action, Command, Condition, Delegation, ExpiriesRequest, ExpiryMode, IfElse, Method, MonitorRequest, NodeListQuery,
-    OwnerAuth, ParamsError, ReceiptRequest, Request, RequestError, RetrieveRequest, RetrieveWindow, RevokedRequest,
-    StoreRequest, TimedAuth,
+    Action, Command, Condition, Delegation, DeliverRequest, ExpiriesRequest, ExpiryMode, IfElse, ListenRequest, Method,
+    MonitorRequest, NodeListQuery, OwnerAuth, ParamsError, ReceiptRequest, Request, RequestError, RetrieveRequest,
+    RetrieveWindow, RevokedRequest, StoreRequest, TimedAuth, UnlistenRequest,
 };
 pub use response::{
     BatchResponse, CommandDone, CommandEffect, CommandResponse, ExpiriesResponse, Hashes, IfElseResponse, InfoResponse,

@@ -1,18 +1,23 @@
 //! The network as one client uses it: the roster, paths that work, questions asked through them.
 
+mod established;
+
 use crate::{
     clock,
     delivery::{COPIES, Deposits, Receipt, Verdict},
     paths::{Blame, Path, PathBook, Purpose, RequestFailure},
     state::{OutboxItem, State, StateError},
-    transport::{ANSWER, Transport},
+    transport::{ANSWER, Door, Route, Transport},
 };
+use established::{Established, Opening};
 use futures::future::join_all;
 use rand::seq::IteratorRandom;
 use skep_chain_client::{AskError, ChainClient, ChainUrls, ConnectError, RosterView};
 use skep_envelope::{Identity, MessageId};
 use skep_onion::{
-    Answer, Candidate, Diversity, Hop, OpenError, PATH_HOPS, PathChoiceError, WrapError, WrapOptions, wrap,
+    Answer, Candidate, Diversity, Hop, OpenError, PATH_HOPS, PathChoiceError, ReplyOpener, WrapError, WrapOptions,
+    established::{AnswerReader, PathAnswer, ReadAnswerError, SealedRequest},
+    wrap,
 };
 use skep_primitives::{BlockHash, Moment, RosterSnapshot, ServiceNodeId, SwarmId};
 use skep_proto::{
@@ -80,6 +85,8 @@ pub struct UsedPath {
     pub hops: [PathHop; PATH_HOPS],
     /// How different the hops are.
     pub diversity: Diversity,
+    /// Whether the hops have agreed on keys for it; else every request is encrypted anew to their long-term keys.
+    pub established: bool,
 }
 
 /// One hop of a path.
@@ -187,6 +194,7 @@ pub(crate) struct Network {
     candidates: Vec<Candidate>,
     transport: Transport,
     paths: PathBook,
+    established: Established,
 }
 
 impl Network {
@@ -198,7 +206,8 @@ impl Network {
         let view = RosterView::new(roster(&chain, &witnesses).await?);
         let candidates = candidates(&view);
         let (paths, clocks, transport) = (state.paths()?, clock::Clocks::default(), Transport::default());
-        Ok(Self { chain, witnesses, clocks, view, asked: Instant::now(), candidates, transport, paths })
+        let (asked, established) = (Instant::now(), Established::default());
+        Ok(Self { chain, witnesses, clocks, view, asked, candidates, transport, paths, established })
     }
 
     /// The network's name.
@@ -235,7 +244,8 @@ impl Network {
                 Attempt::MoreWork(asked) if asked > MOST_EFFORT => return Err(DeliverError::TooMuchWork(asked)),
                 Attempt::MoreWork(asked) => effort = effort.max(asked),
                 Attempt::WrongSwarm => {}
-                Attempt::Failed(DeliverError::Clock) if self.learn_clock(state, Purpose::Sending).await? => {}
+                Attempt::Failed(DeliverError::Clock)
+                    if self.learn_clock(state, Purpose::Contact(item.recipient)).await? => {}
                 Attempt::Failed(error) => return Err(error),
             }
             // The swarm may have changed, and the block the work was done over may be too old.
@@ -261,15 +271,15 @@ impl Network {
         let request = store_request(item, timestamp, effort, self.view.block_hash()).await?;
         let mut deposits = Deposits::new(item.hash, members, &mut rand::rng());
         let (mut reason, mut more_work, mut wrong_swarm, mut wrong_clock) = (String::new(), None, false, false);
-        let mut used = None;
+        let (purpose, mut used) = (Purpose::Contact(item.recipient), None);
         for _ in 0..MOST_PATHS {
             if deposits.untried().is_empty() {
                 break;
             }
-            let path = self.working_path(state, Purpose::Sending, deposits.untried()).await?;
+            let path = self.working_path(state, purpose, deposits.untried()).await?;
             let next = deposits.next(&path.ids());
             used = Some(path);
-            for (member, outcome) in self.round(state, Purpose::Sending, &path, &next, &request).await? {
+            for (member, outcome) in self.round(state, purpose, &path, &next, &request).await? {
                 match outcome {
                     Outcome::NotReached(_) => deposits.postpone(member),
                     Outcome::Failed(failure) => reason = format!("{member}: {failure}"),
@@ -349,11 +359,11 @@ impl Network {
     pub(crate) async fn used_paths(&mut self, state: &mut State) -> Result<Vec<UsedPath>, NetworkError> {
         self.refresh().await?;
         let mut used = Vec::new();
-        for purpose in [Purpose::Sending, Purpose::Reading] {
+        for purpose in self.paths.purposes() {
             let Path { hops, diversity, .. } = self.working_path(state, purpose, &[]).await?;
-            let hops =
+            let shown =
                 hops.map(|hop| PathHop { node: hop.id, ip: self.view.node(&hop.id).map(|entry| entry.endpoint.ip()) });
-            used.push(UsedPath { purpose, hops, diversity });
+            used.push(UsedPath { purpose, hops: shown, diversity, established: self.established.has(purpose, &hops) });
         }
         Ok(used)
     }
@@ -373,10 +383,21 @@ impl Network {
             if self.paths != before {
                 state.keep_paths(&self.paths)?;
             }
-            if path.tested {
-                return Ok(path);
-            }
-            let Some((hop, failure)) = self.failing_hop(&path).await else {
+            let failing = match self.open(purpose, &path).await {
+                Opening::Established | Opening::Version2 if path.tested => return Ok(path),
+                Opening::Established => None,
+                Opening::Version2 => self.failing_hop(&path).await,
+                Opening::Failed(Some(hop), failure) => Some((hop, failure)),
+                Opening::Failed(None, failure) => {
+                    tracing::debug!(%failure, "a path was not established");
+                    let failing = self.failing_hop(&path).await;
+                    if failing.is_none() {
+                        self.no_established(purpose, &path);
+                    }
+                    failing
+                }
+            };
+            let Some((hop, failure)) = failing else {
                 self.paths.worked(purpose);
                 state.keep_paths(&self.paths)?;
                 return Ok(Path { tested: true, ..path });
@@ -397,7 +418,7 @@ impl Network {
         match failure.blame(&path.hops, &last) {
             Blame::Hop(hop) => return Some((hop, failure)),
             Blame::Destination => return Some((last, failure)),
-            Blame::Unknown => {}
+            Blame::Unknown | Blame::Keys(_) => {}
         }
         for length in 1..path.hops.len() {
             let beginning = path.hops.get(..length)?;
@@ -412,7 +433,7 @@ impl Network {
     async fn test(&mut self, hops: &[Hop]) -> Result<(), RequestFailure> {
         let Some((last, before)) = hops.split_last() else { return Ok(()) };
         let request = serde_json::to_vec(&Request::Single(Method::Info)).map_err(|_| RequestFailure::Malformed)?;
-        let prepared = self.prepare(before, last, &request).map_err(|error| match error {
+        let prepared = self.prepare(None, before, last, &request).map_err(|error| match error {
             PrepareError::Wrap(_) => RequestFailure::Undecryptable,
             PrepareError::Failed(failure) => failure,
         })?;
@@ -434,7 +455,7 @@ impl Network {
         let mut prepared = Vec::with_capacity(members.len());
         for member in members {
             let Some(hop) = Hop::from_id(*member) else { continue };
-            match self.prepare(&path.hops, &hop, request) {
+            match self.prepare(Some(purpose), &path.hops, &hop, request) {
                 Ok(request) => prepared.push(request),
                 Err(PrepareError::Wrap(error)) => tracing::debug!(%member, %error, "cannot be asked"),
                 Err(PrepareError::Failed(failure)) => {
@@ -456,7 +477,11 @@ impl Network {
             .collect();
         let told = blames.iter().find_map(|blame| match blame {
             Blame::Hop(hop) => Some(*hop),
-            Blame::Destination | Blame::Unknown => None,
+            Blame::Destination | Blame::Unknown | Blame::Keys(_) => None,
+        });
+        let lost = blames.iter().find_map(|blame| match blame {
+            Blame::Keys(hop) => Some(*hop),
+            Blame::Destination | Blame::Unknown | Blame::Hop(_) => None,
         });
         let hop = match told {
             _ if works => None,
@@ -464,6 +489,16 @@ impl Network {
             None if blames.contains(&Blame::Unknown) => self.failing_hop(path).await.map(|(hop, _)| hop),
             None => None,
         };
+        let hop = match (hop, lost) {
+            (None, Some(suspect)) if !works => self.established.lost(purpose, &path.hops).then_some(suspect),
+            _ => hop,
+        };
+        if works {
+            self.established.worked(purpose, &path.hops);
+        }
+        if blames.iter().any(|blame| *blame != Blame::Destination) {
+            self.established.forget(purpose, &path.hops);
+        }
         match hop {
             Some(hop) => self.paths.failed(purpose, hop, clock::now()),
             None if works => self.paths.worked(purpose),
@@ -473,27 +508,48 @@ impl Network {
         let outcomes = asked.into_iter().zip(answers).map(|(member, answer)| {
             let outcome = match answer {
                 Ok(answer) => Outcome::Answered(answer),
-                Err(failure) if hop.is_some() && failure.blame(&path.hops, &member) != Blame::Destination => {
-                    Outcome::NotReached(failure)
-                }
-                Err(failure) => Outcome::Failed(failure),
+                Err(failure) => match failure.blame(&path.hops, &member) {
+                    Blame::Keys(_) => Outcome::NotReached(failure),
+                    Blame::Hop(_) | Blame::Unknown if hop.is_some() => Outcome::NotReached(failure),
+                    Blame::Hop(_) | Blame::Unknown | Blame::Destination => Outcome::Failed(failure),
+                },
             };
             (member, outcome)
         });
         Ok(outcomes.collect())
     }
 
-    /// Wraps a request and finds the guard (the destination itself, if there are no hops).
-    fn prepare(&mut self, hops: &[Hop], destination: &Hop, request: &[u8]) -> Result<Prepared, PrepareError> {
+    /// Wraps a request and finds the guard (the destination itself, if there are no hops). Where the hops have agreed on
+    /// keys for this purpose, those are used.
+    fn prepare(
+        &mut self,
+        purpose: Option<Purpose>,
+        hops: &[Hop],
+        destination: &Hop,
+        request: &[u8],
+    ) -> Result<Prepared, PrepareError> {
         let options = WrapOptions { base64: false, ..WrapOptions::default() };
+        let id = destination.id;
+        if let Some(purpose) = purpose.filter(|purpose| self.established.has(*purpose, hops)) {
+            // The destination sees the number it would see behind as many hops of version 2.
+            let options = WrapOptions { first_hop_no: u8::try_from(hops.len()).unwrap_or_default(), ..options };
+            let inner = wrap(&[], destination, request, options, &mut rand::rng()).map_err(PrepareError::Wrap)?;
+            if let Some(SealedRequest { frame, reader }) = self.established.seal(purpose, hops, id, &inner.body) {
+                let guard = hops.first().unwrap_or(destination).id;
+                let door = self.door(guard, Route::Path).map_err(PrepareError::Failed)?;
+                return Ok(Prepared { destination: id, door, body: frame, opener: inner.opener, reader: Some(reader) });
+            }
+        }
         let wrapped = wrap(hops, destination, request, options, &mut rand::rng()).map_err(PrepareError::Wrap)?;
         let first = hops.first().unwrap_or(destination).id;
-        let entry = self.view.node(&first).ok_or(PrepareError::Failed(RequestFailure::Silence))?;
-        let door = self
-            .transport
-            .to(first, entry.endpoint)
-            .map_err(|failure| PrepareError::Failed(RequestFailure::Guard(failure)))?;
-        Ok(Prepared { destination: destination.id, door, wrapped })
+        let door = self.door(first, Route::OnionRequest).map_err(PrepareError::Failed)?;
+        Ok(Prepared { destination: id, door, body: wrapped.body, opener: wrapped.opener, reader: None })
+    }
+
+    /// Who posts to a node.
+    fn door(&mut self, node: ServiceNodeId, route: Route) -> Result<Door, RequestFailure> {
+        let entry = self.view.node(&node).ok_or(RequestFailure::Silence)?;
+        self.transport.to(node, entry.endpoint, route).map_err(RequestFailure::Guard)
     }
 }
 
@@ -513,14 +569,32 @@ enum PrepareError {
 /// A wrapped request.
 struct Prepared {
     destination: ServiceNodeId,
-    door: crate::transport::Door,
-    wrapped: skep_onion::Wrapped,
+    door: Door,
+    body: Vec<u8>,
+    opener: ReplyOpener,
+    /// On an established path.
+    reader: Option<AnswerReader>,
 }
 
 impl Prepared {
     async fn send(self, timeout: Duration) -> Result<Answer, RequestFailure> {
-        let sealed = self.door.post(self.wrapped.body, timeout).await?;
-        self.wrapped.opener.open(&sealed).map_err(|error| match error {
+        let Self { door, body, opener, reader, .. } = self;
+        let sealed = match reader {
+            None => door.post(body, timeout).await?,
+            Some(reader) => {
+                let answer = door.post(body, timeout).await.map_err(RequestFailure::of_established)?;
+                let PathAnswer { status, body } = reader.read(&answer).map_err(|error| match error {
+                    ReadAnswerError::Failed { at, failure } => RequestFailure::Hop { at, failure },
+                    ReadAnswerError::Forged(at) => RequestFailure::Forged(at),
+                })?;
+                match status {
+                    200 => body,
+                    // As the last hop passes it on, in place of the destination's sealed words.
+                    status => return Err(RequestFailure::Destination(status)),
+                }
+            }
+        };
+        opener.open(&sealed).map_err(|error| match error {
             OpenError::Undecryptable => RequestFailure::Undecryptable,
             OpenError::Malformed => RequestFailure::Malformed,
         })

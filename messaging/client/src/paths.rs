@@ -9,14 +9,20 @@
 //! | a node failed [`MOST_FAILURES`] times in a row | it is in no path for [`REST_MS`] |
 //! | a hop left the roster | it is replaced |
 //!
-//! There is one path for sending and one for reading, with different guards and, where the network is large enough, no hop in
-//! common, so that no last hop sees both what an account sends and what it reads (`protocol.md` section 5).
+//! There is one path for reading and one for each contact, with different guards and, where the network is large enough, no hop
+//! in common, so that no last hop sees both what an account sends and what it reads (`protocol.md` section 5). The paths to
+//! contacts share the guard of the path for sending: each guard learns the client's address. They may share further hops;
+//! which contacts belong to one client, a last hop cannot tell by the path.
 
 use rand::CryptoRng;
-use serde::{Deserialize, Serialize};
-use skep_onion::{Candidate, Choice, Diversity, Hop, PATH_HOPS, PathChoiceError, PathError, PathWish, choose_path};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use skep_onion::{
+    Candidate, Choice, Diversity, Hop, PATH_HOPS, PathChoiceError, PathError, PathWish, choose_path,
+    established::{HopFailure, PathBroken},
+};
 use skep_primitives::{Moment, ServiceNodeId};
-use std::collections::BTreeMap;
+use skep_proto::account::AccountAddress;
+use std::{collections::BTreeMap, fmt};
 
 /// Failures in a row after which a node or a path is given up (`protocol.md` section 5).
 const MOST_FAILURES: u8 = 3;
@@ -24,14 +30,60 @@ const MOST_FAILURES: u8 = 3;
 /// How long a node that was given up is left alone (ms): about what a restart or an outage takes.
 const REST_MS: Moment = 60 * 60 * 1000;
 
+/// Paths to contacts that are kept; the one unused for longest gives way.
+const MOST_CONTACTS: usize = 32;
+
 /// What a path is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
-    /// Writing into others' mailboxes.
+    /// Speaking to others' swarms in general; the paths to contacts share its guard.
     Sending,
-    /// Reading one's own.
+    /// Reading one's own mailbox.
     Reading,
+    /// Writing to this account.
+    Contact(AccountAddress),
+}
+
+impl Purpose {
+    /// Whether their paths have the same guard, and may have further hops in common.
+    const fn may_share(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Sending | Self::Contact(_), Self::Sending | Self::Contact(_)) | (Self::Reading, Self::Reading) => {
+                true
+            }
+            (Self::Sending | Self::Contact(_), Self::Reading) | (Self::Reading, Self::Sending | Self::Contact(_)) => {
+                false
+            }
+        }
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sending => f.write_str("sending"),
+            Self::Reading => f.write_str("reading"),
+            Self::Contact(account) => write!(f, "{account}"),
+        }
+    }
+}
+
+/// Written as a word, or as the account.
+impl Serialize for Purpose {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Purpose {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "sending" => Ok(Self::Sending),
+            "reading" => Ok(Self::Reading),
+            account => account.parse().map(Self::Contact).map_err(de::Error::custom),
+        }
+    }
 }
 
 /// A path to use now.
@@ -70,6 +122,26 @@ pub(crate) enum RequestFailure {
     /// What came back is not the destination's.
     #[error("the answer was changed on the way")]
     Undecryptable,
+    /// The hop with this place, guard 0, says under its own key that it could not go on.
+    #[error("hop {at} answered: {failure}")]
+    Hop {
+        /// Its place.
+        at: usize,
+        /// Why.
+        failure: HopFailure,
+    },
+    /// What came back is not sealed by the hop with this place, guard 0.
+    #[error("the answer of hop {0} was changed on the way")]
+    Forged(usize),
+    /// The guard does not know the path any more.
+    #[error("its guard has forgotten the path")]
+    Lost,
+    /// A hop serves no established paths.
+    #[error("a hop serves no established paths")]
+    Unsupported,
+    /// The destination does not want to.
+    #[error("the destination refused with status {0}")]
+    Destination(u16),
     /// The destination answered, but nothing that makes sense.
     #[error("the destination's answer is malformed")]
     Malformed,
@@ -84,6 +156,8 @@ pub(crate) enum Blame {
     Destination,
     /// It cannot be told: ask the hops one after the other.
     Unknown,
+    /// Nobody yet: a hop has lost the keys of the path, which has to be opened anew. This hop, if that happens again.
+    Keys(ServiceNodeId),
 }
 
 impl RequestFailure {
@@ -95,9 +169,34 @@ impl RequestFailure {
             Self::Path(PathError::NextNodeNotFound(id)) if hops.iter().skip(1).any(|hop| hop.id == *id) => {
                 Blame::Hop(*id)
             }
-            Self::Malformed => Blame::Destination,
-            Self::Path(_) | Self::Silence | Self::Undecryptable => Blame::Unknown,
+            Self::Malformed | Self::Destination(_) => Blame::Destination,
+            Self::Lost => hops.first().map_or(Blame::Unknown, |guard| Blame::Keys(guard.id)),
+            Self::Hop { at, failure } => match (hops.get(at + 1), failure) {
+                (Some(next), HopFailure::NextBroken) => Blame::Keys(next.id),
+                (
+                    Some(next),
+                    HopFailure::NextNotFound
+                    | HopFailure::NextSilent
+                    | HopFailure::NextUnsupported
+                    | HopFailure::NextBusy
+                    | HopFailure::NextInvalid,
+                ) => Blame::Hop(next.id),
+                (None, _) => Blame::Destination,
+            },
+            Self::Forged(0) => hops.first().map_or(Blame::Unknown, |guard| Blame::Hop(guard.id)),
+            Self::Path(_) | Self::Silence | Self::Undecryptable | Self::Forged(_) | Self::Unsupported => Blame::Unknown,
         }
+    }
+
+    /// Whether it only means that requests of version 2 have to do.
+    pub(crate) const fn is_unsupported(&self) -> bool {
+        // A node of before knows no such door.
+        matches!(self, Self::Unsupported | Self::Refused(404))
+    }
+
+    /// The same failure, where it happened to a frame of an established path.
+    pub(crate) fn of_established(self) -> Self {
+        if matches!(self, Self::Refused(PathBroken::STATUS | 404)) { Self::Lost } else { self }
     }
 }
 
@@ -114,6 +213,9 @@ struct Kept {
     hops: [Option<ServiceNodeId>; PATH_HOPS],
     /// In a row.
     failures: u8,
+    /// When it was last asked for.
+    #[serde(default)]
+    used: Moment,
     #[serde(skip)]
     tested: bool,
 }
@@ -141,8 +243,14 @@ impl PathBook {
         rng: &mut impl CryptoRng,
     ) -> Result<Path, PathChoiceError> {
         self.failures.retain(|_, failures| failures.last.saturating_add(REST_MS) > now);
+        let guard = match purpose {
+            Purpose::Contact(_) => Some(self.shared_guard(candidates, now, rng)?),
+            Purpose::Sending | Purpose::Reading => None,
+        };
+        // Where it is the only destination, another one has to do.
+        let guard = guard.filter(|guard| destinations.is_empty() || destinations.iter().any(|id| id != guard));
         let kept = self.paths.get(&purpose).copied().unwrap_or_default();
-        let keep = self.still_good(kept, candidates);
+        let keep = with_guard(guard, self.still_good(kept, candidates));
         let reserved = reserve(keep, destinations);
         let keep = keep.map(|hop| hop.filter(|id| Some(*id) != reserved));
         let choice = match choose_path(candidates, PathWish { keep, exclude: &[] }, rng) {
@@ -153,9 +261,42 @@ impl PathBook {
         // Where nobody else is left, those given up get a new chance.
         self.failures.retain(|node, failures| failures.count < MOST_FAILURES || !ids.contains(&Some(*node)));
         let unchanged = kept.hops == ids;
-        let kept = Kept { hops: ids, tested: unchanged && kept.tested, ..kept };
+        let kept = Kept { hops: ids, tested: unchanged && kept.tested, used: now, ..kept };
         self.paths.insert(purpose, kept);
+        self.forget_contacts();
         Ok(Path { hops: choice.hops, diversity: choice.diversity, tested: kept.tested })
+    }
+
+    /// The guard of the paths to contacts.
+    fn shared_guard(
+        &mut self,
+        candidates: &[Candidate],
+        now: Moment,
+        rng: &mut impl CryptoRng,
+    ) -> Result<ServiceNodeId, PathChoiceError> {
+        let kept = self.paths.get(&Purpose::Sending).copied().unwrap_or_default();
+        if let [Some(guard), ..] = self.still_good(kept, candidates) {
+            return Ok(guard);
+        }
+        let [guard, ..] = self.path(Purpose::Sending, &[], candidates, now, rng)?.ids();
+        Ok(guard)
+    }
+
+    /// Every purpose there is a path for; those for sending and reading always are.
+    pub(crate) fn purposes(&self) -> Vec<Purpose> {
+        let contacts = self.paths.keys().copied().filter(|purpose| matches!(purpose, Purpose::Contact(_)));
+        [Purpose::Sending, Purpose::Reading].into_iter().chain(contacts).collect()
+    }
+
+    /// Keeps the paths to the contacts written to last.
+    fn forget_contacts(&mut self) {
+        let contacts = || self.paths.iter().filter(|(purpose, _)| matches!(purpose, Purpose::Contact(_)));
+        if contacts().count() > MOST_CONTACTS {
+            let oldest = contacts().min_by_key(|(_, kept)| kept.used).map(|(purpose, _)| *purpose);
+            if let Some(oldest) = oldest {
+                self.paths.remove(&oldest);
+            }
+        }
     }
 
     /// The path answered.
@@ -209,7 +350,7 @@ impl PathBook {
         candidates: &[Candidate],
         rng: &mut impl CryptoRng,
     ) -> Result<Choice, PathChoiceError> {
-        let others = self.paths.iter().filter(|(other, _)| **other != purpose);
+        let others = self.paths.iter().filter(|(other, _)| !other.may_share(purpose));
         let others: Vec<_> = others.flat_map(|(_, kept)| kept.hops.into_iter().flatten()).collect();
         let failing = |least: u8| {
             self.failures.iter().filter(move |(_, failures)| failures.count >= least).map(|(node, _)| *node)
@@ -238,6 +379,19 @@ impl PathBook {
         }
         best
     }
+}
+
+/// The hops to keep, with this guard at their head if there is one.
+fn with_guard(
+    guard: Option<ServiceNodeId>,
+    mut keep: [Option<ServiceNodeId>; PATH_HOPS],
+) -> [Option<ServiceNodeId>; PATH_HOPS] {
+    let [first, others @ ..] = &mut keep;
+    if guard.is_some() {
+        *first = guard;
+        others.iter_mut().filter(|hop| **hop == guard).for_each(|hop| *hop = None);
+    }
+    keep
 }
 
 /// The destination that must not be a hop: one that is none already, else one that is not the guard.

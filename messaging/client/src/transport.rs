@@ -27,6 +27,24 @@ pub(crate) enum ConnectFailure {
     Http(reqwest::Error),
 }
 
+/// What a guard is posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// Onion requests of version 2.
+    OnionRequest,
+    /// Frames of established paths.
+    Path,
+}
+
+impl Route {
+    const fn path(self) -> &'static str {
+        match self {
+            Self::OnionRequest => "/onion_req/v2",
+            Self::Path => "/path/v1",
+        }
+    }
+}
+
 /// Connections to guards, each open to one node only.
 #[derive(Debug, Default)]
 pub(crate) struct Transport {
@@ -35,7 +53,12 @@ pub(crate) struct Transport {
 
 impl Transport {
     /// Who posts to `guard`.
-    pub(crate) fn to(&mut self, guard: ServiceNodeId, endpoint: Endpoint) -> Result<Door, ConnectFailure> {
+    pub(crate) fn to(
+        &mut self,
+        guard: ServiceNodeId,
+        endpoint: Endpoint,
+        route: Route,
+    ) -> Result<Door, ConnectFailure> {
         let client = match self.clients.get(&guard) {
             Some(client) => client.clone(),
             None => {
@@ -44,7 +67,7 @@ impl Transport {
                 client
             }
         };
-        let url = format!("https://{}:{}/onion_req/v2", endpoint.ip(), endpoint.https_port);
+        let url = format!("https://{}:{}{}", endpoint.ip(), endpoint.https_port, route.path());
         Ok(Door { client, url })
     }
 }
@@ -69,7 +92,7 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// Posts an onion request; the sealed answer.
+    /// Posts an onion request, or a frame; the sealed answer.
     pub(crate) async fn post(&self, body: Vec<u8>, timeout: Duration) -> Result<Vec<u8>, RequestFailure> {
         let request = self.client.post(&self.url).timeout(timeout).body(body);
         let mut response = request.send().await.map_err(|error| {

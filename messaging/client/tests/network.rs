@@ -7,7 +7,7 @@ use jsonrpsee::{
 };
 use skep_chain_client::RosterView;
 use skep_client::{
-    Account, ChainUrls, Client, Delivery, Diversity, Event, MessageState, NetworkError, Notice, Passphrase,
+    Account, ChainUrls, Client, Delivery, Diversity, Event, MessageState, NetworkError, Notice, Passphrase, Purpose,
     ReceiptKind, ReceiveError, SendError, Settings,
 };
 use skep_mailbox::MemoryStore;
@@ -20,6 +20,7 @@ use skep_primitives::{
     Endpoint, NodeState, Permyriad, RosterEntry, RosterSnapshot, ServiceNodeId, SoftwareVersion, StakerId, SwarmId,
 };
 use std::{
+    net::UdpSocket,
     path::PathBuf,
     sync::{Arc, Mutex},
 };
@@ -33,6 +34,7 @@ const SWARMS: [u64; 2] = [0, 1 << 63];
 /// Nodes, each on a network and of an operator of its own, and a chain node that tells their roster.
 struct Network {
     nodes: Vec<Option<MessagingNode>>,
+    stores: Vec<Arc<MemoryStore>>,
     entries: Vec<RosterEntry>,
     roster: watch::Sender<Arc<RosterView>>,
     told: Arc<Mutex<RosterSnapshot>>,
@@ -43,24 +45,17 @@ struct Network {
 impl Network {
     async fn start(count: u8) -> Self {
         let (roster, receiver) = watch::channel(Arc::new(RosterView::new(snapshot(Vec::new()))));
-        let (mut nodes, mut entries) = (Vec::new(), Vec::new());
+        let (mut nodes, mut entries, mut stores) = (Vec::new(), Vec::new(), Vec::new());
         for number in 1..=count {
-            let config = format!(
-                "chain = [\"ws://127.0.0.1:1\"]\n\
-                 listen = {{ address = \"127.0.{number}.1\", https_port = 0, quic_port = 0 }}\n\
-                 metrics = {{ enabled = false }}\n"
-            );
-            let config = Config::parse(&config).expect("a valid configuration");
-            let key = NodeKey::from_seed(&[number; 32]);
             let store = Arc::new(MemoryStore::new(u64::MAX));
-            let parts = NodeParts { key: key.clone(), genesis: [1; 32], roster: receiver.clone(), store };
-            let node = MessagingNode::start(&config, parts).await.expect("the node starts");
-            entries.push(entry(number, key.id(), &node));
+            let node = start_node(number, (0, 0), receiver.clone(), Arc::clone(&store)).await;
+            stores.push(store);
+            entries.push(entry(number, NodeKey::from_seed(&[number; 32]).id(), &node));
             nodes.push(Some(node));
         }
         let told = Arc::new(Mutex::new(snapshot(entries.clone())));
         let (urls, chain) = chain_node(Arc::clone(&told)).await;
-        let network = Self { nodes, entries, roster, told, urls, _chain: chain };
+        let network = Self { nodes, stores, entries, roster, told, urls, _chain: chain };
         network.tell(network.entries.clone());
         network
     }
@@ -78,10 +73,43 @@ impl Network {
         view.members(swarm).map(|member| member.id).collect()
     }
 
-    async fn stop(&mut self, id: ServiceNodeId) {
+    async fn stop(&mut self, id: ServiceNodeId) -> usize {
         let number = self.entries.iter().position(|entry| entry.id == id).expect("a node of ours");
         self.nodes[number].take().expect("still running").stop().await;
+        number
     }
+
+    /// Stops a node and starts it again: of what was in its memory only the messages are left, as they are on a disk.
+    async fn restart(&mut self, id: ServiceNodeId) {
+        let number = self.stop(id).await;
+        let endpoint = self.entries[number].endpoint;
+        // The socket goes with the last of the endpoint's tasks.
+        while UdpSocket::bind((endpoint.ip(), endpoint.quic_port)).is_err() {
+            tokio::task::yield_now().await;
+        }
+        let ports = (endpoint.https_port, endpoint.quic_port);
+        let place = u8::try_from(number + 1).expect("few");
+        self.nodes[number] =
+            Some(start_node(place, ports, self.roster.subscribe(), Arc::clone(&self.stores[number])).await);
+    }
+}
+
+/// Node `number`, at these TCP and UDP ports (0: any).
+async fn start_node(
+    number: u8,
+    (https_port, quic_port): (u16, u16),
+    roster: watch::Receiver<Arc<RosterView>>,
+    store: Arc<MemoryStore>,
+) -> MessagingNode {
+    let config = format!(
+        "chain = [\"ws://127.0.0.1:1\"]\n\
+         listen = {{ address = \"127.0.{number}.1\", https_port = {https_port}, quic_port = {quic_port} }}\n\
+         metrics = {{ enabled = false }}\n"
+    );
+    let config = Config::parse(&config).expect("a valid configuration");
+    let key = NodeKey::from_seed(&[number; 32]);
+    let parts = NodeParts { key, genesis: [1; 32], roster, store };
+    MessagingNode::start(&config, parts).await.expect("the node starts")
 }
 
 /// Stands in for a chain node: genesis and roster are all a client asks for.
@@ -215,6 +243,26 @@ async fn a_hop_that_is_gone_is_replaced_alone_and_the_guard_in_the_end() {
     let guarded_anew = alice.send(&bob, "three").await.path;
     assert!(!guarded_anew.contains(&guard) && !guarded_anew.contains(&last));
     assert_eq!(bob.receive_texts().await, ["one", "two", "three"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hops_agree_on_keys_and_agree_anew_when_one_has_lost_them() {
+    let mut network = Network::start(12).await;
+    let (alice, bob) = met(&network).await;
+    let bob_account = bob.client().account();
+    let mut client = alice.client();
+    let paths = client.paths().await.expect("they work");
+    assert!(paths.iter().all(|path| path.established), "{paths:?}");
+    let before = client.send(bob_account, "one").await.expect("delivered").path;
+    // Every hop in turn restarts: the others of the same path notice, and nothing is lost.
+    for (hop, text) in before.into_iter().zip(["two", "three", "four"]) {
+        network.restart(hop).await;
+        let again = client.send(bob_account, text).await.expect("delivered").path;
+        assert_eq!(again, before, "no hop has failed");
+    }
+    let paths = client.paths().await.expect("they work");
+    assert!(paths.iter().all(|path| path.established), "{paths:?}");
+    assert_eq!(bob.receive_texts().await, ["one", "two", "three", "four"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -365,8 +413,13 @@ async fn an_account_that_lives_tells_what_happens() {
     let unread = bob.contacts().list().await.expect("read").remove(0).unread;
     assert_eq!(unread, 1);
     let paths = bob.paths().await.expect("they work");
-    let [sending, reading] = &paths[..] else { panic!("{paths:?}") };
-    assert!(sending.hops.iter().all(|hop| reading.hops.iter().all(|other| hop.node != other.node)));
+    // One for sending in general, one for reading, one to Alice; the two for sending share their guard, no more is shared.
+    let [sending, reading, to_alice] = &paths[..] else { panic!("{paths:?}") };
+    assert_eq!(to_alice.purpose, Purpose::Contact(alice_account));
+    assert_eq!(to_alice.hops[0], sending.hops[0]);
+    for path in [sending, to_alice] {
+        assert!(path.hops.iter().all(|hop| reading.hops.iter().all(|other| hop.node != other.node)));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,6 +48,8 @@ enum Named {
 #[derive(Debug, Default)]
 struct Inner {
     arrivals: u64,
+    /// Arrivals before this one have been synced.
+    synced: u64,
     boxes: BTreeMap<BoxId, BTreeMap<u64, Entry>>,
     positions: HashMap<(BoxId, MessageHash), u64>,
     expiries: BTreeSet<(u64, BoxId, u64)>,
@@ -467,6 +469,8 @@ impl Store for MemoryStore {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        inner.synced = inner.arrivals;
         Ok(())
     }
 
@@ -478,7 +482,7 @@ impl Store for MemoryStore {
         now: u64,
     ) -> Result<Option<RetrievedMessage>, StoreError> {
         let (inner, id) = (self.lock(), (*account, namespace));
-        let position = inner.positions.get(&(id, *hash));
+        let position = inner.positions.get(&(id, *hash)).filter(|position| **position < inner.synced);
         let entry = position.and_then(|position| inner.boxes.get(&id)?.get(position));
         Ok(entry.filter(|entry| entry.expiry > now).map(Entry::shown))
     }
@@ -510,10 +514,14 @@ impl Store for MemoryStore {
         let after = query
             .after
             .and_then(|hash| inner.positions.get(&(id, hash)))
-            .filter(|position| entries.get(position).is_some_and(|entry| entry.expiry > now));
+            .filter(|position| entries.get(position).is_some_and(|entry| entry.expiry > now))
+            .filter(|position| **position < inner.synced);
         let start = after.map_or(Bound::Unbounded, |position| Bound::Excluded(*position));
         let mut size = 0;
-        for entry in entries.range((start, Bound::Unbounded)).map(|(_, entry)| entry).filter(|entry| entry.expiry > now)
+        for entry in entries
+            .range((start, Bound::Excluded(inner.synced)))
+            .map(|(_, entry)| entry)
+            .filter(|entry| entry.expiry > now)
         {
             let deposit = entry.record.deposit();
             size += retrieved_size(deposit.data.len());

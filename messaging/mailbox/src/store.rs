@@ -1,6 +1,6 @@
 //! Where records are kept.
 
-use crate::{Allowance, ItemName, NameRange, Record, Tally};
+use crate::{Allowance, ItemName, NameRange, Quotas, Record, Tally};
 use skep_proto::{
     account::AccountAddress,
     storage::{
@@ -21,7 +21,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// record for a public outbox takes the place of all that is there, unless another member hands it over and what is there
     /// is newer. A record that another member hands over ([`Record::handed_over`]) is held against the orders kept. On an
     /// error nothing counts as taken.
-    /// They are visible at once, but durable only after [`sync`](Self::sync).
+    /// What is kept is shown to readers, and durable, only after [`sync`](Self::sync).
     fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError>;
 
     /// Carries out an owner's order. Its effect is visible at once, but durable only after [`sync`](Self::sync).
@@ -31,10 +31,10 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Makes everything put and changed so far durable.
     fn sync(&self) -> Result<(), StoreError>;
 
-    /// Reads from one box.
+    /// Reads from one box what has been synced: what a crash could take back and bring again elsewhere would be shown twice.
     fn retrieve(&self, query: &Query, now: u64) -> Result<Page, StoreError>;
 
-    /// One message, by the hash it is kept under.
+    /// One message that has been synced, by the hash it is kept under.
     fn message(
         &self,
         account: &AccountAddress,
@@ -85,8 +85,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// What is kept.
     fn usage(&self) -> Usage;
 
-    /// Changes how many bytes of data are kept at most. What is there already stays.
-    fn set_capacity(&self, bytes: u64);
+    /// Changes how much is kept at most. What is there already stays.
+    fn set_quotas(&self, quotas: Quotas);
 }
 
 /// What became of one record.

@@ -10,6 +10,8 @@
 //! ReplyOpener::open() <------------------- the same bytes ------------------------------ ReplyKey::seal()
 //! ```
 //!
+//! [`established`] agrees on keys with the hops once, for the requests of ten minutes.
+//!
 //! Nothing here reads a clock, a socket or a global random generator: bytes and a generator come in, bytes go out.
 //!
 //! # Security
@@ -23,7 +25,7 @@
 //! predecessor and its successor; fields a sender adds beside the known ones are not carried further. The answer is
 //! readable by the client alone and comes from the holder of the destination's key.
 //!
-//! **Does not provide.** Padding: a body shrinks by a little over 200 bytes a layer, so its size hints at how far it has come (a
+//! **Does not provide** (of it, [`established`] paths provide padding, replay protection and forward secrecy). Padding: a body shrinks by a little over 200 bytes a layer, so its size hints at how far it has come (a
 //! client may start `hop_no` high and pad what it sends). Replay protection by itself: the caller asks a
 //! [`ReplayGuard`] about each layer it could decrypt. Cover traffic or mixing: whoever sees both ends can match them in time. Forward secrecy against the theft of a node's
 //! long-term key: old recorded layers can then be read. Protection of the answer's size and of the plaintext
@@ -34,6 +36,7 @@
 )]
 
 mod cipher;
+pub mod established;
 mod failure;
 mod frame;
 mod hop;

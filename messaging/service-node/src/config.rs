@@ -39,6 +39,12 @@ pub struct Config {
     /// How members of a swarm become equal.
     #[serde(default)]
     pub replication: Replication,
+    /// Established paths through this node.
+    #[serde(default)]
+    pub paths: Paths,
+    /// Clients that wait for messages delivered directly.
+    #[serde(default)]
+    pub listening: Listening,
     /// Logs.
     #[serde(default)]
     pub log: Log,
@@ -126,6 +132,30 @@ pub struct Replication {
     pub interval_seconds: u32,
     /// Most MiB exchanged with one member in one comparison. What is left, the next one goes on with.
     pub member_mib: u32,
+}
+
+/// Established paths through this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Paths {
+    /// In all.
+    pub paths: usize,
+    /// Opened by one other service node.
+    pub per_peer: usize,
+    /// Opened from one client address.
+    pub per_address: usize,
+}
+
+/// Clients that wait for messages delivered directly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listening {
+    /// Listening sessions.
+    pub sessions: usize,
+    /// Listening sessions opened through one neighbour: a last hop, or one client address.
+    pub sessions_per_neighbour: usize,
+    /// Bytes queued for them, in MiB.
+    pub memory_mib: u32,
 }
 
 /// Logs.
@@ -222,6 +252,12 @@ impl Config {
             ("limits.subnet_request_burst", limits.subnet_request_burst.into(), 1),
             ("limits.tracked_addresses", limits.tracked_addresses as u64, 1),
             ("limits.peer_requests_per_second", limits.peer_requests_per_second.into(), 1),
+            ("paths.paths", config.paths.paths as u64, 1),
+            ("paths.per_peer", config.paths.per_peer as u64, 1),
+            ("paths.per_address", config.paths.per_address as u64, 1),
+            ("listening.sessions", config.listening.sessions as u64, 1),
+            ("listening.sessions_per_neighbour", config.listening.sessions_per_neighbour as u64, 1),
+            ("listening.memory_mib", config.listening.memory_mib.into(), 1),
             ("replication.interval_seconds", config.replication.interval_seconds.into(), 1),
             ("replication.member_mib", config.replication.member_mib.into(), 1),
         ] {
@@ -338,6 +374,18 @@ impl Default for Limits {
 impl Default for Replication {
     fn default() -> Self {
         Self { interval_seconds: 60, member_mib: 64 }
+    }
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self { paths: 20_000, per_peer: 5_000, per_address: 256 }
+    }
+}
+
+impl Default for Listening {
+    fn default() -> Self {
+        Self { sessions: 4096, sessions_per_neighbour: 1024, memory_mib: 16 }
     }
 }
 

@@ -74,6 +74,18 @@ pub(super) struct LooseParams<'a, R> {
     pub(super) subaccount_sig: Scalar<'a>,
     #[serde(default, borrow)]
     pub(super) last_hash: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) session: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) contacts: Scalars<'a>,
+    #[serde(default, borrow)]
+    pub(super) ack: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) hold: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) handle: Scalar<'a>,
+    #[serde(default, borrow)]
+    pub(super) token: Scalar<'a>,
     #[serde(default, borrow, rename = "lastHash")]
     pub(super) last_hash_camel: Scalar<'a>,
     #[serde(default, borrow)]

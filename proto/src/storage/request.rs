@@ -5,6 +5,7 @@ mod command;
 mod compose;
 mod extension;
 mod fields;
+mod listening;
 mod messages;
 mod node_list;
 
@@ -12,11 +13,13 @@ pub use auth::{Delegation, OwnerAuth, TimedAuth};
 pub use command::{Action, Command, ExpiriesRequest, ExpiryMode, RevokedRequest};
 pub use compose::{Condition, IfElse};
 pub use extension::{MonitorRequest, ReceiptRequest};
+pub use listening::{DeliverRequest, ListenRequest, UnlistenRequest};
 pub use messages::{RetrieveRequest, RetrieveWindow, StoreRequest};
 pub use node_list::NodeListQuery;
 
 use super::{
     limits::{MAX_LISTED_MESSAGES, MAX_MESSAGE_BYTES, MAX_RECEIPTS, MAX_REVOCATIONS},
+    listening::{MAX_DELIVERY_BYTES, MAX_HANDLES},
     loose::{self, LooseEnvelope, LooseNested, LooseParams, Scalar, Shape},
 };
 use crate::account::AccountAddress;
@@ -64,6 +67,12 @@ pub enum Method {
     NodeList(NodeListQuery),
     /// Which account a name stands for. No chain of Skep keeps names.
     ResolveName,
+    /// Wait for messages delivered directly.
+    Listen(ListenRequest),
+    /// Hand a message to a client that listens.
+    Deliver(DeliverRequest),
+    /// Wait no longer.
+    Unlisten(UnlistenRequest),
 }
 
 /// Why a request cannot be read. The text is what clients are told, with status 400.
@@ -181,6 +190,18 @@ pub enum ParamsError {
     /// A node key is malformed.
     #[error("Invalid value given for 'service_node_pubkeys': expected 64 hex digits each")]
     NodeKey,
+    /// A handle, a token or the name of a session is malformed.
+    #[error("invalid {0}: expected 64 hex digits")]
+    Secret(&'static str),
+    /// An entry of `contacts` is malformed.
+    #[error("invalid contacts: expected 128 hex digits each, handle and token")]
+    ListenedContact,
+    /// Too many handles.
+    #[error("invalid contacts: a session listens under at most {MAX_HANDLES} handles")]
+    TooManyHandles,
+    /// A message that is empty or too long to be delivered directly.
+    #[error("invalid data: expected 1 to {MAX_DELIVERY_BYTES} bytes")]
+    DeliverySize,
     /// `requests` is no list or empty.
     #[error("Invalid batch request: no valid \"requests\" field")]
     NoBatch,
@@ -232,6 +253,9 @@ const GET_SWARM: &str = "get_swarm";
 const GET_SWARM_ALIAS: &str = "get_snodes_for_pubkey";
 const INFO: &str = "info";
 const CHAIN_REQUEST: &str = "oxend_request";
+const LISTEN: &str = "listen";
+const DELIVER: &str = "deliver";
+const UNLISTEN: &str = "unlisten";
 const BATCH: &str = "batch";
 const SEQUENCE: &str = "sequence";
 const IFELSE: &str = "ifelse";
@@ -275,6 +299,9 @@ impl Method {
             RECEIPT => ReceiptRequest::from_params(&params).map(Self::Receipt),
             MONITOR => MonitorRequest::from_params(params).map(Self::Monitor),
             CHAIN_REQUEST => node_list::chain_request(params),
+            LISTEN => ListenRequest::from_params(&params).map(Self::Listen),
+            DELIVER => DeliverRequest::from_params(&params).map(Self::Deliver),
+            UNLISTEN => UnlistenRequest::from_params(&params).map(Self::Unlisten),
             _ => return Command::from_params(name, &params).map(|parsed| parsed.map(Self::Command)),
         })
     }
@@ -328,6 +355,9 @@ impl Serialize for Method {
                 }
                 call(serializer, CHAIN_REQUEST, &Params { endpoint: RESOLVE_NAME })
             }
+            Self::Listen(params) => call(serializer, LISTEN, params),
+            Self::Deliver(params) => call(serializer, DELIVER, params),
+            Self::Unlisten(params) => call(serializer, UNLISTEN, params),
         }
     }
 }

@@ -13,9 +13,9 @@ pub(crate) struct Arguments {}
 
 /// Tests the paths in use and shows them.
 pub(crate) async fn run(Arguments {}: Arguments, context: &Context) -> Result<(), Failure> {
-    for UsedPath { purpose, hops, diversity } in context.client()?.paths().await? {
+    for UsedPath { purpose, hops, diversity, established } in context.client()?.paths().await? {
         let hops = hops.map(|PathHop { node, ip }| Hop { node, ip });
-        context.output().answer(&Shown { purpose, hops, diversity });
+        context.output().answer(&Shown { purpose, hops, diversity, established });
     }
     Ok(())
 }
@@ -26,6 +26,7 @@ struct Shown {
     hops: [Hop; 3],
     #[serde(serialize_with = "diversity_word")]
     diversity: Diversity,
+    established: bool,
 }
 
 #[derive(Serialize)]
@@ -36,7 +37,7 @@ struct Hop {
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: you", purpose_text(self.purpose))?;
+        write!(f, "{}: you", self.purpose)?;
         for Hop { node, ip } in &self.hops {
             let short: String = node.to_string().chars().take(8).collect();
             match ip {
@@ -45,12 +46,5 @@ impl fmt::Display for Shown {
             }
         }
         write!(f, " > the swarm\n  {}", self.diversity)
-    }
-}
-
-const fn purpose_text(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::Sending => "sending",
-        Purpose::Reading => "reading",
     }
 }

@@ -30,6 +30,10 @@ fn diverse(count: u8) -> Vec<Candidate> {
     network(&(1..=count).collect::<Vec<_>>())
 }
 
+fn to(number: u8) -> Purpose {
+    Purpose::Contact(AccountAddress::from_x25519([number; 32]))
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Use(Purpose, Vec<u8>),
@@ -39,7 +43,7 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let purpose = || prop_oneof![Just(Purpose::Sending), Just(Purpose::Reading)];
+    let purpose = || prop_oneof![Just(Purpose::Sending), Just(Purpose::Reading), (0..3_u8).prop_map(to)];
     let step = prop_oneof![
         3 => (purpose(), vec(1..=12_u8, 0..8)).prop_map(|(purpose, to)| Step::Use(purpose, to)),
         1 => purpose().prop_map(Step::Worked),
@@ -119,6 +123,27 @@ proptest! {
     }
 
     #[test]
+    fn contacts_share_a_guard_and_nothing_with_reading(seed: u64) {
+        let (candidates, mut rng) = (diverse(12), rng(seed));
+        let mut book = PathBook::default();
+        let mut hops = |purpose| book.path(purpose, &[], &candidates, NOW, &mut rng).unwrap().ids();
+        let (first, second) = (hops(to(1)), hops(to(2)));
+        prop_assert_eq!(first[0], second[0]);
+        prop_assert_eq!(first[0], hops(Purpose::Sending)[0]);
+        prop_assert_eq!(hops(to(1)), first);
+        let reading = hops(Purpose::Reading);
+        prop_assert!(reading.iter().all(|hop| !first.contains(hop) && !second.contains(hop)));
+        // A guard that is given up is given up for all.
+        for _ in 0..MOST_FAILURES {
+            book.failed(to(1), first[0], NOW);
+        }
+        let mut hops = |purpose| book.path(purpose, &[], &candidates, NOW, &mut rng).unwrap().ids();
+        let second = hops(to(2));
+        prop_assert_ne!(second[0], first[0]);
+        prop_assert_eq!(second[0], hops(to(1))[0]);
+    }
+
+    #[test]
     fn sending_and_reading_share_no_hop_where_there_is_room(seed: u64) {
         let (candidates, mut rng) = (diverse(6), rng(seed));
         let mut book = PathBook::default();
@@ -176,6 +201,24 @@ fn a_hop_that_left_the_roster_is_replaced_and_what_is_kept_survives_its_text() {
 }
 
 #[test]
+fn paths_to_contacts_are_bounded_and_survive_their_text() {
+    let (candidates, mut rng) = (diverse(12), rng(4));
+    let mut book = PathBook::default();
+    for number in 0..=MOST_CONTACTS as u8 {
+        book.path(to(number), &[], &candidates, NOW + Moment::from(number), &mut rng).unwrap();
+    }
+    assert_eq!(book.paths.len(), MOST_CONTACTS + 1, "and the one they share the guard of");
+    assert!(!book.paths.contains_key(&to(0)) && book.paths.contains_key(&to(1)));
+    let text = serde_json::to_string(&book).unwrap();
+    let read: PathBook = serde_json::from_str(&text).unwrap();
+    assert_eq!(read, book);
+    // What an earlier program kept is read, too.
+    let before: PathBook =
+        serde_json::from_str(r#"{"paths":{"reading":{"hops":[null,null,null],"failures":0}},"failures":{}}"#).unwrap();
+    assert!(before.paths.contains_key(&Purpose::Reading));
+}
+
+#[test]
 fn failures_blame_whom_they_tell_of() {
     let hops = [1, 2, 3].map(|number| Hop { id: id(number), x25519: [number; 32] });
     let blame = |failure: RequestFailure| failure.blame(&hops, &id(9));
@@ -188,5 +231,18 @@ fn failures_blame_whom_they_tell_of() {
     assert_eq!(blame(RequestFailure::Path(PathError::TimedOut)), Blame::Unknown);
     assert_eq!(blame(RequestFailure::Silence), Blame::Unknown);
     assert_eq!(blame(RequestFailure::Malformed), Blame::Destination);
+    // On an established path each hop speaks for itself.
+    let hop = |at, failure| blame(RequestFailure::Hop { at, failure });
+    assert_eq!(hop(0, HopFailure::NextSilent), Blame::Hop(id(2)));
+    assert_eq!(hop(1, HopFailure::NextBusy), Blame::Hop(id(3)));
+    assert_eq!(hop(1, HopFailure::NextBroken), Blame::Keys(id(3)));
+    assert_eq!(hop(2, HopFailure::NextNotFound), Blame::Destination);
+    assert_eq!(hop(usize::MAX - 1, HopFailure::NextSilent), Blame::Destination);
+    assert_eq!(blame(RequestFailure::Refused(400).of_established()), Blame::Keys(id(1)));
+    assert_eq!(blame(RequestFailure::Refused(503).of_established()), Blame::Hop(id(1)));
+    assert_eq!(blame(RequestFailure::Forged(0)), Blame::Hop(id(1)));
+    assert_eq!(blame(RequestFailure::Forged(2)), Blame::Unknown);
+    assert_eq!(blame(RequestFailure::Destination(503)), Blame::Destination);
+    assert!(RequestFailure::Refused(404).is_unsupported() && !RequestFailure::Refused(400).is_unsupported());
     assert_eq!(RequestFailure::Refused(429).blame(&[], &id(9)), Blame::Destination);
 }

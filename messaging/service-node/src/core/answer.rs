@@ -1,6 +1,6 @@
 //! What clients are told, and with which status (`protocol.md` section 4).
 
-use super::Directory;
+use super::{DeliverRefusal, Directory, ListenRefusal};
 use crate::VERSION;
 use serde::Serialize;
 use serde_json::json;
@@ -9,7 +9,10 @@ use skep_mailbox::{CommandRefusal, RetrieveRefusal, StoreRefusal};
 use skep_primitives::SwarmId;
 use skep_proto::{
     account::AccountAddress,
-    storage::{PROTOCOL_GENERATION, RequestError, SwarmResponse},
+    storage::{
+        PROTOCOL_GENERATION, RequestError, SwarmResponse,
+        listening::{HANDLE_TAKEN, NOBODY_LISTENS},
+    },
 };
 
 /// Text of a 503 for lack of room.
@@ -46,6 +49,11 @@ impl Reply {
             // Only maps with keys that are no text fail, and we have none.
             Err(_) => Self::text(500, "request failed"),
         }
+    }
+
+    /// A JSON answer that is written already.
+    pub const fn written(status: u16, json: String) -> Self {
+        Self { status, body: Body::Json(json) }
     }
 
     /// A text answer.
@@ -145,6 +153,23 @@ pub fn refuse_command(refusal: &CommandRefusal) -> Reply {
         CommandRefusal::ShortenWithoutDelete => 400,
     };
     Reply::text(status, refusal.to_string())
+}
+
+/// The answer to somebody who cannot listen.
+pub fn refuse_listen(refusal: ListenRefusal) -> Reply {
+    match refusal {
+        ListenRefusal::NoRoom => Reply::busy(),
+        ListenRefusal::HandleTaken => Reply::text(403, HANDLE_TAKEN),
+    }
+}
+
+/// The answer to a delivery that is not queued.
+pub fn refuse_delivery(refusal: DeliverRefusal) -> Reply {
+    match refusal {
+        DeliverRefusal::NobodyListens => Reply::text(404, NOBODY_LISTENS),
+        DeliverRefusal::TooMany => Reply::text(429, ""),
+        DeliverRefusal::Full => Reply::busy(),
+    }
 }
 
 #[cfg(test)]

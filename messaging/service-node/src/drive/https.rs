@@ -5,6 +5,7 @@
 //! | `POST /storage_rpc/v1` | the storage RPC |
 //! | `POST /onion_req/v2` | an onion request |
 //! | `GET /monitor/v1` | a WebSocket over which new messages are pushed |
+//! | `POST /path/v1` | a frame of an established path |
 //! | `GET /health` | whether the node serves |
 
 use super::{
@@ -14,6 +15,7 @@ use super::{
     monitor::monitor,
     node::{Node, OnionServed, Served, Upstream},
     occasionally::Occasionally,
+    rate::host_key,
     stall::{Paced, SLOWEST},
 };
 use crate::core::{Body, Readiness, Reply};
@@ -200,6 +202,7 @@ fn router(door: Arc<Door>) -> Router {
         .route("/storage_rpc/v1", post(storage_rpc))
         .route("/onion_req/v2", post(onion_request))
         .route("/monitor/v1", get(monitor))
+        .route("/path/v1", post(path_frame))
         .route("/health", get(health))
         .fallback(async |request: Request| {
             let text = format!("{} {} Not Found", request.method(), request.uri().path());
@@ -215,7 +218,7 @@ async fn storage_rpc(
 ) -> Response<HttpBody> {
     let arrived = Instant::now();
     let served = match door.admit(address, request).await {
-        Ok((body, _lease)) => door.node.storage_rpc(&body).await,
+        Ok((body, _lease)) => door.node.storage_rpc(Upstream::Client(host_key(address.ip())), &body).await,
         Err(refused) => refused.into(),
     };
     door.node.metrics.time_request("storage", arrived.elapsed());
@@ -239,7 +242,7 @@ async fn onion_request(
 ) -> Response<HttpBody> {
     let arrived = Instant::now();
     let OnionServed { status, body, lease } = match door.admit(address, request).await {
-        Ok((body, _lease)) => door.node.onion(Upstream::Client(address.ip()), &body).await,
+        Ok((body, _lease)) => door.node.onion(Upstream::Client(host_key(address.ip())), &body).await,
         Err(Reply { status, body: Body::Json(text) | Body::Text(text) }) => {
             OnionServed { status, body: text.into_bytes(), lease: None }
         }
@@ -247,6 +250,24 @@ async fn onion_request(
     door.node.metrics.time_request("onion", arrived.elapsed());
     door.node.metrics.count_request("onion", status);
     respond(status, "text/plain", body, lease)
+}
+
+async fn path_frame(
+    State(door): State<Arc<Door>>,
+    ConnectInfo(address): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response<HttpBody> {
+    let arrived = Instant::now();
+    let OnionServed { status, body, lease } = match door.admit(address, request).await {
+        Ok((body, _lease)) => door.node.path(Upstream::Client(host_key(address.ip())), &body).await,
+        Err(Reply { status, body: Body::Json(text) | Body::Text(text) }) => {
+            OnionServed { status, body: text.into_bytes(), lease: None }
+        }
+    };
+    door.node.metrics.time_request("path", arrived.elapsed());
+    door.node.metrics.count_request("path", status);
+    let kind = if status == 200 { "application/octet-stream" } else { "text/plain" };
+    respond(status, kind, body, lease)
 }
 
 async fn health(State(door): State<Arc<Door>>) -> Response<HttpBody> {

@@ -2,9 +2,11 @@
 
 mod commands;
 mod custody;
+mod listening;
 mod messages;
 mod monitors;
 mod onion;
+mod paths;
 mod peers;
 mod requests;
 mod swarm;
@@ -16,20 +18,21 @@ use super::{
     metrics::{Metrics, Shed, Snapshot},
     now_ms,
     occasionally::Occasionally,
-    quic::Peers,
+    quic::{PeerError, Peers},
 };
 use crate::{
     NodeKey, VERSION,
-    config::Limits,
-    core::{Demand, Directory, Placement, Readiness, Reply, Spent, list_nodes, readiness, swarm_response},
+    config::{Limits, Paths},
+    core::{Demand, Directory, Listening, Placement, Readiness, Reply, Spent, list_nodes, readiness, swarm_response},
 };
 use serde_json::json;
 use skep_chain_client::{RosterReceiver, RosterView};
 use skep_mailbox::{Store, StoreError, Writer};
-use skep_onion::{HopSecret, PathError, ReplayGuard};
+use skep_onion::{HopSecret, PathError, ReplayGuard, established::PathTable};
 use skep_primitives::{BlockHash, RosterEntry, ServiceNodeId};
 use skep_proto::{
     account::AccountAddress,
+    peer,
     storage::{NodeListQuery, NodeListResponse, OwnerAuth, PROTOCOL_GENERATION, SwarmResponse},
 };
 use std::{
@@ -38,8 +41,13 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
-use tokio::task::spawn_blocking;
+use tokio::{sync::oneshot, task::spawn_blocking, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+/// How long other nodes may still take to answer once this one is told to stop: less than it waits for requests under way.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 pub(crate) use monitors::{MonitorLimits, Monitors, Watcher};
 
@@ -69,9 +77,14 @@ pub(crate) struct Node {
     pub(crate) capacity: AtomicU64,
     pub(crate) directory: Mutex<Arc<Directory>>,
     pub(crate) replays: Mutex<ReplayGuard<Upstream>>,
+    pub(crate) paths: Mutex<PathTable<Upstream>>,
+    pub(crate) path_shares: Paths,
+    pub(crate) listening: Mutex<Listening<Upstream, oneshot::Sender<()>>>,
+    /// Cancelled when the node stops: nobody waits here any more.
+    pub(crate) stopping: CancellationToken,
 }
 
-/// Who sent an onion request.
+/// Who gave a request to this node: its neighbour on the way, not who made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Upstream {
     /// A client, by its address.
@@ -212,6 +225,24 @@ impl Node {
         let account = *account;
         let revoked = self.read_store(move |store| store.revoked(&account)).await?;
         Ok(revoked.contains(&subaccount.token))
+    }
+
+    /// Asks another node on behalf of somebody who waits. Not for much longer once this node is told to stop: a request may be
+    /// held for half a minute.
+    async fn ask_for_another(
+        &self,
+        node: &RosterEntry,
+        request: &peer::Request,
+        patience: Duration,
+    ) -> Result<(peer::Response, Lease), PeerError> {
+        let stopped = async {
+            self.stopping.cancelled().await;
+            sleep(LAST_ANSWERS).await;
+        };
+        tokio::select! {
+            answer = self.peers.ask(node, request, patience) => answer,
+            () = stopped => Err(PeerError::TimedOut),
+        }
     }
 
     /// Reads the store away from the threads that serve.

@@ -32,8 +32,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const MAX_REQUEST: usize = MAX_BODY_BYTES + 64 * 1024;
 /// Largest answer: a full retrieve, sealed and in base64 twice.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
-/// Streams a peer may have open at once.
-const STREAMS: u32 = 64;
+/// Streams a peer may have open at once. Requests that wait for a message hold one each way for half a minute; an idle one
+/// takes next to no memory.
+const STREAMS: u32 = 1024;
 /// Connections from one peer: the old one may linger while a new one opens.
 const CONNECTIONS_PER_PEER: usize = 4;
 const IDLE: Duration = Duration::from_secs(30);

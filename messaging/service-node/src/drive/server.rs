@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     NodeKey,
-    config::{Config, Limits},
-    core::{Demand, Directory},
+    config::{self, Config, Limits},
+    core::{Demand, Directory, Listening, ListeningLimits},
 };
 use axum::{
     Router,
@@ -26,7 +26,10 @@ use axum::{
 };
 use skep_chain_client::RosterReceiver;
 use skep_mailbox::{Store, Writer};
-use skep_onion::{ReplayGuard, ReplayLimits};
+use skep_onion::{
+    ReplayGuard, ReplayLimits,
+    established::{PathLimits, PathTable},
+};
 use skep_primitives::BlockHash;
 use std::{
     future::Future,
@@ -42,9 +45,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Onion layers remembered: at 16 bytes each, the sets grow to 32 MB under the heaviest load.
 const REPLAYS: ReplayLimits = ReplayLimits { layers: 1_000_000, layers_per_upstream: 250_000 };
+/// Requests under way on one established path: a client that reads, waits and sends several messages at once.
+const UNDER_WAY: usize = 32;
 /// How often expired messages are removed, and how many in one go.
 const EXPIRY_PAUSE: Duration = Duration::from_secs(10);
 const EXPIRY_BATCH: usize = 500;
+/// How often what is idle is looked for.
+const IDLE_PAUSE: Duration = Duration::from_secs(5);
 /// How long requests under way may take once the node is told to stop. Short, since those who connect meanwhile wait for the
 /// node that follows; what is cut off is asked again elsewhere.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
@@ -122,6 +129,7 @@ impl MessagingNode {
             true => Some(bind(config.metrics.address).await?),
             false => None,
         };
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let node = Arc::new(Node {
             id: key.id(),
             hop: key.hop_secret(),
@@ -141,15 +149,19 @@ impl MessagingNode {
             capacity: AtomicU64::new(limits.store_bytes()),
             directory: Mutex::new(Arc::new(Directory::default())),
             replays: Mutex::new(ReplayGuard::new(REPLAYS, RandomState::new())),
+            paths: Mutex::new(PathTable::new(PathLimits { paths: config.paths.paths, under_way: UNDER_WAY })),
+            path_shares: config.paths,
+            listening: Mutex::new(Listening::new(listening_limits(&config.listening))),
+            stopping: stop.clone(),
         });
 
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let at_stop = |stop: &CancellationToken| stop.clone().cancelled_owned();
         let door = https::serve(https_listener, acceptor, Arc::clone(&node), tasks.clone(), stop.clone());
         tasks.spawn(door);
         tasks.spawn(quic::serve(Arc::clone(&node), tasks.clone(), stop.clone()));
         tasks.spawn(until(at_stop(&stop), expire(Arc::clone(&node))));
         tasks.spawn(until(at_stop(&stop), watch_load(Arc::clone(&node))));
+        tasks.spawn(until(at_stop(&stop), forget_idle(Arc::clone(&node))));
         let replication = replicate::run(Arc::clone(&node), roster.clone(), config.replication);
         tasks.spawn(until(at_stop(&stop), replication));
         tasks.spawn(until(at_stop(&stop), forget_strangers(Arc::clone(&node), roster)));
@@ -265,6 +277,33 @@ async fn watch_load(node: Arc<Node>) {
         } else if after < before {
             tracing::info!(effort = after, "asking for less work");
         }
+    }
+}
+
+const fn listening_limits(config: &config::Listening) -> ListeningLimits {
+    ListeningLimits {
+        sessions: config.sessions,
+        sessions_per_neighbour: config.sessions_per_neighbour,
+        bytes: config.memory_mib as usize * 1024 * 1024,
+    }
+}
+
+/// Ends what nobody uses any more, so that its memory does not wait for somebody who needs it.
+async fn forget_idle(node: Arc<Node>) {
+    loop {
+        tokio::time::sleep(IDLE_PAUSE).await;
+        let sessions = {
+            let mut listening = node.listening();
+            listening.expire(now_ms());
+            listening.sessions()
+        };
+        let paths = {
+            let mut paths = node.paths();
+            paths.expire(now_ms());
+            paths.len()
+        };
+        node.metrics.listening_sessions.set(i64::try_from(sessions).unwrap_or(i64::MAX));
+        node.metrics.established_paths.set(i64::try_from(paths).unwrap_or(i64::MAX));
     }
 }
 

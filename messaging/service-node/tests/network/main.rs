@@ -2,10 +2,13 @@
 
 mod admission;
 mod commands;
+mod listening;
 mod monitor;
 mod onion;
+mod paths;
 mod replication;
 mod statuses;
 mod storage;
 mod support;
+mod survival;
 mod tls;

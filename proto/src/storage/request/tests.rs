@@ -6,6 +6,7 @@ use crate::{
     storage::{
         Access, HexKey, MessageHash, Namespace, Scope, SubaccountToken,
         limits::{MAX_BATCH, MAX_MESSAGE_BASE64, MAX_RECEIPTS, MAX_RETRIEVE_BYTES, MIN_TIMESTAMP},
+        listening::{DeliveryToken, Handle, ListenedContact, MAX_DELIVERY_BYTES, MAX_HANDLES, MAX_HOLD, SessionSecret},
     },
 };
 use proptest::prelude::*;
@@ -117,6 +118,23 @@ prop_compose! {
     }
 }
 
+fn arbitrary_listening() -> impl Strategy<Value = Method> {
+    let contacts = proptest::collection::vec(any::<([u8; 32], [u8; 32])>(), 0..=MAX_HANDLES);
+    let listen =
+        (any::<[u8; 32]>(), contacts, any::<u64>(), 0..=MAX_HOLD).prop_map(|(session, contacts, ack, hold)| {
+            let contact = |(handle, token)| ListenedContact { handle: Handle(handle), token: DeliveryToken(token) };
+            let contacts = contacts.into_iter().map(contact).collect();
+            Method::Listen(ListenRequest { session: SessionSecret(session), contacts, ack, hold })
+        });
+    let data = proptest::collection::vec(any::<u8>(), 1..300);
+    let deliver = (any::<[u8; 32]>(), any::<[u8; 32]>(), data).prop_map(|(handle, token, data)| {
+        Method::Deliver(DeliverRequest { handle: Handle(handle), token: DeliveryToken(token), data })
+    });
+    let unlisten =
+        any::<[u8; 32]>().prop_map(|session| Method::Unlisten(UnlistenRequest { session: SessionSecret(session) }));
+    prop_oneof![listen, deliver, unlisten]
+}
+
 fn arbitrary_method() -> impl Strategy<Value = Method> {
     prop_oneof![
         arbitrary_store().prop_map(Method::Store),
@@ -125,6 +143,7 @@ fn arbitrary_method() -> impl Strategy<Value = Method> {
         arbitrary_expiries().prop_map(Method::Expiries),
         any::<[u8; 32]>().prop_map(|key| Method::GetSwarm(AccountAddress::from_x25519(key))),
         Just(Method::Info),
+        arbitrary_listening(),
         (any::<bool>(), any::<Option<i64>>(), any::<[u8; 32]>()).prop_map(|(active_only, limit, key)| {
             Method::NodeList(NodeListQuery {
                 fields: vec!["public_ip".into()],
@@ -518,4 +537,41 @@ fn windows_follow_the_table() {
     assert_eq!(window(None, Some(-4)), RetrieveWindow { count: usize::MAX, size: whole / 4 });
     assert_eq!(window(Some(-9), Some(i64::MAX)), RetrieveWindow { count: 1, size: whole });
     assert_eq!(window(None, Some(i64::MIN)).size, 0);
+}
+
+#[test]
+fn listening_requests_in_the_form_that_is_documented() {
+    let (a, b) = ("ab".repeat(32), "CD".repeat(32));
+    let listen = json!({"session": a, "contacts": [format!("{a}{b}")], "ack": 3, "hold": 99_000_000});
+    let contact = ListenedContact { handle: Handle([0xab; 32]), token: DeliveryToken([0xcd; 32]) };
+    let session = SessionSecret([0xab; 32]);
+    let expected = ListenRequest { session, contacts: vec![contact], ack: 3, hold: MAX_HOLD };
+    assert_eq!(parse("listen", listen), Ok(Request::Single(Method::Listen(expected))));
+    let bare = ListenRequest { session, contacts: vec![], ack: 0, hold: 0 };
+    assert_eq!(parse("listen", json!({"session": a})), Ok(Request::Single(Method::Listen(bare))));
+
+    let refused = |text: &str| format!("invalid request: {text}");
+    assert_eq!(refusal("listen", json!({})), refused("Required field 'session' missing"));
+    assert_eq!(refusal("unlisten", json!({"session": "ab"})), refused("invalid session: expected 64 hex digits"));
+    assert_eq!(
+        refusal("listen", json!({"session": a, "contacts": [a]})),
+        refused("invalid contacts: expected 128 hex digits each, handle and token")
+    );
+    assert_eq!(
+        refusal("listen", json!({"session": a, "contacts": vec![format!("{a}{b}"); MAX_HANDLES + 1]})),
+        refused("invalid contacts: a session listens under at most 32 handles")
+    );
+    assert_eq!(
+        refusal("listen", json!({"session": a, "hold": -1})),
+        refused("Invalid value given for 'hold': expected positive integer")
+    );
+    let deliver = |data: String| json!({"handle": a, "token": b, "data": data});
+    let size = refused("invalid data: expected 1 to 16384 bytes");
+    assert_eq!(refusal("deliver", deliver(String::new())), size);
+    assert_eq!(refusal("deliver", deliver("A".repeat(21_848))), size, "a byte or two too many");
+    assert_eq!(refusal("deliver", deliver("A".repeat(30_000))), size);
+    assert_eq!(refusal("deliver", json!({"handle": a, "token": b})), refused("Required field 'data' missing"));
+    let largest = parse("deliver", deliver(format!("{}AA==", "A".repeat(21_844))));
+    let Ok(Request::Single(Method::Deliver(DeliverRequest { data, .. }))) = largest else { panic!("{largest:?}") };
+    assert_eq!(data.len(), MAX_DELIVERY_BYTES);
 }

@@ -40,7 +40,7 @@ impl Node {
         match peeled {
             Err(reply) => seal(&reply, Reply::text(400, INVALID_JSON).into()),
             Ok(Peeled::Relay { next, body }) => self.relay(next, body).await,
-            Ok(Peeled::Deliver { request, reply }) => seal(&reply, self.storage_rpc(&request).await),
+            Ok(Peeled::Deliver { request, reply }) => seal(&reply, self.storage_rpc(upstream, &request).await),
             Ok(Peeled::Exit { exit, payload, reply }) => {
                 match self.exits.as_ref().and_then(|exits| Some((exits, exits.url(&exit)?))) {
                     Some((exits, url)) => exits.carry(url, payload, &self.budget).await.into(),
@@ -69,6 +69,7 @@ impl Node {
             Ok((
                 PeerResponse::Stored(_)
                 | PeerResponse::Command(_)
+                | PeerResponse::Path(_)
                 | PeerResponse::Pong(_)
                 | PeerResponse::Reconciled(_)
                 | PeerResponse::Taken(_),
@@ -79,7 +80,7 @@ impl Node {
     }
 
     async fn ask_onion(&self, next: &RosterEntry, request: &peer::Request) -> Result<(PeerResponse, Lease), PathError> {
-        match self.peers.ask(next, request, Duration::from_millis(ONION_TIMEOUT)).await {
+        match self.ask_for_another(next, request, Duration::from_millis(ONION_TIMEOUT)).await {
             Ok((peer::Response { response: Some(response) }, lease)) => Ok((response, lease)),
             Ok((peer::Response { response: None }, _)) | Err(PeerError::Unreadable) => Err(PathError::InvalidResponse),
             Err(error @ (PeerError::Connect(_) | PeerError::Broken(_) | PeerError::TimedOut | PeerError::NoRoom)) => {

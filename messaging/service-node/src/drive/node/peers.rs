@@ -3,7 +3,7 @@
 use super::{Node, OnionServed, Upstream};
 use crate::{
     VERSION,
-    core::{Body, Placement, Reply},
+    core::{Body, Placement, Reply, own_swarm},
     drive::{
         budget::Lease,
         metrics::Shed,
@@ -23,7 +23,7 @@ use skep_proto::{
         limits::{SIGNATURE_TOLERANCE_FORWARDED, STORE_TOLERANCE},
     },
 };
-use skep_replication::{CompareError, MAX_REPLICAS, NotTaken, Work, answer, judge, status_of};
+use skep_replication::{CompareError, MAX_REPLICAS, NotTaken, Work, answer, judge, status_of, stretches};
 use std::{sync::Arc, time::Instant};
 use tokio::sync::oneshot;
 
@@ -36,6 +36,7 @@ impl Node {
         let status = match &response.response {
             Some(PeerResponse::Refusal(refusal)) => u16::try_from(refusal.status).unwrap_or(500),
             Some(PeerResponse::Onion(answer)) => u16::try_from(answer.status).unwrap_or(500),
+            Some(PeerResponse::Path(answer)) => u16::try_from(answer.status).unwrap_or(500),
             Some(
                 PeerResponse::Stored(_)
                 | PeerResponse::Command(_)
@@ -71,7 +72,7 @@ impl Node {
                 Ok(done) => PeerResponse::Command(done),
                 Err(refused) => return refused,
             },
-            PeerRequest::Reconcile(asked) => match self.reconcile(asked).await {
+            PeerRequest::Reconcile(asked) => match self.reconcile(asked, &view).await {
                 Ok(reconciled) => PeerResponse::Reconciled(reconciled),
                 Err(refused) => return refused,
             },
@@ -82,6 +83,10 @@ impl Node {
             PeerRequest::Onion(onion) => {
                 let OnionServed { status, body, .. } = self.onion(Upstream::Node(peer), &onion.body).await;
                 PeerResponse::Onion(peer::OnionAnswer { status: status.into(), body: body.into() })
+            }
+            PeerRequest::Path(peer::PathFrame { frame }) => {
+                let OnionServed { status, body, lease: _lease } = self.path(Upstream::Node(peer), &frame).await;
+                PeerResponse::Path(peer::PathAnswer { status: status.into(), body: body.into() })
             }
             PeerRequest::Ping(peer::Ping {}) => {
                 PeerResponse::Pong(peer::Pong { timestamp: now_ms(), version: VERSION.map(u32::from).to_vec() })
@@ -134,8 +139,9 @@ impl Node {
     }
 
     /// Answers another node's questions about what is kept here.
-    async fn reconcile(&self, asked: peer::Reconcile) -> Result<peer::Reconciled, peer::Response> {
-        match self.read_store(move |store| Ok(answer(store, &asked))).await.map_err(refused)? {
+    async fn reconcile(&self, asked: peer::Reconcile, view: &RosterView) -> Result<peer::Reconciled, peer::Response> {
+        let own = own_swarm(view, &self.id).map(|swarm| stretches(swarm, view.swarm_ids())).unwrap_or_default();
+        match self.read_store(move |store| Ok(answer(store, &own, &asked))).await.map_err(refused)? {
             Ok(answers) => Ok(answers),
             Err(error @ CompareError::Version(_)) => Err(refusal(505, error.to_string())),
             Err(CompareError::Store(error)) => {

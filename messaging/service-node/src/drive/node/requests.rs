@@ -1,6 +1,6 @@
 //! Requests of the storage RPC: one, or several in one.
 
-use super::{Node, Served};
+use super::{Node, Served, Upstream};
 use crate::{
     VERSION,
     core::Reply,
@@ -8,34 +8,38 @@ use crate::{
 };
 use futures::future::{BoxFuture, FutureExt, join_all};
 use skep_proto::storage::{
-    InfoResponse, Method, NodeListResponse, PROTOCOL_GENERATION, Request, limits::MAX_RETRIEVE_BYTES,
+    InfoResponse, ListenRequest, Method, NodeListResponse, PROTOCOL_GENERATION, Request, limits::MAX_RETRIEVE_BYTES,
 };
 
 const ONLY_OVER_WEBSOCKET: &str = "monitor: open a WebSocket at /monitor/v1";
 
 impl Node {
-    /// Answers a body of `POST /storage_rpc/v1`, whichever way it came.
-    pub(crate) async fn storage_rpc(&self, body: &[u8]) -> Served {
+    /// Answers a body of `POST /storage_rpc/v1` that `upstream` gave, whichever way it came.
+    pub(crate) async fn storage_rpc(&self, upstream: Upstream, body: &[u8]) -> Served {
         match Request::parse(body) {
             Err(error) => Reply::unreadable(&error).into(),
-            Ok(request) => self.request(request).await,
+            Ok(Request::Single(Method::Listen(request))) => {
+                self.listen(upstream, request).await.unwrap_or_else(|refusal| refusal).into()
+            }
+            Ok(request) => self.request(upstream, request).await,
         }
     }
 
-    fn request(&self, request: Request) -> BoxFuture<'_, Served> {
+    fn request(&self, upstream: Upstream, request: Request) -> BoxFuture<'_, Served> {
         async move {
             match request {
-                Request::Single(method) => self.method(method, MAX_RETRIEVE_BYTES).await,
+                Request::Single(method) => self.method(upstream, method, MAX_RETRIEVE_BYTES).await,
                 Request::Batch(methods) => {
                     let rooms = rooms(&methods);
-                    let answers = methods.into_iter().zip(rooms).map(|(method, room)| self.method(method, room));
+                    let answers =
+                        methods.into_iter().zip(rooms).map(|(method, room)| self.method(upstream, method, room));
                     together(join_all(answers).await)
                 }
                 Request::Sequence(methods) => {
                     let rooms = rooms(&methods);
                     let mut answers = Vec::with_capacity(methods.len());
                     for (method, room) in methods.into_iter().zip(rooms) {
-                        let answer = self.method(method, room).await;
+                        let answer = self.method(upstream, method, room).await;
                         let goes_on = (200..300).contains(&answer.reply.status);
                         answers.push(answer);
                         if !goes_on {
@@ -50,7 +54,7 @@ impl Node {
                     match if holds { ifelse.then } else { ifelse.otherwise } {
                         None => Reply::branch(holds, height.into(), None).into(),
                         Some(branch) => {
-                            let Served { reply, lease } = self.request(branch).await;
+                            let Served { reply, lease } = self.request(upstream, branch).await;
                             Served { reply: Reply::branch(holds, height.into(), Some(&reply)), lease }
                         }
                     }
@@ -61,7 +65,7 @@ impl Node {
     }
 
     /// Answers one method; a retrieve within `room` bytes.
-    async fn method(&self, method: Method, room: usize) -> Served {
+    async fn method(&self, upstream: Upstream, method: Method, room: usize) -> Served {
         let answer = match method {
             Method::Store(request) => self.store(request).await,
             Method::Retrieve(request) => return self.retrieve(request, room).await.unwrap_or_else(Served::from),
@@ -82,6 +86,10 @@ impl Node {
                 let result = serde_json::Value::Object(Default::default());
                 Ok(Reply::json(200, &NodeListResponse { result, t: now_ms(), hf: PROTOCOL_GENERATION }))
             }
+            // Among other requests nobody waits.
+            Method::Listen(request) => self.listen(upstream, ListenRequest { hold: 0, ..request }).await,
+            Method::Deliver(request) => self.deliver(request),
+            Method::Unlisten(request) => Ok(self.unlisten(request)),
         };
         answer.unwrap_or_else(|refusal| refusal).into()
     }
