@@ -52,6 +52,8 @@ impl Disk {
             };
             debug_assert!(again.is_ok(), "memory does not fail");
         }
+        // What is found on a disk lies there.
+        let _ = store.sync();
         self.now = store;
     }
 
@@ -74,7 +76,7 @@ impl Store for Disk {
     fn sync(&self) -> Result<(), StoreError> {
         let mut log = self.log();
         log.synced = log.writes.len();
-        Ok(())
+        self.now.sync()
     }
 
     fn expire(&self, now: u64, limit: usize) -> Result<Expired, StoreError> {
