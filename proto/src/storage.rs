@@ -12,6 +12,7 @@ mod key;
 pub mod limits;
 pub mod listening;
 mod loose;
+mod monitor;
 mod namespace;
 mod request;
 mod response;
@@ -21,16 +22,17 @@ mod subaccount;
 pub use encoding::decode_base64;
 pub use hash::{MessageHash, ParseMessageHashError};
 pub use key::{HexKey, ParseKeyError};
+pub use monitor::{MonitorEvent, MonitorResponse};
 pub use namespace::{Namespace, Scope};
 pub use request::{
     Action, Command, Condition, Delegation, DeliverRequest, ExpiriesRequest, ExpiryMode, IfElse, ListenRequest, Method,
-    NodeListQuery, OwnerAuth, ParamsError, Request, RequestError, RetrieveRequest, RetrieveWindow, RevokedRequest,
-    StoreRequest, TimedAuth, UnlistenRequest,
+    MonitorRequest, NodeListQuery, OwnerAuth, ParamsError, ReceiptRequest, Request, RequestError, RetrieveRequest,
+    RetrieveWindow, RevokedRequest, StoreRequest, TimedAuth, UnlistenRequest,
 };
 pub use response::{
     BatchResponse, CommandDone, CommandEffect, CommandResponse, ExpiriesResponse, Hashes, IfElseResponse, InfoResponse,
-    MemberFailure, MemberResult, MemberStored, NodeListResponse, RetrieveResponse, RetrievedMessage, RevokedResponse,
-    StoreResponse, SubResponse, SwarmNode, SwarmResponse, Times,
+    MemberFailure, MemberResult, MemberStored, NodeListResponse, Receipt, ReceiptResponse, RetrieveResponse,
+    RetrievedMessage, RevokedResponse, StoreResponse, SubResponse, SwarmNode, SwarmResponse, Times,
 };
 pub use subaccount::{Access, ParseTokenError, SubaccountToken};
 

@@ -7,9 +7,9 @@ use std::{
 };
 
 /// How many finalized block hashes a view remembers: work bound to one of these is fresh (`protocol.md` section 8).
-/// 256 blocks are 25 minutes on the main network and 4 minutes on the fastest preset, so that a phone that slept
-/// between solving and sending is still heard.
-pub const RECENT_BLOCKS: usize = 256;
+/// 600 blocks are one hour on the main network and ten minutes on the fastest preset, so that a phone that slept between
+/// solving and sending is still heard.
+pub const RECENT_BLOCKS: usize = 600;
 
 /// The service nodes and swarms as of one finalized block, and the hashes of the last finalized blocks.
 ///

@@ -6,6 +6,7 @@
 
 extern crate alloc;
 
+mod address;
 mod amount;
 mod checkpoint;
 mod draw;
@@ -20,6 +21,7 @@ pub mod signing;
 mod stake;
 mod testing;
 
+pub use address::{is_public, is_public_v4};
 pub use amount::{Balance, DECIMALS, JsonBalance, Permyriad, PermyriadTooLarge, UNIT, decimal};
 pub use checkpoint::{Authority, AuthoritySet, AuthoritySetError, Checkpoint, MAX_AUTHORITIES};
 pub use draw::Draw;

@@ -58,7 +58,7 @@ impl Nodes {
             let text = format!("chain = [\"ws://127.0.0.1:1\"]\n{listen}\nmetrics = {{ enabled = false }}\n{LIMITS}\n");
             let config = Config::parse(&text)?;
             let key = NodeKey::from_seed(&[number; 32]);
-            let parts = NodeParts { key: key.clone(), roster: receiver.clone(), store };
+            let parts = NodeParts { key: key.clone(), genesis: [1; 32], roster: receiver.clone(), store };
             let node = MessagingNode::start(&config, parts).await?;
             entries.push(entry(number, &key, &node));
             nodes.push(node);

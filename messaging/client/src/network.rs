@@ -31,7 +31,7 @@ use skep_proto::{
         TimedAuth, signed,
     },
 };
-use skep_work::{Challenge, solve};
+use skep_work::{Challenge, FLOOR, MOST_EFFORT, solve};
 use std::{
     net::Ipv4Addr,
     time::{Duration, Instant},
@@ -48,11 +48,6 @@ const MOST_PATHS: usize = 8;
 /// How many times a message is brought anew, to another swarm or with more work, before giving up.
 const MOST_ATTEMPTS: usize = 3;
 
-/// The effort of the work done for a message unless a node asks for more: about four Equi-X puzzles, a tenth of a second on a
-/// slow phone. A floor set by this program until the chain carries one (`protocol.md` section 8).
-const WORK_EFFORT: u32 = 8;
-/// The most effort done for a message, however much a node asks for.
-const MOST_WORK_EFFORT: u32 = 4_000;
 /// How long to work on one message.
 const LONGEST_WORK: Duration = Duration::from_secs(120);
 
@@ -255,12 +250,12 @@ impl Network {
 
     /// Brings a message into its recipient's swarm.
     pub(crate) async fn deliver(&mut self, state: &mut State, item: &OutboxItem) -> Result<Delivery, DeliverError> {
-        let mut effort = WORK_EFFORT;
+        let mut effort = FLOOR;
         self.refresh().await?;
         for _ in 1..MOST_ATTEMPTS {
             match self.attempt(state, item, effort).await? {
                 Attempt::Kept(delivery) => return Ok(delivery),
-                Attempt::MoreWork(asked) if asked > MOST_WORK_EFFORT => return Err(DeliverError::TooMuchWork(asked)),
+                Attempt::MoreWork(asked) if asked > MOST_EFFORT => return Err(DeliverError::TooMuchWork(asked)),
                 Attempt::MoreWork(asked) => effort = effort.max(asked),
                 Attempt::WrongSwarm => {}
                 Attempt::Failed(DeliverError::Clock)

@@ -117,7 +117,7 @@ async fn start_node(
     );
     let config = Config::parse(&config).expect("a valid configuration");
     let key = NodeKey::from_seed(&[number; 32]);
-    let parts = NodeParts { key, roster, store };
+    let parts = NodeParts { key, genesis: [1; 32], roster, store };
     MessagingNode::start(&config, parts).await.expect("the node starts")
 }
 

@@ -1,10 +1,13 @@
 //! What may be stored and read (`protocol.md` section 4).
 
 use crate::{Query, Record, WorkRefusal, owner::verify_owner, work};
-use skep_proto::storage::{
-    Access, Namespace, RetrieveRequest, StoreRequest, TimedAuth,
-    limits::{MIN_TTL, SIGNATURE_TOLERANCE, SIGNATURE_TOLERANCE_FORWARDED, STORE_TOLERANCE, max_ttl},
-    signed,
+use skep_proto::{
+    account::AccountAddress,
+    storage::{
+        Access, MonitorRequest, Namespace, RetrieveRequest, StoreRequest, TimedAuth,
+        limits::{MIN_TTL, SIGNATURE_TOLERANCE, SIGNATURE_TOLERANCE_FORWARDED, STORE_TOLERANCE, max_ttl},
+        signed,
+    },
 };
 use std::fmt;
 
@@ -15,12 +18,21 @@ pub struct Admission<'a> {
     pub now: u64,
     /// Who brings it.
     pub origin: Origin,
-    /// Whether the subaccount that signs, if any, has been revoked.
-    pub is_revoked: bool,
     /// The least effort of proofs of work.
     pub least_effort: u32,
     /// Whether a block is recent enough to do work over.
     pub is_recent_block: &'a dyn Fn(&[u8; 32]) -> bool,
+}
+
+/// A deposit whose times and work are right, but whose signature has not been looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weighed(Record);
+
+impl Weighed {
+    /// The record it would be.
+    pub const fn record(&self) -> &Record {
+        &self.0
+    }
 }
 
 /// Who brings a deposit.
@@ -69,22 +81,28 @@ pub enum StoreRefusal {
     Work(#[source] WorkRefusal),
 }
 
-/// Why a retrieve is not answered. The text is what clients are told.
+/// Why somebody may not read. The text is what clients are told; it begins with the method's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RetrieveRefusal {
     /// Unsigned.
-    #[error("retrieve: request signature required")]
-    SignatureRequired,
+    #[error("{0}: request signature required")]
+    SignatureRequired(&'static str),
     /// Signed too long ago or in the future.
-    #[error("retrieve timestamp too far from current time")]
-    SignatureClock,
+    #[error("{0} timestamp too far from current time")]
+    SignatureClock(&'static str),
     /// Not signed by the owner.
-    #[error("retrieve signature verification failed")]
-    Signature,
+    #[error("{0} signature verification failed")]
+    Signature(&'static str),
 }
 
-/// Judges a deposit. Its work, where there is any, is judged too, though none is demanded.
-pub fn admit(deposit: StoreRequest, admission: &Admission<'_>) -> Result<Record, StoreRefusal> {
+/// Judges a deposit. Its work, where there is any, is judged too, though none is demanded. `is_revoked` tells of the
+/// subaccount that signs, if any.
+pub fn admit(deposit: StoreRequest, admission: &Admission<'_>, is_revoked: bool) -> Result<Record, StoreRefusal> {
+    authorize(weigh(deposit, admission)?, is_revoked)
+}
+
+/// Judges what costs neither a read nor a signature: times, and the work.
+pub fn weigh(deposit: StoreRequest, admission: &Admission<'_>) -> Result<Weighed, StoreRefusal> {
     let &Admission { now, origin, .. } = admission;
     let namespace = deposit.namespace;
     let ttl = deposit.expiry.checked_sub(deposit.timestamp).ok_or(StoreRefusal::Lifetime)?;
@@ -100,15 +118,23 @@ pub fn admit(deposit: StoreRequest, admission: &Admission<'_>) -> Result<Record,
         if auth.timestamp.abs_diff(now) > origin.signature_tolerance() {
             return Err(StoreRefusal::SignatureClock);
         }
-        let message = signed::store(namespace, auth.timestamp);
-        if admission.is_revoked
-            || verify_owner(&deposit.account, &auth.auth, write_access(namespace), &message).is_err()
-        {
-            return Err(StoreRefusal::Signature);
-        }
     }
     let record = Record::new(deposit);
     work::judge(&record, admission).map_err(StoreRefusal::Work)?;
+    Ok(Weighed(record))
+}
+
+/// Judges the owner's signature, where the namespace needs one.
+pub fn authorize(Weighed(record): Weighed, is_revoked: bool) -> Result<Record, StoreRefusal> {
+    let deposit = record.deposit();
+    let namespace = deposit.namespace;
+    if !namespace.anyone_may_store() {
+        let auth = deposit.auth.as_ref().ok_or(StoreRefusal::SignatureRequired(namespace))?;
+        let message = signed::store(namespace, auth.timestamp);
+        if is_revoked || verify_owner(&deposit.account, &auth.auth, write_access(namespace), &message).is_err() {
+            return Err(StoreRefusal::Signature);
+        }
+    }
     Ok(record)
 }
 
@@ -133,21 +159,39 @@ fn write_access(namespace: Namespace) -> Access {
 /// Judges a request to read; `is_revoked` tells of the subaccount that signs, if any.
 pub fn may_retrieve(request: &RetrieveRequest, now: u64, is_revoked: bool) -> Result<Query, RetrieveRefusal> {
     let RetrieveRequest { account, namespace, last_hash, ref auth, .. } = *request;
+    may_read("retrieve", (account, namespace), auth.as_ref(), signed::retrieve, now, is_revoked)?;
+    Ok(Query { account, namespace, after: last_hash, window: request.window() })
+}
+
+/// Judges a request to have new messages pushed: who may read may. `is_revoked` tells of the subaccount that signs, if any.
+pub fn may_monitor(request: &MonitorRequest, now: u64, is_revoked: bool) -> Result<(), RetrieveRefusal> {
+    let MonitorRequest { account, namespace, ref auth } = *request;
+    may_read("monitor", (account, namespace), auth.as_ref(), signed::monitor, now, is_revoked)
+}
+
+fn may_read(
+    name: &'static str,
+    (account, namespace): (AccountAddress, Namespace),
+    auth: Option<&TimedAuth>,
+    message: fn(Namespace, u64) -> Vec<u8>,
+    now: u64,
+    is_revoked: bool,
+) -> Result<(), RetrieveRefusal> {
     match auth {
-        None if namespace.anyone_may_read() => {}
-        None => return Err(RetrieveRefusal::SignatureRequired),
+        None if namespace.anyone_may_read() => Ok(()),
+        None => Err(RetrieveRefusal::SignatureRequired(name)),
         Some(TimedAuth { timestamp, .. }) if timestamp.abs_diff(now) > SIGNATURE_TOLERANCE => {
-            return Err(RetrieveRefusal::SignatureClock);
+            Err(RetrieveRefusal::SignatureClock(name))
         }
         Some(auth) => {
-            let message = signed::retrieve(namespace, auth.timestamp);
+            let message = message(namespace, auth.timestamp);
             let is_revoked = is_revoked && !namespace.outlives_revocation();
             if is_revoked || verify_owner(&account, &auth.auth, Access::READ, &message).is_err() {
-                return Err(RetrieveRefusal::Signature);
+                return Err(RetrieveRefusal::Signature(name));
             }
+            Ok(())
         }
     }
-    Ok(Query { account, namespace, after: last_hash, window: request.window() })
 }
 
 impl fmt::Debug for Admission<'_> {

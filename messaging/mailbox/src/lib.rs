@@ -2,7 +2,7 @@
 //! where it is kept.
 //!
 //! ```text
-//! StoreRequest --admit()--> Record --Writer (one thread, one sync for many)--> Store --> the answer
+//! StoreRequest --weigh(), authorize()--> Record --Writer (one thread, one sync for many)--> Store --> the answer
 //! Command ------judge_command()-----> Change --Writer-----------------------> Store --> the answer
 //! RetrieveRequest --may_retrieve()--> Query ---------------------------------> Store --> Page
 //! ```
@@ -17,17 +17,19 @@
 //!
 //! **Provides.** Only the owner writes where the namespace says so and only the owner reads, proven by Ed25519 signatures
 //! checked strictly (no small-order keys, no second encodings). Every record keeps what admitted it (work or signature), so
-//! that other members can check it again. What was acknowledged survives a crash of the process and of the machine, as far
+//! that other members can check it again. Quotas bound what one mailbox and all of them hold; mail nobody paid for has a
+//! bucket of its own and takes no room from the rest; nothing kept is removed to make room. What was acknowledged survives a crash of the process and of the machine, as far
 //! as the disk honours a sync.
 //!
 //! **Does not provide.** Protection against replays of a signed request within its minute: reading twice shows nothing new
-//! and storing twice only extends. Quotas for single mailboxes: a store has one capacity for all.
+//! and storing twice only extends.
 
 mod admission;
 mod command;
 mod memory;
 mod name;
 mod owner;
+mod quota;
 mod record;
 mod replica;
 #[cfg(feature = "rocksdb")]
@@ -41,15 +43,18 @@ mod testing;
 mod work;
 mod writer;
 
-pub use admission::{Admission, Origin, RetrieveRefusal, StoreRefusal, admit, may_retrieve};
+pub use admission::{
+    Admission, Origin, RetrieveRefusal, StoreRefusal, Weighed, admit, authorize, may_monitor, may_retrieve, weigh,
+};
 pub use command::{CommandRefusal, give, judge_command, may_ask_expiries, may_ask_revoked};
 pub use memory::MemoryStore;
 pub use name::{ItemName, NameRange, Tally};
 pub use owner::{OwnerError, verify_owner};
+pub use quota::{Allowance, Quota, Quotas, Standing, Tallies};
 pub use record::{ReadRecordError, Record};
 pub use replica::{ReplicaRefusal, admit_order, admit_replica, command_of};
 #[cfg(feature = "rocksdb")]
-pub use rocks::{Contents, Fault, FaultKind, OpenError, RocksStore, database_options};
+pub use rocks::{Contents, Fault, FaultKind, OpenError, Recount, RocksStore, database_options};
 pub use store::{Change, Changed, Expired, Fetched, Order, Page, Put, Query, Store, StoreError, Touched, Usage};
 pub use work::WorkRefusal;
 pub use writer::{WriteError, Writer};

@@ -1,32 +1,30 @@
 //! A store in memory: for tests and simulations.
 
 use crate::{
-    Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Put, Query, Record, Store, StoreError, Tally,
-    Touched, Usage,
+    Allowance, Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Put, Query, Quotas, Record,
+    Standing, Store, StoreError, Tallies, Tally, Touched, Usage,
     name::spaced,
+    quota::rank,
     ruling::{Ruling, Rulings, is_deleted, settled_expiry},
     store::{MAX_ORDER_BYTES, MAX_ORDERS, REVOCATION_BYTES, is_wanted, nth_expiry},
 };
 use skep_proto::{
     account::AccountAddress,
     storage::{
-        ExpiryMode, MessageHash, Namespace, RetrievedMessage, Scope, SubaccountToken,
+        ExpiryMode, MessageHash, Namespace, RetrievedMessage, Scope, StoreRequest, SubaccountToken,
         limits::{MAX_REVOCATIONS, retrieved_size},
     },
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     ops::Bound,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// Keeps records in memory.
 #[derive(Debug)]
 pub struct MemoryStore {
-    capacity: AtomicU64,
+    quotas: Mutex<Quotas>,
     inner: Mutex<Inner>,
 }
 
@@ -60,6 +58,9 @@ struct Inner {
     /// The newest last.
     revoked: HashMap<AccountAddress, Vec<(u64, SubaccountToken)>>,
     usage: Usage,
+    /// Bytes of all unproven mail.
+    unproven: u64,
+    mailboxes: HashMap<AccountAddress, Tallies>,
 }
 
 #[derive(Debug)]
@@ -68,10 +69,22 @@ struct Entry {
     expiry: u64,
 }
 
+impl Entry {
+    fn shown(&self) -> RetrievedMessage {
+        let StoreRequest { timestamp, data, .. } = self.record.deposit();
+        let (hash, data) = (self.record.hash(), data.clone());
+        RetrievedMessage { hash, timestamp: *timestamp, expiration: self.expiry, data }
+    }
+}
+
 impl MemoryStore {
-    /// An empty store for `capacity` bytes of data.
-    pub fn new(capacity: u64) -> Self {
-        Self { capacity: AtomicU64::new(capacity), inner: Mutex::default() }
+    /// An empty store within `quotas`.
+    pub fn new(quotas: impl Into<Quotas>) -> Self {
+        Self { quotas: Mutex::new(quotas.into()), inner: Mutex::default() }
+    }
+
+    fn quotas(&self) -> Quotas {
+        *self.quotas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -80,17 +93,47 @@ impl MemoryStore {
 }
 
 impl Inner {
+    fn allowance(&self, account: &AccountAddress, quotas: Quotas) -> Allowance {
+        let mailbox = self.mailboxes.get(account).copied().unwrap_or_default();
+        Allowance { quotas, mailbox, total: self.usage.bytes, unproven_total: self.unproven }
+    }
+
+    fn count(&mut self, record: &Record) {
+        let size = record.deposit().data.len() as u64;
+        self.mailboxes.entry(record.deposit().account).or_default().enter(record.standing(), size);
+        self.usage.messages += 1;
+        self.usage.bytes += size;
+        if record.standing() == Standing::Unproven {
+            self.unproven += size;
+        }
+    }
+
+    fn discount(&mut self, record: &Record) {
+        let (account, size) = (record.deposit().account, record.deposit().data.len() as u64);
+        if let Some(mailbox) = self.mailboxes.get_mut(&account) {
+            mailbox.leave(record.standing(), size);
+            if *mailbox == Tallies::default() {
+                self.mailboxes.remove(&account);
+            }
+        }
+        self.usage.messages -= 1;
+        self.usage.bytes -= size;
+        if record.standing() == Standing::Unproven {
+            self.unproven -= size;
+        }
+    }
+
     fn remove(&mut self, expiry: u64, id: BoxId, position: u64) {
         self.expiries.remove(&(expiry, id, position));
         let Some(entries) = self.boxes.get_mut(&id) else { return };
-        if let Some(Entry { record, .. }) = entries.remove(&position) {
-            self.positions.remove(&(id, record.hash()));
-            self.names.remove(&record.name());
-            self.usage.messages -= 1;
-            self.usage.bytes -= record.deposit().data.len() as u64;
-        }
+        let removed = entries.remove(&position);
         if entries.is_empty() {
             self.boxes.remove(&id);
+        }
+        if let Some(Entry { record, .. }) = removed {
+            self.positions.remove(&(id, record.hash()));
+            self.names.remove(&record.name());
+            self.discount(&record);
         }
     }
 
@@ -118,7 +161,7 @@ impl Inner {
         of_message.collect()
     }
 
-    fn put(&mut self, record: &Record, now: u64, capacity: u64) -> Put {
+    fn put(&mut self, record: &Record, now: u64, quotas: Quotas) -> Put {
         let deposit = record.deposit();
         let id = (deposit.account, deposit.namespace);
         let mut expiry = deposit.expiry;
@@ -131,16 +174,26 @@ impl Inner {
         }
         if let Some(&position) = self.positions.get(&(id, record.hash())) {
             let entry = self.boxes.get(&id).and_then(|entries| entries.get(&position));
-            if let Some((known, timestamp)) = entry.map(|entry| (entry.expiry, entry.record.deposit().timestamp)) {
+            let known = entry.map(|entry| (entry.expiry, entry.record.standing(), entry.record.deposit().timestamp));
+            if let Some((known, standing, timestamp)) = known {
                 if known > now {
-                    if (expiry, deposit.timestamp) > (known, timestamp) {
-                        self.replace(id, position, record);
-                        self.move_expiry(id, position, expiry);
+                    let is_better =
+                        rank(expiry, record.standing(), deposit.timestamp) > rank(known, standing, timestamp);
+                    let may_change = standing == record.standing()
+                        || self.allowance(&id.0, quotas).may_change_to(record.standing(), deposit.data.len() as u64);
+                    if !is_better || !may_change {
+                        return Put::Stored { expiry: known, already: true };
                     }
-                    return Put::Stored { expiry: known.max(expiry), already: true };
+                    self.replace(id, position, record);
+                    self.move_expiry(id, position, expiry);
+                    return Put::Stored { expiry, already: true };
                 }
                 self.remove(known, id, position);
             }
+        }
+        let size = deposit.data.len() as u64;
+        if !self.allowance(&deposit.account, quotas).holds(record.standing(), size) {
+            return Put::Full;
         }
         if deposit.namespace.is_public_outbox() {
             let inside = self.select(&deposit.account, Scope::One(deposit.namespace), |entry| entry.expiry > now);
@@ -156,27 +209,24 @@ impl Inner {
                 self.remove(expiry, id, position);
             }
         }
-        let size = deposit.data.len() as u64;
-        if self.usage.bytes.saturating_add(size) > capacity {
-            return Put::Full;
-        }
         let position = self.arrivals;
         self.arrivals += 1;
         self.positions.insert((id, record.hash()), position);
         self.expiries.insert((expiry, id, position));
         self.names.insert(record.name(), Named::Message(id, position));
         self.boxes.entry(id).or_default().insert(position, Entry { record: record.clone(), expiry });
-        self.usage.messages += 1;
-        self.usage.bytes += size;
+        self.count(record);
         Put::Stored { expiry, already: false }
     }
 
     /// Keeps another deposit of the same message.
     fn replace(&mut self, id: BoxId, position: u64, record: &Record) {
         let Some(entry) = self.boxes.get_mut(&id).and_then(|entries| entries.get_mut(&position)) else { return };
-        self.names.remove(&entry.record.name());
+        let known = std::mem::replace(&mut entry.record, record.clone());
+        self.names.remove(&known.name());
         self.names.insert(record.name(), Named::Message(id, position));
-        entry.record = record.clone();
+        self.discount(&known);
+        self.count(record);
     }
 
     fn select(
@@ -354,12 +404,13 @@ impl Inner {
 impl Store for MemoryStore {
     fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError> {
         let mut inner = self.lock();
-        Ok(records.iter().map(|record| inner.put(record, now, self.capacity.load(Ordering::Relaxed))).collect())
+        let quotas = self.quotas();
+        Ok(records.iter().map(|record| inner.put(record, now, quotas)).collect())
     }
 
     fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError> {
         let mut inner = self.lock();
-        let changed = inner.change(change, now, self.capacity.load(Ordering::Relaxed));
+        let changed = inner.change(change, now, self.quotas().capacity);
         if let Some(order) = order {
             inner.remember(order, change);
         }
@@ -423,6 +474,19 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn message(
+        &self,
+        account: &AccountAddress,
+        namespace: Namespace,
+        hash: &MessageHash,
+        now: u64,
+    ) -> Result<Option<RetrievedMessage>, StoreError> {
+        let (inner, id) = (self.lock(), (*account, namespace));
+        let position = inner.positions.get(&(id, *hash)).filter(|position| **position < inner.synced);
+        let entry = position.and_then(|position| inner.boxes.get(&id)?.get(position));
+        Ok(entry.filter(|entry| entry.expiry > now).map(Entry::shown))
+    }
+
     fn expiries(
         &self,
         account: &AccountAddress,
@@ -466,12 +530,7 @@ impl Store for MemoryStore {
                 page.more = true;
                 break;
             }
-            page.messages.push(RetrievedMessage {
-                hash: entry.record.hash(),
-                timestamp: deposit.timestamp,
-                expiration: entry.expiry,
-                data: deposit.data.clone(),
-            });
+            page.messages.push(entry.shown());
         }
         Ok(page)
     }
@@ -498,8 +557,12 @@ impl Store for MemoryStore {
         self.lock().usage
     }
 
-    fn set_capacity(&self, bytes: u64) {
-        self.capacity.store(bytes, Ordering::Relaxed);
+    fn allowance(&self, account: &AccountAddress) -> Result<Allowance, StoreError> {
+        Ok(self.lock().allowance(account, self.quotas()))
+    }
+
+    fn set_quotas(&self, quotas: Quotas) {
+        *self.quotas.lock().unwrap_or_else(PoisonError::into_inner) = quotas;
     }
 }
 

@@ -1,5 +1,6 @@
 //! Names of what every member of a swarm should have, in an order in which a swarm's are neighbours.
 
+use crate::Standing;
 use blake2::{Blake2b, Digest, digest::consts::U32};
 use skep_proto::{
     account::AccountAddress,
@@ -14,7 +15,7 @@ const LABEL: &[u8] = b"skep item v2";
 ///
 /// Names sort by the place of the account on the ring of swarms, so that what one swarm keeps is one stretch of them, or two
 /// where the ring closes. The id is BLAKE2b-256 over a label, the kind, and all that members must agree on: for a message its
-/// box, its hash and the times of its deposit, for an order its signature and when it was given.
+/// box, its hash, the times of its deposit and whether that was paid for, for an order its signature and when it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ItemName {
     place: u64,
@@ -29,16 +30,17 @@ impl ItemName {
     /// No name is this one or comes after it.
     pub const END: Self = Self { place: u64::MAX, id: [0; 32] };
 
-    /// Names a deposit.
+    /// Names a deposit made at `timestamp` to last until `expiry` (ms).
     pub fn message(
         account: &AccountAddress,
         namespace: Namespace,
         hash: &MessageHash,
-        timestamp: u64,
-        expiry: u64,
+        (timestamp, expiry): (u64, u64),
+        standing: Standing,
     ) -> Self {
         let times = [timestamp.to_be_bytes(), expiry.to_be_bytes()].concat();
-        Self::of(account, b"message", &[&namespace.0.to_be_bytes(), hash.as_bytes(), &times])
+        let standing = [u8::from(standing == Standing::Proven)];
+        Self::of(account, b"message", &[&namespace.0.to_be_bytes(), hash.as_bytes(), &times, &standing])
     }
 
     /// Names an order given at a time.
@@ -234,15 +236,21 @@ mod tests {
     fn names_tell_all_that_matters_apart() {
         let account = AccountAddress::from_x25519([7; 32]);
         let (hash, other) = (MessageHash::from([1; 32]), MessageHash::from([2; 32]));
-        let name = |namespace, hash, timestamp, expiry| {
-            ItemName::message(&account, Namespace(namespace), hash, timestamp, expiry)
-        };
-        let one = name(0, &hash, 1, 2);
-        for another in [name(1, &hash, 1, 2), name(0, &other, 1, 2), name(0, &hash, 2, 2), name(0, &hash, 1, 3)] {
+        let unpaid = Standing::Unproven;
+        let name =
+            |namespace, hash, times, standing| ItemName::message(&account, Namespace(namespace), hash, times, standing);
+        let one = name(0, &hash, (1, 2), unpaid);
+        for another in [
+            name(1, &hash, (1, 2), unpaid),
+            name(0, &other, (1, 2), unpaid),
+            name(0, &hash, (2, 2), unpaid),
+            name(0, &hash, (1, 3), unpaid),
+            name(0, &hash, (1, 2), Standing::Proven),
+        ] {
             assert_ne!(another, one);
         }
         assert_ne!(ItemName::order(&account, &[1; 64], 1), ItemName::order(&account, &[1; 64], 2));
-        let elsewhere = ItemName::message(&AccountAddress::from_x25519([8; 32]), Namespace(0), &hash, 1, 2);
+        let elsewhere = ItemName::message(&AccountAddress::from_x25519([8; 32]), Namespace(0), &hash, (1, 2), unpaid);
         assert_ne!(elsewhere, one);
     }
 

@@ -1,6 +1,6 @@
 //! What a store keeps.
 
-use crate::ItemName;
+use crate::{ItemName, Standing};
 use skep_proto::{
     account::{AccountAddress, ParseAccountError},
     peer,
@@ -56,7 +56,17 @@ impl Record {
     /// Its name among members.
     pub fn name(&self) -> ItemName {
         let StoreRequest { account, namespace, timestamp, expiry, .. } = &self.deposit;
-        ItemName::message(account, *namespace, &self.hash, *timestamp, *expiry)
+        ItemName::message(account, *namespace, &self.hash, (*timestamp, *expiry), self.standing())
+    }
+
+    /// Whether it was paid for. That what it carries verifies is for [`admit`](crate::admit) and
+    /// [`admit_replica`](crate::admit_replica) to say.
+    pub const fn standing(&self) -> Standing {
+        if self.deposit.work.is_some() || !self.deposit.namespace.anyone_may_store() {
+            Standing::Proven
+        } else {
+            Standing::Unproven
+        }
     }
 
     /// The message's hash.

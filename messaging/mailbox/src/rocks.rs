@@ -1,5 +1,6 @@
 //! A store on RocksDB.
 
+mod accounts;
 mod change;
 mod inspect;
 mod keys;
@@ -8,10 +9,13 @@ mod replicate;
 mod sums;
 
 use crate::{
-    Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Put, Query, Record, Store, StoreError, Tally,
-    Usage,
+    Allowance, Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Put, Query, Quotas, Record, Store,
+    StoreError, Tally, Usage,
+    quota::rank,
     ruling::{is_deleted, settled_expiry},
 };
+pub use accounts::Recount;
+use accounts::Shift;
 use keys::{BoxId, FORMAT, Meta, Place, STATE, State, bucket_of, bucket_start, last_expired, read_expiry};
 use prost::Message;
 use read::BoxReader;
@@ -22,7 +26,8 @@ use rocksdb::{
 };
 use skep_proto::{
     account::AccountAddress,
-    storage::{MessageHash, RetrievedMessage, SubaccountToken, limits::retrieved_size},
+    peer,
+    storage::{MessageHash, Namespace, RetrievedMessage, SubaccountToken, limits::retrieved_size},
 };
 use std::{
     collections::HashMap,
@@ -49,7 +54,7 @@ const PUT: &str = "write messages";
 /// Keeps records on disk. What [`Store::sync`] has returned for survives a crash of process and machine.
 pub struct RocksStore {
     db: DB,
-    capacity: AtomicU64,
+    quotas: Mutex<Quotas>,
     state: Mutex<State>,
     sums: RwLock<Sums>,
     /// Positions before this one have been synced.
@@ -91,8 +96,8 @@ pub enum OpenError {
 }
 
 impl RocksStore {
-    /// Opens the store at `path`, which is made if it is not there, for `capacity` bytes of data.
-    pub fn open(path: &Path, capacity: u64) -> Result<Self, OpenError> {
+    /// Opens the store at `path`, which is made if it is not there, within `quotas`.
+    pub fn open(path: &Path, quotas: impl Into<Quotas>) -> Result<Self, OpenError> {
         let failed = |error: rocksdb::Error| {
             let reason = error.into_string();
             // RocksDB has no kind of its own for a lock that somebody else holds.
@@ -109,8 +114,8 @@ impl RocksStore {
             Some(Some((found, None))) => return Err(OpenError::Format { path: path.into(), found }),
             Some(None) => return Err(OpenError::Damaged(path.into())),
         };
-        let (capacity, synced) = (AtomicU64::new(capacity), AtomicU64::new(state.next));
-        let store = Self { db, capacity, state: Mutex::new(state), sums: RwLock::default(), synced, options };
+        let (quotas, synced) = (Mutex::new(quotas.into()), AtomicU64::new(state.next));
+        let store = Self { db, quotas, state: Mutex::new(state), sums: RwLock::default(), synced, options };
         store.count_names().map_err(|_| OpenError::Damaged(path.into()))?;
         Ok(store)
     }
@@ -132,8 +137,8 @@ impl RocksStore {
         Self::open(path, u64::MAX)
     }
 
-    fn capacity(&self) -> u64 {
-        self.capacity.load(Ordering::Relaxed)
+    fn quotas(&self) -> Quotas {
+        *self.quotas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -146,6 +151,7 @@ impl RocksStore {
             state,
             batch: WriteBatch::default(),
             known: HashMap::new(),
+            shifts: HashMap::new(),
             names: Vec::new(),
             orders: HashMap::new(),
         }
@@ -207,6 +213,8 @@ struct Pending<'a> {
     state: State,
     batch: WriteBatch,
     known: HashMap<(BoxId, MessageHash), (u64, Meta)>,
+    /// How the counts of accounts change, by where those stand.
+    shifts: HashMap<Vec<u8>, Shift>,
     names: Vec<NameChange>,
     /// Number and bytes of the orders of accounts that have lost or got some.
     orders: HashMap<AccountAddress, (u64, u64)>,
@@ -242,24 +250,28 @@ impl Pending<'_> {
         let wire = record.to_wire();
         if let Some((position, meta)) = self.find(id, record.hash())? {
             if meta.expiry > now {
-                if (expiry, deposit.timestamp) > (meta.expiry, meta.timestamp) {
-                    self.batch.put(id.data(position), wire.encode_to_vec());
-                    let times = Meta { expiry, timestamp: deposit.timestamp, deposited: deposit.expiry, ..meta };
-                    self.rename(&id, position, &meta, &times);
-                    self.enter(id, position, times, Some(meta.bucket));
+                let standing = record.standing();
+                let is_better =
+                    rank(expiry, standing, deposit.timestamp) > rank(meta.expiry, meta.standing, meta.timestamp);
+                if !is_better || !self.restand(&id, &meta, standing)? {
+                    return Ok(Put::Stored { expiry: meta.expiry, already: true });
                 }
-                return Ok(Put::Stored { expiry: meta.expiry.max(expiry), already: true });
+                self.batch.put(id.data(position), wire.encode_to_vec());
+                let (timestamp, deposited) = (deposit.timestamp, deposit.expiry);
+                let better = Meta { expiry, timestamp, deposited, standing, ..meta };
+                self.rename(&id, position, &meta, &better);
+                self.enter(id, position, better, Some(meta.bucket));
+                return Ok(Put::Stored { expiry, already: true });
             }
             self.remove(&id, position, &meta);
         }
-        let size = deposit.data.len() as u64;
-        if self.state.bytes.saturating_add(size) > self.store.capacity() {
+        let (size, standing) = (deposit.data.len() as u64, record.standing());
+        if !self.allowance(&id)?.holds(standing, size) {
             return Ok(Put::Full);
         }
         let position = self.state.next;
         self.state.next += 1;
-        self.state.messages += 1;
-        self.state.bytes += size;
+        self.count(&id, standing, size);
         let meta = Meta {
             hash: record.hash(),
             timestamp: deposit.timestamp,
@@ -268,6 +280,7 @@ impl Pending<'_> {
             bucket: 0,
             // A message has 76,800 bytes at most.
             size: u32::try_from(size).unwrap_or(u32::MAX),
+            standing,
         };
         self.batch.put(id.by_hash(&record.hash()), position.to_be_bytes());
         self.batch.put(id.data(position), wire.encode_to_vec());
@@ -320,11 +333,11 @@ impl Pending<'_> {
             self.unname(name);
         }
         self.known.remove(&(*id, meta.hash));
-        self.state.messages = self.state.messages.saturating_sub(1);
-        self.state.bytes = self.state.bytes.saturating_sub(meta.size.into());
+        self.discount(id, meta.standing, meta.size.into());
     }
 
     fn write(mut self, doing: &'static str) -> Result<State, StoreError> {
+        self.write_counts()?;
         self.batch.put(STATE, self.state.to_bytes());
         self.store.db.write(self.batch).map_err(failed(doing))?;
         self.store.count(&self.names);
@@ -342,6 +355,10 @@ impl Store for RocksStore {
                 // What lies in an outbox is found in the database, so all that came before must be there.
                 *state = pending.write(PUT)?;
                 pending = self.pending(*state);
+                if !pending.has_room(record)? {
+                    outcomes.push(Put::Full);
+                    continue;
+                }
                 if !pending.clear_outbox(record, now)? {
                     outcomes.push(Put::Gone);
                     continue;
@@ -398,6 +415,21 @@ impl Store for RocksStore {
             page.messages.push(RetrievedMessage { hash, timestamp, expiration, data });
         }
         Ok(page)
+    }
+
+    fn message(
+        &self,
+        account: &AccountAddress,
+        namespace: Namespace,
+        hash: &MessageHash,
+        now: u64,
+    ) -> Result<Option<RetrievedMessage>, StoreError> {
+        let id = BoxId::new(account, namespace);
+        let synced = self.synced.load(Ordering::Acquire);
+        let found = self.find(&id, hash)?.filter(|(position, meta)| *position < synced && meta.expiry > now);
+        let Some((position, meta)) = found else { return Ok(None) };
+        let data = self.db.get_pinned(id.data(position)).map_err(failed("read a message"))?;
+        shown(&meta, data.as_deref()).map(Some)
     }
 
     fn expiries(
@@ -491,9 +523,22 @@ impl Store for RocksStore {
         Usage { messages, bytes }
     }
 
-    fn set_capacity(&self, bytes: u64) {
-        self.capacity.store(bytes, Ordering::Relaxed);
+    fn allowance(&self, account: &AccountAddress) -> Result<Allowance, StoreError> {
+        let State { bytes: total, unproven: unproven_total, .. } = *self.state();
+        let mailbox = self.tallies(&keys::tallies(account))?;
+        Ok(Allowance { quotas: self.quotas(), mailbox, total, unproven_total })
     }
+
+    fn set_quotas(&self, quotas: Quotas) {
+        *self.quotas.lock().unwrap_or_else(PoisonError::into_inner) = quotas;
+    }
+}
+
+/// A message as it is shown, from its entry and what lies on disk.
+fn shown(meta: &Meta, data: Option<&[u8]>) -> Result<RetrievedMessage, StoreError> {
+    let record = data.and_then(|data| peer::Store::decode(data).ok()).ok_or(StoreError::Damaged("a message"))?;
+    let Meta { hash, timestamp, expiry: expiration, .. } = *meta;
+    Ok(RetrievedMessage { hash, timestamp, expiration, data: record.data.into() })
 }
 
 /// The position of a message that has not expired.

@@ -1,6 +1,6 @@
 //! Where records are kept.
 
-use crate::{ItemName, NameRange, Record, Tally};
+use crate::{Allowance, ItemName, NameRange, Quotas, Record, Tally};
 use skep_proto::{
     account::AccountAddress,
     storage::{
@@ -16,10 +16,11 @@ use std::fmt::Debug;
 /// [`expire`](Self::expire) has removed it yet. What changes the store is called by one [`Writer`](crate::Writer), what only
 /// reads it by anyone.
 pub trait Store: Debug + Send + Sync + 'static {
-    /// Takes records in this order. A record that is there already only has its expiry extended; one for a public outbox
-    /// takes the place of all that is there, unless another member hands it over and what is there is newer. A record that
-    /// another member hands over ([`Record::handed_over`]) is held against the orders kept. On an error nothing counts as
-    /// taken.
+    /// Takes records in this order, as far as the quotas allow. Of two deposits of one message the one that lasts longer is
+    /// kept, of two that last equally long the one that was paid for, then the later one; its place among arrivals stays. A
+    /// record for a public outbox takes the place of all that is there, unless another member hands it over and what is there
+    /// is newer. A record that another member hands over ([`Record::handed_over`]) is held against the orders kept. On an
+    /// error nothing counts as taken.
     /// What is kept is shown to readers, and durable, only after [`sync`](Self::sync).
     fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError>;
 
@@ -32,6 +33,15 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Reads from one box what has been synced: what a crash could take back and bring again elsewhere would be shown twice.
     fn retrieve(&self, query: &Query, now: u64) -> Result<Page, StoreError>;
+
+    /// One message that has been synced, by the hash it is kept under.
+    fn message(
+        &self,
+        account: &AccountAddress,
+        namespace: Namespace,
+        hash: &MessageHash,
+        now: u64,
+    ) -> Result<Option<RetrievedMessage>, StoreError>;
 
     /// When those of `messages` that are here expire.
     fn expiries(
@@ -66,14 +76,17 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// The orders kept of one account that are about subaccounts.
     fn token_orders(&self, account: &AccountAddress, now: u64) -> Result<Vec<Order>, StoreError>;
 
+    /// What is left for an account. The cost does not depend on how much is kept.
+    fn allowance(&self, account: &AccountAddress) -> Result<Allowance, StoreError>;
+
     /// Removes at most `limit` expired records; the work done is proportional to what is removed.
     fn expire(&self, now: u64, limit: usize) -> Result<Expired, StoreError>;
 
     /// What is kept.
     fn usage(&self) -> Usage;
 
-    /// Changes how many bytes of data are kept at most. What is there already stays.
-    fn set_capacity(&self, bytes: u64);
+    /// Changes how much is kept at most. What is there already stays.
+    fn set_quotas(&self, quotas: Quotas);
 }
 
 /// What became of one record.
@@ -86,7 +99,7 @@ pub enum Put {
         /// It was there before.
         already: bool,
     },
-    /// The store has reached its capacity.
+    /// The store, or the mailbox, has reached a quota. Nothing has changed.
     Full,
     /// Its owner has deleted it, or let it expire. Only what another member hands over is judged so.
     Gone,

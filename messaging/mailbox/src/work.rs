@@ -1,7 +1,7 @@
 //! Whether the proof of work a deposit carries is work for this very message (`protocol.md` section 8).
 
 use crate::{Admission, Record};
-use skep_work::{Challenge, Proof, WorkError, verify};
+use skep_work::{Challenge, FLOOR, Proof, WorkError, verify};
 
 /// The attached work is not what this node asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +15,12 @@ pub enum WorkRefusal {
     /// Its block is unknown or too old.
     #[error("the proof of work was not done over one of the chain's recent blocks")]
     Block,
+    /// It has been spent on this message already, which is gone since.
+    #[error("the proof of work has been spent")]
+    Spent,
+    /// There is none, and the node or the mailbox has no room for mail nobody paid for.
+    #[error("this node takes only messages with a proof of work at the moment")]
+    Demanded,
     /// It proves nothing.
     #[error(transparent)]
     Invalid(#[from] WorkError),
@@ -32,9 +38,14 @@ pub(crate) fn judge(record: &Record, admission: &Admission<'_>) -> Result<(), Wo
     Ok(verify(&challenge, &proof)?)
 }
 
-/// Judges the work of a record that was admitted some time ago, whatever was asked for then.
+/// Judges the work of a record that was admitted some time ago: by the lowest floor there ever was, since what was asked
+/// for then may have been less than now. Its block is not judged again: a member that came since cannot know it, and it only
+/// kept the work from being hoarded (decision 16).
 pub(crate) fn judge_replica(record: &Record) -> Result<(), WorkRefusal> {
     let Some((challenge, proof)) = read(record)? else { return Ok(()) };
+    if challenge.effort < FLOOR {
+        return Err(WorkRefusal::TooLittle);
+    }
     Ok(verify(&challenge, &proof)?)
 }
 

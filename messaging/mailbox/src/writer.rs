@@ -4,6 +4,7 @@ use crate::{Change, Changed, Expired, Order, Put, Record, Store, StoreError};
 use std::{
     sync::{
         Arc,
+        atomic::{AtomicUsize, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::{Builder, JoinHandle},
@@ -27,6 +28,15 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 pub struct Writer {
     queue: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
+    backlog: Arc<Backlog>,
+}
+
+/// How many jobs wait.
+#[derive(Debug, Default)]
+struct Backlog {
+    waiting: AtomicUsize,
+    /// The most since it was last asked.
+    peak: AtomicUsize,
 }
 
 /// Why something was not written.
@@ -60,8 +70,16 @@ impl Writer {
     /// The system's, if it has no thread left.
     pub fn start(store: Arc<dyn Store>) -> std::io::Result<Self> {
         let (queue, jobs) = sync_channel(QUEUE);
-        let thread = Builder::new().name("mailbox-writer".into()).spawn(move || write(&*store, &jobs))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+        let backlog = Arc::<Backlog>::default();
+        let counted = Arc::clone(&backlog);
+        let thread = Builder::new().name("mailbox-writer".into()).spawn(move || write(&*store, &jobs, &counted))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread), backlog })
+    }
+
+    /// How full the queue has been since this was last asked, in percent.
+    pub fn pressure(&self) -> u8 {
+        let peak = self.backlog.peak.swap(self.backlog.waiting.load(Ordering::Relaxed), Ordering::Relaxed);
+        u8::try_from(peak.min(QUEUE) * 100 / QUEUE).unwrap_or(100)
     }
 
     /// Queues `record` and returns at once. `done` is called on the writer's thread once the record is durable, or with the
@@ -88,11 +106,16 @@ impl Writer {
 
     fn queue(&self, job: Job) {
         let Some(queue) = &self.queue else { return job.refuse(WriteError::Closed) };
-        match queue.try_send(job) {
-            Ok(()) => {}
-            Err(TrySendError::Full(job)) => job.refuse(WriteError::Busy),
-            Err(TrySendError::Disconnected(job)) => job.refuse(WriteError::Closed),
-        }
+        // Counted first: the thread may take it at once.
+        let waiting = self.backlog.waiting.fetch_add(1, Ordering::Relaxed) + 1;
+        self.backlog.peak.fetch_max(waiting, Ordering::Relaxed);
+        let (job, why) = match queue.try_send(job) {
+            Ok(()) => return,
+            Err(TrySendError::Full(job)) => (job, WriteError::Busy),
+            Err(TrySendError::Disconnected(job)) => (job, WriteError::Closed),
+        };
+        self.backlog.waiting.fetch_sub(1, Ordering::Relaxed);
+        job.refuse(why);
     }
 }
 
@@ -181,8 +204,12 @@ impl Round<'_> {
     }
 }
 
-fn write(store: &dyn Store, jobs: &Receiver<Job>) {
-    while let Ok(first) = jobs.recv() {
+fn write(store: &dyn Store, jobs: &Receiver<Job>, backlog: &Backlog) {
+    let taken = |job| {
+        backlog.waiting.fetch_sub(1, Ordering::Relaxed);
+        job
+    };
+    while let Ok(first) = jobs.recv().map(taken) {
         let mut round = Round {
             store,
             clock: 0,
@@ -194,7 +221,7 @@ fn write(store: &dyn Store, jobs: &Receiver<Job>) {
         };
         round.take(first);
         while round.has_room() {
-            let Ok(next) = jobs.try_recv() else { break };
+            let Ok(next) = jobs.try_recv().map(taken) else { break };
             round.take(next);
         }
         round.finish();

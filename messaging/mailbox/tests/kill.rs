@@ -10,7 +10,7 @@
 //! was made. (Sorted files and manifests the database syncs before it refers to them; that is not put to the test here.)
 #![cfg(feature = "rocksdb")]
 
-use skep_mailbox::{Query, Record, RocksStore, Store, Writer, give};
+use skep_mailbox::{Put, Query, Record, RocksStore, Store, Writer, give};
 use skep_proto::{
     account::AccountAddress,
     storage::{
@@ -127,7 +127,7 @@ fn child() -> Outcome {
     let first: u64 = env::var(FIRST)?.parse()?;
     for number in first.. {
         let done = told("stored", number);
-        writer.put(record(number), NOW, move |outcome| done(outcome.is_ok()));
+        writer.put(record(number), NOW, move |outcome| done(matches!(outcome, Ok(Put::Stored { .. }))));
         let (what, action) = match number % 10 {
             4 => ("deleted", Action::Delete { messages: vec![record(number - 4).hash()], required: false }),
             9 => {

@@ -60,6 +60,8 @@ impl FromStr for EncType {
 pub(crate) struct LayerKey {
     key: Zeroizing<[u8; 32]>,
     enc_type: EncType,
+    /// Else everyone knows the key: it seals and opens nothing, but takes as long for it as any other.
+    is_secret: bool,
 }
 
 /// Why a layer has no key, or a text no ciphertext or plaintext. One value: telling causes apart would help an attacker.
@@ -73,31 +75,25 @@ impl LayerKey {
         (secret, public): (&StaticSecret, &PublicKey),
         node: &PublicKey,
     ) -> Result<Self, CipherFailure> {
-        Self::agree(enc_type, secret, node, public, node)
+        let key = Self::agree(enc_type, secret, node, public, node);
+        if key.is_secret { Ok(key) } else { Err(CipherFailure) }
     }
 
-    /// The key a node derives from the client's ephemeral key.
+    /// The key a node derives from the client's ephemeral key. A key of small order is noticed when it is used, so that
+    /// refusing it takes as long as refusing any other forgery.
     pub(crate) fn for_node(
         enc_type: EncType,
         secret: &StaticSecret,
         public: &PublicKey,
         ephemeral: &PublicKey,
-    ) -> Result<Self, CipherFailure> {
+    ) -> Self {
         Self::agree(enc_type, secret, ephemeral, ephemeral, public)
     }
 
-    fn agree(
-        enc_type: EncType,
-        own: &StaticSecret,
-        other: &PublicKey,
-        client: &PublicKey,
-        node: &PublicKey,
-    ) -> Result<Self, CipherFailure> {
+    fn agree(enc_type: EncType, own: &StaticSecret, other: &PublicKey, client: &PublicKey, node: &PublicKey) -> Self {
         let shared = own.diffie_hellman(other);
         // A low-order key makes the shared secret zero for everyone, so anyone could read and forge the layer.
-        if !shared.was_contributory() {
-            return Err(CipherFailure);
-        }
+        let is_secret = shared.was_contributory();
         let mut key = Zeroizing::new([0; 32]);
         match enc_type {
             EncType::AesGcm => {
@@ -113,7 +109,7 @@ impl LayerKey {
                 key.copy_from_slice(&hash.finalize());
             }
         }
-        Ok(Self { key, enc_type })
+        Self { key, enc_type, is_secret }
     }
 
     /// Nonce, ciphertext and tag.
@@ -124,19 +120,26 @@ impl LayerKey {
     /// [`Self::seal`] of parts that follow each other.
     pub(crate) fn seal_parts(&self, parts: &[&[u8]], rng: &mut impl CryptoRng) -> Result<Vec<u8>, CipherFailure> {
         let key = GenericArray::from_slice(self.key.as_slice());
-        match self.enc_type {
+        let sealed = match self.enc_type {
             EncType::AesGcm => seal_with::<_, 12>(&Aes256Gcm::new(key), parts, rng),
             EncType::XChaCha20 => seal_with::<_, 24>(&XChaCha20Poly1305::new(key), parts, rng),
-        }
+        };
+        self.secret(sealed)
     }
 
     /// The plaintext of what [`Self::seal`] made.
     pub(crate) fn open(&self, sealed: &[u8]) -> Result<Vec<u8>, CipherFailure> {
         let key = GenericArray::from_slice(self.key.as_slice());
-        match self.enc_type {
+        let opened = match self.enc_type {
             EncType::AesGcm => open_with::<_, 12>(&Aes256Gcm::new(key), sealed),
             EncType::XChaCha20 => open_with::<_, 24>(&XChaCha20Poly1305::new(key), sealed),
-        }
+        };
+        self.secret(opened)
+    }
+
+    /// The outcome, if nobody else could have had it.
+    fn secret(&self, outcome: Result<Vec<u8>, CipherFailure>) -> Result<Vec<u8>, CipherFailure> {
+        outcome.and_then(|text| if self.is_secret { Ok(text) } else { Err(CipherFailure) })
     }
 }
 
@@ -198,7 +201,7 @@ mod tests {
 
     fn node_key(enc_type: EncType) -> LayerKey {
         let secret = StaticSecret::from(NODE_SECRET);
-        LayerKey::for_node(enc_type, &secret, &PublicKey::from(&secret), &PublicKey::from(CLIENT)).unwrap()
+        LayerKey::for_node(enc_type, &secret, &PublicKey::from(&secret), &PublicKey::from(CLIENT))
     }
 
     #[test]
@@ -235,7 +238,7 @@ mod tests {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         for (enc_type, added) in [(EncType::AesGcm, 28), (EncType::XChaCha20, 40)] {
             let client = LayerKey::for_client(enc_type, (&alice, &alice_public), &bob_public).unwrap();
-            let node = LayerKey::for_node(enc_type, &bob, &bob_public, &alice_public).unwrap();
+            let node = LayerKey::for_node(enc_type, &bob, &bob_public, &alice_public);
             let request = client.seal(text, &mut rng).unwrap();
             assert_eq!(request.len(), text.len() + added);
             assert_eq!(node.open(&request).unwrap(), text);
@@ -276,7 +279,13 @@ mod tests {
                 let mut point = point;
                 point[31] |= top_bit;
                 for enc_type in [EncType::AesGcm, EncType::XChaCha20] {
-                    assert!(LayerKey::for_node(enc_type, &secret, &public, &PublicKey::from(point)).is_err());
+                    let key = LayerKey::for_node(enc_type, &secret, &public, &PublicKey::from(point));
+                    let mut rng = ChaCha20Rng::seed_from_u64(1);
+                    assert!(key.seal(b"text", &mut rng).is_err());
+                    // What anyone can seal with the key that everyone knows.
+                    let forged = LayerKey { is_secret: true, ..key }.seal(b"text", &mut rng).unwrap();
+                    let key = LayerKey::for_node(enc_type, &secret, &public, &PublicKey::from(point));
+                    assert_eq!(key.open(&forged), Err(CipherFailure));
                     assert!(LayerKey::for_client(enc_type, (&secret, &public), &PublicKey::from(point)).is_err());
                 }
             }

@@ -91,9 +91,8 @@ impl Frame<'_> {
     pub fn peel(&self, secret: &HopSecret) -> Result<Peeled, PeelError> {
         let (secret, public) = secret.parts();
         let ephemeral = PublicKey::from(self.ephemeral_key);
-        let opened = LayerKey::for_node(self.enc_type, secret, public, &ephemeral)
-            .and_then(|key| key.open(self.ciphertext).map(|plaintext| (key, plaintext)));
-        let (key, plaintext) = opened.map_err(|_| PathError::InvalidCiphertext)?;
+        let key = LayerKey::for_node(self.enc_type, secret, public, &ephemeral);
+        let plaintext = key.open(self.ciphertext).map_err(|_| PathError::InvalidCiphertext)?;
         match Layer::parse(&plaintext) {
             Ok(Layer::Relay { next, handshake }) => {
                 Ok(Peeled::Relay { next, body: self.forward(handshake, plaintext)? })
@@ -238,7 +237,7 @@ mod tests {
             let frame = Frame::parse(body).unwrap();
             assert_eq!((frame.ephemeral_key, frame.enc_type, frame.hop_no), (client, enc_type, 0));
             let (secret, public) = node.parts();
-            let key = LayerKey::for_node(enc_type, secret, public, &PublicKey::from(client)).unwrap();
+            let key = LayerKey::for_node(enc_type, secret, public, &PublicKey::from(client));
             assert_eq!(key.open(frame.ciphertext).unwrap(), b"Hello world");
 
             let Err(PeelError::BadLayer { cause: FrameError::Truncated, reply }) = peel(&node, body) else {

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 use skep_chain_client::{ChainUrls, ParseUrlsError};
+use skep_mailbox::{Quota, Quotas};
+use skep_work::FLOOR;
 use std::{
     fs, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -31,6 +33,9 @@ pub struct Config {
     /// What one node grants.
     #[serde(default)]
     pub limits: Limits,
+    /// Servers outside the network that onion requests may reach through this node.
+    #[serde(default)]
+    pub exit: ExitConfig,
     /// How members of a swarm become equal.
     #[serde(default)]
     pub replication: Replication,
@@ -76,6 +81,16 @@ pub struct MetricsConfig {
 pub struct Limits {
     /// Bytes of messages kept, in MiB.
     pub store_mib: u64,
+    /// The share of them that mail without work may take, in percent.
+    pub unproven_percent: u8,
+    /// Bytes kept of one account's mail that was paid for, in MiB.
+    pub mailbox_mib: u64,
+    /// Messages of it.
+    pub mailbox_messages: u64,
+    /// Bytes kept of one account's mail without work, in MiB.
+    pub unproven_mailbox_mib: u64,
+    /// Messages of it.
+    pub unproven_mailbox_messages: u64,
     /// Bytes of requests and answers held at once, in MiB.
     pub memory_mib: u32,
     /// Client connections.
@@ -96,8 +111,20 @@ pub struct Limits {
     pub tracked_addresses: usize,
     /// Requests a second from one service node.
     pub peer_requests_per_second: u32,
-    /// The least effort of proofs of work attached to messages.
+    /// The least effort of proofs of work attached to messages; more is asked for under load.
     pub work_effort: u32,
+    /// Connections over which new messages are pushed.
+    pub monitors: usize,
+    /// Boxes watched over them.
+    pub monitored_boxes: usize,
+}
+
+/// Servers outside the network that onion requests may reach through this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExitConfig {
+    /// Their names; none: nothing leaves the network.
+    pub hosts: Vec<String>,
 }
 
 /// How members of a swarm become equal.
@@ -185,6 +212,25 @@ pub enum ConfigError {
     /// A number is too small.
     #[error("the configuration's `{0}` must be at least {1}")]
     TooSmall(&'static str, u64),
+    /// A number is too large.
+    #[error("the configuration's `{0}` must be at most {1}")]
+    TooLarge(&'static str, u64),
+    /// Not a name of a server.
+    #[error("the configuration's `exit.hosts` has {0:?}, which is no host name")]
+    ExitHost(String),
+}
+
+impl ExitConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let is_name = |host: &str| {
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+            !host.is_empty() && host.len() <= 253 && host.bytes().all(allowed) && host.parse::<IpAddr>().is_err()
+        };
+        match self.hosts.iter().find(|host| !is_name(host)) {
+            None => Ok(()),
+            Some(host) => Err(ConfigError::ExitHost(host.clone())),
+        }
+    }
 }
 
 impl Config {
@@ -205,6 +251,9 @@ impl Config {
         for (name, value, least) in [
             ("limits.store_mib", limits.store_mib, 1),
             ("limits.memory_mib", limits.memory_mib.into(), 24),
+            ("limits.mailbox_mib", limits.mailbox_mib, 1),
+            ("limits.mailbox_messages", limits.mailbox_messages, 1),
+            ("limits.work_effort", limits.work_effort.into(), FLOOR.into()),
             ("limits.connections", limits.connections as u64, 1),
             ("limits.connections_per_address", limits.connections_per_address as u64, 1),
             ("limits.connections_per_subnet", limits.connections_per_subnet as u64, 1),
@@ -227,6 +276,10 @@ impl Config {
                 return Err(ConfigError::TooSmall(name, least));
             }
         }
+        if limits.unproven_percent > 100 {
+            return Err(ConfigError::TooLarge("limits.unproven_percent", 100));
+        }
+        config.exit.check()?;
         Ok(config)
     }
 
@@ -271,6 +324,18 @@ impl Config {
 }
 
 impl Limits {
+    /// The bounds of the message store.
+    pub fn quotas(&self) -> Quotas {
+        let bytes = |mib: u64| mib.saturating_mul(1024 * 1024);
+        let capacity = self.store_bytes();
+        Quotas {
+            capacity,
+            unproven_capacity: capacity / 100 * u64::from(self.unproven_percent),
+            proven: Quota { messages: self.mailbox_messages, bytes: bytes(self.mailbox_mib) },
+            unproven: Quota { messages: self.unproven_mailbox_messages, bytes: bytes(self.unproven_mailbox_mib) },
+        }
+    }
+
     /// Bytes of messages kept.
     pub const fn store_bytes(&self) -> u64 {
         self.store_mib.saturating_mul(1024 * 1024)
@@ -302,6 +367,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             store_mib: 16 * 1024,
+            unproven_percent: 50,
+            mailbox_mib: 512,
+            mailbox_messages: 100_000,
+            unproven_mailbox_mib: 64,
+            unproven_mailbox_messages: 20_000,
             memory_mib: 32,
             connections: 512,
             connections_per_address: 64,
@@ -312,7 +382,9 @@ impl Default for Limits {
             subnet_request_burst: 2400,
             tracked_addresses: 10_000,
             peer_requests_per_second: 600,
-            work_effort: 1,
+            work_effort: FLOOR,
+            monitors: 128,
+            monitored_boxes: 4_096,
         }
     }
 }
@@ -382,6 +454,11 @@ mod tests {
         }
         assert!(refusal(&format!("{chain}[metrics]\naddress = \"0.0.0.0:1\"")).contains("loopback"));
         assert!(refusal(&format!("{chain}[limits]\nconnections = 0")).contains("limits.connections"));
+        assert!(refusal(&format!("{chain}[limits]\nwork_effort = 1")).contains("limits.work_effort"));
+        assert!(refusal(&format!("{chain}[limits]\nunproven_percent = 101")).contains("limits.unproven_percent"));
+        for host in ["10.0.0.1", "https://a", "a/b", "a:443", ""] {
+            assert!(refusal(&format!("{chain}[exit]\nhosts = [\"{host}\"]")).contains("exit.hosts"), "{host}");
+        }
         assert!(
             refusal(&format!("{chain}[replication]\ninterval_seconds = 0")).contains("replication.interval_seconds")
         );

@@ -2,12 +2,12 @@
 
 use rand::Rng;
 use skep_mailbox::{
-    Change, Changed, Expired, Fetched, ItemName, MemoryStore, NameRange, Order, Page, Put, Query, Record, Store,
-    StoreError, Tally, Usage,
+    Allowance, Change, Changed, Expired, Fetched, ItemName, MemoryStore, NameRange, Order, Page, Put, Query, Quotas,
+    Record, Store, StoreError, Tally, Usage,
 };
 use skep_proto::{
     account::AccountAddress,
-    storage::{MessageHash, SubaccountToken},
+    storage::{MessageHash, Namespace, RetrievedMessage, SubaccountToken},
 };
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -52,6 +52,8 @@ impl Disk {
             };
             debug_assert!(again.is_ok(), "memory does not fail");
         }
+        // What is found on a disk lies there.
+        let _ = store.sync();
         self.now = store;
     }
 
@@ -74,7 +76,7 @@ impl Store for Disk {
     fn sync(&self) -> Result<(), StoreError> {
         let mut log = self.log();
         log.synced = log.writes.len();
-        Ok(())
+        self.now.sync()
     }
 
     fn expire(&self, now: u64, limit: usize) -> Result<Expired, StoreError> {
@@ -131,7 +133,21 @@ impl Store for Disk {
         self.now.usage()
     }
 
-    fn set_capacity(&self, bytes: u64) {
-        self.now.set_capacity(bytes);
+    fn message(
+        &self,
+        account: &AccountAddress,
+        namespace: Namespace,
+        hash: &MessageHash,
+        now: u64,
+    ) -> Result<Option<RetrievedMessage>, StoreError> {
+        self.now.message(account, namespace, hash, now)
+    }
+
+    fn allowance(&self, account: &AccountAddress) -> Result<Allowance, StoreError> {
+        self.now.allowance(account)
+    }
+
+    fn set_quotas(&self, quotas: Quotas) {
+        self.now.set_quotas(quotas);
     }
 }

@@ -116,8 +116,8 @@ impl Member {
     /// Keeps a message, if it is admitted. `Err` tells the status of a refusal.
     pub(crate) fn store(&self, deposit: StoreRequest, origin: Origin, now: u64) -> Result<MemberStored, u32> {
         let now = self.clock(now);
-        let admission = Admission { now, origin, is_revoked: false, least_effort: 1, is_recent_block: &|_| true };
-        let record = admit(deposit, &admission).map_err(|_| 401_u32)?;
+        let admission = Admission { now, origin, least_effort: 1, is_recent_block: &|_| true };
+        let record = admit(deposit, &admission, false).map_err(|_| 401_u32)?;
         let hash = record.hash();
         match self.put(record, now) {
             Ok(Put::Stored { expiry, already }) => Ok(self.sign(hash, expiry, already)),

@@ -15,7 +15,7 @@
 //!
 //! # Security
 //!
-//! **Requires.** A caller that knows the chain's recent blocks, demands a least effort, and compares time stamp and lifetime
+//! **Requires.** A caller that knows the chain's recent blocks, demands a least effort ([`FLOOR`] or more), and compares time stamp and lifetime
 //! with those of the deposit.
 //!
 //! **Provides.** Verification in bounded time and memory, cheapest checks first; no machine code is made from what strangers
@@ -44,6 +44,13 @@ use skep_proto::{
     peer,
     storage::{MessageHash, Namespace},
 };
+
+/// The least effort that counts as work: about four Equi-X puzzles, a tenth of a second on a slow phone. Nodes ask for more
+/// under load. Every member of a swarm judges what others hand over by it, so a network that raises it must go on taking
+/// work of the lowest floor it had for as long as a message lives (decision 16).
+pub const FLOOR: u32 = 8;
+/// The most effort a node asks for under load, and a client does: some minutes on a phone.
+pub const MOST_EFFORT: u32 = 4_000;
 
 /// What is to be worked on: one deposit, as paid for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

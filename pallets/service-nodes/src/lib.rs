@@ -17,7 +17,6 @@
 
 extern crate alloc;
 
-mod address;
 #[cfg(test)]
 mod mock;
 mod node_key;
@@ -45,7 +44,7 @@ use skep_economics::{ContributionError, is_small_stake, operator_minimum};
 use skep_primitives::{
     Balance, BlockNumber, Candidate, Candidates, Deregistration, Endpoint, Findings, Leave, NodeStakes, NodeState,
     NodeStates, NodeWhereabouts, OpenPool, Payees, Permyriad, ServiceNodeId, ServingNodes, SoftwareVersion, Stake,
-    StakeLock, StakerId, StakingTerms, Whereabouts, signing,
+    StakeLock, StakerId, StakingTerms, Whereabouts, is_public_v4, signing,
 };
 use sp_runtime::{AccountId32, SaturatedConversion, traits::OpaqueKeys};
 
@@ -612,10 +611,7 @@ impl<T: Config> Pallet<T> {
         let ip = endpoint.ip();
         let unicast = !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast();
         ensure!(endpoint.https_port != 0 && endpoint.quic_port != 0 && unicast, Error::<T>::BadEndpoint);
-        ensure!(
-            address::is_public(ip) || pallet_network::Network::<T>::get().private_addresses,
-            Error::<T>::PrivateAddress
-        );
+        ensure!(is_public_v4(ip) || pallet_network::Network::<T>::get().private_addresses, Error::<T>::PrivateAddress);
         let taken = |socket: &Socket| Sockets::<T>::get(socket).is_some_and(|holder| holder != node);
         ensure!(!sockets(endpoint).iter().any(taken), Error::<T>::EndpointTaken);
         Ok(())

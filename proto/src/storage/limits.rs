@@ -18,6 +18,8 @@ pub const MAX_BATCH: usize = 20;
 pub const MAX_LISTED_MESSAGES: usize = 32_000;
 /// Most subaccounts one request may revoke, and most revocations one account has: the newest count.
 pub const MAX_REVOCATIONS: usize = 50;
+/// Most messages one request may ask receipts for.
+pub const MAX_RECEIPTS: usize = 20;
 /// Most names a node list request may give (fields or keys).
 pub const MAX_LISTED_NAMES: usize = 1_000;
 
@@ -41,10 +43,15 @@ pub const MIN_TIMESTAMP: u64 = 1_000_000_000;
 /// How far in the future the bound of `delete_before`, and how far in the past an expiry of `expire`, may be.
 pub const BOUND_TOLERANCE: u64 = 60_000;
 
+/// How long a subscription lasts unless it is renewed.
+pub const MONITOR_LIFE: u64 = 65 * 60 * 1000;
+
 /// How long a node waits for another member of the swarm.
 pub const PEER_TIMEOUT: u64 = 5_000;
 /// How long an onion request may take in all.
 pub const ONION_TIMEOUT: u64 = 30_000;
+/// How long a server outside the network may take: the rest is for the way back.
+pub const EXIT_TIMEOUT: u64 = 25_000;
 
 /// Longest life of a message in `namespace`.
 pub const fn max_ttl(namespace: Namespace) -> u64 {

@@ -3,6 +3,7 @@
 mod auth;
 mod command;
 mod compose;
+mod extension;
 mod fields;
 mod listening;
 mod messages;
@@ -11,19 +12,20 @@ mod node_list;
 pub use auth::{Delegation, OwnerAuth, TimedAuth};
 pub use command::{Action, Command, ExpiriesRequest, ExpiryMode, RevokedRequest};
 pub use compose::{Condition, IfElse};
+pub use extension::{MonitorRequest, ReceiptRequest};
 pub use listening::{DeliverRequest, ListenRequest, UnlistenRequest};
 pub use messages::{RetrieveRequest, RetrieveWindow, StoreRequest};
 pub use node_list::NodeListQuery;
 
 use super::{
-    limits::{MAX_LISTED_MESSAGES, MAX_MESSAGE_BYTES, MAX_REVOCATIONS},
+    limits::{MAX_LISTED_MESSAGES, MAX_MESSAGE_BYTES, MAX_RECEIPTS, MAX_REVOCATIONS},
     listening::{MAX_DELIVERY_BYTES, MAX_HANDLES},
     loose::{self, LooseEnvelope, LooseNested, LooseParams, Scalar, Shape},
 };
 use crate::account::AccountAddress;
 use compose::List;
 use fields::{account, shown};
-use node_list::NODE_LIST;
+use node_list::{NODE_LIST, RESOLVE_NAME};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 /// A request as `/storage_rpc/v1` takes it. Serializes to `{"method", "params"}`.
@@ -53,12 +55,18 @@ pub enum Method {
     Expiries(ExpiriesRequest),
     /// Which subaccounts are revoked.
     Revoked(RevokedRequest),
+    /// Proof that a node has messages.
+    Receipt(ReceiptRequest),
+    /// Push new messages (over a WebSocket only).
+    Monitor(MonitorRequest),
     /// Which swarm keeps an account's mailbox.
     GetSwarm(AccountAddress),
     /// The node's version and clock.
     Info,
     /// The list of service nodes, for clients without access to the chain.
     NodeList(NodeListQuery),
+    /// Which account a name stands for. No chain of Skep keeps names.
+    ResolveName,
     /// Wait for messages delivered directly.
     Listen(ListenRequest),
     /// Hand a message to a client that listens.
@@ -164,6 +172,9 @@ pub enum ParamsError {
     /// Not a message hash.
     #[error("invalid message hash: {0}")]
     MessageHash(String),
+    /// Too many messages to give receipts for.
+    #[error("messages has more than {MAX_RECEIPTS} entries: send several requests")]
+    TooManyReceipts,
     /// Too long a list.
     #[error("a list has more than {MAX_LISTED_MESSAGES} entries: send several requests")]
     TooManyListed,
@@ -236,6 +247,8 @@ const STORE: &str = "store";
 const RETRIEVE: &str = "retrieve";
 const GET_EXPIRIES: &str = "get_expiries";
 const REVOKED: &str = "revoked_subaccounts";
+const RECEIPT: &str = "receipt";
+const MONITOR: &str = "monitor";
 const GET_SWARM: &str = "get_swarm";
 const GET_SWARM_ALIAS: &str = "get_snodes_for_pubkey";
 const INFO: &str = "info";
@@ -283,7 +296,9 @@ impl Method {
             REVOKED => RevokedRequest::from_params(&params).map(Self::Revoked),
             GET_SWARM | GET_SWARM_ALIAS => account(&params.pubkey, &params.pubkey_camel).map(Self::GetSwarm),
             INFO => Ok(Self::Info),
-            CHAIN_REQUEST => NodeListQuery::from_params(params).map(Self::NodeList),
+            RECEIPT => ReceiptRequest::from_params(&params).map(Self::Receipt),
+            MONITOR => MonitorRequest::from_params(params).map(Self::Monitor),
+            CHAIN_REQUEST => node_list::chain_request(params),
             LISTEN => ListenRequest::from_params(&params).map(Self::Listen),
             DELIVER => DeliverRequest::from_params(&params).map(Self::Deliver),
             UNLISTEN => UnlistenRequest::from_params(&params).map(Self::Unlisten),
@@ -311,6 +326,8 @@ impl Serialize for Method {
             Self::Command(command) => call(serializer, command.name(), command),
             Self::Expiries(params) => call(serializer, GET_EXPIRIES, params),
             Self::Revoked(params) => call(serializer, REVOKED, params),
+            Self::Receipt(params) => call(serializer, RECEIPT, params),
+            Self::Monitor(params) => call(serializer, MONITOR, params),
             Self::GetSwarm(account) => {
                 #[derive(Serialize)]
                 struct Params {
@@ -330,6 +347,13 @@ impl Serialize for Method {
                     params: &'a NodeListQuery,
                 }
                 call(serializer, CHAIN_REQUEST, &Params { endpoint: NODE_LIST, params: query })
+            }
+            Self::ResolveName => {
+                #[derive(Serialize)]
+                struct Params {
+                    endpoint: &'static str,
+                }
+                call(serializer, CHAIN_REQUEST, &Params { endpoint: RESOLVE_NAME })
             }
             Self::Listen(params) => call(serializer, LISTEN, params),
             Self::Deliver(params) => call(serializer, DELIVER, params),

@@ -186,6 +186,33 @@ pub struct RevokedResponse {
     pub hf: [u16; 2],
 }
 
+/// Answer to `receipt`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptResponse {
+    /// Who signs: the node's Ed25519 key.
+    pub node: HexKey,
+    /// The network: hash of its chain's first block.
+    pub genesis: HexKey,
+    /// One for each message that was named and is here.
+    pub receipts: BTreeMap<MessageHash, Receipt>,
+    /// The node's clock.
+    pub t: u64,
+    /// Protocol generation.
+    pub hf: [u16; 2],
+}
+
+/// A node's proof that it has a message: it has just read it from its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Until when it is kept.
+    pub expiry: u64,
+    /// When this was signed.
+    pub timestamp: u64,
+    /// The node's Ed25519 signature over [`signed::receipt`](super::signed::receipt).
+    #[serde(with = "encoding::signature")]
+    pub signature: [u8; 64],
+}
+
 /// Answer to `ifelse`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IfElseResponse {

@@ -52,6 +52,33 @@ pub fn revoked_subaccounts(timestamp: u64) -> Vec<u8> {
     format!("revoked_subaccounts{timestamp}").into_bytes()
 }
 
+/// What the owner signs to have new messages pushed; `timestamp` in ms.
+pub fn monitor(namespace: Namespace, timestamp: u64) -> Vec<u8> {
+    format!("monitor{}{timestamp}", namespace.signed_form()).into_bytes()
+}
+
+/// What a node signs to prove that it has a message at `time` and keeps it until `expiry` (ms). Unlike the other strings
+/// this one is binary, of fixed length, and begins with a label; numbers are big endian.
+pub fn receipt(
+    genesis: &[u8; 32],
+    account: &AccountAddress,
+    namespace: Namespace,
+    hash: &MessageHash,
+    expiry: u64,
+    time: u64,
+) -> Vec<u8> {
+    [
+        &b"skep receipt v1"[..],
+        genesis,
+        account.as_bytes(),
+        &namespace.0.to_be_bytes(),
+        hash.as_bytes(),
+        &expiry.to_be_bytes(),
+        &time.to_be_bytes(),
+    ]
+    .concat()
+}
+
 /// What a member of the swarm signs when it has done `action` with `effect`. `None` if that is no effect of it.
 pub fn done(account: &AccountAddress, action: &Action, effect: &CommandEffect) -> Option<Vec<u8>> {
     /// Texts sort otherwise than the hashes they stand for.
@@ -145,6 +172,16 @@ mod tests {
         let effect = CommandEffect::Expired { expiry: Times::One(9), updated: vec![], unchanged };
         assert_eq!(done(&account, &expire, &effect), Some(format!("{account}9{b}{a}{a}4{b}3").into_bytes()));
         assert_eq!(done(&account, &expire, &deleted(vec![])), None, "not what expiring does");
+    }
+
+    #[test]
+    fn receipts_are_bound_to_everything_they_say() {
+        let account = AccountAddress::from_x25519([0xab; 32]);
+        let signed = receipt(&[1; 32], &account, Namespace(-2), &[3; 32].into(), 4, 5);
+        let numbers = [&[0xff, 0xfe][..], &[3; 32], &[0, 0, 0, 0, 0, 0, 0, 4], &[0, 0, 0, 0, 0, 0, 0, 5]].concat();
+        let expected = [&b"skep receipt v1"[..], &[1; 32], &[5], &[0xab; 32], &numbers].concat();
+        assert_eq!(signed, expected);
+        assert_eq!(monitor(Namespace(3), 5), b"monitor35");
     }
 
     #[test]

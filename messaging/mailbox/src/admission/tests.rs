@@ -1,4 +1,5 @@
 use super::*;
+use crate::Standing;
 use ed25519_dalek::{Signer, SigningKey};
 use proptest::prelude::*;
 use skep_proto::{
@@ -57,7 +58,7 @@ fn judge(deposit: StoreRequest, origin: Origin) -> Result<Record, StoreRefusal> 
 
 fn judge_unless(deposit: StoreRequest, origin: Origin, is_revoked: bool) -> Result<Record, StoreRefusal> {
     let is_recent_block = &|block: &[u8; 32]| *block == [9; 32];
-    admit(deposit, &Admission { now: NOW, origin, is_revoked, least_effort: 2, is_recent_block })
+    admit(deposit, &Admission { now: NOW, origin, least_effort: 9, is_recent_block }, is_revoked)
 }
 
 fn at(timestamp: u64, ttl: u64, namespace: i16) -> StoreRequest {
@@ -143,26 +144,44 @@ fn subaccounts_read_until_they_are_revoked() {
         RetrieveRequest { auth, ..retrieval(namespace) }
     };
     assert!(may_retrieve(&by(0, Access::READ), NOW, false).is_ok());
-    assert_eq!(may_retrieve(&by(0, Access::READ), NOW, true), Err(RetrieveRefusal::Signature));
+    assert_eq!(may_retrieve(&by(0, Access::READ), NOW, true), Err(RetrieveRefusal::Signature("retrieve")));
     assert!(may_retrieve(&by(-11, Access::READ), NOW, true).is_ok(), "where the revocation is told");
-    assert_eq!(may_retrieve(&by(0, Access::WRITE), NOW, false), Err(RetrieveRefusal::Signature));
+    assert_eq!(may_retrieve(&by(0, Access::WRITE), NOW, false), Err(RetrieveRefusal::Signature("retrieve")));
 }
 
 #[test]
 fn mailboxes_are_read_by_their_owners() {
     assert!(may_retrieve(&retrieval(0), NOW, false).is_ok());
     let unsigned = |namespace| RetrieveRequest { auth: None, ..retrieval(namespace) };
-    assert_eq!(may_retrieve(&unsigned(0), NOW, false), Err(RetrieveRefusal::SignatureRequired));
-    assert_eq!(may_retrieve(&unsigned(5), NOW, false), Err(RetrieveRefusal::SignatureRequired));
+    assert_eq!(may_retrieve(&unsigned(0), NOW, false), Err(RetrieveRefusal::SignatureRequired("retrieve")));
+    assert_eq!(may_retrieve(&unsigned(5), NOW, false), Err(RetrieveRefusal::SignatureRequired("retrieve")));
     assert!(may_retrieve(&unsigned(-10), NOW, false).is_ok());
     assert!(may_retrieve(&unsigned(-1), NOW, false).is_ok());
     assert!(may_retrieve(&retrieval(0), NOW + 60_000, false).is_ok());
-    assert_eq!(may_retrieve(&retrieval(0), NOW + 60_001, false), Err(RetrieveRefusal::SignatureClock));
+    assert_eq!(may_retrieve(&retrieval(0), NOW + 60_001, false), Err(RetrieveRefusal::SignatureClock("retrieve")));
     let elsewhere = RetrieveRequest { namespace: Namespace(5), ..retrieval(0) };
-    assert_eq!(may_retrieve(&elsewhere, NOW, false), Err(RetrieveRefusal::Signature));
+    assert_eq!(may_retrieve(&elsewhere, NOW, false), Err(RetrieveRefusal::Signature("retrieve")));
     // A signature that was not needed must still be right.
     let wrong = RetrieveRequest { namespace: Namespace(-10), ..retrieval(0) };
-    assert_eq!(may_retrieve(&wrong, NOW, false), Err(RetrieveRefusal::Signature));
+    assert_eq!(may_retrieve(&wrong, NOW, false), Err(RetrieveRefusal::Signature("retrieve")));
+}
+
+#[test]
+fn who_may_read_may_have_it_pushed() {
+    let monitor = |namespace, message: &[u8]| {
+        let RetrieveRequest { account, namespace, .. } = retrieval(namespace);
+        MonitorRequest { account, namespace, auth: Some(auth(&key(), message, NOW)) }
+    };
+    let good = monitor(5, &signed::monitor(Namespace(5), NOW));
+    assert_eq!(may_monitor(&good, NOW, false), Ok(()));
+    assert_eq!(may_monitor(&good, NOW + 60_001, false), Err(RetrieveRefusal::SignatureClock("monitor")));
+    assert_eq!(may_monitor(&good, NOW, true), Err(RetrieveRefusal::Signature("monitor")), "revoked");
+    let recorded = monitor(5, &signed::retrieve(Namespace(5), NOW));
+    let refused = may_monitor(&recorded, NOW, false).expect_err("a signature for something else");
+    assert_eq!(refused.to_string(), "monitor signature verification failed");
+    let unsigned = |namespace| MonitorRequest { auth: None, ..monitor(namespace, b"") };
+    assert_eq!(may_monitor(&unsigned(0), NOW, false), Err(RetrieveRefusal::SignatureRequired("monitor")));
+    assert_eq!(may_monitor(&unsigned(-10), NOW, false), Ok(()));
 }
 
 fn worked(deposit: StoreRequest, effort: u32, block_hash: [u8; 32]) -> StoreRequest {
@@ -176,10 +195,10 @@ fn worked(deposit: StoreRequest, effort: u32, block_hash: [u8; 32]) -> StoreRequ
 #[test]
 fn work_is_judged_where_it_is_attached() {
     let refused = |deposit, why| assert_eq!(judge(deposit, Origin::Member), Err(StoreRefusal::Work(why)));
-    let good = worked(deposit(0), 2, [9; 32]);
-    assert!(judge(good.clone(), Origin::Client).is_ok());
-    refused(worked(deposit(0), 1, [9; 32]), WorkRefusal::TooLittle);
-    refused(worked(deposit(0), 2, [8; 32]), WorkRefusal::Block);
+    let good = worked(deposit(0), 9, [9; 32]);
+    assert!(judge(good.clone(), Origin::Client).is_ok_and(|record| record.standing() == Standing::Proven));
+    refused(worked(deposit(0), 8, [9; 32]), WorkRefusal::TooLittle);
+    refused(worked(deposit(0), 9, [8; 32]), WorkRefusal::Block);
     refused(StoreRequest { timestamp: NOW - 1, ..good.clone() }, WorkRefusal::OtherDeposit);
     refused(StoreRequest { expiry: good.expiry + 1, ..good.clone() }, WorkRefusal::OtherDeposit);
     assert!(judge(StoreRequest { expiry: good.expiry - 1, ..good.clone() }, Origin::Client).is_ok());
@@ -193,6 +212,22 @@ fn work_is_judged_where_it_is_attached() {
             Err(StoreRefusal::Work(WorkRefusal::Invalid(WorkError::Effort | WorkError::Unsolved)))
         ));
     }
+}
+
+#[test]
+fn work_comes_before_signatures() {
+    let deposit = StoreRequest { work: Some(skep_proto::peer::Work::default()), ..deposit(5) };
+    let forged = StoreRequest { auth: Some(auth(&key(), b"another text", NOW)), ..deposit };
+    assert!(matches!(judge(forged, Origin::Client), Err(StoreRefusal::Work(_))));
+}
+
+#[test]
+fn what_nobody_paid_for_is_unproven() {
+    let standing = |namespace| judge(deposit(namespace), Origin::Client).expect("admitted").standing();
+    assert_eq!(
+        [0, -10, 5, -1].map(standing),
+        [Standing::Unproven, Standing::Unproven, Standing::Proven, Standing::Proven]
+    );
 }
 
 proptest! {

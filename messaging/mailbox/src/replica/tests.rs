@@ -4,6 +4,7 @@ use skep_proto::{
     account::AccountAddress,
     storage::{Access, ExpiryMode, Namespace, Scope, StoreRequest, SubaccountToken, TimedAuth, signed},
 };
+use skep_work::{Challenge, FLOOR, solve};
 
 const DAY: u64 = 86_400_000;
 
@@ -45,6 +46,23 @@ fn old_messages_are_taken_with_their_proofs() {
     assert_eq!(judged(unsigned), Err(ReplicaRefusal::Proof));
     let foreign = StoreRequest { account: AccountAddress::from_x25519([1; 32]), ..record(5).deposit().clone() };
     assert_eq!(judged(Record::new(foreign)), Err(ReplicaRefusal::Proof));
+}
+
+#[test]
+fn a_lying_member_pays_the_floor() {
+    let judged = |effort| {
+        let deposit = record(0).deposit().clone();
+        let StoreRequest { account, namespace, timestamp, expiry, .. } = deposit;
+        let (hash, ttl, block_hash) = (record(0).hash(), expiry - timestamp, [9; 32]);
+        let challenge = Challenge { account, namespace, hash, timestamp, ttl, effort, block_hash };
+        let proof = solve(&challenge, [0; 16], || true).expect("never gives up");
+        let record = Record::new(StoreRequest { work: Some(challenge.to_wire(&proof)), ..deposit });
+        admit_replica(record, NOW).map(drop)
+    };
+    assert_eq!(judged(FLOOR), Ok(()), "whatever block it was done over");
+    for cheap in [0, 1, FLOOR - 1] {
+        assert_eq!(judged(cheap), Err(ReplicaRefusal::Proof), "{cheap}");
+    }
 }
 
 #[test]

@@ -205,7 +205,7 @@ impl Pending<'_> {
         all.dedup_by_key(|(_, token)| *token);
         all.truncate(MAX_REVOCATIONS);
         let grown = all.len().saturating_sub(known.len()) as u64 * REVOCATION_BYTES;
-        if grown > 0 && self.state.bytes.saturating_add(grown) > self.store.capacity() {
+        if grown > 0 && self.state.bytes.saturating_add(grown) > self.store.quotas().capacity {
             return Ok(Changed::Full);
         }
         self.state.bytes = self.state.bytes.saturating_add(grown);

@@ -1,11 +1,11 @@
 //! Looking through a whole store: what is in it, whether it is sound, and giving room back to the disk.
 
 use super::{
-    RocksStore, failed,
+    Recount, RocksStore, failed,
     keys::{
         self, About, BoxId, Meta, Place, STATE, State, bucket_of, named, order_expiry, order_prefix, order_time,
         read_account, read_expiry, read_name, read_named, read_order, read_order_expiry, read_order_time,
-        read_revocation, read_scoped, scoped,
+        read_revocation, read_scoped, read_tallies, read_tallies_key, scoped,
     },
 };
 use crate::{
@@ -100,6 +100,9 @@ pub enum FaultKind {
     /// An order whose request is signed otherwise.
     #[error("is an order whose request does not carry its signature")]
     WrongOrder,
+    /// Accounts whose mail is counted wrongly.
+    #[error("counts the mail of {0} accounts wrongly")]
+    AccountCounts(u64),
     /// What the store says about itself is not what is there.
     #[error("counts {told} {what}, but {found} are there")]
     Count {
@@ -140,6 +143,16 @@ impl RocksStore {
         for (what, told, found) in [("messages", state.messages, found.messages), ("bytes", state.bytes, bytes)] {
             if told != found {
                 report(Fault { key: Vec::new(), kind: FaultKind::Count { what, told, found } });
+            }
+        }
+        // What cannot be read has been told of.
+        if let Ok(Recount { wrong_accounts, unproven, .. }) = self.recount(false) {
+            if wrong_accounts > 0 {
+                report(Fault { key: Vec::new(), kind: FaultKind::AccountCounts(wrong_accounts) });
+            }
+            if state.unproven != unproven {
+                let (what, told) = ("bytes of unpaid mail", state.unproven);
+                report(Fault { key: Vec::new(), kind: FaultKind::Count { what, told, found: unproven } });
             }
         }
         Ok(found)
@@ -236,8 +249,15 @@ impl Audit<'_> {
             Some(b'z') => self.order_count(key, value),
             Some(b'i') => self.ruling(key, value, read_named(key)),
             Some(b'g') => self.ruling(key, value, read_scoped(key)),
+            Some(b'q') => Ok(self.tallies(key, value)),
             Some(_) | None => Ok(Some(FaultKind::Unknown)),
         }
+    }
+
+    /// Whether they are right is seen once everything has been counted.
+    fn tallies(&self, key: &[u8], value: &[u8]) -> Option<FaultKind> {
+        let is_readable = read_tallies_key(key).is_some() && read_tallies(value).is_some();
+        (!is_readable).then_some(FaultKind::Unreadable)
     }
 
     fn message(&mut self, key: &[u8], value: &[u8]) -> Judgement {

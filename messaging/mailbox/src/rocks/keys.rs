@@ -14,19 +14,20 @@
 //! | `z` account | number and bytes of its orders | an order is kept |
 //! | `x` expiry account signature | size | orders that need no longer be kept are sought |
 //! | `c` name | [`Place`] | members compare what they have |
+//! | `q` account | [`Tallies`] | a message is put; an account's mail is counted |
 //! | `s` | [`State`] | the store opens |
 //!
 //! A box is an account and a namespace; a position is the number of an arrival, never used twice. Changing any of this
 //! needs a new [`FORMAT`].
 
-use crate::{ItemName, ruling::Rulings};
+use crate::{ItemName, Standing, Tallies, Usage, ruling::Rulings};
 use skep_proto::{
     account::AccountAddress,
     storage::{MessageHash, Namespace, Scope, SubaccountToken},
 };
 
 /// Number of this layout.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 /// What expires within the same minute is removed together.
 pub(super) const BUCKET_MS: u64 = 60_000;
 
@@ -50,6 +51,12 @@ impl BoxId {
 
     pub(super) fn account(&self) -> Option<AccountAddress> {
         AccountAddress::from_slice(self.0.get(..AccountAddress::LEN)?).ok()
+    }
+
+    /// Where the account's mail is counted.
+    pub(super) fn tallies(&self) -> Vec<u8> {
+        let (account, _) = self.0.split_at(AccountAddress::LEN);
+        [b"q", account].concat()
     }
 
     pub(super) fn namespace(&self) -> Namespace {
@@ -91,6 +98,31 @@ impl BoxId {
         let namespace = rest.get(HASH_LEN..)?;
         [account, namespace].concat().try_into().ok().map(Self)
     }
+}
+
+/// Where an account's mail is counted.
+pub(super) fn tallies(account: &AccountAddress) -> Vec<u8> {
+    [b"q", &account.as_bytes()[..]].concat()
+}
+
+/// The account in a key made by [`tallies`].
+pub(super) fn read_tallies_key(key: &[u8]) -> Option<AccountAddress> {
+    AccountAddress::from_slice(key.get(1..)?).ok()
+}
+
+/// How many messages of an account are kept.
+pub(super) fn write_tallies(Tallies { proven, unproven }: &Tallies) -> Vec<u8> {
+    let numbers = [proven.messages, proven.bytes, unproven.messages, unproven.bytes].map(u64::to_be_bytes);
+    numbers.as_flattened().to_vec()
+}
+
+/// What [`write_tallies`] wrote.
+pub(super) fn read_tallies(bytes: &[u8]) -> Option<Tallies> {
+    let (numbers, []) = bytes.as_chunks::<8>() else { return None };
+    let numbers: [[u8; 8]; 4] = numbers.try_into().ok()?;
+    let [messages, bytes, unproven_messages, unproven_bytes] = numbers.map(u64::from_be_bytes);
+    let unproven = Usage { messages: unproven_messages, bytes: unproven_bytes };
+    Some(Tallies { proven: Usage { messages, bytes }, unproven })
 }
 
 /// Beginning of the keys made by [`BoxId::by_hash`] for one message in whichever box.
@@ -300,13 +332,15 @@ pub(super) struct Meta {
     pub(super) bucket: u64,
     /// Bytes of its data.
     pub(super) size: u32,
+    pub(super) standing: Standing,
 }
 
 impl Meta {
     /// Its name among members, as one of this box.
     pub(super) fn name(&self, id: &BoxId) -> Option<ItemName> {
         let account = id.account()?;
-        Some(ItemName::message(&account, id.namespace(), &self.hash, self.timestamp, self.deposited))
+        let times = (self.timestamp, self.deposited);
+        Some(ItemName::message(&account, id.namespace(), &self.hash, times, self.standing))
     }
 
     pub(super) fn to_bytes(self) -> Vec<u8> {
@@ -317,6 +351,7 @@ impl Meta {
             &self.deposited.to_be_bytes(),
             &self.bucket.to_be_bytes(),
             &self.size.to_be_bytes(),
+            &[u8::from(self.standing == Standing::Proven)],
         ]
         .concat()
     }
@@ -327,13 +362,20 @@ impl Meta {
         let (expiry, rest) = rest.split_first_chunk()?;
         let (deposited, rest) = rest.split_first_chunk()?;
         let (bucket, rest) = rest.split_first_chunk()?;
+        let (size, rest) = rest.split_first_chunk()?;
+        let standing = match rest {
+            [0] => Standing::Unproven,
+            [1] => Standing::Proven,
+            _ => return None,
+        };
         Some(Self {
             hash: (*hash).into(),
             timestamp: u64::from_be_bytes(*timestamp),
             expiry: u64::from_be_bytes(*expiry),
             deposited: u64::from_be_bytes(*deposited),
             bucket: u64::from_be_bytes(*bucket),
-            size: u32::from_be_bytes(rest.try_into().ok()?),
+            size: u32::from_be_bytes(*size),
+            standing,
         })
     }
 }
@@ -347,11 +389,13 @@ pub(super) struct State {
     pub(super) first_bucket: u64,
     pub(super) messages: u64,
     pub(super) bytes: u64,
+    /// Bytes of unproven mail.
+    pub(super) unproven: u64,
 }
 
 impl State {
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        let numbers = [self.next, self.first_bucket, self.messages, self.bytes].map(u64::to_be_bytes);
+        let numbers = [self.next, self.first_bucket, self.messages, self.bytes, self.unproven].map(u64::to_be_bytes);
         [&FORMAT.to_be_bytes()[..], numbers.as_flattened()].concat()
     }
 
@@ -363,13 +407,14 @@ impl State {
             return Some((format, None));
         }
         let (numbers, []) = rest.as_chunks::<8>() else { return None };
-        let [next, first_bucket, messages, bytes] = *numbers else { return None };
+        let [next, first_bucket, messages, bytes, unproven] = *numbers else { return None };
         let number = u64::from_be_bytes;
         let state = Self {
             next: number(next),
             first_bucket: number(first_bucket),
             messages: number(messages),
             bytes: number(bytes),
+            unproven: number(unproven),
         };
         Some((format, Some(state)))
     }
@@ -385,6 +430,7 @@ mod tests {
         #[test]
         fn what_is_written_is_read(
             key: [u8; 32], namespace: i16, position: u64, bucket: u64, hash: [u8; 32], times: (u64, u64), size: u32,
+            proven: bool,
         ) {
             let id = BoxId::new(&AccountAddress::from_x25519(key), Namespace(namespace));
             prop_assert_eq!(BoxId::read_meta(&id.meta(position)), Some((id, position)));
@@ -410,17 +456,26 @@ mod tests {
             let (account, token) = (AccountAddress::from_x25519(key), SubaccountToken::new(5, Access::READ, &hash));
             prop_assert_eq!(read_revocation(&revocation(&account, &token)), Some(token));
             prop_assert_eq!(read_expiry(&id.expiry(bucket, position)), Some((bucket, id, position)));
+            let standing = if proven { Standing::Proven } else { Standing::Unproven };
             let meta = Meta {
-                hash: hash.into(), timestamp: times.0, expiry: times.1, deposited: times.0, bucket, size,
+                hash: hash.into(), timestamp: times.0, expiry: times.1, deposited: times.0, bucket, size, standing,
             };
             prop_assert_eq!(Meta::read(&meta.to_bytes()), Some(meta));
-            let state = State { next: position, first_bucket: bucket, messages: times.0, bytes: times.1 };
+            let counts = Tallies {
+                proven: Usage { messages: position, bytes: times.0 },
+                unproven: Usage { messages: bucket, bytes: times.1 },
+            };
+            prop_assert_eq!(read_tallies(&write_tallies(&counts)), Some(counts));
+            prop_assert_eq!((read_tallies_key(&tallies(&owner)), id.tallies()), (Some(owner), tallies(&owner)));
+            let unproven = times.1 / 2;
+            let state = State { next: position, first_bucket: bucket, messages: times.0, bytes: times.1, unproven };
             prop_assert_eq!(State::read(&state.to_bytes()), Some((FORMAT, Some(state))));
         }
 
         #[test]
         fn other_bytes_are_refused_quietly(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
             let _ = (Meta::read(&bytes), State::read(&bytes), read_expiry(&bytes), BoxId::read_meta(&bytes));
+            let _ = (read_tallies(&bytes), read_tallies_key(&bytes));
             let _ = (BoxId::read_by_hash(&bytes), read_revocation(&bytes), read_order(&bytes), read_order_expiry(&bytes));
             let _ = (read_order_time(&bytes), read_named(&bytes), read_scoped(&bytes), read_name(&bytes), Place::read(&bytes));
         }

@@ -1,8 +1,8 @@
 use super::*;
-use crate::{Fetched, ItemName, MemoryStore, NameRange, Page, Query, Tally, Usage, suite::record};
+use crate::{Allowance, Fetched, ItemName, MemoryStore, NameRange, Page, Query, Quotas, Tally, Usage, suite::record};
 use skep_proto::{
     account::AccountAddress,
-    storage::{MessageHash, SubaccountToken},
+    storage::{MessageHash, Namespace, RetrievedMessage, SubaccountToken},
 };
 use std::sync::{
     Condvar, Mutex,
@@ -104,12 +104,26 @@ impl Store for Watched {
         self.inner.expire(now, limit)
     }
 
+    fn message(
+        &self,
+        account: &AccountAddress,
+        namespace: Namespace,
+        hash: &MessageHash,
+        now: u64,
+    ) -> Result<Option<RetrievedMessage>, StoreError> {
+        self.inner.message(account, namespace, hash, now)
+    }
+
     fn usage(&self) -> Usage {
         self.inner.usage()
     }
 
-    fn set_capacity(&self, bytes: u64) {
-        self.inner.set_capacity(bytes);
+    fn allowance(&self, account: &AccountAddress) -> Result<Allowance, StoreError> {
+        self.inner.allowance(account)
+    }
+
+    fn set_quotas(&self, quotas: Quotas) {
+        self.inner.set_quotas(quotas);
     }
 }
 
@@ -182,6 +196,18 @@ fn a_failed_sync_acknowledges_nothing() {
     assert_eq!(answers.recv().unwrap(), Err(WriteError::Store(StoreError::Damaged("the disk"))));
 }
 
+/// Returns once everything queued so far has been taken.
+fn settle(writer: &Writer) {
+    let (told, outcome) = channel();
+    loop {
+        let told = told.clone();
+        writer.expire(0, 0, move |expired| told.send(expired).unwrap());
+        if outcome.recv().unwrap().is_ok() {
+            return;
+        }
+    }
+}
+
 #[test]
 fn a_full_queue_is_busy_rather_than_slow() {
     let (store, _, _, gate) = watched(false);
@@ -194,7 +220,11 @@ fn a_full_queue_is_busy_rather_than_slow() {
         writer.put(record(1, 0, number, 100), 0, move |outcome| answer.send(outcome).unwrap());
     }
     assert_eq!(answers.recv().unwrap(), Err(WriteError::Busy), "refused while the disk is still at work");
+    assert_eq!(writer.pressure(), 100);
     open(&gate);
+    settle(&writer);
+    writer.pressure();
+    assert_eq!(writer.pressure(), 0, "nothing waits any more");
     drop(writer);
     drop(answer);
     assert!(answers.iter().filter(|outcome| outcome.is_ok()).count() >= QUEUE);

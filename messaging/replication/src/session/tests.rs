@@ -5,10 +5,13 @@ use super::{
 use crate::answer;
 use proptest::prelude::*;
 use prost::Message;
-use skep_mailbox::{Change, Changed, Expired, Fetched, MemoryStore, Order, Page, Put, Query, Record, Tally, Usage};
+use skep_mailbox::{
+    Allowance, Change, Changed, Expired, Fetched, MemoryStore, Order, Page, Put, Query, Quotas, Record, Standing,
+    Tallies, Tally, Usage,
+};
 use skep_proto::{
     account::AccountAddress,
-    storage::{MessageHash, SubaccountToken},
+    storage::{MessageHash, Namespace, RetrievedMessage, SubaccountToken},
 };
 use std::collections::BTreeSet;
 
@@ -82,7 +85,7 @@ impl Many {
     fn new(numbers: impl Iterator<Item = u64>) -> Self {
         let hash = MessageHash::from([7; 32]);
         let account = AccountAddress::from_x25519([1; 32]);
-        let name = |number| ItemName::message(&account, skep_proto::storage::Namespace(0), &hash, number, 0);
+        let name = |number| ItemName::message(&account, Namespace(0), &hash, (number, 0), Standing::Unproven);
         let mut names: Vec<_> = numbers.map(name).collect();
         names.sort_unstable();
         let mut before = vec![Tally::default()];
@@ -170,11 +173,25 @@ impl Store for Many {
         Ok(Expired { removed: 0, examined: 0, more: false })
     }
 
+    fn message(
+        &self,
+        _: &AccountAddress,
+        _: Namespace,
+        _: &MessageHash,
+        _: u64,
+    ) -> Result<Option<RetrievedMessage>, StoreError> {
+        Ok(None)
+    }
+
+    fn allowance(&self, _: &AccountAddress) -> Result<Allowance, StoreError> {
+        Ok(Allowance { quotas: u64::MAX.into(), mailbox: Tallies::default(), total: 0, unproven_total: 0 })
+    }
+
     fn usage(&self) -> Usage {
         Usage::default()
     }
 
-    fn set_capacity(&self, _: u64) {}
+    fn set_quotas(&self, _: Quotas) {}
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{Outcome, say};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use skep_mailbox::{Contents, RocksStore};
+use skep_mailbox::{Contents, Recount, RocksStore};
 use skep_messaging::config::Config;
 use std::{
     path::PathBuf,
@@ -24,6 +24,8 @@ enum DbCommand {
     /// Reads every entry and tells what is wrong: each message's hash, indexes both ways, buckets of expiries, totals
     #[command(after_help = "Exit code: 0 if the store is sound, 3 if it is not, 1 if that could not be found out.")]
     Verify(Store),
+    /// Counts every account's mail anew, which quotas go by, and puts wrong counts right
+    Recount(Store),
     /// Gives the room of removed messages back to the disk; needs about as much again while it runs
     Compact(Store),
 }
@@ -54,6 +56,7 @@ impl Db {
         match self.command {
             DbCommand::Stats(store) => store.stats(),
             DbCommand::Verify(store) => store.verify(),
+            DbCommand::Recount(store) => store.recount(),
             DbCommand::Compact(store) => store.compact(),
         }
     }
@@ -119,6 +122,23 @@ impl Store {
             say(&format!("{messages} messages, {orders} orders and {revocations} revocations read, {number} faults"))?;
         }
         if number == 0 { Ok(()) } else { Err(Unsound(number).into()) }
+    }
+
+    fn recount(&self) -> Outcome {
+        let (store, _) = self.open()?;
+        let Recount { wrong_accounts, wrong_total, usage, .. } = store.recount(true)?;
+        if self.json {
+            let (messages, bytes) = (usage.messages, usage.bytes);
+            let answer = json!({
+                "mended_accounts": wrong_accounts, "mended_total": wrong_total, "messages": messages, "bytes": bytes,
+            });
+            return Ok(say(&answer.to_string())?);
+        }
+        let total = if wrong_total { "put right" } else { "right" };
+        Ok(say(&format!(
+            "{} messages counted: {wrong_accounts} accounts put right, the total was {total}",
+            usage.messages
+        ))?)
     }
 
     fn compact(&self) -> Outcome {

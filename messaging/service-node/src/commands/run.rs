@@ -1,7 +1,7 @@
 //! `skep-messaging run`
 
 use super::{Outcome, runtime};
-use skep_chain_client::{ChainUrls, RosterReceiver, follow};
+use skep_chain_client::{ChainClient, ChainUrls, FollowError, RosterReceiver};
 use skep_mailbox::RocksStore;
 use skep_messaging::{
     NodeKey,
@@ -11,6 +11,7 @@ use skep_messaging::{
         supervisor::{Sockets, Tell, tell},
     },
 };
+use skep_primitives::BlockHash;
 use std::{
     error::Error,
     fs,
@@ -65,16 +66,16 @@ async fn serve(mut settings: Settings, key: NodeKey, sockets: Sockets) -> Outcom
     fs::create_dir_all(&config.data_dir).map_err(|error| {
         io::Error::new(error.kind(), format!("cannot make the data directory {}: {error}", config.data_dir.display()))
     })?;
-    let store = Arc::new(RocksStore::open(&config.message_store(), config.limits.store_bytes())?);
+    let store = Arc::new(RocksStore::open(&config.message_store(), config.limits.quotas())?);
     tell(Tell::Ready);
     tell(Tell::Status("waiting for a chain node"));
-    let roster = tokio::select! {
-        roster = find_chain(config.chain_urls()?) => roster,
+    let (genesis, roster) = tokio::select! {
+        found = find_chain(config.chain_urls()?) => found,
         () = &mut stop => return Ok(()),
     };
     let (mut seeks_terms, terms) = (config.testing.enabled, find_terms(config.chain_urls()?));
     tokio::pin!(terms);
-    let node = MessagingNode::start_on(sockets, config, NodeParts { key, roster, store }).await?;
+    let node = MessagingNode::start_on(sockets, config, NodeParts { key, genesis, roster, store }).await?;
     tell(Tell::Status("serving"));
     loop {
         tokio::select! {
@@ -130,15 +131,20 @@ impl Settings {
 }
 
 /// Follows the roster. A chain node that starts together with this one may take its time.
-async fn find_chain(urls: ChainUrls) -> RosterReceiver {
+async fn find_chain(urls: ChainUrls) -> (BlockHash, RosterReceiver) {
     const PAUSE: Duration = Duration::from_secs(5);
     loop {
-        match follow(urls.clone()).await {
-            Ok(roster) => return roster,
+        match name_and_roster(urls.clone()).await {
+            Ok(found) => return found,
             Err(error) => tracing::warn!(%error, "waiting for a chain node"),
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+async fn name_and_roster(urls: ChainUrls) -> Result<(BlockHash, RosterReceiver), FollowError> {
+    let chain = ChainClient::connect(urls).await?;
+    Ok((chain.genesis_hash(), chain.follow().await?))
 }
 
 /// What is logged, if the level is understood.

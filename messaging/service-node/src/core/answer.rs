@@ -18,6 +18,11 @@ use skep_proto::{
 /// Text of a 503 for lack of room.
 pub const SERVER_BUSY: &str = "Server busy, try again later";
 
+/// Status of a member's refusal for want of room: a quota is reached.
+pub const FULL: u16 = 507;
+/// Text of it.
+pub const NO_ROOM: &str = "no room: the mailbox, or the message store, is full";
+
 /// An answer of the storage RPC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -92,6 +97,13 @@ impl Reply {
         Self { status: 200, body: Body::Json(json) }
     }
 
+    /// As one of several answers on one connection.
+    pub fn embedded(&self) -> String {
+        let mut json = String::new();
+        self.embed_into(&mut json);
+        json
+    }
+
     /// Writes it as a part of another answer: JSON as it is, text as a string.
     fn embed_into(&self, json: &mut String) {
         json.push_str(&format!(r#"{{"code":{},"body":"#, self.status));
@@ -110,15 +122,15 @@ pub fn swarm_response(view: &RosterView, directory: &Directory, account: &Accoun
     SwarmResponse { snodes, swarm: swarm.to_string(), t: now, hf: PROTOCOL_GENERATION }
 }
 
-/// The answer to a deposit that is not taken. A lack of work is told with what would do: the effort and a fresh block.
-pub fn refuse_store(refusal: &StoreRefusal, least_effort: u32, view: &RosterView) -> Reply {
+/// The answer to a deposit that is not taken. A lack of work is told with what would do: this effort and a fresh block.
+pub fn refuse_store(refusal: &StoreRefusal, effort: u32, view: &RosterView) -> Reply {
     let status = match refusal {
         StoreRefusal::Lifetime => 403,
         StoreRefusal::Clock | StoreRefusal::SignatureClock => 406,
         StoreRefusal::SignatureRequired(_) | StoreRefusal::Signature => 401,
         StoreRefusal::Work(_) => {
             let block = hex::encode(view.block_hash());
-            return Reply::json(400, &json!({ "reason": "work", "effort": least_effort, "block": block }));
+            return Reply::json(400, &json!({ "reason": "work", "effort": effort, "block": block }));
         }
     };
     Reply::text(status, refusal.to_string())
@@ -127,8 +139,8 @@ pub fn refuse_store(refusal: &StoreRefusal, least_effort: u32, view: &RosterView
 /// The answer to somebody who may not read.
 pub fn refuse_retrieve(refusal: &RetrieveRefusal) -> Reply {
     let status = match refusal {
-        RetrieveRefusal::SignatureRequired | RetrieveRefusal::Signature => 401,
-        RetrieveRefusal::SignatureClock => 406,
+        RetrieveRefusal::SignatureRequired(_) | RetrieveRefusal::Signature(_) => 401,
+        RetrieveRefusal::SignatureClock(_) => 406,
     };
     Reply::text(status, refusal.to_string())
 }

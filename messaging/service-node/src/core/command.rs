@@ -1,5 +1,6 @@
 //! What a command changed, in the words members sign.
 
+use super::answer::{FULL, NO_ROOM};
 use skep_mailbox::{Changed, Touched};
 use skep_proto::storage::{Action, CommandEffect, ExpiryMode, Hashes, MemberFailure, Namespace, Scope, Times};
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 pub fn effect(action: &Action, applied: Option<u64>, changed: Changed) -> Result<CommandEffect, MemberFailure> {
     let failed = |reason: &str| MemberFailure::NotStored { reason: Some(reason.to_owned()) };
     match (action, changed) {
-        (_, Changed::Full) => Err(failed("the message store is full")),
+        (_, Changed::Full) => Err(MemberFailure::Refused { code: FULL, reason: NO_ROOM.into() }),
         (Action::Delete { .. }, Changed::Messages(touched)) => {
             let mut deleted = Scope::One(Namespace::DEFAULT).collect(touched);
             if let Hashes::List(hashes) = &mut deleted {

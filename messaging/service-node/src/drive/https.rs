@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `POST /storage_rpc/v1` | the storage RPC |
 //! | `POST /onion_req/v2` | an onion request |
+//! | `GET /monitor/v1` | a WebSocket over which new messages are pushed |
 //! | `POST /path/v1` | a frame of an established path |
 //! | `GET /health` | whether the node serves |
 
@@ -11,6 +12,7 @@ use super::{
     budget::Lease,
     defences::OpenConnection,
     metrics::Shed,
+    monitor::monitor,
     node::{Node, OnionServed, Served, Upstream},
     occasionally::Occasionally,
     rate::host_key,
@@ -18,7 +20,7 @@ use super::{
 };
 use crate::core::{Body, Readiness, Reply};
 use axum::{
-    Router,
+    Extension, Router,
     body::Body as HttpBody,
     extract::{ConnectInfo, Request, State},
     http::{Response, StatusCode, header},
@@ -45,7 +47,10 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 use tower::Service;
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -65,7 +70,9 @@ const HEAD_BYTES: usize = 16 * 1024;
 /// What the handlers share.
 #[derive(Debug)]
 pub(crate) struct Door {
-    node: Arc<Node>,
+    pub(super) node: Arc<Node>,
+    tasks: TaskTracker,
+    pub(super) stop: CancellationToken,
 }
 
 /// Accepts clients until told to stop; then lets requests under way finish.
@@ -76,21 +83,22 @@ pub(crate) async fn serve(
     tasks: TaskTracker,
     stop: CancellationToken,
 ) {
-    let router = router(Arc::new(Door { node: Arc::clone(&node) }));
+    let door = Door { node: Arc::clone(&node), tasks: tasks.clone(), stop: stop.clone() };
+    let router = router(Arc::new(door));
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = accept(&listener, &node) => accepted,
         };
         let Some((stream, address, slot, open)) = accepted else { continue };
-        let (acceptor, router, stop, node) = (acceptor.clone(), router.clone(), stop.clone(), Arc::clone(&node));
+        let (acceptor, stop, node) = (acceptor.clone(), stop.clone(), Arc::clone(&node));
+        node.metrics.client_connections.inc();
+        let held = Held(Arc::new(Place { _slot: slot, _open: open, node: Arc::clone(&node) }));
+        let router = router.clone().layer(Extension(held));
         tasks.spawn(async move {
-            node.metrics.client_connections.inc();
             if let Err(shed) = serve_connection(stream, address, acceptor, router, &stop, FIRST_REQUEST).await {
                 node.metrics.count_shed(shed);
             }
-            node.metrics.client_connections.dec();
-            drop((slot, open));
         });
     }
 }
@@ -148,7 +156,7 @@ async fn serve_connection(
     };
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(READ_HEAD).max_buf_size(HEAD_BYTES);
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => Ok(ended),
@@ -193,6 +201,7 @@ fn router(door: Arc<Door>) -> Router {
     Router::new()
         .route("/storage_rpc/v1", post(storage_rpc))
         .route("/onion_req/v2", post(onion_request))
+        .route("/monitor/v1", get(monitor))
         .route("/path/v1", post(path_frame))
         .route("/health", get(health))
         .fallback(async |request: Request| {
@@ -214,7 +223,11 @@ async fn storage_rpc(
     };
     door.node.metrics.time_request("storage", arrived.elapsed());
     door.node.metrics.count_request("storage", served.reply.status);
-    let Served { reply: Reply { status, body }, lease } = served;
+    answer(served)
+}
+
+/// An answer of the storage RPC over HTTP.
+pub(super) fn answer(Served { reply: Reply { status, body }, lease }: Served) -> Response<HttpBody> {
     let (kind, text) = match body {
         Body::Json(text) => ("application/json", text),
         Body::Text(text) => ("text/plain", text),
@@ -263,8 +276,8 @@ async fn health(State(door): State<Arc<Door>>) -> Response<HttpBody> {
 }
 
 impl Door {
-    /// A request's body, if the node takes requests from there now.
-    async fn admit(&self, address: SocketAddr, request: Request) -> Result<(Vec<u8>, Lease), Reply> {
+    /// Whether the node takes requests from there now.
+    pub(super) fn opens(&self, address: SocketAddr) -> Result<(), Reply> {
         let ready = self.node.readiness();
         if ready != Readiness::Ready {
             return Err(Reply::text(503, format!("Service node is not ready: {ready}\n")));
@@ -273,6 +286,17 @@ impl Door {
             self.node.metrics.count_shed(Shed::Requests(too_often));
             return Err(Reply::text(429, ""));
         }
+        Ok(())
+    }
+
+    /// Held by what goes on after its connection's requests: the node waits for it when it stops.
+    pub(super) fn task(&self) -> TaskTrackerToken {
+        self.tasks.token()
+    }
+
+    /// A request's body, if the node takes requests from there now.
+    async fn admit(&self, address: SocketAddr, request: Request) -> Result<(Vec<u8>, Lease), Reply> {
+        self.opens(address)?;
         let announced = request.headers().get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         match timeout(READ_BODY, self.read_body(request.into_body(), announced.unwrap_or(0))).await {
@@ -334,6 +358,23 @@ struct Leased {
 impl AsRef<[u8]> for Leased {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+/// A connection's place among those the node has, held for as long as anything uses the connection.
+#[derive(Clone, Debug)]
+pub(super) struct Held(#[expect(dead_code, reason = "held, not read")] Arc<Place>);
+
+#[derive(Debug)]
+struct Place {
+    _slot: OwnedSemaphorePermit,
+    _open: OpenConnection,
+    node: Arc<Node>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.node.metrics.client_connections.dec();
     }
 }
 

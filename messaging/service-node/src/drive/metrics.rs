@@ -35,6 +35,8 @@ pub(crate) struct Metrics {
     expired: Counter,
     handed_over: Counter,
     taken_over: Counter,
+    not_drawn: Counter,
+    pub(crate) work_effort: Gauge,
     pub(crate) client_connections: Gauge,
     pub(crate) peer_connections: Gauge,
     pub(crate) established_paths: Gauge,
@@ -194,6 +196,8 @@ impl Metrics {
         registry.register("handed_over", "Messages and orders other members lacked and took", handed_over.clone());
         registry.register("taken_over", "Messages and orders taken from other members", taken_over.clone());
         let testing = TestingMetrics::register(&mut registry);
+        let not_drawn = Counter::default();
+        registry.register("not_drawn", "Messages without work that were not taken", not_drawn.clone());
         let mut gauge = |name, help| {
             let gauge: Gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -202,6 +206,7 @@ impl Metrics {
         Self {
             client_connections: gauge("client_connections", "Open connections of clients"),
             peer_connections: gauge("peer_connections", "Open connections from other service nodes"),
+            work_effort: gauge("work_effort", "Effort asked of clients' proofs of work"),
             established_paths: gauge("established_paths", "Established paths through this node"),
             listening_sessions: gauge("listening_sessions", "Clients that wait for messages delivered directly"),
             messages: gauge("messages", "Messages kept"),
@@ -224,6 +229,7 @@ impl Metrics {
             handed_over,
             taken_over,
             testing,
+            not_drawn,
             registry,
         }
     }
@@ -263,6 +269,10 @@ impl Metrics {
 
     pub(crate) fn count_expired(&self, removed: usize) {
         self.expired.inc_by(removed as u64);
+    }
+
+    pub(crate) fn count_not_drawn(&self) {
+        self.not_drawn.inc();
     }
 
     pub(crate) fn count_handed_over(&self, things: u64) {

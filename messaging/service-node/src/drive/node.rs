@@ -1,8 +1,10 @@
 //! One node: takes a request from whichever door, asks [`core`](crate::core), and does what it says.
 
 mod commands;
+mod custody;
 mod listening;
 mod messages;
+mod monitors;
 mod onion;
 mod paths;
 mod peers;
@@ -13,6 +15,7 @@ mod testing;
 use super::{
     budget::{Budget, Lease},
     defences::Defences,
+    exit::Exits,
     metrics::{Metrics, Shed, Snapshot},
     now_ms,
     occasionally::Occasionally,
@@ -22,13 +25,13 @@ use super::{
 use crate::{
     NodeKey, VERSION,
     config::{Limits, Paths},
-    core::{Directory, Listening, Placement, Readiness, Reply, list_nodes, readiness, swarm_response},
+    core::{Demand, Directory, Listening, Placement, Readiness, Reply, Spent, list_nodes, readiness, swarm_response},
 };
 use serde_json::json;
 use skep_chain_client::{RosterReceiver, RosterView};
 use skep_mailbox::{Store, StoreError, Writer};
 use skep_onion::{HopSecret, PathError, ReplayGuard, established::PathTable};
-use skep_primitives::{RosterEntry, ServiceNodeId};
+use skep_primitives::{BlockHash, RosterEntry, ServiceNodeId};
 use skep_proto::{
     account::AccountAddress,
     peer,
@@ -38,7 +41,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -47,6 +50,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long other nodes may still take to answer once this one is told to stop: less than it waits for requests under way.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+pub(crate) use monitors::{MonitorLimits, Monitors, Watcher};
 
 static NOT_READ: Occasionally = Occasionally::new();
 
@@ -63,7 +68,13 @@ pub(crate) struct Node {
     pub(crate) defences: Defences,
     pub(crate) budget: Budget,
     pub(crate) metrics: Metrics,
-    pub(crate) least_effort: AtomicU32,
+    /// Names the network: hash of its chain's first block.
+    pub(crate) genesis: BlockHash,
+    /// What servers outside the network this node carries requests to.
+    pub(crate) exits: Option<Exits>,
+    pub(crate) demand: Mutex<Demand>,
+    pub(crate) spent: Mutex<Spent>,
+    pub(crate) monitors: Monitors,
     /// Bytes of messages kept at most.
     pub(crate) capacity: AtomicU64,
     pub(crate) directory: Mutex<Arc<Directory>>,
@@ -117,6 +128,15 @@ impl Node {
         self.roster.borrow().clone()
     }
 
+    /// The work that is asked for now.
+    pub(crate) fn demand(&self) -> MutexGuard<'_, Demand> {
+        self.demand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spent(&self) -> MutexGuard<'_, Spent> {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn replays(&self) -> MutexGuard<'_, ReplayGuard<Upstream>> {
         self.replays.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -129,9 +149,10 @@ impl Node {
     pub(crate) fn apply(&self, limits: &Limits) {
         self.defences.change(limits);
         self.budget.resize(limits.memory_bytes());
-        self.store.set_capacity(limits.store_bytes());
+        self.store.set_quotas(limits.quotas());
         self.capacity.store(limits.store_bytes(), Ordering::Relaxed);
-        self.least_effort.store(limits.work_effort, Ordering::Relaxed);
+        self.demand().set_floor(limits.work_effort);
+        self.monitors.change(MonitorLimits::of(limits));
     }
 
     /// What is turned away for want of memory.

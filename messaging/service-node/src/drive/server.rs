@@ -3,9 +3,10 @@
 use super::{
     budget::Budget,
     defences::Defences,
+    exit::{ExitError, Exits},
     https,
     metrics::Metrics,
-    node::Node,
+    node::{MonitorLimits, Monitors, Node},
     now_ms,
     quic::{self, EndpointError, Peers},
     replicate,
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     NodeKey,
     config::{self, Config, Limits},
-    core::{Directory, Listening, ListeningLimits},
+    core::{Demand, Directory, Listening, ListeningLimits},
 };
 use axum::{
     Router,
@@ -30,15 +31,13 @@ use skep_onion::{
     ReplayGuard, ReplayLimits,
     established::{PathLimits, PathTable},
 };
+use skep_primitives::BlockHash;
 use std::{
     future::Future,
     hash::RandomState,
     io,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU32, AtomicU64},
-    },
+    sync::{Arc, Mutex, atomic::AtomicU64},
     time::Duration,
 };
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
@@ -63,6 +62,8 @@ const LAST_REQUESTS: Duration = Duration::from_secs(1);
 pub struct NodeParts {
     /// Its key.
     pub key: NodeKey,
+    /// Hash of the chain's first block.
+    pub genesis: BlockHash,
     /// The roster as it changes.
     pub roster: RosterReceiver,
     /// Where messages are kept.
@@ -97,6 +98,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The exit cannot be set up.
+    #[error(transparent)]
+    Exit(#[from] ExitError),
     /// No thread for the disk.
     #[error("cannot start the message store's writer: {0}")]
     Writer(#[source] io::Error),
@@ -110,7 +114,7 @@ impl MessagingNode {
 
     /// The same on sockets that are open already; those that are missing are opened.
     pub async fn start_on(sockets: Sockets, config: &Config, parts: NodeParts) -> Result<Self, StartError> {
-        let NodeParts { key, roster, store } = parts;
+        let NodeParts { key, genesis, roster, store } = parts;
         let (listen, limits) = (config.listen, config.limits);
         let acceptor = TlsAcceptor::from(tls::server_config(&key)?);
         let https_address = (listen.address, listen.https_port).into();
@@ -138,7 +142,11 @@ impl MessagingNode {
             defences: Defences::new(&limits),
             budget,
             metrics: Metrics::new(),
-            least_effort: AtomicU32::new(limits.work_effort),
+            genesis,
+            exits: Exits::new(&config.exit)?,
+            demand: Mutex::new(Demand::new(limits.work_effort)),
+            spent: Mutex::default(),
+            monitors: Monitors::new(MonitorLimits::of(&limits)),
             capacity: AtomicU64::new(limits.store_bytes()),
             directory: Mutex::new(Arc::new(Directory::default())),
             replays: Mutex::new(ReplayGuard::new(REPLAYS, RandomState::new())),
@@ -154,6 +162,7 @@ impl MessagingNode {
         tasks.spawn(door);
         tasks.spawn(quic::serve(Arc::clone(&node), tasks.clone(), stop.clone()));
         tasks.spawn(until(at_stop(&stop), expire(Arc::clone(&node))));
+        tasks.spawn(until(at_stop(&stop), watch_load(Arc::clone(&node))));
         tasks.spawn(until(at_stop(&stop), forget_idle(Arc::clone(&node))));
         let replication = replicate::run(Arc::clone(&node), roster.clone(), config.replication);
         tasks.spawn(until(at_stop(&stop), replication));
@@ -255,6 +264,26 @@ async fn expire(node: Arc<Node>) {
         };
         if !more {
             tokio::time::sleep(EXPIRY_PAUSE).await;
+        }
+    }
+}
+
+/// Asks for more work while the disk cannot keep up.
+async fn watch_load(node: Arc<Node>) {
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        seconds.tick().await;
+        let (before, after) = {
+            let mut demand = node.demand();
+            let before = demand.effort();
+            demand.observe(node.writer.pressure());
+            (before, demand.effort())
+        };
+        node.metrics.work_effort.set(after.into());
+        if after > before {
+            tracing::warn!(effort = after, "the disk cannot keep up: asking for more work");
+        } else if after < before {
+            tracing::info!(effort = after, "asking for less work");
         }
     }
 }

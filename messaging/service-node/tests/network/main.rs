@@ -1,10 +1,14 @@
 //! Whole nodes over real sockets on loopback.
 
+mod admission;
 mod commands;
 mod listening;
+mod monitor;
 mod onion;
 mod paths;
 mod replication;
+mod statuses;
 mod storage;
 mod support;
 mod survival;
+mod tls;

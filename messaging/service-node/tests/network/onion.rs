@@ -1,15 +1,17 @@
 //! Onion requests through real nodes over loopback.
 
-use crate::support::{Network, Owner, entry, node_key, start_node, view};
+use crate::support::{Network, Owner, config, entry, node_key, start_node, view};
 use blake2::{Blake2b, Digest, digest::consts::U32};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, aead::Aead};
 use serde_json::{Value, json};
+use skep_mailbox::MemoryStore;
 use skep_onion::{Answer, EncType, Hop, PathError, ReplyOpener, WrapOptions, Wrapped, wrap};
 use skep_primitives::ServiceNodeId;
 use skep_proto::storage::{
     MemberResult, Method, Request, RetrieveResponse, StoreResponse, SwarmResponse, decode_base64,
 };
-use std::{net::UdpSocket, time::Instant};
+use std::{net::UdpSocket, sync::Arc, time::Instant};
+use tokio::sync::watch;
 use x25519_dalek::{PublicKey, StaticSecret};
 
 fn hop(id: ServiceNodeId) -> Hop {
@@ -131,10 +133,10 @@ async fn a_stranger_is_not_spoken_to_by_peers() {
     let mut entries = network.entries.clone();
     let (_roster, receiver) = {
         entries.push(entry(&stranger, 1, 1, 0));
-        tokio::sync::watch::channel(std::sync::Arc::new(view(entries)))
+        watch::channel(Arc::new(view(entries)))
     };
-    let store = std::sync::Arc::new(skep_mailbox::MemoryStore::new(0));
-    let node = start_node(&crate::support::config(""), &stranger, receiver, store).await;
+    let store = Arc::new(MemoryStore::new(0));
+    let node = start_node(&config(""), &stranger, receiver, store).await;
     let path = [hop(stranger.id())];
     let Wrapped { body, .. } =
         wrap(&path, &hop(network.id(0)), &body_of(Method::Info), WrapOptions::default(), &mut rand::rng())
@@ -160,11 +162,57 @@ async fn a_restarted_peer_is_reached_at_once() {
     while UdpSocket::bind(("127.0.0.1", port)).is_err() {
         tokio::task::yield_now().await;
     }
-    let mut config = crate::support::config("");
-    config.listen.quic_port = port;
-    let store = std::sync::Arc::new(skep_mailbox::MemoryStore::new(0));
-    network.nodes.push(start_node(&config, &node_key(1), network.receiver(), store).await);
+    let mut same_port = config("");
+    same_port.listen.quic_port = port;
+    let store = Arc::new(MemoryStore::new(0));
+    network.nodes.push(start_node(&same_port, &node_key(1), network.receiver(), store).await);
     assert_eq!(ask(&network).await, 200);
+    network.stop().await;
+}
+
+/// The same request as if it had come so far already.
+fn come_so_far(body: &[u8], hop_no: u8) -> Vec<u8> {
+    let (length, rest) = body.split_first_chunk().expect("a length");
+    let (ciphertext, control) = rest.split_at(u32::from_le_bytes(*length) as usize);
+    let mut control: Value = serde_json::from_slice(control).expect("JSON");
+    control["hop_no"] = hop_no.into();
+    [&length[..], ciphertext, control.to_string().as_bytes()].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifteen_hops_are_counted_and_no_more() {
+    let network = Network::start(&[0, 0]).await;
+    // There and back again: each visit has a key of its own.
+    let asked = |hops: usize| {
+        let path: Vec<_> = (0..=hops).map(|number| number % 2).collect();
+        wrapped(&network, &path, &body_of(Method::Info))
+    };
+    let Wrapped { body, opener } = asked(15);
+    assert_eq!(open(&opener, network.post(0, "/onion_req/v2", body).await).status, 200);
+    let too_far = (400, "onion request max path length exceeded".to_owned());
+    for (hops, hop_no) in [(15, 1), (3, 13), (0, 16)] {
+        let body = come_so_far(&asked(hops).body, hop_no);
+        assert_eq!(network.post(0, "/onion_req/v2", body).await, too_far, "{hops} from {hop_no}");
+    }
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hop_that_is_not_ready_says_so_in_plain_text() {
+    let network = Network::start(&[0]).await;
+    // It sees node 0, but not itself.
+    let behind = node_key(7);
+    let (_roster, receiver) = watch::channel(Arc::new(view(network.entries.clone())));
+    let node = start_node(&config(""), &behind, receiver, Arc::new(MemoryStore::new(0))).await;
+    let mut entries = network.entries.clone();
+    entries.push(entry(&behind, node.https_address().port(), node.quic_address().port(), 0));
+    network.publish(entries);
+    let (path, destination) = ([hop(network.id(0)), hop(behind.id())], hop(network.id(0)));
+    let request = body_of(Method::Info);
+    let wrapped = wrap(&path, &destination, &request, WrapOptions::default(), &mut rand::rng()).expect("wraps");
+    let answer = network.post(0, "/onion_req/v2", wrapped.body).await;
+    assert_eq!(answer, (503, format!("Snode not ready: {}", behind.id())));
+    node.stop().await;
     network.stop().await;
 }
 
@@ -190,12 +238,20 @@ fn odd_request(node: ServiceNodeId, secret: [u8; 32], control: &Value) -> (Vec<u
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_leaves_the_network() {
-    let network = Network::start(&[0]).await;
-    for (secret, control, text) in [
-        ([1; 32], json!({"host": "example.org", "target": "/oxen/v4/lsrpc"}), "Invalid url"),
-        ([2; 32], json!({"destination": 5}), "Invalid json"),
+async fn nothing_leaves_the_network_unless_the_operator_lists_where() {
+    let exit = |host: &str, target: &str| json!({"host": host, "target": target});
+    let closed = Network::start(&[0]).await;
+    let open = Network::start_with(&[0], &config("exit = { hosts = [\"localhost\"] }")).await;
+    for (network, number, control, text) in [
+        (&closed, 1, exit("localhost", "/oxen/v4/lsrpc"), "Invalid url"),
+        (&closed, 2, json!({"destination": 5}), "Invalid json"),
+        (&open, 3, exit("example.org", "/oxen/v4/lsrpc"), "Invalid url"),
+        (&open, 4, exit("127.0.0.1", "/oxen/v4/lsrpc"), "Invalid url"),
+        (&open, 5, exit("localhost", "/oxen/v4/lsrpc?x"), "Invalid url"),
+        (&open, 6, exit("localhost", "/admin"), "Invalid url"),
+        (&open, 7, json!({"host": "localhost", "target": "/oxen/v4/lsrpc", "protocol": "http"}), "Invalid url"),
     ] {
+        let secret = [number; 32];
         let (body, cipher) = odd_request(network.id(0), secret, &control);
         let (status, answer) = network.post(0, "/onion_req/v2", body).await;
         assert_eq!(status, 200);
@@ -205,5 +261,9 @@ async fn nothing_leaves_the_network() {
         let answer: Answer = serde_json::from_slice(&answer).expect("an answer");
         assert_eq!((answer.status, answer.body.as_str()), (400, text));
     }
-    network.stop().await;
+    // Listed, but its name leads inwards.
+    let (body, _) = odd_request(open.id(0), [8; 32], &exit("localhost", "/oxen/v4/lsrpc"));
+    assert_eq!(open.post(0, "/onion_req/v2", body).await, (502, "Server not reachable".to_owned()));
+    closed.stop().await;
+    open.stop().await;
 }

@@ -1,7 +1,7 @@
 //! The storage RPC of real nodes over loopback.
 
 use crate::support::{
-    BLOCK, BOTH_VERSIONS, Network, Owner, client_of, config, node_key, now_ms, post, start_node, view,
+    BLOCK, BOTH_VERSIONS, Network, Owner, client_of, config, node_key, now_ms, post, start_node, view, worked,
 };
 use ed25519_dalek::{Signature, VerifyingKey};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use skep_proto::storage::{
     Request, RetrieveRequest, RetrieveResponse, StoreRequest, StoreResponse, SwarmResponse, limits::MAX_REQUEST_BYTES,
     signed,
 };
-use skep_work::{Challenge, solve};
+use skep_work::FLOOR;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -177,7 +177,7 @@ async fn bad_requests_are_refused_in_the_known_words_and_change_nothing() {
     let work = skep_proto::peer::Work { block_hash: vec![1; 32].into(), ..Default::default() };
     let (status, answer) =
         network.ask(0, Method::Store(StoreRequest { work: Some(work), ..owner.deposit(b"x") })).await;
-    assert_eq!((status, answer), (400, json!({"reason": "work", "effort": 1, "block": hex::encode(BLOCK)})));
+    assert_eq!((status, answer), (400, json!({"reason": "work", "effort": FLOOR, "block": hex::encode(BLOCK)})));
 
     let (_, answer) = network.ask(0, Method::Retrieve(owner.retrieval())).await;
     assert_eq!(read::<RetrieveResponse>(answer).messages, []);
@@ -188,15 +188,7 @@ async fn bad_requests_are_refused_in_the_known_words_and_change_nothing() {
 async fn worked_and_owned_messages_are_taken_by_the_whole_swarm() {
     let network = Network::start(&[0, 0]).await;
     let owner = Owner::new(50);
-    let worked = {
-        let deposit = owner.deposit(b"worked");
-        let hash = MessageHash::of(&deposit.account, deposit.namespace, &deposit.data);
-        let StoreRequest { account, namespace, timestamp, expiry, .. } = deposit;
-        let ttl = expiry - timestamp;
-        let challenge = Challenge { account, namespace, hash, timestamp, ttl, effort: 2, block_hash: BLOCK };
-        let proof = solve(&challenge, [0; 16], || true).expect("never gives up");
-        StoreRequest { work: Some(challenge.to_wire(&proof)), ..deposit }
-    };
+    let worked = worked(owner.deposit(b"worked"), FLOOR, BLOCK);
     let owned = {
         let (namespace, now) = (Namespace(5), now_ms());
         let auth = Some(owner.auth(&signed::store(namespace, now), now));

@@ -10,7 +10,7 @@ use rustls::{
 };
 use serde_json::Value;
 use skep_chain_client::RosterView;
-use skep_mailbox::{MemoryStore, Store};
+use skep_mailbox::{MemoryStore, Quotas, Store};
 use skep_messaging::{
     NodeKey,
     config::Config,
@@ -22,8 +22,11 @@ use skep_primitives::{
 use skep_proto::{
     account::AccountAddress,
     certificate::{EXTENSION_OID, NodeBinding, signed_message},
-    storage::{HexKey, Method, Namespace, OwnerAuth, Request, RetrieveRequest, StoreRequest, TimedAuth, signed},
+    storage::{
+        HexKey, MessageHash, Method, Namespace, OwnerAuth, Request, RetrieveRequest, StoreRequest, TimedAuth, signed,
+    },
 };
+use skep_work::{Challenge, solve};
 use std::{
     net::SocketAddr,
     sync::Arc,
@@ -61,11 +64,16 @@ impl Network {
     }
 
     pub(crate) async fn start_with(swarms: &[u64], config: &Config) -> Self {
+        Self::start_within(swarms, config, u64::MAX.into()).await
+    }
+
+    /// Nodes whose stores are bounded by `quotas`.
+    pub(crate) async fn start_within(swarms: &[u64], config: &Config, quotas: Quotas) -> Self {
         let (roster, receiver) = watch::channel(Arc::new(view(Vec::new())));
         let (mut nodes, mut entries, mut stores) = (Vec::new(), Vec::new(), Vec::new());
         for (number, swarm) in swarms.iter().enumerate() {
             let key = node_key(number);
-            let store = Arc::new(MemoryStore::new(u64::MAX));
+            let store = Arc::new(MemoryStore::new(quotas));
             let node = start_node(config, &key, receiver.clone(), Arc::clone(&store) as Arc<dyn Store>).await;
             stores.push(store);
             entries.push(entry(&key, node.https_address().port(), node.quic_address().port(), *swarm));
@@ -79,6 +87,11 @@ impl Network {
     /// What every node sees from now on.
     pub(crate) fn publish(&self, entries: Vec<RosterEntry>) {
         self.roster.send_replace(Arc::new(view(entries)));
+    }
+
+    /// The same, whatever the view.
+    pub(crate) fn publish_view(&self, view: Arc<RosterView>) {
+        self.roster.send_replace(view);
     }
 
     pub(crate) fn receiver(&self) -> watch::Receiver<Arc<RosterView>> {
@@ -115,13 +128,16 @@ pub(crate) async fn start_node(
     roster: watch::Receiver<Arc<RosterView>>,
     store: Arc<dyn Store>,
 ) -> MessagingNode {
-    MessagingNode::start(config, NodeParts { key: key.clone(), roster, store }).await.expect("the node starts")
+    MessagingNode::start(config, NodeParts { key: key.clone(), genesis: GENESIS, roster, store })
+        .await
+        .expect("the node starts")
 }
 
 pub(crate) fn node_key(number: usize) -> NodeKey {
     NodeKey::from_seed(&[number as u8 + 1; 32])
 }
 
+pub(crate) const GENESIS: [u8; 32] = [0x99; 32];
 pub(crate) const HEIGHT: u32 = 77;
 pub(crate) const BLOCK: [u8; 32] = [0xbb; 32];
 
@@ -157,15 +173,25 @@ pub(crate) async fn post(
 
 /// A client that speaks to `node` only, whose key it knows from the roster.
 pub(crate) fn client_of(node: ServiceNodeId, versions: &[&'static SupportedProtocolVersion]) -> reqwest::Client {
+    let schemes = ring::default_provider().signature_verification_algorithms.supported_schemes();
+    let tls = tls_of(node, versions, schemes);
+    reqwest::Client::builder().use_preconfigured_tls(tls).no_proxy().build().expect("a client")
+}
+
+/// TLS with `node` only, by a client that offers these signature schemes.
+pub(crate) fn tls_of(
+    node: ServiceNodeId,
+    versions: &[&'static SupportedProtocolVersion],
+    schemes: Vec<SignatureScheme>,
+) -> ClientConfig {
     let provider = Arc::new(ring::default_provider());
-    let verifier = BindingVerifier { node, provider: Arc::clone(&provider) };
-    let tls = ClientConfig::builder_with_provider(provider)
+    let verifier = BindingVerifier { node, provider: Arc::clone(&provider), schemes };
+    ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
         .expect("known versions")
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
-    reqwest::Client::builder().use_preconfigured_tls(tls).no_proxy().build().expect("a client")
+        .with_no_client_auth()
 }
 
 pub(crate) const BOTH_VERSIONS: [&[&SupportedProtocolVersion]; 2] = [&[&TLS12], &[&TLS13]];
@@ -175,6 +201,7 @@ pub(crate) const BOTH_VERSIONS: [&[&SupportedProtocolVersion]; 2] = [&[&TLS12], 
 struct BindingVerifier {
     node: ServiceNodeId,
     provider: Arc<CryptoProvider>,
+    schemes: Vec<SignatureScheme>,
 }
 
 fn vouched_for(certificate: &[u8], node: &ServiceNodeId) -> Option<()> {
@@ -221,8 +248,17 @@ impl ServerCertVerifier for BindingVerifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.schemes.clone()
     }
+}
+
+/// `deposit` with work of this effort over this block.
+pub(crate) fn worked(deposit: StoreRequest, effort: u32, block_hash: [u8; 32]) -> StoreRequest {
+    let StoreRequest { account, namespace, timestamp, expiry, .. } = deposit;
+    let hash = MessageHash::of(&account, namespace, &deposit.data);
+    let challenge = Challenge { account, namespace, hash, timestamp, ttl: expiry - timestamp, effort, block_hash };
+    let proof = solve(&challenge, [0; 16], || true).expect("never gives up");
+    StoreRequest { work: Some(challenge.to_wire(&proof)), ..deposit }
 }
 
 /// Somebody with a mailbox.

@@ -1,7 +1,7 @@
 //! The list of service nodes, asked for through a service node.
 
 use super::{
-    ParamsError,
+    Method, ParamsError,
     fields::{flag, integer, names, shown, text},
 };
 use crate::storage::{
@@ -10,8 +10,18 @@ use crate::storage::{
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-/// The one chain request nodes pass on.
+/// The chain requests nodes answer.
 pub(super) const NODE_LIST: &str = "get_service_nodes";
+pub(super) const RESOLVE_NAME: &str = "ons_resolve";
+
+/// A request for the chain.
+pub(super) fn chain_request<R>(params: LooseParams<'_, R>) -> Result<Method, ParamsError> {
+    match text("endpoint", &params.endpoint)?.ok_or(ParamsError::Missing("endpoint"))? {
+        NODE_LIST => NodeListQuery::from_params(params).map(Method::NodeList),
+        RESOLVE_NAME => Ok(Method::ResolveName),
+        other => Err(ParamsError::ChainEndpoint(shown(other))),
+    }
+}
 
 /// Which service nodes to list and what to tell of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,11 +39,7 @@ pub struct NodeListQuery {
 }
 
 impl NodeListQuery {
-    pub(super) fn from_params<R>(params: LooseParams<'_, R>) -> Result<Self, ParamsError> {
-        let endpoint = text("endpoint", &params.endpoint)?.ok_or(ParamsError::Missing("endpoint"))?;
-        if endpoint != NODE_LIST {
-            return Err(ParamsError::ChainEndpoint(shown(endpoint)));
-        }
+    fn from_params<R>(params: LooseParams<'_, R>) -> Result<Self, ParamsError> {
         let Shape::Object(query) = params.params else { return Ok(Self::default()) };
         let LooseNodeList { fields, limit, active_only, service_node_pubkeys, poll_block_hash } = *query;
         let fields = names("fields", fields)?;

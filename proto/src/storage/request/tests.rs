@@ -5,7 +5,7 @@ use crate::{
     peer::Work,
     storage::{
         Access, HexKey, MessageHash, Namespace, Scope, SubaccountToken,
-        limits::{MAX_BATCH, MAX_MESSAGE_BASE64, MAX_RETRIEVE_BYTES, MIN_TIMESTAMP},
+        limits::{MAX_BATCH, MAX_MESSAGE_BASE64, MAX_RECEIPTS, MAX_RETRIEVE_BYTES, MIN_TIMESTAMP},
         listening::{DeliveryToken, Handle, ListenedContact, MAX_DELIVERY_BYTES, MAX_HANDLES, MAX_HOLD, SessionSecret},
     },
 };
@@ -480,10 +480,38 @@ fn batches_are_refused_in_the_known_words() {
 }
 
 #[test]
-fn chain_requests_are_limited_to_the_node_list() {
+fn extensions_are_read_as_they_are_written() {
+    let [hash, other] = [[1; 32], [2; 32]].map(MessageHash::from);
+    let receipt = |messages: Value| parse("receipt", json!({"pubkey": ACCOUNT, "namespace": 10, "messages": messages}));
+    let expected = ReceiptRequest { account: ACCOUNT.parse().unwrap(), namespace: Namespace(10), messages: vec![hash] };
+    let expected = Request::Single(Method::Receipt(expected));
+    assert_eq!(receipt(json!([hash])), Ok(expected.clone()));
+    assert_eq!(receipt(json!(hash)), Ok(expected.clone()), "one needs no list");
+    assert_eq!(Request::parse(&serde_json::to_vec(&expected).unwrap()), Ok(expected));
+    let many = receipt(json!(vec![other; MAX_RECEIPTS + 1])).expect_err("too many").to_string();
+    assert_eq!(many, "invalid request: messages has more than 20 entries: send several requests");
+    assert_eq!(refusal("receipt", json!({"pubkey": ACCOUNT})), "invalid request: Required field 'messages' missing");
+
+    let signature = "A".repeat(86);
+    let signed = json!({"pubkey": ACCOUNT, "namespace": 5, "timestamp": NOW, "signature": signature});
+    let read = parse("monitor", signed).unwrap();
+    let Request::Single(Method::Monitor(request)) = &read else { panic!("{read:?}") };
+    assert_eq!((request.namespace, request.auth.as_ref().map(|auth| auth.timestamp)), (Namespace(5), Some(NOW)));
+    assert_eq!(Request::parse(&serde_json::to_vec(&read).unwrap()), Ok(read));
+    let open = parse("monitor", json!({"pubkey": ACCOUNT, "namespace": -10})).unwrap();
+    assert!(matches!(open, Request::Single(Method::Monitor(MonitorRequest { auth: None, .. }))));
+    let missing = refusal("monitor", json!({"pubkey": ACCOUNT, "namespace": 5}));
+    assert_eq!(missing, "invalid request: Required field 'signature' missing");
+}
+
+#[test]
+fn chain_requests_are_limited_to_the_node_list_and_names() {
     assert_eq!(refusal("oxend_request", json!({})), "invalid request: Required field 'endpoint' missing");
     let refused = refusal("oxend_request", json!({"endpoint": "get_block", "params": {}}));
     assert_eq!(refused, "invalid request: Invalid oxend endpoint 'get_block'");
+
+    let name = json!({"endpoint": "ons_resolve", "params": {"type": 0, "name_hash": "x"}});
+    assert_eq!(parse("oxend_request", name), Ok(Request::Single(Method::ResolveName)));
 
     let fields = json!({"public_ip": true, "pubkey_ed25519": true, "height": false});
     let query = parse("oxend_request", json!({"endpoint": "get_service_nodes", "params": {"fields": fields}}));

@@ -2,21 +2,24 @@
 
 use super::{Node, Served, swarm::written};
 use crate::{
-    core::{Body, Reply, refuse_retrieve, refuse_store},
+    core::{Body, FULL, NO_ROOM, Reply, refuse_retrieve, refuse_store},
     drive::now_ms,
 };
 use skep_chain_client::RosterView;
-use skep_mailbox::{Admission, Origin, Put, Record, admit, may_retrieve};
+use skep_mailbox::{
+    Admission, Origin, Put, Record, Standing, StoreRefusal, WorkRefusal, authorize, may_retrieve, weigh,
+};
 use skep_proto::{
-    peer::request::Request as PeerRequest,
+    peer::{self, request::Request as PeerRequest},
     storage::{
         HexKey, MemberFailure, MemberResult, MemberStored, PROTOCOL_GENERATION, RetrieveRequest, RetrieveResponse,
         StoreRequest, StoreResponse, signed,
     },
 };
 use skep_replication::{read_stored, swarm_status};
-use std::sync::atomic::Ordering;
-use tokio::sync::oneshot;
+use skep_work::FLOOR;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::oneshot, time::timeout};
 
 impl Node {
     /// Takes a message from a client, passes it on to the swarm, and tells who has it.
@@ -35,6 +38,7 @@ impl Node {
         Ok(Reply::json(status, &StoreResponse { swarm, hash, t: now_ms(), hf: PROTOCOL_GENERATION }))
     }
 
+    /// Judges a deposit, what costs least first: times and work, then what the disk knows, then signatures.
     pub(super) async fn admit(
         &self,
         request: StoreRequest,
@@ -42,16 +46,66 @@ impl Node {
         view: &RosterView,
         now: u64,
     ) -> Result<Record, Reply> {
-        let is_revoked = self.is_revoked(&request.account, request.auth.as_ref().map(|timed| &timed.auth)).await?;
+        let demand = *self.demand();
+        let refuse = |refusal: StoreRefusal| refuse_store(&refusal, demand.effort(), view);
         let is_recent_block = &|hash: &[u8; 32]| view.recent_height(hash).is_some();
-        let least_effort = self.least_effort.load(Ordering::Relaxed);
-        admit(request, &Admission { now, origin, is_revoked, least_effort, is_recent_block })
-            .map_err(|refusal| refuse_store(&refusal, least_effort, view))
+        let least_effort = match origin {
+            Origin::Client => demand.effort(),
+            // The member that took it may be under less load.
+            Origin::Member => FLOOR,
+        };
+        let weighed = weigh(request, &Admission { now, origin, least_effort, is_recent_block }).map_err(refuse)?;
+        let deposit = weighed.record().deposit();
+        let is_spent = deposit.work.as_ref().is_some_and(|work| self.spent().contains(work));
+        if is_spent && !self.is_kept(weighed.record(), now).await? {
+            return Err(refuse(StoreRefusal::Work(WorkRefusal::Spent)));
+        }
+        let is_revoked = self.is_revoked(&deposit.account, deposit.auth.as_ref().map(|timed| &timed.auth)).await?;
+        let record = authorize(weighed, is_revoked).map_err(refuse)?;
+        if origin == Origin::Client
+            && record.standing() == Standing::Unproven
+            && !self.draws(&record, demand.load()).await?
+            && !self.is_kept(&record, now).await?
+        {
+            self.metrics.count_not_drawn();
+            return Err(refuse(StoreRefusal::Work(WorkRefusal::Demanded)));
+        }
+        Ok(record)
+    }
+
+    /// Draws whether a message nobody paid for is taken.
+    async fn draws(&self, record: &Record, load: u32) -> Result<bool, Reply> {
+        let (account, size) = (record.deposit().account, record.deposit().data.len() as u64);
+        let allowance = self.read_store(move |store| store.allowance(&account)).await?;
+        Ok(allowance.draws(size, load, rand::random()))
+    }
+
+    /// Whether a message is here already.
+    async fn is_kept(&self, record: &Record, now: u64) -> Result<bool, Reply> {
+        let (account, hash) = (record.deposit().account, record.hash());
+        let expiries = self.read_store(move |store| store.expiries(&account, &[hash], now)).await?;
+        Ok(!expiries.is_empty())
+    }
+
+    /// The roster once it knows the block a member's deposit was worked over: this node may be a moment behind that member.
+    pub(super) async fn view_with_block(&self, work: Option<&peer::Work>) -> Arc<RosterView> {
+        /// Less than the member waits for us.
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let block = work.and_then(|work| <[u8; 32]>::try_from(&work.block_hash[..]).ok());
+        if let Some(block) = block {
+            let mut roster = self.roster.clone();
+            let known = roster.wait_for(|view| view.recent_height(&block).is_some());
+            // What is not known by then is judged as unknown.
+            let _ = timeout(PATIENCE, known).await;
+        }
+        self.view()
     }
 
     /// Puts a record on the own disk. Returns once it is there.
     pub(super) async fn keep(&self, record: Record, now: u64) -> Result<MemberStored, MemberFailure> {
         let hash = record.hash();
+        let work = record.deposit().work.clone();
+        let push = self.monitors.watched(&record, &self.budget);
         let (done, outcome) = oneshot::channel();
         self.writer.put(record, now, move |outcome| {
             // Nobody waits any more if the client has gone.
@@ -59,10 +113,18 @@ impl Node {
         });
         match written(outcome).await? {
             Put::Stored { expiry, already } => {
+                if !already {
+                    if let Some(work) = &work {
+                        self.spent().spend(work, now);
+                    }
+                    if let Some(push) = push {
+                        self.monitors.publish(push, expiry, now);
+                    }
+                }
                 Ok(MemberStored { hash, signature: self.key.sign(&signed::stored(&hash)), expiry, already })
             }
-            Put::Full => Err(MemberFailure::NotStored { reason: Some("the message store is full".into()) }),
-            Put::Gone => Err(MemberFailure::NotStored { reason: Some("its owner has deleted this message".into()) }),
+            Put::Full => Err(MemberFailure::Refused { code: FULL, reason: NO_ROOM.into() }),
+            Put::Gone => Err(MemberFailure::Refused { code: 410, reason: "its owner has deleted this message".into() }),
         }
     }
 

@@ -16,6 +16,10 @@ use std::time::Duration;
 impl Node {
     /// Peels one layer of a body of `POST /onion_req/v2` that `upstream` sent, and does what it says.
     pub(crate) async fn onion(&self, upstream: Upstream, body: &[u8]) -> OnionServed {
+        if self.readiness() != Readiness::Ready {
+            let body = format!("Snode not ready: {}", self.id).into_bytes();
+            return OnionServed { status: 503, body, lease: None };
+        }
         let frame = match Frame::parse(body) {
             Ok(frame) => frame,
             Err(error) => return PathError::from(error).into(),
@@ -36,17 +40,13 @@ impl Node {
         match peeled {
             Err(reply) => seal(&reply, Reply::text(400, INVALID_JSON).into()),
             Ok(Peeled::Relay { next, body }) => self.relay(next, body).await,
-            Ok(Peeled::Deliver { request, reply }) => {
-                let served = match self.readiness() {
-                    Readiness::Ready => self.storage_rpc(upstream, &request).await,
-                    Readiness::Unregistered | Readiness::Gathering | Readiness::Decommissioned => {
-                        Reply::text(503, "Snode not ready").into()
-                    }
-                };
-                seal(&reply, served)
+            Ok(Peeled::Deliver { request, reply }) => seal(&reply, self.storage_rpc(upstream, &request).await),
+            Ok(Peeled::Exit { exit, payload, reply }) => {
+                match self.exits.as_ref().and_then(|exits| Some((exits, exits.url(&exit)?))) {
+                    Some((exits, url)) => exits.carry(url, payload, &self.budget).await.into(),
+                    None => seal(&reply, Reply::text(400, INVALID_URL).into()),
+                }
             }
-            // This node carries nothing out of the network.
-            Ok(Peeled::Exit { reply, .. }) => seal(&reply, Reply::text(400, INVALID_URL).into()),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
 use bytes::Bytes;
 use prost::Message;
 use skep_chain_client::RosterView;
-use skep_mailbox::{Changed, Origin, Record, give};
+use skep_mailbox::{Changed, Origin, Put, Record, give};
 use skep_primitives::ServiceNodeId;
 use skep_proto::{
     account::AccountAddress,
@@ -120,8 +120,9 @@ impl Node {
         let record = Record::from_wire(wire).map_err(|error| refusal(400, error.to_string()))?;
         let deposit = record.deposit().clone();
         self.is_shared(peer, &deposit.account, view)?;
+        let view = self.view_with_block(deposit.work.as_ref()).await;
         let now = now_ms();
-        let record = self.admit(deposit, Origin::Member, view, now).await.map_err(refused)?;
+        let record = self.admit(deposit, Origin::Member, &view, now).await.map_err(refused)?;
         let MemberStored { signature, expiry, already, .. } = self.keep(record, now).await.map_err(failed)?;
         Ok(peer::Stored { signature: signature.to_vec().into(), expiry, already })
     }
@@ -211,9 +212,15 @@ impl Node {
         let step = |work| {
             let (done, status) = oneshot::channel();
             match work {
-                Work::Put(record) => self.writer.put(record, now, move |outcome| {
-                    let _ = done.send(outcome.map_or(503, |put| status_of(&put)));
-                }),
+                Work::Put(record) => {
+                    let (monitors, push) = (self.monitors.clone(), self.monitors.watched(&record, &self.budget));
+                    self.writer.put(record, now, move |outcome| {
+                        if let (Some(push), Ok(Put::Stored { expiry, already: false })) = (push, &outcome) {
+                            monitors.publish(push, *expiry, now);
+                        }
+                        let _ = done.send(outcome.map_or(503, |put| status_of(&put)));
+                    });
+                }
                 Work::Change(change, order) => self.writer.change(change, Some(order), now, move |outcome| {
                     let _ = done.send(match outcome {
                         Ok(Changed::Messages(_) | Changed::Tokens(_)) => 200,
@@ -251,9 +258,8 @@ fn refused(Reply { status, body }: Reply) -> peer::Response {
 
 fn failed(failure: MemberFailure) -> peer::Response {
     match failure {
-        MemberFailure::NotStored { reason } => refusal(503, reason.unwrap_or_default()),
-        MemberFailure::Timeout | MemberFailure::BadResponse | MemberFailure::Refused { .. } => {
-            Refused::BUSY.into_response()
-        }
+        MemberFailure::NotStored { reason } => refusal(500, reason.unwrap_or_default()),
+        MemberFailure::Refused { code, reason } => refusal(code, reason),
+        MemberFailure::Timeout | MemberFailure::BadResponse => Refused::BUSY.into_response(),
     }
 }

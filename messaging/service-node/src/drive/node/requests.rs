@@ -8,8 +8,10 @@ use crate::{
 };
 use futures::future::{BoxFuture, FutureExt, join_all};
 use skep_proto::storage::{
-    InfoResponse, ListenRequest, Method, PROTOCOL_GENERATION, Request, limits::MAX_RETRIEVE_BYTES,
+    InfoResponse, ListenRequest, Method, NodeListResponse, PROTOCOL_GENERATION, Request, limits::MAX_RETRIEVE_BYTES,
 };
+
+const ONLY_OVER_WEBSOCKET: &str = "monitor: open a WebSocket at /monitor/v1";
 
 impl Node {
     /// Answers a body of `POST /storage_rpc/v1` that `upstream` gave, whichever way it came.
@@ -70,6 +72,8 @@ impl Node {
             Method::Command(command) => self.command(command).await,
             Method::Expiries(request) => self.expiries(request).await,
             Method::Revoked(request) => self.revoked(request).await,
+            Method::Receipt(request) => self.receipt(request).await,
+            Method::Monitor(_) => Err(Reply::text(400, ONLY_OVER_WEBSOCKET)),
             Method::GetSwarm(account) => Ok(Reply::json(200, &self.swarm_of(&account))),
             Method::Info => {
                 let now = now_ms();
@@ -77,6 +81,11 @@ impl Node {
                 Ok(Reply::json(200, &info))
             }
             Method::NodeList(query) => return self.node_list(query),
+            // As a chain answers where nobody has registered the name: there are no names.
+            Method::ResolveName => {
+                let result = serde_json::Value::Object(Default::default());
+                Ok(Reply::json(200, &NodeListResponse { result, t: now_ms(), hf: PROTOCOL_GENERATION }))
+            }
             // Among other requests nobody waits.
             Method::Listen(request) => self.listen(upstream, ListenRequest { hold: 0, ..request }).await,
             Method::Deliver(request) => self.deliver(request),

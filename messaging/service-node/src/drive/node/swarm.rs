@@ -68,12 +68,18 @@ impl Node {
         change: Change,
         order: Option<Order>,
     ) -> Result<Changed, MemberFailure> {
+        let revoked =
+            if let Change::Revoke { account, tokens, .. } = &change { Some((*account, tokens.clone())) } else { None };
         let (done, outcome) = oneshot::channel();
         self.writer.change(change, order, now_ms(), move |outcome| {
             // Nobody waits any more if the client has gone.
             let _ = done.send(outcome);
         });
-        written(outcome).await
+        let changed = written(outcome).await?;
+        if let Some((account, tokens)) = revoked {
+            self.monitors.revoke(&account, &tokens);
+        }
+        Ok(changed)
     }
 }
 
@@ -95,12 +101,16 @@ pub(super) async fn written<T>(outcome: oneshot::Receiver<Result<T, WriteError>>
         Ok(Err(error)) => error,
         Err(_) => WriteError::Closed,
     };
-    if !matches!(error, WriteError::Busy)
-        && let Some(more) = NOT_WRITTEN.due()
-    {
-        tracing::error!(%error, more, "the message store did not write");
+    match error {
+        WriteError::Busy | WriteError::Closed => Err(MemberFailure::Refused { code: 503, reason: error.to_string() }),
+        WriteError::Store(error) => {
+            // Clients are not told where the disk is and what it says.
+            if let Some(more) = NOT_WRITTEN.due() {
+                tracing::error!(%error, more, "the message store did not write");
+            }
+            Err(MemberFailure::NotStored { reason: Some("the message store failed".into()) })
+        }
     }
-    Err(MemberFailure::NotStored { reason: Some(error.to_string()) })
 }
 
 /// `then` (ms) plus what has passed since, by the clock that never jumps.

@@ -1,0 +1,197 @@
+//! How much is kept of each account: counted in the batch that changes it, so that asking costs one read.
+
+use super::{
+    BoxId, Meta, Pending, RocksStore, State, failed,
+    keys::{self, read_tallies, read_tallies_key, write_tallies},
+    read_position,
+};
+use crate::{Allowance, Record, Standing, StoreError, Tallies, Usage, store::REVOCATION_BYTES};
+use rocksdb::WriteBatch;
+
+/// What entered and left one account within a batch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shift {
+    entered: Tallies,
+    left: Tallies,
+}
+
+impl Shift {
+    fn apply(&self, tallies: &Tallies) -> Tallies {
+        let one = |usage: &Usage, entered: &Usage, left: &Usage| Usage {
+            messages: usage.messages.saturating_add(entered.messages).saturating_sub(left.messages),
+            bytes: usage.bytes.saturating_add(entered.bytes).saturating_sub(left.bytes),
+        };
+        Tallies {
+            proven: one(&tallies.proven, &self.entered.proven, &self.left.proven),
+            unproven: one(&tallies.unproven, &self.entered.unproven, &self.left.unproven),
+        }
+    }
+}
+
+/// What counting everything anew found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recount {
+    /// Accounts whose counts were wrong.
+    pub wrong_accounts: u64,
+    /// The store's own count was wrong.
+    pub wrong_total: bool,
+    /// What is kept.
+    pub usage: Usage,
+    /// Bytes of unproven mail.
+    pub unproven: u64,
+}
+
+impl RocksStore {
+    /// The counts that stand at `key`.
+    pub(super) fn tallies(&self, key: &[u8]) -> Result<Tallies, StoreError> {
+        let bytes = self.db.get_pinned(key).map_err(failed("read an account's counts"))?;
+        match bytes {
+            None => Ok(Tallies::default()),
+            Some(bytes) => read_tallies(&bytes).ok_or(StoreError::Damaged("an account's counts")),
+        }
+    }
+
+    /// Counts everything kept anew and compares it with the counts quotas go by; with `mend`, wrong ones are put right. Nothing
+    /// is written meanwhile by others. The cost is that of reading every message's entry; memory does not grow with them.
+    pub fn recount(&self, mend: bool) -> Result<Recount, StoreError> {
+        let mut state = self.state();
+        let mut found = Recount::default();
+        let mut right = State { messages: 0, bytes: 0, unproven: 0, ..*state };
+        let mut batch = WriteBatch::default();
+        let mut compare = |key: &[u8], counted: &Tallies| -> Result<(), StoreError> {
+            if self.tallies(key)? != *counted {
+                found.wrong_accounts += 1;
+                batch.put(key, write_tallies(counted));
+            }
+            Ok(())
+        };
+        // Entries are ordered by account.
+        let mut current: Option<(Vec<u8>, Tallies)> = None;
+        for entry in self.with_prefix(b"m".to_vec()) {
+            let (key, value) = entry.map_err(failed("read mailboxes"))?;
+            let (id, _) = BoxId::read_meta(&key).ok_or(StoreError::Damaged("a message's key"))?;
+            let Meta { size, standing, .. } = Meta::read(&value).ok_or(StoreError::Damaged("a message's entry"))?;
+            let (key, size) = (id.tallies(), u64::from(size));
+            if let Some((before, counted)) = current.take_if(|(before, _)| *before != key) {
+                compare(&before, &counted)?;
+            }
+            current.get_or_insert_with(|| (key, Tallies::default())).1.enter(standing, size);
+            right.messages += 1;
+            right.bytes += size;
+            right.unproven += if standing == Standing::Unproven { size } else { 0 };
+        }
+        if let Some((key, counted)) = current {
+            compare(&key, &counted)?;
+        }
+        for entry in self.with_prefix(b"q".to_vec()) {
+            let (key, _) = entry.map_err(failed("read accounts' counts"))?;
+            let account = read_tallies_key(&key).ok_or(StoreError::Damaged("an account's key"))?;
+            if self.with_prefix(keys::meta_prefix(&account)).next().is_none() {
+                found.wrong_accounts += 1;
+                batch.delete(key);
+            }
+        }
+        right.bytes += self.with_prefix(b"r".to_vec()).count() as u64 * REVOCATION_BYTES;
+        for entry in self.with_prefix(b"x".to_vec()) {
+            let (_, size) = entry.map_err(failed("read orders"))?;
+            right.bytes += read_position(&size)?;
+        }
+        found.wrong_total = right != *state;
+        found.usage = Usage { messages: right.messages, bytes: right.bytes };
+        found.unproven = right.unproven;
+        if mend && (found.wrong_total || found.wrong_accounts > 0) {
+            batch.put(super::STATE, right.to_bytes());
+            self.db.write(batch).map_err(failed("write counts"))?;
+            *state = right;
+        }
+        Ok(found)
+    }
+}
+
+impl Pending<'_> {
+    /// What is left for the account of a box, by what this batch does so far.
+    pub(super) fn allowance(&self, id: &BoxId) -> Result<Allowance, StoreError> {
+        let key = id.tallies();
+        let kept = self.store.tallies(&key)?;
+        let mailbox = self.shifts.get(&key).map_or(kept, |shift| shift.apply(&kept));
+        let State { bytes: total, unproven: unproven_total, .. } = self.state;
+        Ok(Allowance { quotas: self.store.quotas(), mailbox, total, unproven_total })
+    }
+
+    /// Whether `record` is kept already, or could be.
+    pub(super) fn has_room(&self, record: &Record) -> Result<bool, StoreError> {
+        let deposit = record.deposit();
+        let id = BoxId::new(&deposit.account, deposit.namespace);
+        let is_known = self.find(id, record.hash())?.is_some();
+        Ok(is_known || self.allowance(&id)?.holds(record.standing(), deposit.data.len() as u64))
+    }
+
+    /// Counts a message that is kept with another standing from now on; false, and nothing changes, if there is no room.
+    pub(super) fn restand(&mut self, id: &BoxId, known: &Meta, standing: Standing) -> Result<bool, StoreError> {
+        let size = u64::from(known.size);
+        if known.standing == standing {
+            return Ok(true);
+        }
+        if !self.allowance(id)?.may_change_to(standing, size) {
+            return Ok(false);
+        }
+        self.discount(id, known.standing, size);
+        self.count(id, standing, size);
+        Ok(true)
+    }
+
+    pub(super) fn count(&mut self, id: &BoxId, standing: Standing, size: u64) {
+        self.shifts.entry(id.tallies()).or_default().entered.enter(standing, size);
+        self.state.messages += 1;
+        self.state.bytes += size;
+        self.state.unproven += if standing == Standing::Unproven { size } else { 0 };
+    }
+
+    pub(super) fn discount(&mut self, id: &BoxId, standing: Standing, size: u64) {
+        self.shifts.entry(id.tallies()).or_default().left.enter(standing, size);
+        self.state.messages = self.state.messages.saturating_sub(1);
+        self.state.bytes = self.state.bytes.saturating_sub(size);
+        let unproven = if standing == Standing::Unproven { size } else { 0 };
+        self.state.unproven = self.state.unproven.saturating_sub(unproven);
+    }
+
+    /// Puts the changed counts into the batch.
+    pub(super) fn write_counts(&mut self) -> Result<(), StoreError> {
+        for (key, shift) in self.shifts.drain() {
+            let tallies = shift.apply(&self.store.tallies(&key)?);
+            if tallies == Tallies::default() {
+                self.batch.delete(key);
+            } else {
+                self.batch.put(key, write_tallies(&tallies));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{RocksStore, Store, suite};
+    use tempfile::tempdir;
+
+    #[test]
+    fn wrong_counts_are_found_and_mended() {
+        let directory = tempdir().unwrap();
+        let store = RocksStore::open(directory.path(), u64::MAX).unwrap();
+        let records: Vec<_> = (0..9).map(|number| suite::record(number as u8 % 3, 0, number, 1_000_000)).collect();
+        store.put(&records, 0).unwrap();
+        let right = store.recount(false).unwrap();
+        assert_eq!((right.wrong_accounts, right.wrong_total, right.usage), (0, false, store.usage()));
+
+        let account = records[1].deposit().account;
+        let key = super::keys::tallies(&account);
+        store.db.put(&key, [0; 32]).unwrap();
+        store.db.put(super::keys::tallies(&suite::account(99)), [1; 32]).unwrap();
+        store.state().bytes += 5;
+        let wrong = store.recount(true).unwrap();
+        assert_eq!((wrong.wrong_accounts, wrong.wrong_total), (2, true));
+        assert_eq!(store.recount(false).unwrap(), right);
+        assert_eq!(store.allowance(&account).unwrap().mailbox.unproven.messages, 3);
+        assert_eq!(store.usage(), right.usage);
+    }
+}
