@@ -94,6 +94,7 @@ async fn register(chain: &ChainClient, submitter: &Submitter, number: u8, stake:
     let (node, fee) = (ServiceNodeId(key.verifying_key().to_bytes()), Permyriad::default());
     let message = signing::registration(&chain.genesis_hash(), &submitter.staker(), fee);
     let registration = Registration {
+        reserved: Vec::new(),
         node,
         proof: key.sign(&message).to_bytes(),
         fee,

@@ -55,7 +55,7 @@ pub(crate) fn config() -> Config {
 /// Starts node `number` on loopback: the node, and its entry of a roster.
 pub(crate) async fn start(number: u8, roster: RosterReceiver) -> (MessagingNode, RosterEntry) {
     let key = node_key(number);
-    let parts = NodeParts { key: key.clone(), roster, store: Arc::new(MemoryStore::new(u64::MAX)) };
+    let parts = NodeParts { key: key.clone(), genesis: [1; 32], roster, store: Arc::new(MemoryStore::new(u64::MAX)) };
     let node = MessagingNode::start(&config(), parts).await.expect("starts");
     let mut entry = entry(&key, node.https_address().port(), 0);
     entry.endpoint.quic_port = node.quic_address().port();

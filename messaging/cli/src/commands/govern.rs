@@ -183,7 +183,7 @@ pub(crate) enum Action {
 
 /// Runs one command; a call counts when its block is finalized.
 pub(crate) async fn run(args: GovernArgs, context: &Context) -> Result<(), Failure> {
-    let report = act(args, context.chain_urls().clone()).await?;
+    let report = act(args, context.chain_urls()?).await?;
     context.output().answer(&report);
     Ok(())
 }

@@ -140,7 +140,8 @@ mod tests {
         };
         let record = Record::new(deposit);
         let StoreRequest { account, namespace, timestamp, expiry, .. } = record.deposit();
-        (ItemName::message(account, *namespace, &record.hash(), *timestamp, *expiry), record)
+        let times = (*timestamp, *expiry);
+        (ItemName::message(account, *namespace, &record.hash(), times, record.standing()), record)
     }
 
     #[tokio::test(flavor = "multi_thread")]
