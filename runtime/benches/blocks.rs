@@ -81,7 +81,7 @@ fn endpoint(number: u32) -> Endpoint {
 fn registration(number: u32, genesis: Hash) -> RuntimeCall {
     let fee = Permyriad::default();
     let operator = StakerId(person(number).public().0);
-    let stake = if number % 2 == 0 { 100 * UNIT } else { 50 * UNIT };
+    let stake = if number.is_multiple_of(2) { 100 * UNIT } else { 50 * UNIT };
     pallet_service_nodes::Call::register {
         node: node(number),
         proof: key(number).sign(&signing::registration(&genesis.0, &operator, fee)).0,
@@ -126,10 +126,12 @@ fn register(number: u32) -> RuntimeCall {
 /// Who signs a call: nodes' calls are their operators'.
 fn signer(call: &RuntimeCall, number: u32) -> u32 {
     use pallet_service_nodes::Call as Nodes;
-    match call {
-        RuntimeCall::ServiceNodes(Nodes::register { .. }) => 100_000 + number,
-        RuntimeCall::ServiceNodes(Nodes::request_unlock { .. } | Nodes::update_endpoint { .. }) => 2 * number,
-        _ => 200_000 + number,
+    if matches!(call, RuntimeCall::ServiceNodes(Nodes::register { .. })) {
+        100_000 + number
+    } else if matches!(call, RuntimeCall::ServiceNodes(Nodes::request_unlock { .. } | Nodes::update_endpoint { .. })) {
+        2 * number
+    } else {
+        200_000 + number
     }
 }
 
