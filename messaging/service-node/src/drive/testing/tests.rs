@@ -39,7 +39,7 @@ fn terms() -> (Terms, mpsc::UnboundedReceiver<Verdict>) {
         testers: (1..=5).map(|number| node_key(number).id()).collect(),
         targets: vec![node_key(6).id()],
     };
-    let testing = TestingTerms { round: 1_000, tester_wait: 1_000, unreachable: 2_000, ..TestingTerms::default() };
+    let testing = TestingTerms { round: 4_000, tester_wait: 1_000, unreachable: 2_000, ..TestingTerms::default() };
     (Terms { genesis: GENESIS, testing, court: Arc::new(OneRound { round, verdicts }) }, submitted)
 }
 
