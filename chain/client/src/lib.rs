@@ -3,7 +3,8 @@
 //! ```text
 //! ChainUrls --> follow() ------> watch::Receiver<Arc<RosterView>>   messaging nodes and clients
 //!           \-> ChainClient ---> roster(), stakes(), finalized()    one-off questions
-//!           \-> Submitter -----> register(), contribute(), ...      signed by a StakerKey
+//!           |-> Submitter -----> register(), contribute(), ...      signed by a StakerKey
+//!           \-> submit_verdict()                                    signed by the testers in it
 //! ```
 //!
 //! Every door takes several chain nodes and goes on with the next one when one is gone; all must share a genesis block.
@@ -21,16 +22,18 @@ mod account;
 mod client;
 mod connection;
 mod follow;
+mod govern;
 mod key;
 pub mod proof;
 mod roster;
 mod source;
 mod submit;
 mod urls;
+mod verdict;
 mod verifier;
 
-pub use account::{ContributionError, ParseAccountError, Pool, parse_account, pool, ss58};
-pub use client::{AskError, ChainClient, Finalized};
+pub use account::{ContributionError, ParseAccountError, Pool, parse_account, ss58};
+pub use client::{AskError, ChainClient, Finalized, MadeSessionKeys};
 pub use connection::ConnectError;
 pub use follow::{FollowError, RosterReceiver, SessionError, follow};
 pub use key::{KeyError, StakerKey};
@@ -39,6 +42,7 @@ pub use skep_primitives::{AuthoritySet, Checkpoint};
 pub use source::{RosterSource, Trust};
 pub use submit::{Included, Registration, SessionKeys, SubmitError, Submitter, Wait};
 pub use urls::{ChainUrls, ParseUrlsError};
+pub use verdict::{submit_verdict, verdict_transaction};
 pub use verifier::{
     Difference, HearError, Lie, Memory, ProvenRoster, RosterVerifier, STALE, Testimony, VerifyError, difference,
 };

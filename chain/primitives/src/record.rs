@@ -1,8 +1,8 @@
 //! What the roster's trie holds of one node, for who reads it from a proof.
 
 use crate::{
-    Balance, BlockNumber, Contribution, Endpoint, NodeState, Permyriad, RosterEntry, ServiceNodeId, SoftwareVersion,
-    StakerId, SwarmId,
+    Balance, BlockNumber, Contribution, Endpoint, NodeState, Permyriad, Reservation, RosterEntry, ServiceNodeId,
+    SoftwareVersion, StakerId, SwarmId,
 };
 use alloc::vec::Vec;
 use codec::{Decode, Encode};
@@ -17,6 +17,8 @@ pub struct RosterRecord {
     pub fee: Permyriad,
     /// Every stake, the operator's first.
     pub stakes: Vec<RecordedStake>,
+    /// Spots kept for others who have not come yet.
+    pub reserved: Vec<Reservation>,
     /// What it must hold in all, fixed when it registered.
     pub requirement: Balance,
     /// Where it is reached.
@@ -38,6 +40,8 @@ pub struct RecordedStake {
     pub amount: Balance,
     /// Block in which it was locked.
     pub since: BlockNumber,
+    /// Block at which it is returned, once its staker has asked for it.
+    pub leaves_at: Option<BlockNumber>,
 }
 
 impl RosterRecord {

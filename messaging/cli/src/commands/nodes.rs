@@ -1,5 +1,7 @@
 //! The network's service nodes and swarms.
 
+mod rewards;
+mod standing;
 mod verify;
 
 use crate::{commands::send::diversity_word, context::Context, failure::Failure};
@@ -15,9 +17,19 @@ use std::fmt;
 pub(crate) enum Command {
     /// Every service node of the last finalized block
     List {
-        /// Also nodes that still gather stake
+        /// Also nodes that do not serve: they gather stake, or are decommissioned
         #[arg(long)]
         all: bool,
+    },
+    /// How nodes stand with the network: their state, how long they may fail, and why they were penalised
+    Standing {
+        /// One node, as `skep nodes list` shows it; every node if none is given
+        node: Option<ServiceNodeId>,
+    },
+    /// What a node has earned and how many are paid before it; who is paid next if no node is given
+    Rewards {
+        /// The node, as `skep nodes list` shows it
+        node: Option<ServiceNodeId>,
     },
     /// The swarm that keeps an account's mail
     Swarm {
@@ -39,6 +51,8 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
             let paths = paths.map(|paths| Paths { diversity: paths.diversity, fewest_choices: paths.fewest_choices });
             context.output().answer(&List { height: view.height(), paths, nodes });
         }
+        Command::Standing { node } => context.output().answer(&standing::look(node, context).await?),
+        Command::Rewards { node } => context.output().answer(&rewards::look(node, context).await?),
         Command::Swarm { account } => {
             let view = plain_view(context).await?;
             let account = match account {
@@ -139,6 +153,9 @@ impl fmt::Display for Node {
             NodeState::Gathering { expires_at } => write!(f, "gathers stake until block {expires_at}")?,
             NodeState::Active { since } => write!(f, "active since block {since}")?,
             NodeState::Leaving { leaves_at, .. } => write!(f, "leaves at block {leaves_at}")?,
+            NodeState::Decommissioned { since, findings, .. } => {
+                write!(f, "decommissioned since block {since} ({})", findings.any)?;
+            }
         }
         match swarm {
             Some(swarm) => write!(f, ", swarm {swarm}"),
