@@ -73,8 +73,8 @@ pub(crate) struct Known {
     pub(crate) is_acknowledged: bool,
     /// Something about it was asked for of which nobody knows whether it was heard: members must agree, but may show either.
     pub(crate) is_uncertain: bool,
-    /// Something was ordered about the time when it was stored: clocks differ, so that members may take it for the other
-    /// way round.
+    /// Something was ordered about the time when it was stored or was to end: clocks differ, so that members may take it for
+    /// the other way round.
     pub(crate) is_close: bool,
 }
 
@@ -109,7 +109,8 @@ impl Model {
     pub(crate) fn apply(&mut self, action: &Action, now: u64, is_done: bool) {
         for hash in self.concerned(action) {
             let Some(known) = self.messages.get_mut(&hash) else { continue };
-            known.is_close |= known.stored + APART > now;
+            let ends_now = known.expiry.is_some_and(|expiry| expiry.abs_diff(now) < APART);
+            known.is_close |= known.stored + APART > now || ends_now;
             known.is_uncertain |= !is_done;
             known.expiry = match (known.expiry.filter(|expiry| *expiry > now), action) {
                 (None, _) | (_, Action::Delete { .. } | Action::DeleteAll { .. }) => None,
