@@ -31,7 +31,7 @@ static OURS: LazyLock<MemoryStore> = LazyLock::new(|| {
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(asked) = Reconcile::decode(bytes) {
-        let _ = answer(&*OURS, &Reconcile { version: VERSION, ..asked });
+        let _ = answer(&*OURS, &[NameRange::ALL], &Reconcile { version: VERSION, ..asked });
     }
     if let Ok(answers) = Reconciled::decode(bytes) {
         let mut session = Session::new(vec![NameRange::ALL]);

@@ -1,7 +1,10 @@
 //! The roster at a block, read from the runtime once a block however many ask.
 
 use sc_client_api::HeaderBackend;
-use skep_primitives::{RosterEntry, RosterSnapshot, Stake, StakerId, StakingTerms, SwarmMembers};
+use skep_primitives::{
+    Governance, NodeRewards, OpenPool, RosterEntry, RosterSnapshot, ServiceNodeId, Stake, StakerId, StakingTerms,
+    Standing, SwarmMembers, TestingRound, TestingTerms,
+};
 use skep_runtime::{Hash, OpaqueBlock as Block};
 use skep_runtime_api::SkepApi;
 use sp_api::ProvideRuntimeApi;
@@ -80,6 +83,46 @@ where
     pub fn stakes_at(&self, block: Hash, staker: StakerId) -> Result<Vec<Stake>, RosterError> {
         Ok(self.client.runtime_api().stakes(block, staker)?)
     }
+
+    /// Every node that takes stake at a block, as one account finds it.
+    pub fn open_pools_at(&self, block: Hash, staker: StakerId) -> Result<Vec<OpenPool>, RosterError> {
+        Ok(self.client.runtime_api().open_pools(block, staker)?)
+    }
+
+    /// What operators decide at a block, and have decided.
+    pub fn governance_at(&self, block: Hash) -> Result<Governance, RosterError> {
+        Ok(self.client.runtime_api().governance(block)?)
+    }
+
+    /// The next nodes to be paid at a block.
+    pub fn reward_queue_at(&self, block: Hash, limit: u32) -> Result<Vec<ServiceNodeId>, RosterError> {
+        Ok(self.client.runtime_api().reward_queue(block, limit)?)
+    }
+
+    /// What a node has earned at a block.
+    pub fn rewards_of_at(&self, block: Hash, node: ServiceNodeId) -> Result<NodeRewards, RosterError> {
+        Ok(self.client.runtime_api().rewards_of(block, node)?)
+    }
+
+    /// The durations of testing at a block.
+    pub fn testing_terms_at(&self, block: Hash) -> Result<TestingTerms, RosterError> {
+        Ok(self.client.runtime_api().testing_terms(block)?)
+    }
+
+    /// The testing rounds whose verdicts count at a block, from number `since` on.
+    pub fn testing_rounds_at(&self, block: Hash, since: u32) -> Result<Vec<TestingRound>, RosterError> {
+        Ok(self.client.runtime_api().testing_rounds(block, since)?)
+    }
+
+    /// How a node stands at a block.
+    pub fn standing_at(&self, block: Hash, node: ServiceNodeId) -> Result<Option<Standing>, RosterError> {
+        Ok(self.client.runtime_api().standing(block, node)?)
+    }
+
+    /// How every node stands at a block.
+    pub fn standings_at(&self, block: Hash) -> Result<Vec<Standing>, RosterError> {
+        Ok(self.client.runtime_api().standings(block)?)
+    }
 }
 
 impl<C> FinalizedState for RosterReader<C>
@@ -107,7 +150,7 @@ pub fn changed(before: &[RosterEntry], after: &[RosterEntry]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skep_primitives::{Endpoint, NodeState, Permyriad, ServiceNodeId, SoftwareVersion, SwarmId};
+    use skep_primitives::{Endpoint, NodeState, Permyriad, SoftwareVersion, SwarmId};
 
     fn entry(number: u8) -> RosterEntry {
         RosterEntry {

@@ -15,7 +15,10 @@ use sc_consensus_babe_rpc::{Babe, BabeApiServer};
 use sc_consensus_grandpa_rpc::{Grandpa, GrandpaApiServer};
 use sc_rpc::SubscriptionTaskExecutor;
 use sc_sync_state_rpc::{SyncState, SyncStateApiServer};
-use skep_primitives::{RosterSnapshot, Stake, StakerId, StakingTerms, SwarmMembers};
+use skep_primitives::{
+    Governance, NodeRewards, OpenPool, RosterSnapshot, ServiceNodeId, Stake, StakerId, StakingTerms, Standing,
+    SwarmMembers, TestingRound, TestingTerms,
+};
 use skep_rpc::SkepRpcServer;
 use skep_runtime::{BlockNumber, Hash, OpaqueBlock as Block};
 use std::{sync::Arc, time::Duration};
@@ -126,6 +129,38 @@ impl SkepRpcServer for SkepRpc {
 
     async fn stakes(&self, staker: StakerId, at: Option<String>) -> RpcResult<Vec<Stake>> {
         self.ask(at, move |roster, block| roster.stakes_at(block, staker)).await
+    }
+
+    async fn open_pools(&self, staker: StakerId, at: Option<String>) -> RpcResult<Vec<OpenPool>> {
+        self.ask(at, move |roster, block| roster.open_pools_at(block, staker)).await
+    }
+
+    async fn governance(&self, at: Option<String>) -> RpcResult<Governance> {
+        self.ask(at, RosterReader::governance_at).await
+    }
+
+    async fn reward_queue(&self, limit: u32, at: Option<String>) -> RpcResult<Vec<ServiceNodeId>> {
+        self.ask(at, move |roster, block| roster.reward_queue_at(block, limit)).await
+    }
+
+    async fn rewards_of(&self, node: ServiceNodeId, at: Option<String>) -> RpcResult<NodeRewards> {
+        self.ask(at, move |roster, block| roster.rewards_of_at(block, node)).await
+    }
+
+    async fn testing_terms(&self, at: Option<String>) -> RpcResult<TestingTerms> {
+        self.ask(at, RosterReader::testing_terms_at).await
+    }
+
+    async fn testing_rounds(&self, since: Option<u32>, at: Option<String>) -> RpcResult<Vec<TestingRound>> {
+        self.ask(at, move |roster, block| roster.testing_rounds_at(block, since.unwrap_or_default())).await
+    }
+
+    async fn standing(&self, node: ServiceNodeId, at: Option<String>) -> RpcResult<Option<Standing>> {
+        self.ask(at, move |roster, block| roster.standing_at(block, node)).await
+    }
+
+    async fn standings(&self, at: Option<String>) -> RpcResult<Vec<Standing>> {
+        self.ask(at, RosterReader::standings_at).await
     }
 
     async fn subscribe_roster(&self, pending: PendingSubscriptionSink) -> SubscriptionResult {

@@ -2,8 +2,8 @@
 #![allow(clippy::use_self, reason = "the macro moves these bodies to where `Self` is another type")]
 
 use crate::{
-    AccountId, Babe, Balance, Block, Executive, Grandpa, Historical, InherentDataExt, Nonce, Runtime, RuntimeCall,
-    RuntimeGenesisConfig, ServiceNodes, SessionKeys, Swarms, System, TransactionPayment, VERSION,
+    AccountId, Babe, Balance, Block, Executive, Grandpa, Historical, InherentDataExt, Nonce, Obligations, Runtime,
+    RuntimeCall, RuntimeGenesisConfig, ServiceNodes, SessionKeys, Swarms, System, TransactionPayment, VERSION,
     configs::BABE_GENESIS_EPOCH_CONFIG, presets,
 };
 use alloc::vec::Vec;
@@ -13,7 +13,10 @@ use frame_support::{
     traits::{Get, KeyOwnerProofSystem},
     weights::Weight,
 };
-use skep_primitives::{RosterEntry, Stake, StakerId, StakingTerms, SwarmId, SwarmMembers};
+use skep_primitives::{
+    Governance, NodeRewards, OpenPool, RosterEntry, ServiceNodeId, Stake, StakerId, StakingTerms, Standing, SwarmId,
+    SwarmMembers, TestingRound, TestingTerms,
+};
 use sp_api::impl_runtime_apis;
 use sp_core::{OpaqueMetadata, crypto::KeyTypeId};
 use sp_runtime::{
@@ -263,6 +266,38 @@ impl_runtime_apis! {
 
         fn stakes(staker: StakerId) -> Vec<Stake> {
             ServiceNodes::stakes(staker)
+        }
+
+        fn reward_queue(limit: u32) -> Vec<ServiceNodeId> {
+            pallet_rewards::Pallet::<Runtime>::upcoming().take(limit as usize).collect()
+        }
+
+        fn rewards_of(node: ServiceNodeId) -> NodeRewards {
+            pallet_rewards::Pallet::<Runtime>::rewards_of(node)
+        }
+
+        fn testing_terms() -> TestingTerms {
+            Obligations::terms()
+        }
+
+        fn testing_rounds(since: u32) -> Vec<TestingRound> {
+            Obligations::rounds(since)
+        }
+
+        fn standing(node: ServiceNodeId) -> Option<Standing> {
+            Obligations::standing(node)
+        }
+
+        fn standings() -> Vec<Standing> {
+            Obligations::standings()
+        }
+
+        fn open_pools(staker: StakerId) -> Vec<OpenPool> {
+            ServiceNodes::open_pools(staker)
+        }
+
+        fn governance() -> Governance {
+            pallet_governance::Pallet::<Runtime>::governance()
         }
     }
 }

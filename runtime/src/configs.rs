@@ -1,30 +1,34 @@
 //! How the pallets are wired.
 
 use crate::{
-    AccountId, Authorship, Babe, Balance, Balances, Block, BlockNumber, Hash, Historical, Moment, Nonce, PalletInfo,
-    Rewards, Runtime, RuntimeCall, RuntimeEvent, RuntimeFreezeReason, RuntimeHoldReason, RuntimeOrigin, RuntimeTask,
-    ServiceNodes, Session, SessionKeys, Swarms, System, VERSION,
-    equivocation::{DisableProducer, DisableUpToAThird},
+    AccountId, Authorities, Authorship, Babe, Balance, Balances, Block, BlockNumber, Governance, Hash, Historical,
+    Moment, Nonce, Obligations, PalletInfo, Rewards, Runtime, RuntimeCall, RuntimeEvent, RuntimeFreezeReason,
+    RuntimeHoldReason, RuntimeOrigin, RuntimeTask, ServiceNodes, Session, SessionKeys, Swarms, System, VERSION,
+    equivocation::{DisableUpToAThird, PunishProducer},
 };
 use alloc::vec::Vec;
+use codec::{Decode, Encode};
 use frame_support::{
     PalletId, derive_impl,
     dispatch::DispatchClass,
     parameter_types,
     traits::{
-        ConstU8, ConstU32, ConstU64, ConstU128, Get, KeyOwnerProofSystem, OnUnbalanced, VariantCountOf,
+        ConstU8, ConstU32, ConstU64, ConstU128, FindAuthor, Get, KeyOwnerProofSystem, OnUnbalanced, Randomness,
+        VariantCountOf,
         fungible::{Balanced, Credit},
     },
     weights::{ConstantMultiplier, Weight, WeightToFee, constants::ParityDbWeight},
 };
 use frame_system::limits::{BlockLength, BlockWeights};
+use pallet_authorities::MAX_AUTHORITIES;
+use pallet_session::SessionInterface;
 use pallet_transaction_payment::{FungibleAdapter, Multiplier, TargetedFeeAdjustment};
-use skep_primitives::{SS58_PREFIX, UNIT};
+use skep_primitives::{SS58_PREFIX, ServiceNodeId, UNIT};
 use sp_consensus_babe::{AllowedSlots, AuthorityId as BabeId, BabeEpochConfiguration};
 use sp_consensus_grandpa::AuthorityId as GrandpaId;
 use sp_core::crypto::KeyTypeId;
 use sp_runtime::{
-    FixedPointNumber, Perbill, Perquintill,
+    ConsensusEngineId, FixedPointNumber, Perbill, Perquintill,
     traits::{AccountIdConversion, Bounded, Convert, OpaqueKeys},
 };
 use sp_staking::SessionIndex;
@@ -33,9 +37,6 @@ use sp_staking::SessionIndex;
 /// every block adds to the randomness swarms are placed with.
 pub const BABE_GENESIS_EPOCH_CONFIG: BabeEpochConfiguration =
     BabeEpochConfiguration { c: (1, 4), allowed_slots: AllowedSlots::PrimaryAndSecondaryVRFSlots };
-
-/// Most block producers.
-pub const MAX_AUTHORITIES: u32 = 100;
 
 /// Sessions whose keys can still be proven, for reports of equivocation.
 pub const PROVABLE_SESSIONS: SessionIndex = 24 * 15;
@@ -109,7 +110,7 @@ impl pallet_babe::Config for Runtime {
     type MaxNominators = ConstU32<0>;
     type KeyOwnerProof = <Historical as KeyOwnerProofSystem<(KeyTypeId, BabeId)>>::Proof;
     type EquivocationReportSystem =
-        pallet_babe::EquivocationReportSystem<Self, DisableProducer, Historical, ConstU64<REPORT_LONGEVITY>>;
+        pallet_babe::EquivocationReportSystem<Self, PunishProducer, Historical, ConstU64<REPORT_LONGEVITY>>;
 }
 
 impl pallet_grandpa::Config for Runtime {
@@ -120,12 +121,12 @@ impl pallet_grandpa::Config for Runtime {
     type MaxSetIdSessionEntries = ConstU64<{ PROVABLE_SESSIONS as u64 }>;
     type KeyOwnerProof = <Historical as KeyOwnerProofSystem<(KeyTypeId, GrandpaId)>>::Proof;
     type EquivocationReportSystem =
-        pallet_grandpa::EquivocationReportSystem<Self, DisableProducer, Historical, ConstU64<REPORT_LONGEVITY>>;
+        pallet_grandpa::EquivocationReportSystem<Self, PunishProducer, Historical, ConstU64<REPORT_LONGEVITY>>;
 }
 
 impl pallet_authorship::Config for Runtime {
     type FindAuthor = pallet_session::FindAccountFromAuthorIndex<Self, Babe>;
-    type EventHandler = ();
+    type EventHandler = NoteProducer;
 }
 
 impl pallet_balances::Config for Runtime {
@@ -151,7 +152,7 @@ pub struct ToProducer;
 impl OnUnbalanced<Credit<AccountId, Balances>> for ToProducer {
     fn on_nonzero_unbalanced(fees: Credit<AccountId, Balances>) {
         let left = match Authorship::author() {
-            Some(producer) => Balances::resolve(&producer, fees),
+            Some(producer) => Balances::resolve(&ProducersPayee::of(producer), fees),
             None => Err(fees),
         };
         if let Err(fees) = left {
@@ -190,22 +191,22 @@ impl pallet_transaction_payment::Config for Runtime {
     type WeightInfo = pallet_transaction_payment::weights::SubstrateWeight<Self>;
 }
 
-/// Keeps the authorities of genesis. Operators may already offer their nodes (`ServiceNodes::set_session_keys`);
-/// drawing authorities from them by era is a later step.
-pub struct GenesisAuthorities;
+/// Founders and drawn nodes, by `pallet-authorities`' plan.
+pub struct DrawnAuthorities;
 
-impl GenesisAuthorities {
+impl DrawnAuthorities {
     /// Whoever genesis gives keys. They must be named once: a session inherits its proofs' root from the one before.
     fn at_genesis() -> Vec<AccountId> {
-        let mut producers: Vec<_> = pallet_session::NextKeys::<Runtime>::iter_keys().collect();
-        producers.sort_unstable();
-        producers
+        let mut founders: Vec<_> = pallet_session::NextKeys::<Runtime>::iter_keys().collect();
+        founders.sort_unstable();
+        Authorities::found(founders.clone());
+        founders
     }
 }
 
-impl pallet_session::SessionManager<AccountId> for GenesisAuthorities {
-    fn new_session(_: SessionIndex) -> Option<Vec<AccountId>> {
-        None
+impl pallet_session::SessionManager<AccountId> for DrawnAuthorities {
+    fn new_session(index: SessionIndex) -> Option<Vec<AccountId>> {
+        Authorities::plan(index)
     }
 
     fn new_session_genesis(_: SessionIndex) -> Option<Vec<AccountId>> {
@@ -219,9 +220,9 @@ impl pallet_session::SessionManager<AccountId> for GenesisAuthorities {
     }
 }
 
-impl pallet_session::historical::SessionManager<AccountId, ()> for GenesisAuthorities {
-    fn new_session(_: SessionIndex) -> Option<Vec<(AccountId, ())>> {
-        None
+impl pallet_session::historical::SessionManager<AccountId, ()> for DrawnAuthorities {
+    fn new_session(index: SessionIndex) -> Option<Vec<(AccountId, ())>> {
+        Some(Authorities::plan(index)?.into_iter().map(|producer| (producer, ())).collect())
     }
 
     fn new_session_genesis(_: SessionIndex) -> Option<Vec<(AccountId, ())>> {
@@ -235,22 +236,76 @@ impl pallet_session::historical::SessionManager<AccountId, ()> for GenesisAuthor
     fn end_session(_: SessionIndex) {}
 }
 
-/// Only present producers may change their keys: there is no other way to become one yet.
-pub struct PresentProducer;
+/// Session keys as the session pallet keeps them: a node's account is its id.
+pub struct SessionKeysOfNodes;
 
-impl Convert<AccountId, Option<AccountId>> for PresentProducer {
+impl pallet_authorities::SessionKeyBook for SessionKeysOfNodes {
+    fn set(node: ServiceNodeId, mut keys: &[u8]) -> bool {
+        SessionKeys::decode(&mut keys)
+            .is_ok_and(|keys| <Session as SessionInterface>::set_keys(&AccountId::new(node.0), keys).is_ok())
+    }
+
+    fn forget(node: ServiceNodeId) {
+        // It fails only for one that has none.
+        let _ = <Session as SessionInterface>::purge_keys(&AccountId::new(node.0));
+    }
+}
+
+impl pallet_authorities::Config for Runtime {
+    type Candidates = ServiceNodes;
+    type Keys = SessionKeysOfNodes;
+    type Randomness = BabeRandomness;
+}
+
+/// Marks who produced in an era.
+pub struct NoteProducer;
+
+impl pallet_authorship::EventHandler<AccountId, BlockNumber> for NoteProducer {
+    fn note_author(producer: AccountId) {
+        Authorities::note_produced(&producer);
+    }
+}
+
+/// Whom a block's producer earns for: a node's operator, or a founder itself.
+pub struct ProducersPayee;
+
+impl ProducersPayee {
+    fn of(producer: AccountId) -> AccountId {
+        let operator = ServiceNodes::operator_of(ServiceNodeId(producer.clone().into()));
+        operator.map_or(producer, |operator| AccountId::new(operator.0))
+    }
+}
+
+impl FindAuthor<AccountId> for ProducersPayee {
+    fn find_author<'a, I>(digests: I) -> Option<AccountId>
+    where
+        I: 'a + IntoIterator<Item = (ConsensusEngineId, &'a [u8])>,
+    {
+        pallet_session::FindAccountFromAuthorIndex::<Runtime, Babe>::find_author(digests).map(Self::of)
+    }
+}
+
+/// Founders and service nodes may have session keys; each is its own producer's id. A node's come with
+/// `ServiceNodes::set_session_keys`: in the session pallet they would take a deposit from the node key's own account. Who has
+/// keys is known, too, so that those of nodes that are gone can be forgotten.
+pub struct FounderOrNode;
+
+impl Convert<AccountId, Option<AccountId>> for FounderOrNode {
     fn convert(account: AccountId) -> Option<AccountId> {
-        Session::validators().contains(&account).then_some(account)
+        let is_node = || ServiceNodes::operator_of(ServiceNodeId(account.clone().into())).is_some();
+        let is_founder = pallet_authorities::Founders::<Runtime>::get().contains(&account);
+        let has_keys = || pallet_session::NextKeys::<Runtime>::contains_key(&account);
+        (is_founder || is_node() || has_keys()).then_some(account)
     }
 }
 
 impl pallet_session::Config for Runtime {
     type RuntimeEvent = RuntimeEvent;
     type ValidatorId = AccountId;
-    type ValidatorIdOf = PresentProducer;
+    type ValidatorIdOf = FounderOrNode;
     type ShouldEndSession = Babe;
     type NextSessionRotation = Babe;
-    type SessionManager = pallet_session::historical::NoteHistoricalRoot<Self, GenesisAuthorities>;
+    type SessionManager = pallet_session::historical::NoteHistoricalRoot<Self, DrawnAuthorities>;
     type SessionHandler = <SessionKeys as OpaqueKeys>::KeyTypeIdProviders;
     type Keys = SessionKeys;
     type DisablingStrategy = DisableUpToAThird;
@@ -287,6 +342,28 @@ impl pallet_swarms::EpochRandomness for BabeRandomness {
     }
 }
 
+impl Get<[u8; 32]> for BabeRandomness {
+    fn get() -> [u8; 32] {
+        pallet_babe::NextRandomness::<Runtime>::get()
+    }
+}
+
+impl pallet_obligations::RoundRandomness for BabeRandomness {
+    /// The epoch's randomness and what the parent block revealed. At the start of a block, the last output BABE has kept is
+    /// the parent's.
+    fn of_parent() -> [u8; 32] {
+        let subject = (b"skep/round/1", pallet_babe::Randomness::<Runtime>::get(), System::parent_hash()).encode();
+        let (mixed, _) = pallet_babe::ParentBlockRandomness::<Runtime>::random(&subject);
+        mixed.map_or_else(|| sp_io::hashing::blake2_256(&subject), |hash| hash.0)
+    }
+}
+
+impl pallet_obligations::Config for Runtime {
+    type Randomness = BabeRandomness;
+    type Nodes = ServiceNodes;
+    type WeightInfo = pallet_obligations::weights::Counted<Self>;
+}
+
 impl pallet_swarms::Config for Runtime {
     type Randomness = BabeRandomness;
 }
@@ -295,13 +372,22 @@ impl pallet_service_nodes::Config for Runtime {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type SessionKeys = SessionKeys;
-    type Listener = (Swarms, Rewards);
+    type Listener = (((Swarms, Rewards), Governance), Obligations);
     type WeightInfo = pallet_service_nodes::weights::Counted<Self>;
+}
+
+impl pallet_governance::Config for Runtime {
+    type Currency = Balances;
+    type RuntimeHoldReason = RuntimeHoldReason;
+    type Stakes = ServiceNodes;
+    type Treasury = Treasury;
+    type Deposit = ConstU128<{ 10 * UNIT }>;
+    type WeightInfo = pallet_governance::weights::Counted<Self>;
 }
 
 impl pallet_rewards::Config for Runtime {
     type Currency = Balances;
-    type Producer = pallet_session::FindAccountFromAuthorIndex<Self, Babe>;
+    type Producer = ProducersPayee;
     type Stakes = ServiceNodes;
     type Treasury = Treasury;
 }

@@ -1,12 +1,15 @@
-//! What follows a proven equivocation: the producer is disabled until the authority set changes.
+//! What follows a proven equivocation: the service node whose key the producer is known by is deregistered, and the
+//! producer is disabled until the authority set changes.
 //!
 //! BABE then refuses its blocks. GRANDPA goes on to count its votes, since a set must not shrink below what finality
-//! needs; for the same reason at most a third of the set is disabled.
+//! needs; for the same reason at most a third of the set is disabled. Genesis producers stand behind no service node: they
+//! are disabled only. Who is to blame is who held the session's keys when it was done, as the proof of ownership says.
 
-use crate::{AccountId, Runtime, Session, UncheckedExtrinsic};
+use crate::{AccountId, Obligations, Runtime, Session, UncheckedExtrinsic};
 use alloc::vec::Vec;
 use frame_support::traits::DisabledValidators;
 use pallet_session::disabling::{DisablingStrategy, UpToLimitDisablingStrategy};
+use skep_primitives::ServiceNodeId;
 use sp_staking::offence::{Offence, OffenceError, OffenceSeverity, ReportOffence};
 
 /// A producer as equivocation proofs identify it.
@@ -16,10 +19,19 @@ type Offender = (AccountId, ());
 pub type DisableUpToAThird = UpToLimitDisablingStrategy<3>;
 
 /// Takes proven equivocations.
-pub struct DisableProducer;
+pub struct PunishProducer;
 
-impl DisableProducer {
+/// The service node a producer stands for: its id is the node's key.
+fn node_of(producer: &AccountId) -> ServiceNodeId {
+    ServiceNodeId(producer.clone().into())
+}
+
+impl PunishProducer {
     /// Whether a report of `producer` would change anything.
+    fn would_punish(producer: &AccountId) -> bool {
+        Obligations::accountable(node_of(producer)).is_some() || Self::would_disable(producer)
+    }
+
     fn would_disable(producer: &AccountId) -> bool {
         let Some(index) = Session::validator_id_to_index(producer) else { return false };
         let disabled = pallet_session::DisabledValidators::<Runtime>::get();
@@ -29,21 +41,22 @@ impl DisableProducer {
     }
 }
 
-impl<O: Offence<Offender>> ReportOffence<AccountId, Offender, O> for DisableProducer {
+impl<O: Offence<Offender>> ReportOffence<AccountId, Offender, O> for PunishProducer {
     fn report_offence(_: Vec<AccountId>, offence: O) -> Result<(), OffenceError> {
         let offenders = offence.offenders();
         // A report that changes nothing is no service to the chain: it fails, and so its sender pays for it.
-        if !offenders.iter().any(|(producer, ())| Self::would_disable(producer)) {
+        if !offenders.iter().any(|(producer, ())| Self::would_punish(producer)) {
             return Err(OffenceError::DuplicateReport);
         }
         for (producer, ()) in offenders {
+            Obligations::equivocated(node_of(&producer));
             Session::report_offence(producer, OffenceSeverity::max_severity());
         }
         Ok(())
     }
 
     fn is_known_offence(offenders: &[Offender], _: &O::Slot) -> bool {
-        !offenders.iter().any(|(producer, ())| Self::would_disable(producer))
+        !offenders.iter().any(|(producer, ())| Self::would_punish(producer))
     }
 }
 

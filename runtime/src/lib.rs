@@ -85,7 +85,7 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
     spec_name: Cow::Borrowed("skep"),
     impl_name: Cow::Borrowed("skep-node"),
     authoring_version: 1,
-    spec_version: 1,
+    spec_version: 2,
     impl_version: 1,
     apis: apis::RUNTIME_API_VERSIONS,
     transaction_version: 1,
@@ -93,7 +93,8 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
 };
 
 /// The pallets. Their order is the order of their work in a block: the epoch turns (Session), then swarms place who
-/// waits, then nodes end (so that they wait in the new epoch), then rewards are paid at the block's end.
+/// waits, then nodes end (so that they wait in the new epoch), then a testing round is drawn from those that are left,
+/// then rewards are paid at the block's end.
 #[frame_support::runtime]
 mod runtime {
     #[runtime::runtime]
@@ -137,4 +138,10 @@ mod runtime {
     pub type ServiceNodes = pallet_service_nodes;
     #[runtime::pallet_index(12)]
     pub type Rewards = pallet_rewards;
+    #[runtime::pallet_index(13)]
+    pub type Governance = pallet_governance;
+    #[runtime::pallet_index(14)]
+    pub type Authorities = pallet_authorities;
+    #[runtime::pallet_index(15)]
+    pub type Obligations = pallet_obligations;
 }

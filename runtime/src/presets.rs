@@ -12,7 +12,7 @@ use frame_support::build_struct_json_patch;
 use pallet_network::Parameters;
 use serde_json::Value;
 use skep_economics::StakingRequirement;
-use skep_primitives::{Moment, UNIT};
+use skep_primitives::{Moment, TestingTerms, UNIT};
 use sp_genesis_builder::PresetId;
 use sp_keyring::{Ed25519Keyring, Sr25519Keyring};
 
@@ -25,6 +25,9 @@ pub const MAIN: &str = "main";
 
 /// What each well-known account owns on `dev` and `local`.
 const ENDOWMENT: Balance = 1_000_000 * UNIT;
+
+/// First floor of work, in Equi-X solutions tried on average: a fraction of a second on a phone.
+const WORK_FLOOR: u32 = 1;
 
 const SECOND: Moment = 1_000;
 const MINUTE: Moment = 60 * SECOND;
@@ -39,6 +42,7 @@ pub fn get_preset(id: &PresetId) -> Option<Vec<u8>> {
         }
         MAIN => build_struct_json_patch!(RuntimeGenesisConfig {
             babe: pallet_babe::GenesisConfig { epoch_config: BABE_GENESIS_EPOCH_CONFIG },
+            governance: pallet_governance::GenesisConfig { work_floor: WORK_FLOOR },
             network: pallet_network::GenesisConfig { parameters: Parameters::default() },
         }),
         _ => return None,
@@ -75,10 +79,23 @@ fn test_parameters(block_time: Moment) -> Parameters {
     Parameters {
         block_time,
         epoch_blocks: 10,
+        era_sessions: 10,
         requirement: StakingRequirement::Fixed { amount: 100 * UNIT },
         unlock: 2 * MINUTE,
         small_stake_lock: MINUTE,
         pool_expiry: 5 * MINUTE,
+        deregistration_lock: 4 * MINUTE,
+        testing: TestingTerms {
+            round: 10 * SECOND,
+            tester_wait: 30 * SECOND,
+            unreachable: MINUTE,
+            initial_credit: 3 * MINUTE,
+            least_credit: 3 * MINUTE,
+            most_credit: 30 * MINUTE,
+            ..TestingTerms::default()
+        },
+        voting: 10 * MINUTE,
+        enactment_delay: 10 * SECOND,
         private_addresses: true,
         ..Parameters::default()
     }
@@ -89,6 +106,7 @@ fn test_genesis(producers: &[Producer], parameters: Parameters) -> Value {
     build_struct_json_patch!(RuntimeGenesisConfig {
         babe: pallet_babe::GenesisConfig { epoch_config: BABE_GENESIS_EPOCH_CONFIG },
         balances: pallet_balances::GenesisConfig { balances },
+        governance: pallet_governance::GenesisConfig { work_floor: WORK_FLOOR },
         network: pallet_network::GenesisConfig { parameters },
         session: pallet_session::GenesisConfig { keys: producers.iter().map(Producer::session).collect::<Vec<_>>() },
     })

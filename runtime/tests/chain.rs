@@ -1,6 +1,9 @@
 //! Whole blocks, carried out by the native build and by the Wasm blob every network runs: both must agree on every
 //! header, and what the chain then says must be what its rules promise.
 
+#[path = "chain/verdicts.rs"]
+mod verdicts;
+
 use codec::{Decode, Encode};
 use frame_support::traits::Get;
 use sc_executor::WasmExecutor;
@@ -54,6 +57,11 @@ const BLOCKS_OF_AN_EPOCH: u32 = 10;
 
 impl Chain {
     fn begin(engine: Engine, preset: &str) -> Self {
+        Self::begin_as(engine, preset, |_| {})
+    }
+
+    /// Begins with the genesis of a preset, changed.
+    fn begin_as(engine: Engine, preset: &str, change: impl FnOnce(&mut serde_json::Value)) -> Self {
         let mut chain = Self {
             engine,
             state: TestExternalities::default(),
@@ -63,17 +71,19 @@ impl Chain {
             slot_milliseconds: 0,
         };
         let patch: Option<Vec<u8>> = chain.call("GenesisBuilder_get_preset", &Some(preset.to_owned()));
-        chain.build_genesis(&patch.expect("a preset"));
+        let mut patch = serde_json::from_slice(&patch.expect("a preset")).expect("JSON");
+        change(&mut patch);
+        chain.build_genesis(patch);
         chain.slot_milliseconds = chain.call::<BabeConfiguration>("BabeApi_configuration", &()).slot_duration;
         chain.genesis = chain.head.hash();
         chain
     }
 
     /// The default genesis with `patch` over it.
-    fn build_genesis(&mut self, patch: &[u8]) {
+    fn build_genesis(&mut self, patch: serde_json::Value) {
         let defaults: Option<Vec<u8>> = self.call("GenesisBuilder_get_preset", &None::<String>);
         let mut genesis = serde_json::from_slice(&defaults.expect("a default")).expect("JSON");
-        sc_chain_spec::json_merge(&mut genesis, serde_json::from_slice(patch).expect("JSON"));
+        sc_chain_spec::json_merge(&mut genesis, patch);
         let built: Result<(), String> = self.call("GenesisBuilder_build_state", &genesis.to_string().into_bytes());
         built.expect("the genesis is accepted");
         self.state.commit_all().expect("commits");
@@ -181,6 +191,7 @@ fn register(operator: Sr25519Keyring, nonce: Nonce, genesis: Hash, number: u8, s
         endpoint: Endpoint { ipv4: [127, 0, number, 1], https_port: 22021, quic_port: 22020 },
         version: SoftwareVersion([0, 1, 0]),
         stake,
+        reserved: Default::default(),
     };
     signed(operator, nonce, genesis, RuntimeCall::ServiceNodes(call))
 }
@@ -267,18 +278,16 @@ fn keys_of_producers_can_be_proven_from_the_first_session_on() {
     }
 }
 
-#[test]
-fn a_producer_that_equivocates_is_disabled_once() {
-    let mut chain = Chain::begin(Engine::Native, presets::LOCAL);
-    chain.make_block(&[]);
+/// A proof that the authority of this index made two blocks of one slot.
+fn equivocation(chain: &mut Chain, index: u32) -> UncheckedExtrinsic {
     let authorities = chain.call::<BabeConfiguration>("BabeApi_configuration", &()).authorities;
-    let offender = authorities[1].0.clone();
+    let offender = authorities[index as usize].0.clone();
     let signer = Sr25519Keyring::from_raw_public(offender.clone().into_inner().0).expect("well-known").pair();
 
     // Two blocks of one slot, both under the offender's seal.
     let slot = Slot::from(chain.slot);
     let vrf_signature = signer.vrf_sign(&make_vrf_sign_data(&[0; 32], slot, 0));
-    let claim = PreDigest::SecondaryVRF(SecondaryVRFPreDigest { authority_index: 1, slot, vrf_signature });
+    let claim = PreDigest::SecondaryVRF(SecondaryVRFPreDigest { authority_index: index, slot, vrf_signature });
     let sealed = |extrinsics: u8| {
         let digest = Digest { logs: vec![DigestItem::PreRuntime(BABE_ENGINE_ID, claim.encode())] };
         let mut header = Header::new(1, [extrinsics; 32].into(), Hash::default(), chain.genesis, digest);
@@ -294,14 +303,95 @@ fn a_producer_that_equivocates_is_disabled_once() {
         equivocation_proof: Box::new(proof),
         key_owner_proof: ownership.expect("a producer").decode().expect("a proof"),
     };
-    let report = UncheckedExtrinsic::new_bare(RuntimeCall::Babe(report));
+    UncheckedExtrinsic::new_bare(RuntimeCall::Babe(report))
+}
 
+/// What the pool says of a transaction; nothing of the question stays in the state.
+fn validate(chain: &mut Chain, source: TransactionSource, transaction: &UncheckedExtrinsic) -> TransactionValidity {
+    let question = (source, transaction, chain.head.hash());
+    chain.state.execute_with(sp_io::storage::start_transaction);
+    let answer = chain.call("TaggedTransactionQueue_validate_transaction", &question);
+    chain.state.execute_with(sp_io::storage::rollback_transaction);
+    answer
+}
+
+#[test]
+fn a_producer_that_equivocates_is_disabled_once() {
+    let mut chain = Chain::begin(Engine::Native, presets::LOCAL);
+    chain.make_block(&[]);
+    let report = equivocation(&mut chain, 1);
     chain.make_block(std::slice::from_ref(&report));
     let disabled = chain.state.execute_with(pallet_session::Pallet::<Runtime>::disabled_validators);
     assert_eq!(disabled, [1]);
-    let question = (TransactionSource::Local, report, chain.head.hash());
-    let again: TransactionValidity = chain.call("TaggedTransactionQueue_validate_transaction", &question);
-    assert_eq!(again, Err(InvalidTransaction::Stale.into()));
+    assert_eq!(validate(&mut chain, TransactionSource::Local, &report), Err(InvalidTransaction::Stale.into()));
+}
+
+/// What the runtime says when asked for the next set, once enough nodes are offered.
+#[test]
+fn authorities_are_drawn_from_the_nodes_that_are_offered() {
+    let mut chain = Chain::begin(Engine::Native, presets::DEV);
+    grow(std::slice::from_mut(&mut chain));
+    let offered: Vec<_> = chain.roster().iter().take(8).map(|node| node.id).collect();
+    chain.state.execute_with(|| {
+        for (number, node) in offered.iter().enumerate() {
+            let seed = [u8::try_from(number).expect("few") + 100; 32];
+            let keys = skep_runtime::SessionKeys {
+                babe: sp_core::sr25519::Pair::from_seed(&seed).public().into(),
+                grandpa: ed25519::Pair::from_seed(&seed).public().into(),
+            };
+            let keys = frame_support::BoundedVec::try_from(keys.encode()).expect("short");
+            pallet_service_nodes::AuthorityCandidates::<Runtime>::insert(node, (keys, 1));
+        }
+    });
+    chain.state.commit_all().expect("commits");
+    // The era ends; the nodes are to produce in the session after the next.
+    let session = |chain: &mut Chain| chain.state.execute_with(pallet_session::Pallet::<Runtime>::current_index);
+    while (session(&mut chain) + 1) % 10 != 0 {
+        chain.make_block(&[]);
+    }
+    let queued = chain.state.execute_with(pallet_session::Pallet::<Runtime>::queued_keys);
+    let drawn: std::collections::BTreeSet<_> =
+        queued.iter().map(|(who, _)| ServiceNodeId(who.clone().into())).collect();
+    assert_eq!(drawn, offered.iter().copied().collect());
+    let next: Epoch = chain.call("BabeApi_next_epoch", &());
+    assert_eq!(next.authorities.len(), 8, "BABE announces them one epoch ahead");
+    // What they earn is their operators'.
+    let operator = chain.roster()[0].operator;
+    let payee = chain.state.execute_with(|| pallet_service_nodes::Pallet::<Runtime>::operator_of(offered[0]));
+    assert_eq!(payee, Some(operator));
+}
+
+#[test]
+fn an_upgrade_that_operators_approved_may_be_applied_by_anyone() {
+    let mut chain = Chain::begin(Engine::Native, presets::DEV);
+    grow(std::slice::from_mut(&mut chain));
+    let code = b"\0asm a runtime".to_vec();
+    let code_hash = skep_primitives::CodeHash(sp_io::hashing::blake2_256(&code));
+    let operators: std::collections::BTreeSet<_> = chain.roster().iter().map(|node| node.operator).collect();
+    let signers: Vec<_> =
+        Sr25519Keyring::well_known().filter(|who| operators.contains(&StakerId(who.to_raw_public()))).collect();
+    let genesis = chain.genesis;
+    let call = |chain: &mut Chain, who: Sr25519Keyring, call| {
+        let nonce = chain.state.execute_with(|| frame_system::Pallet::<Runtime>::account_nonce(who.to_account_id()));
+        if chain.head.number.is_multiple_of(BLOCKS_OF_AN_EPOCH) {
+            // The first block of an epoch is full by itself.
+            chain.make_block(&[]);
+        }
+        chain.make_block(&[signed(who, nonce, genesis, RuntimeCall::Governance(call))]);
+    };
+    let motion = skep_primitives::Motion::Upgrade { code_hash };
+    call(&mut chain, signers[0], pallet_governance::Call::propose { motion });
+    for who in &signers[1..] {
+        call(&mut chain, *who, pallet_governance::Call::approve { proposal: 0 });
+    }
+    let governance: skep_primitives::Governance = chain.call("SkepApi_governance", &());
+    assert!(governance.proposals[0].enact_from.is_some(), "{governance:?}");
+    for _ in 0..10 {
+        chain.make_block(&[]);
+    }
+    call(&mut chain, Sr25519Keyring::Ferdie, pallet_governance::Call::enact { proposal: 0 });
+    let governance: skep_primitives::Governance = chain.call("SkepApi_governance", &());
+    assert_eq!(governance.authorized_upgrade, Some(code_hash));
 }
 
 #[test]

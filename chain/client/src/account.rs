@@ -1,7 +1,7 @@
 //! Staker accounts as people write them.
 
 pub use skep_economics::{ContributionError, Pool};
-use skep_primitives::{RosterEntry, StakerId};
+use skep_primitives::StakerId;
 use subxt::utils::AccountId32;
 
 /// This is neither an SS58 address nor a key in hex.
@@ -19,12 +19,6 @@ pub fn parse_account(text: &str) -> Result<StakerId, ParseAccountError> {
 /// An account as wallets show it: SS58 with the prefix of every Skep network.
 pub fn ss58(staker: &StakerId) -> String {
     AccountId32(staker.0).to_string()
-}
-
-/// What a registered node holds and may still take.
-pub fn pool(entry: &RosterEntry) -> Pool {
-    let contributors = u32::try_from(entry.contributions.len()).unwrap_or(u32::MAX);
-    Pool { requirement: entry.requirement, reserved: entry.staked(), contributors }
 }
 
 #[cfg(test)]

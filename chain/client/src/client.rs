@@ -1,7 +1,7 @@
 //! One-off questions to the chain.
 
 use crate::{
-    ChainUrls, ConnectError,
+    ChainUrls, ConnectError, SessionKeys,
     connection::{Connection, Head, HexHash, block_hashes},
 };
 use jsonrpsee::{
@@ -11,7 +11,10 @@ use jsonrpsee::{
     },
     rpc_params,
 };
-use skep_primitives::{BlockHash, BlockNumber, RosterSnapshot, Stake, StakerId, StakingTerms, SwarmMembers};
+use skep_primitives::{
+    BlockHash, BlockNumber, Governance, NodeRewards, OpenPool, RosterSnapshot, ServiceNodeId, Stake, StakerId,
+    StakingTerms, Standing, SwarmMembers, TestingRound, TestingTerms,
+};
 use skep_rpc::SkepRpcClient;
 use std::{future::Future, sync::Arc};
 use tokio::sync::Mutex;
@@ -92,6 +95,46 @@ impl ChainClient {
         self.ask(|rpc| async move { SkepRpcClient::stakes(&*rpc, staker, None).await }).await
     }
 
+    /// Every node that takes stake at the last finalized block, as one account finds it.
+    pub async fn open_pools(&self, staker: StakerId) -> Result<Vec<OpenPool>, AskError> {
+        self.ask(|rpc| async move { SkepRpcClient::open_pools(&*rpc, staker, None).await }).await
+    }
+
+    /// What operators decide at the last finalized block, and have decided.
+    pub async fn governance(&self) -> Result<Governance, AskError> {
+        self.ask(|rpc| async move { SkepRpcClient::governance(&*rpc, None).await }).await
+    }
+
+    /// The next nodes to be paid at the last finalized block, one a block, at most `limit`.
+    pub async fn reward_queue(&self, limit: u32) -> Result<Vec<ServiceNodeId>, AskError> {
+        self.ask(|rpc| async move { SkepRpcClient::reward_queue(&*rpc, limit, None).await }).await
+    }
+
+    /// What a node has earned at the last finalized block.
+    pub async fn rewards_of(&self, node: ServiceNodeId) -> Result<NodeRewards, AskError> {
+        self.ask(|rpc| async move { SkepRpcClient::rewards_of(&*rpc, node, None).await }).await
+    }
+
+    /// The durations of testing at the last finalized block.
+    pub async fn testing_terms(&self) -> Result<TestingTerms, AskError> {
+        self.ask(|rpc| async move { SkepRpcClient::testing_terms(&*rpc, None).await }).await
+    }
+
+    /// The testing rounds whose verdicts count at the last finalized block, from number `since` on, oldest first.
+    pub async fn testing_rounds(&self, since: u32) -> Result<Vec<TestingRound>, AskError> {
+        self.ask(|rpc| async move { SkepRpcClient::testing_rounds(&*rpc, Some(since), None).await }).await
+    }
+
+    /// How a node stands at the last finalized block, and why; `None` if nothing of it is left.
+    pub async fn standing(&self, node: ServiceNodeId) -> Result<Option<Standing>, AskError> {
+        self.ask(|rpc| async move { SkepRpcClient::standing(&*rpc, node, None).await }).await
+    }
+
+    /// How every node stands at the last finalized block.
+    pub async fn standings(&self) -> Result<Vec<Standing>, AskError> {
+        self.ask(|rpc| async move { SkepRpcClient::standings(&*rpc, None).await }).await
+    }
+
     /// The last finalized block.
     pub async fn finalized(&self) -> Result<Finalized, AskError> {
         let HexHash(hash) =
@@ -105,6 +148,19 @@ impl ChainClient {
     pub async fn block_hash(&self, height: BlockNumber) -> Result<Option<BlockHash>, AskError> {
         let hashes = self.ask(|rpc| async move { block_hashes(&rpc, [height]).await }).await?;
         Ok(hashes.into_iter().next().flatten())
+    }
+
+    /// Makes session keys in the chain node asked, whose operator it must trust, with the proof that whoever holds them agrees
+    /// to produce for `node`. Chain nodes answer only where operators ask: on their own machine.
+    pub async fn make_session_keys(&self, node: ServiceNodeId) -> Result<MadeSessionKeys, AskError> {
+        let owner = format!("0x{node}");
+        let made: RotatedKeys = self
+            .ask(|rpc| {
+                let owner = owner.clone();
+                async move { rpc.request("author_rotateKeysWithOwner", rpc_params![owner]).await }
+            })
+            .await?;
+        made.parse().ok_or_else(|| AskError::NotUnderstood("session keys or their proof are malformed".into()))
     }
 
     /// Asks the current chain node, then each other one once, until one answers.
@@ -143,7 +199,52 @@ impl ChainClient {
     }
 }
 
+/// Session keys made in a chain node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeSessionKeys {
+    /// The public keys.
+    pub keys: SessionKeys,
+    /// Their proof of ownership, in SCALE.
+    pub proof: Vec<u8>,
+}
+
+/// Session keys as Substrate's RPC writes them.
+#[derive(serde::Deserialize)]
+struct RotatedKeys {
+    keys: String,
+    proof: Option<String>,
+}
+
+impl RotatedKeys {
+    fn parse(self) -> Option<MadeSessionKeys> {
+        let bytes = |text: &str| hex::decode(text.strip_prefix("0x").unwrap_or(text)).ok();
+        let keys = bytes(&self.keys)?;
+        let (babe, grandpa) = keys.split_first_chunk()?;
+        let keys = SessionKeys { babe: *babe, grandpa: grandpa.try_into().ok()? };
+        Some(MadeSessionKeys { keys, proof: bytes(self.proof.as_deref()?)? })
+    }
+}
+
 /// The header of a block, if the chain node knows it.
 pub(crate) async fn head_at(rpc: &Client, hash: &BlockHash) -> Result<Option<Head>, ClientError> {
     rpc.request("chain_getHeader", rpc_params![format!("0x{}", hex::encode(hash))]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn session_keys_are_read_as_the_node_writes_them() {
+        let made = |keys: &str, proof: Option<&str>| {
+            RotatedKeys { keys: keys.to_owned(), proof: proof.map(str::to_owned) }.parse()
+        };
+        let keys = format!("0x{}{}", "11".repeat(32), "22".repeat(32));
+        let read = made(&keys, Some("0x0102")).expect("reads");
+        assert_eq!(read.keys, SessionKeys { babe: [0x11; 32], grandpa: [0x22; 32] });
+        assert_eq!(read.proof, [1, 2]);
+        assert_eq!(made(&keys, None), None);
+        assert_eq!(made(&keys[..66], Some("0x0102")), None);
+        assert_eq!(made(&format!("{keys}33"), Some("0x0102")), None);
+    }
 }

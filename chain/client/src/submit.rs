@@ -6,7 +6,9 @@ use jsonrpsee::{
     rpc_params,
 };
 use serde_json::value::RawValue;
-use skep_primitives::{Balance, BlockHash, BlockNumber, Endpoint, Permyriad, ServiceNodeId, SoftwareVersion, StakerId};
+use skep_primitives::{
+    Balance, BlockHash, BlockNumber, Endpoint, Permyriad, Reservation, ServiceNodeId, SoftwareVersion, StakerId,
+};
 use std::{fmt, sync::Arc, time::Duration};
 use subxt::{
     OnlineClient, SubstrateConfig,
@@ -67,6 +69,8 @@ pub struct Registration {
     pub version: SoftwareVersion,
     /// What the operator locks, in smallest units.
     pub stake: Balance,
+    /// Spots kept for others, at most nine.
+    pub reserved: Vec<Reservation>,
 }
 
 /// A call had no effect, or its effect is not known.
@@ -102,9 +106,7 @@ pub enum SubmitError {
 impl Submitter {
     /// Connects to the first chain node that answers and reads what calls its runtime has.
     pub async fn connect(urls: &ChainUrls, key: StakerKey) -> Result<Self, SubmitError> {
-        let rpc = Connection::open(urls, None, 0).await?.rpc;
-        let backend = LegacyBackend::builder().build(subxt::rpcs::RpcClient::new(rpc.clone()));
-        let chain = OnlineClient::from_backend(Arc::new(backend)).await.map_err(prepare)?;
+        let (chain, rpc) = connect(urls).await?;
         Ok(Self { chain, rpc, key })
     }
 
@@ -121,7 +123,10 @@ impl Submitter {
 
     /// Registers a service node and locks the operator's stake.
     pub async fn register(&self, registration: &Registration, wait: Wait) -> Result<Included, SubmitError> {
-        let Registration { node, proof, fee, endpoint, version, stake } = registration;
+        let Registration { node, proof, fee, endpoint, version, stake, reserved } = registration;
+        let reserved = reserved.iter().map(|Reservation { staker, amount }| {
+            Value::named_composite([("staker", Value::from_bytes(staker)), ("amount", Value::u128(*amount))])
+        });
         let arguments = (
             Value::from_bytes(node),
             Value::from_bytes(proof),
@@ -129,6 +134,7 @@ impl Submitter {
             endpoint_value(endpoint),
             version_value(*version),
             Value::u128(*stake),
+            Value::unnamed_composite(reserved),
         );
         self.submit(&transaction(SERVICE_NODES, "register", arguments), wait).await
     }
@@ -147,6 +153,18 @@ impl Submitter {
     /// Takes back this account's stake in a node that has ended.
     pub async fn withdraw(&self, node: ServiceNodeId, wait: Wait) -> Result<Included, SubmitError> {
         self.submit(&transaction(SERVICE_NODES, "withdraw", (Value::from_bytes(node),)), wait).await
+    }
+
+    /// Gives a node another key. `proof` is the new key's signature over [`skep_primitives::signing::registration`].
+    pub async fn hand_over(
+        &self,
+        node: ServiceNodeId,
+        to: ServiceNodeId,
+        proof: &[u8; 64],
+        wait: Wait,
+    ) -> Result<Included, SubmitError> {
+        let arguments = (Value::from_bytes(node), Value::from_bytes(to), Value::from_bytes(proof));
+        self.submit(&transaction(SERVICE_NODES, "hand_over", arguments), wait).await
     }
 
     /// Tells where a node is reached and what it runs.
@@ -180,18 +198,17 @@ impl Submitter {
         self.submit(&transaction(SERVICE_NODES, "set_session_keys", arguments), wait).await
     }
 
-    async fn submit<Call: Payload>(&self, call: &Call, wait: Wait) -> Result<Included, SubmitError> {
-        let work = async {
-            let sent = self.send(call).await?;
-            self.outcome(sent, wait).await
-        };
-        tokio::time::timeout(INCLUSION_TIMEOUT, work)
-            .await
-            .unwrap_or_else(|_| Err(SubmitError::Lost(format!("not included in {} s", INCLUSION_TIMEOUT.as_secs()))))
+    /// Offers a node as a block producer no longer.
+    pub async fn retract_session_keys(&self, node: ServiceNodeId, wait: Wait) -> Result<Included, SubmitError> {
+        self.submit(&transaction(SERVICE_NODES, "retract_session_keys", (Value::from_bytes(node),)), wait).await
+    }
+
+    pub(crate) async fn submit<Call: Payload>(&self, call: &Call, wait: Wait) -> Result<Included, SubmitError> {
+        within_time(async { outcome(self.send(call).await?, wait).await }).await
     }
 }
 
-type Sent = TransactionProgress<SubstrateConfig, OnlineClientAtBlockImpl<SubstrateConfig>>;
+pub(crate) type Sent = TransactionProgress<SubstrateConfig, OnlineClientAtBlockImpl<SubstrateConfig>>;
 
 impl Submitter {
     async fn send<Call: Payload>(&self, call: &Call) -> Result<Sent, SubmitError> {
@@ -202,45 +219,65 @@ impl Submitter {
         let params = DefaultExtrinsicParamsBuilder::new().nonce(nonce).build();
         let at = self.chain.at_current_block().await.map_err(prepare)?;
         let signed = at.transactions().create_signed(call, self.key.pair(), params).await.map_err(prepare)?;
-        signed.submit_and_watch().await.map_err(|error| {
-            if let ExtrinsicError::ErrorSubmittingTransaction(BackendError::Rpc(RpcError::ClientError(
-                subxt::rpcs::Error::User(answer),
-            ))) = &error
-            {
-                return SubmitError::Refused(pool_refusal(&answer.message, answer.data.as_deref().map(RawValue::get)));
-            }
-            SubmitError::Lost(error.to_string())
-        })
-    }
-
-    async fn outcome(&self, mut sent: Sent, wait: Wait) -> Result<Included, SubmitError> {
-        loop {
-            let status =
-                sent.next().await.ok_or_else(|| SubmitError::Lost("the chain node stopped watching".into()))?;
-            let block = match status.map_err(|error| SubmitError::Lost(error.to_string()))? {
-                TransactionStatus::InFinalizedBlock(block) => block,
-                TransactionStatus::InBestBlock(block) if wait == Wait::InBlock => block,
-                TransactionStatus::InBestBlock(_)
-                | TransactionStatus::NoLongerInBestBlock
-                | TransactionStatus::Validated
-                | TransactionStatus::Broadcasted => continue,
-                TransactionStatus::Error { message } => return Err(SubmitError::Lost(message)),
-                TransactionStatus::Invalid { message } | TransactionStatus::Dropped { message } => {
-                    return Err(SubmitError::Refused(message));
-                }
-            };
-            block.wait_for_success().await.map_err(failure)?;
-            let height = block.at().await.map_err(|error| SubmitError::Lost(error.to_string()))?.block_number();
-            return Ok(Included {
-                height: BlockNumber::try_from(height).unwrap_or(BlockNumber::MAX),
-                block_hash: block.block_hash().0,
-                transaction_hash: block.extrinsic_hash().0,
-            });
-        }
+        signed.submit_and_watch().await.map_err(refused)
     }
 }
 
-fn prepare(error: impl fmt::Display) -> SubmitError {
+/// A connection to the first chain node that answers, which knows what calls its runtime has.
+pub(crate) async fn connect(urls: &ChainUrls) -> Result<(OnlineClient<SubstrateConfig>, Arc<Client>), SubmitError> {
+    let rpc = Connection::open(urls, None, 0).await?.rpc;
+    let backend = LegacyBackend::builder().build(subxt::rpcs::RpcClient::new(rpc.clone()));
+    let chain = OnlineClient::from_backend(Arc::new(backend)).await.map_err(prepare)?;
+    Ok((chain, rpc))
+}
+
+/// Gives up what takes longer than any call should.
+pub(crate) async fn within_time(
+    work: impl Future<Output = Result<Included, SubmitError>>,
+) -> Result<Included, SubmitError> {
+    tokio::time::timeout(INCLUSION_TIMEOUT, work)
+        .await
+        .unwrap_or_else(|_| Err(SubmitError::Lost(format!("not included in {} s", INCLUSION_TIMEOUT.as_secs()))))
+}
+
+/// Waits for what was promised of a transaction that was sent.
+pub(crate) async fn outcome(mut sent: Sent, wait: Wait) -> Result<Included, SubmitError> {
+    loop {
+        let status = sent.next().await.ok_or_else(|| SubmitError::Lost("the chain node stopped watching".into()))?;
+        let block = match status.map_err(|error| SubmitError::Lost(error.to_string()))? {
+            TransactionStatus::InFinalizedBlock(block) => block,
+            TransactionStatus::InBestBlock(block) if wait == Wait::InBlock => block,
+            TransactionStatus::InBestBlock(_)
+            | TransactionStatus::NoLongerInBestBlock
+            | TransactionStatus::Validated
+            | TransactionStatus::Broadcasted => continue,
+            TransactionStatus::Error { message } => return Err(SubmitError::Lost(message)),
+            TransactionStatus::Invalid { message } | TransactionStatus::Dropped { message } => {
+                return Err(SubmitError::Refused(message));
+            }
+        };
+        block.wait_for_success().await.map_err(failure)?;
+        let height = block.at().await.map_err(|error| SubmitError::Lost(error.to_string()))?.block_number();
+        return Ok(Included {
+            height: BlockNumber::try_from(height).unwrap_or(BlockNumber::MAX),
+            block_hash: block.block_hash().0,
+            transaction_hash: block.extrinsic_hash().0,
+        });
+    }
+}
+
+/// Why a transaction did not enter the pool, or that nobody knows.
+pub(crate) fn refused(error: ExtrinsicError) -> SubmitError {
+    if let ExtrinsicError::ErrorSubmittingTransaction(BackendError::Rpc(RpcError::ClientError(
+        subxt::rpcs::Error::User(answer),
+    ))) = &error
+    {
+        return SubmitError::Refused(pool_refusal(&answer.message, answer.data.as_deref().map(RawValue::get)));
+    }
+    SubmitError::Lost(error.to_string())
+}
+
+pub(crate) fn prepare(error: impl fmt::Display) -> SubmitError {
     SubmitError::Prepare(error.to_string())
 }
 
@@ -284,6 +321,17 @@ fn version_value(SoftwareVersion(parts): SoftwareVersion) -> Value {
 impl fmt::Debug for Submitter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Submitter").field("staker", &self.staker()).finish_non_exhaustive()
+    }
+}
+
+impl SessionKeys {
+    /// As the runtime encodes them (SCALE): one after the other.
+    pub fn encoded(&self) -> [u8; 64] {
+        let mut bytes = [0; 64];
+        let (babe, grandpa) = bytes.split_at_mut(32);
+        babe.copy_from_slice(&self.babe);
+        grandpa.copy_from_slice(&self.grandpa);
+        bytes
     }
 }
 

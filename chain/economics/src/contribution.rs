@@ -21,14 +21,25 @@ pub fn is_small_stake(amount: Balance, requirement: Balance) -> bool {
     U256::from(amount) * steps(Permyriad::WHOLE) < U256::from(requirement) * steps(SMALL_STAKE)
 }
 
+/// What place in a pool an offer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spot {
+    /// Anybody's: the next in order of arrival.
+    Free,
+    /// Kept for whoever offers, who brings at least this much, in smallest units.
+    Reserved(Balance),
+    /// Taken by whoever offers: more is added to a stake that is there.
+    Own,
+}
+
 /// The stake of one node as far as it has been brought together. The first contribution is the operator's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
     /// What the node must hold in all, in smallest units.
     pub requirement: Balance,
-    /// What it holds so far, in smallest units.
+    /// What it holds so far, or keeps for others, in smallest units.
     pub reserved: Balance,
-    /// How many contributions it holds, the operator's included.
+    /// How many contributions it holds or keeps room for, the operator's included.
     pub contributors: u32,
 }
 
@@ -99,15 +110,29 @@ impl Pool {
         room.saturating_add(room / 100)
     }
 
+    /// The least an offer for this spot must bring: what was reserved, or anything that adds to a stake that is there.
+    pub fn minimum_for(&self, spot: Spot) -> Balance {
+        match spot {
+            Spot::Free => self.minimum_contribution(),
+            Spot::Reserved(amount) => amount.min(self.open_room()),
+            Spot::Own => self.open_room().min(1),
+        }
+    }
+
     /// How much of `offered` is staked if a new contributor offers it now: all of it, but never more than the room.
     pub fn accept(&self, offered: Balance) -> Result<Balance, ContributionError> {
+        self.accept_for(Spot::Free, offered)
+    }
+
+    /// The same for an offer that is for this spot.
+    pub fn accept_for(&self, spot: Spot, offered: Balance) -> Result<Balance, ContributionError> {
         if self.is_complete() {
             return Err(ContributionError::StakeComplete);
         }
-        if self.free_spots() == 0 {
+        if spot == Spot::Free && self.free_spots() == 0 {
             return Err(ContributionError::NoFreeSpot);
         }
-        let (minimum, maximum) = (self.minimum_contribution(), self.maximum_contribution());
+        let (minimum, maximum) = (self.minimum_for(spot), self.maximum_contribution());
         if offered < minimum {
             return Err(ContributionError::TooLittle { offered, minimum });
         }
@@ -158,6 +183,21 @@ mod tests {
         assert_eq!(pool.accept(maximum), Ok(room));
         let offered = maximum + 1;
         assert_eq!(pool.accept(offered), Err(ContributionError::TooMuch { offered, maximum }));
+    }
+
+    #[test]
+    fn a_reserved_spot_takes_what_was_reserved_at_least() {
+        // Whoever a spot is kept for sees a pool without its own reservation.
+        let pool = pool(10_000 * UNIT, MAX_CONTRIBUTORS);
+        let minimum = 2_000 * UNIT;
+        let offered = minimum - 1;
+        let spot = Spot::Reserved(minimum);
+        assert_eq!(pool.accept_for(spot, offered), Err(ContributionError::TooLittle { offered, minimum }));
+        assert_eq!(pool.accept_for(spot, minimum), Ok(minimum));
+        assert_eq!(pool.accept_for(spot, 5_000 * UNIT), Ok(5_000 * UNIT));
+        assert_eq!(pool.accept(5_000 * UNIT), Err(ContributionError::NoFreeSpot));
+        assert_eq!(pool.accept_for(Spot::Own, 1), Ok(1));
+        assert!(pool.accept_for(Spot::Own, 0).is_err());
     }
 
     #[test]

@@ -94,6 +94,11 @@ key_id! {
     StakerId
 }
 
+key_id! {
+    /// A runtime: BLAKE2b-256 of its Wasm.
+    CodeHash
+}
+
 /// A swarm: its place on the 64-bit ring (`protocol.md` section 3). Written in hex without padding.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,

@@ -7,19 +7,31 @@
 extern crate alloc;
 
 mod amount;
+mod draw;
+mod governance;
 mod id;
+mod reward;
 mod roster;
 mod serving;
 pub mod signing;
 mod stake;
+mod testing;
 
 pub use amount::{Balance, DECIMALS, JsonBalance, Permyriad, PermyriadTooLarge, UNIT, decimal};
-pub use id::{ParseIdError, ServiceNodeId, StakerId, SwarmId};
+pub use draw::Draw;
+pub use governance::{Governance, MAX_OPEN_PROPOSALS, MAX_WORK_FLOOR, Motion, Proposal, ProposalId};
+pub use id::{CodeHash, ParseIdError, ServiceNodeId, StakerId, SwarmId};
+pub use reward::{NodeRewards, Reward};
 pub use roster::{
-    Contribution, Endpoint, MAX_CONTRIBUTORS, NodeState, RosterEntry, RosterSnapshot, SoftwareVersion, SwarmMembers,
+    Contribution, Endpoint, Leave, MAX_CONTRIBUTORS, MAX_STAKES, NodeState, RosterEntry, RosterSnapshot,
+    SoftwareVersion, SwarmMembers,
 };
-pub use serving::{NodeStakes, Payees, ServingNodes};
-pub use stake::{Stake, StakeLock, StakingTerms};
+pub use serving::{Candidate, Candidates, NodeStakes, NodeStates, NodeWhereabouts, Payees, ServingNodes};
+pub use stake::{OpenPool, Reservation, Stake, StakeLock, StakingTerms};
+pub use testing::{
+    Cause, Deregistration, Findings, InvalidTestingTerms, MAX_TESTERS, Reason, Reasons, Standing, StandingChange,
+    StandingEvent, Subject, TestingRound, TestingTerms, Verdict, Vote, Whereabouts,
+};
 
 /// Height of a block.
 pub type BlockNumber = u32;

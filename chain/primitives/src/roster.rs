@@ -1,6 +1,6 @@
 //! The roster: the authoritative list of service nodes, as the chain publishes it.
 
-use crate::{Balance, BlockHash, BlockNumber, Permyriad, ServiceNodeId, StakerId, SwarmId};
+use crate::{Balance, BlockHash, BlockNumber, Findings, Permyriad, ServiceNodeId, StakerId, SwarmId};
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use core::{fmt, net::Ipv4Addr};
@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 /// Most contributors of one node, its operator included.
 pub const MAX_CONTRIBUTORS: u32 = 10;
+
+/// Most stakes held in one node: those of its contributors, and of others who are replaced and wait for their time to leave.
+pub const MAX_STAKES: u32 = 2 * MAX_CONTRIBUTORS;
 
 /// Where a service node is reached.
 #[derive(
@@ -129,9 +132,42 @@ pub enum NodeState {
     Leaving {
         /// Block of the first request.
         requested_at: BlockNumber,
-        /// Block at which the node ends and its stakes become free.
+        /// Block at which the node ends and its stakes become free, unless others fill what is missing.
         leaves_at: BlockNumber,
     },
+    /// Its testers found it failing: it is in no swarm and unpaid, still tested, and serves again once it passes.
+    Decommissioned {
+        /// Block of the verdict.
+        since: BlockNumber,
+        /// Block from which on a failing verdict deregisters it.
+        credit_ends_at: BlockNumber,
+        /// Why.
+        findings: Findings,
+        /// Set if somebody asked to unlock: the node ends nonetheless.
+        leave: Option<Leave>,
+    },
+}
+
+/// When a node leaves.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    Serialize,
+    Deserialize,
+)]
+pub struct Leave {
+    /// Block of the first request to unlock.
+    pub requested_at: BlockNumber,
+    /// Block at which the node ends and its stakes become free.
+    pub leaves_at: BlockNumber,
 }
 
 impl NodeState {
@@ -139,16 +175,48 @@ impl NodeState {
     pub const fn is_serving(&self) -> bool {
         match self {
             Self::Active { .. } | Self::Leaving { .. } => true,
+            Self::Gathering { .. } | Self::Decommissioned { .. } => false,
+        }
+    }
+
+    /// Whether other service nodes speak to it: it serves, or is tested so that it may serve again.
+    pub const fn is_tested(&self) -> bool {
+        match self {
+            Self::Active { .. } | Self::Leaving { .. } | Self::Decommissioned { .. } => true,
             Self::Gathering { .. } => false,
+        }
+    }
+
+    /// The same after it was found that the node leaves: a serving node is leaving, a decommissioned one stays so until
+    /// then; one that gathers stays as it is.
+    #[must_use]
+    pub const fn leaving(self, leave: Leave) -> Self {
+        match self {
+            Self::Gathering { .. } => self,
+            Self::Active { .. } | Self::Leaving { .. } => {
+                Self::Leaving { requested_at: leave.requested_at, leaves_at: leave.leaves_at }
+            }
+            Self::Decommissioned { since, credit_ends_at, findings, .. } => {
+                Self::Decommissioned { since, credit_ends_at, findings, leave: Some(leave) }
+            }
+        }
+    }
+
+    /// When the node leaves, if somebody asked to unlock.
+    pub const fn leave(&self) -> Option<Leave> {
+        match *self {
+            Self::Leaving { requested_at, leaves_at } => Some(Leave { requested_at, leaves_at }),
+            Self::Decommissioned { leave, .. } => leave,
+            Self::Gathering { .. } | Self::Active { .. } => None,
         }
     }
 
     /// Height at which the node ends since somebody asked to unlock, 0 when nobody did (the form existing clients read:
     /// they take a node for gone from this height on).
     pub const fn requested_unlock_height(&self) -> BlockNumber {
-        match self {
-            Self::Leaving { leaves_at, .. } => *leaves_at,
-            Self::Gathering { .. } | Self::Active { .. } => 0,
+        match self.leave() {
+            Some(leave) => leave.leaves_at,
+            None => 0,
         }
     }
 }
@@ -211,16 +279,16 @@ pub struct SwarmMembers {
 }
 
 /// Block hashes as `0x` and 64 hex digits, as Substrate's own RPC writes them.
-mod hash_hex {
+pub(crate) mod hash_hex {
     use crate::BlockHash;
     use alloc::{format, string::String};
     use serde::{Deserialize, Deserializer, Serializer, de};
 
-    pub(super) fn serialize<S: Serializer>(hash: &BlockHash, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(hash: &BlockHash, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&format!("0x{}", hex::encode(hash)))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BlockHash, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BlockHash, D::Error> {
         let text = String::deserialize(deserializer)?;
         let mut hash = [0; 32];
         hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(&text), &mut hash)

@@ -1,7 +1,7 @@
 //! What a service node's Ed25519 key signs for the chain: one label and one encoding a purpose, the same on and off
 //! chain, so that no signature can be taken for another.
 
-use crate::{BlockHash, Permyriad, ServiceNodeId, StakerId};
+use crate::{BlockHash, Permyriad, Reasons, ServiceNodeId, StakerId, Subject};
 use alloc::vec::Vec;
 use codec::Encode;
 
@@ -13,4 +13,9 @@ pub fn registration(genesis: &BlockHash, operator: &StakerId, fee: Permyriad) ->
 /// Proof that the node key consents to block-authoring session keys (`keys` in SCALE), given with `set_session_keys`.
 pub fn session_keys(genesis: &BlockHash, node: &ServiceNodeId, keys: &[u8]) -> Vec<u8> {
     (b"skep/session-keys/1", genesis, node, keys).encode()
+}
+
+/// One tester's vote on one node in one testing round: no reason says that it passes.
+pub fn vote(genesis: &BlockHash, subject: &Subject, reasons: Reasons) -> Vec<u8> {
+    (b"skep/vote/1", genesis, subject, reasons).encode()
 }

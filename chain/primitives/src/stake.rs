@@ -1,7 +1,8 @@
 //! What the chain answers about stakes.
 
-use crate::{Balance, BlockNumber, ServiceNodeId};
-use codec::{Decode, Encode};
+use crate::{Balance, BlockNumber, Permyriad, ServiceNodeId, StakerId};
+use alloc::vec::Vec;
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,60 @@ pub struct StakingTerms {
     pub operator_minimum: Balance,
     /// Blocks from an unlock request until the stake is free.
     pub unlock_blocks: BlockNumber,
+}
+
+/// A spot in a pool that is kept for one account.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    Serialize,
+    Deserialize,
+)]
+pub struct Reservation {
+    /// For whom.
+    pub staker: StakerId,
+    /// What they bring at least, in smallest units.
+    #[serde(with = "crate::amount::decimal")]
+    pub amount: Balance,
+}
+
+/// A node that takes stake now, as one account finds it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, Serialize, Deserialize)]
+pub struct OpenPool {
+    /// The node.
+    pub node: ServiceNodeId,
+    /// Who registered it.
+    pub operator: StakerId,
+    /// The operator's fee.
+    pub fee: Permyriad,
+    /// What the node must hold in all, in smallest units.
+    #[serde(with = "crate::amount::decimal")]
+    pub requirement: Balance,
+    /// What is still open to this account.
+    #[serde(with = "crate::amount::decimal")]
+    pub room: Balance,
+    /// The least it must bring now.
+    #[serde(with = "crate::amount::decimal")]
+    pub minimum: Balance,
+    /// The most it may offer now; only the room counts.
+    #[serde(with = "crate::amount::decimal")]
+    pub maximum: Balance,
+    /// Spots anybody may take.
+    pub free_spots: u32,
+    /// Spots that are kept for others, and for this account.
+    pub reserved: Vec<Reservation>,
+    /// Block at which every stake returns unless the node is filled.
+    pub closes_at: BlockNumber,
+    /// Whether the node serves already and somebody's stake is to be replaced.
+    pub serves: bool,
 }
 
 /// One stake of one account.
@@ -42,9 +97,14 @@ pub enum StakeLock {
         /// Block at which the unfilled pool returns every stake.
         block: BlockNumber,
     },
-    /// Returned by itself at this block.
+    /// Returned by itself at this block: its staker asked for it, or the node ends then unless it is filled again.
     Until {
-        /// Block at which the node ends.
+        /// Block at which the stake is free.
+        block: BlockNumber,
+    },
+    /// The node was deregistered: returned by itself at this block.
+    Deregistered {
+        /// Block at which the lock is over.
         block: BlockNumber,
     },
 }

@@ -4,7 +4,7 @@
 use rand::{Rng, seq::SliceRandom};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value, json};
-use skep_primitives::{BlockHash, BlockNumber, RosterEntry, ServiceNodeId};
+use skep_primitives::{BlockHash, BlockNumber, Findings, NodeState, RosterEntry, ServiceNodeId};
 use std::collections::BTreeMap;
 
 /// Says "every field" in a query.
@@ -86,6 +86,8 @@ fn state(entry: &RosterEntry, x25519: impl Fn(&ServiceNodeId) -> [u8; 32], field
         ("storage_lmq_port", json!(endpoint.quic_port)),
         ("service_node_version", json!(entry.version.0)),
         ("active", json!(state.is_serving())),
+        ("state", json!(state_name(state))),
+        ("decommission_findings", json!(findings(state))),
         ("funded", json!(entry.staked() == entry.requirement)),
         ("requested_unlock_height", json!(state.requested_unlock_height())),
         ("registration_height", json!(entry.registered_at)),
@@ -103,10 +105,27 @@ fn state(entry: &RosterEntry, x25519: impl Fn(&ServiceNodeId) -> [u8; 32], field
     )
 }
 
+fn state_name(state: &NodeState) -> &'static str {
+    match state {
+        NodeState::Gathering { .. } => "gathering",
+        NodeState::Active { .. } => "active",
+        NodeState::Leaving { .. } => "leaving",
+        NodeState::Decommissioned { .. } => "decommissioned",
+    }
+}
+
+/// Why a decommissioned node failed.
+fn findings(state: &NodeState) -> Option<&Findings> {
+    match state {
+        NodeState::Decommissioned { findings, .. } => Some(findings),
+        NodeState::Gathering { .. } | NodeState::Active { .. } | NodeState::Leaving { .. } => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skep_primitives::{Contribution, Endpoint, NodeState, Permyriad, SoftwareVersion, StakerId, SwarmId};
+    use skep_primitives::{Contribution, Endpoint, Permyriad, Reason, Reasons, SoftwareVersion, StakerId, SwarmId};
 
     fn entry(number: u8, state: NodeState) -> RosterEntry {
         RosterEntry {
@@ -154,6 +173,28 @@ mod tests {
         );
         let one = "03".repeat(32);
         assert_eq!(count(&format!(r#"{{"service_node_pubkeys":["{one}"]}}"#)), 1);
+    }
+
+    #[test]
+    fn a_decommissioned_node_is_listed_with_its_reasons_and_is_not_active() {
+        let seen = Reasons::NONE.with(Reason::QuicUnreachable);
+        let findings = Findings { all: seen, any: seen };
+        let state = NodeState::Decommissioned { since: 7, credit_ends_at: 67, findings, leave: None };
+        let nodes = [entry(1, NodeState::Active { since: 1 }), entry(2, state)];
+        let told = |query: &str| {
+            let query = serde_json::from_str(query).expect("a query");
+            node_list(9, &[0xab; 32], &nodes, &query, |_| [9; 32], &mut rand::rng())["service_node_states"].clone()
+        };
+        let query = r#"{"fields":["active","state","funded","decommission_findings"]}"#;
+        let expected = json!([
+            { "active": true, "state": "active", "funded": true, "decommission_findings": null },
+            {
+                "active": false, "state": "decommissioned", "funded": true,
+                "decommission_findings": { "all": ["quic_unreachable"], "any": ["quic_unreachable"] },
+            },
+        ]);
+        assert_eq!(told(query), expected);
+        assert_eq!(told(r#"{"active_only":true,"fields":["state"]}"#), json!([{ "state": "active" }]));
     }
 
     #[test]

@@ -4,13 +4,12 @@
 
 use crate::{
     Census, Inconsistency, N_MIN, Place, Slot, SwarmStore,
-    draw::Draw,
     map::{Delta, Move},
     ring,
 };
 use alloc::{collections::BTreeMap, vec, vec::Vec};
 use core::cmp::Reverse;
-use skep_primitives::{ServiceNodeId, SwarmId};
+use skep_primitives::{Draw, ServiceNodeId, SwarmId};
 
 pub(crate) struct Draft<'a, S> {
     store: &'a mut S,

@@ -19,7 +19,6 @@ extern crate alloc;
 
 mod audit;
 mod draft;
-mod draw;
 mod map;
 mod memory;
 mod ring;

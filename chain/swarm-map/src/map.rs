@@ -1,10 +1,10 @@
 //! The rules of membership.
 
-use crate::{Inconsistency, N_MAX, N_MIN, N_TARGET, SwarmStore, draft::Draft, draw::Draw};
+use crate::{Inconsistency, N_MAX, N_MIN, N_TARGET, SwarmStore, draft::Draft};
 use alloc::{collections::BTreeSet, vec::Vec};
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use scale_info::TypeInfo;
-use skep_primitives::{BlockNumber, ServiceNodeId, SwarmId};
+use skep_primitives::{BlockNumber, Draw, ServiceNodeId, SwarmId};
 
 /// New nodes go to the swarms up to this percentile by size.
 const JOIN_PERCENTILE: u32 = 25;
@@ -76,7 +76,7 @@ impl<S: SwarmStore> SwarmMap<S> {
     ) -> Result<Delta, Inconsistency> {
         let joins: BTreeSet<_> = joins.iter().copied().collect();
         let leaves: BTreeSet<_> = leaves.iter().copied().collect();
-        let mut change = Change { draft: Draft::new(&mut self.store), draw: Draw::new(seed, domain) };
+        let mut change = Change { draft: Draft::new(&mut self.store), draw: Draw::new(seed, domain.into()) };
         for node in leaves {
             change.draft.remove(node)?;
         }

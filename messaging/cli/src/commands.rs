@@ -5,6 +5,7 @@ mod chat;
 mod contact;
 mod devnet;
 mod generate;
+mod govern;
 mod history;
 mod listen;
 mod nodes;
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Nodes(nodes::Command),
     /// Lock tokens behind service nodes, and take them back
     Stake(stake::StakeArgs),
+    /// Decide with the other operators: runtimes, the treasury, the floor of work
+    Govern(govern::GovernArgs),
     /// Run a whole network on this machine
     Devnet(devnet::DevnetArgs),
     /// Write a script for your shell that completes commands
@@ -69,6 +72,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::Path(arguments) => path::run(arguments, context).await,
         Command::Nodes(command) => nodes::run(command, context).await,
         Command::Stake(args) => stake::run(args, context).await,
+        Command::Govern(args) => govern::run(args, context).await,
         Command::Devnet(args) => devnet::run(args, context).await,
         Command::Completions(arguments) => generate::completions(&arguments),
         Command::Man => generate::man(),

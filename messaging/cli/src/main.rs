@@ -5,6 +5,7 @@ mod context;
 mod failure;
 mod output;
 mod passphrase;
+mod signer;
 mod tokens;
 
 use crate::{commands::Command, context::Context};

@@ -89,9 +89,11 @@ fn stakes_come_and_go(network: &Network, scratch: &Path) {
     assert_eq!(contributed["staked"], "30000000000");
     let error = network.stake("//Charlie", &["contribute", node, "31"]).fails(2);
     assert!(error.contains("room for 29.5 SKEP") && error.contains("at most 29.795 SKEP"), "{error}");
-    let error = network.stake("//Bob", &["contribute", node, "29.5"]).fails(1);
-    assert!(error.contains("AlreadyContributes"), "{error}");
-    let error = network.stake("//Nobody", &["contribute", node, "29.5"]).fails(1);
+    network.stake("//Bob", &["contribute", node, "1.5"]).succeeds();
+    let pools = network.stake("//Charlie", &["pools"]).succeeds();
+    let pool = list(&pools["pools"]).iter().find(|pool| pool["node"] == node).expect("gathers");
+    assert_eq!((&pool["room"], &pool["minimum"]), (&"28000000000".into(), &"3500000000".into()));
+    let error = network.stake("//Nobody", &["contribute", node, "28"]).fails(1);
     assert!(error.contains("Inability to pay some fees"), "{error}");
     let error = network.stake("//Charlie", &["withdraw", node]).fails(2);
     assert!(error.contains("has no stake"), "{error}");

@@ -50,6 +50,8 @@ enum Named {
 #[derive(Debug, Default)]
 struct Inner {
     arrivals: u64,
+    /// Arrivals before this one have been synced.
+    synced: u64,
     boxes: BTreeMap<BoxId, BTreeMap<u64, Entry>>,
     positions: HashMap<(BoxId, MessageHash), u64>,
     expiries: BTreeSet<(u64, BoxId, u64)>,
@@ -416,6 +418,8 @@ impl Store for MemoryStore {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        inner.synced = inner.arrivals;
         Ok(())
     }
 
@@ -446,10 +450,14 @@ impl Store for MemoryStore {
         let after = query
             .after
             .and_then(|hash| inner.positions.get(&(id, hash)))
-            .filter(|position| entries.get(position).is_some_and(|entry| entry.expiry > now));
+            .filter(|position| entries.get(position).is_some_and(|entry| entry.expiry > now))
+            .filter(|position| **position < inner.synced);
         let start = after.map_or(Bound::Unbounded, |position| Bound::Excluded(*position));
         let mut size = 0;
-        for entry in entries.range((start, Bound::Unbounded)).map(|(_, entry)| entry).filter(|entry| entry.expiry > now)
+        for entry in entries
+            .range((start, Bound::Excluded(inner.synced)))
+            .map(|(_, entry)| entry)
+            .filter(|entry| entry.expiry > now)
         {
             let deposit = entry.record.deposit();
             size += retrieved_size(deposit.data.len());

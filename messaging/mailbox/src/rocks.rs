@@ -18,6 +18,7 @@ use read::BoxReader;
 use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, IteratorMode, Options, ReadOptions, SnapshotWithThreadMode,
     WriteBatch,
+    statistics::{StatsLevel, Ticker},
 };
 use skep_proto::{
     account::AccountAddress,
@@ -51,6 +52,10 @@ pub struct RocksStore {
     capacity: AtomicU64,
     state: Mutex<State>,
     sums: RwLock<Sums>,
+    /// Positions before this one have been synced.
+    synced: AtomicU64,
+    /// Holds what the database counts.
+    options: Options,
 }
 
 /// The database cannot be opened.
@@ -96,17 +101,23 @@ impl RocksStore {
                 false => OpenError::Database { path: path.into(), reason },
             }
         };
-        let db = DB::open(&database_options(), path).map_err(failed)?;
+        let options = database_options();
+        let db = DB::open(&options, path).map_err(failed)?;
         let state = match db.get(STATE).map_err(failed)?.map(|bytes| State::read(&bytes)) {
             None => State::default(),
             Some(Some((_, Some(state)))) => state,
             Some(Some((found, None))) => return Err(OpenError::Format { path: path.into(), found }),
             Some(None) => return Err(OpenError::Damaged(path.into())),
         };
-        let capacity = AtomicU64::new(capacity);
-        let store = Self { db, capacity, state: Mutex::new(state), sums: RwLock::default() };
+        let (capacity, synced) = (AtomicU64::new(capacity), AtomicU64::new(state.next));
+        let store = Self { db, capacity, state: Mutex::new(state), sums: RwLock::default(), synced, options };
         store.count_names().map_err(|_| OpenError::Damaged(path.into()))?;
         Ok(store)
+    }
+
+    /// How often the database has synced its log since it was opened: what was written after the last time may be lost.
+    pub fn log_syncs(&self) -> u64 {
+        self.options.get_ticker_count(Ticker::WalFileSynced)
     }
 
     /// Opens the store at `path` to look after it: nothing is made where there is none, and it takes no bounds.
@@ -177,6 +188,8 @@ pub fn database_options() -> Options {
     // Messages are ciphertext; keys and entries are not.
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_level_compaction_dynamic_level_bytes(true);
+    options.enable_statistics();
+    options.set_statistics_level(StatsLevel::ExceptHistogramOrTimers);
     options
 }
 
@@ -352,17 +365,22 @@ impl Store for RocksStore {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.db.flush_wal(true).map_err(failed("sync messages to disk"))
+        let reached = self.state().next;
+        self.db.flush_wal(true).map_err(failed("sync messages to disk"))?;
+        self.synced.fetch_max(reached, Ordering::Release);
+        Ok(())
     }
 
     fn retrieve(&self, query: &Query, now: u64) -> Result<Page, StoreError> {
         let id = BoxId::new(&query.account, query.namespace);
+        let synced = self.synced.load(Ordering::Acquire);
         let snapshot = self.db.snapshot();
-        let start = match query.after {
-            Some(hash) => cursor(&snapshot, &id, hash, now)?.map_or(0, |position| position + 1),
-            None => 0,
+        let after = match query.after {
+            Some(hash) => cursor(&snapshot, &id, hash, now)?.filter(|position| *position < synced),
+            None => None,
         };
-        let mut reader = BoxReader::new(&snapshot, id, start);
+        let start = after.map_or(0, |position| position + 1);
+        let mut reader = BoxReader::new(&snapshot, id, start..synced.max(start));
         let mut page = Page::default();
         let mut size = 0;
         while let Some((position, meta)) = reader.next()? {
@@ -523,6 +541,7 @@ mod tests {
         let store = RocksStore::open(directory.path(), u64::MAX).unwrap();
         assert_eq!(store.usage(), usage);
         store.put(&records[3..], 0).unwrap();
+        store.sync().unwrap();
         let page = store.retrieve(&suite::query(1, 0), 0).unwrap();
         let order: Vec<_> = page.messages.iter().map(|message| message.hash).collect();
         assert_eq!(order, records.iter().map(Record::hash).collect::<Vec<_>>(), "arrival goes on where it stopped");

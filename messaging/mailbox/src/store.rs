@@ -20,7 +20,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// takes the place of all that is there, unless another member hands it over and what is there is newer. A record that
     /// another member hands over ([`Record::handed_over`]) is held against the orders kept. On an error nothing counts as
     /// taken.
-    /// They are visible at once, but durable only after [`sync`](Self::sync).
+    /// What is kept is shown to readers, and durable, only after [`sync`](Self::sync).
     fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError>;
 
     /// Carries out an owner's order. Its effect is visible at once, but durable only after [`sync`](Self::sync).
@@ -30,7 +30,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Makes everything put and changed so far durable.
     fn sync(&self) -> Result<(), StoreError>;
 
-    /// Reads from one box.
+    /// Reads from one box what has been synced: what a crash could take back and bring again elsewhere would be shown twice.
     fn retrieve(&self, query: &Query, now: u64) -> Result<Page, StoreError>;
 
     /// When those of `messages` that are here expire.

@@ -1,7 +1,8 @@
 //! The suite every store passes, and a random walk that compares each with a plain model.
 
 use crate::{
-    Change, Changed, Fetched, ItemName, NameRange, Order, Page, Put, Query, Record, Store, Tally, Touched, give,
+    Change, Changed, Fetched, ItemName, NameRange, Order, Page, Put, Query, Record, Store, StoreError, Tally, Touched,
+    give,
     store::{MAX_ORDER_BYTES, MAX_ORDERS},
 };
 use proptest::prelude::*;
@@ -47,8 +48,14 @@ fn hashes(page: &Page) -> Vec<MessageHash> {
     page.messages.iter().map(|message| message.hash).collect()
 }
 
+fn put_all(store: &impl Store, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError> {
+    let outcomes = store.put(records, now)?;
+    store.sync()?;
+    Ok(outcomes)
+}
+
 fn put(store: &impl Store, record: &Record, now: u64) -> Put {
-    store.put(std::slice::from_ref(record), now).unwrap()[0]
+    put_all(store, std::slice::from_ref(record), now).unwrap()[0]
 }
 
 const MINUTE: u64 = 60_000;
@@ -57,10 +64,10 @@ const LATER: u64 = 1_000 * MINUTE;
 pub(crate) fn keeps_arrival_order_and_separates_boxes(store: impl Store) {
     // Numbers fall while arrival rises: order can only come from arrival.
     let mine: Vec<_> = (0..20).rev().map(|number| record(1, 0, number, LATER + number)).collect();
-    store.put(&[record(1, -10, 5, LATER), record(2, 0, 5, LATER)], 0).unwrap();
-    store.put(&mine[..9], 0).unwrap();
-    store.put(&[record(1, 10, 6, LATER)], 0).unwrap();
-    store.put(&mine[9..], 0).unwrap();
+    put_all(&store, &[record(1, -10, 5, LATER), record(2, 0, 5, LATER)], 0).unwrap();
+    put_all(&store, &mine[..9], 0).unwrap();
+    put_all(&store, &[record(1, 10, 6, LATER)], 0).unwrap();
+    put_all(&store, &mine[9..], 0).unwrap();
     store.sync().unwrap();
 
     let page = store.retrieve(&query(1, 0), 0).unwrap();
@@ -79,8 +86,8 @@ pub(crate) fn keeps_arrival_order_and_separates_boxes(store: impl Store) {
 pub(crate) fn continues_after_a_known_message_and_starts_over_otherwise(store: impl Store) {
     let records: Vec<_> = (0..10).map(|number| record(1, 0, number, LATER)).collect();
     let brief = record(1, 0, 99, MINUTE);
-    store.put(std::slice::from_ref(&brief), 0).unwrap();
-    store.put(&records, 0).unwrap();
+    put_all(&store, std::slice::from_ref(&brief), 0).unwrap();
+    put_all(&store, &records, 0).unwrap();
     let after = |hash, now| {
         let query = Query { after: Some(hash), ..query(1, 0) };
         hashes(&store.retrieve(&query, now).unwrap())
@@ -97,7 +104,7 @@ pub(crate) fn continues_after_a_known_message_and_starts_over_otherwise(store: i
 
 pub(crate) fn windows_close_by_count_and_size_but_never_before_one(store: impl Store) {
     let records: Vec<_> = (0..5).map(|number| sized(1, 0, number, LATER, 1000)).collect();
-    store.put(&records, 0).unwrap();
+    put_all(&store, &records, 0).unwrap();
     let page = |count, size| {
         let page = store.retrieve(&Query { window: RetrieveWindow { count, size }, ..query(1, 0) }, 0).unwrap();
         (page.messages.len(), page.more)
@@ -127,16 +134,31 @@ pub(crate) fn knows_what_it_has_and_only_extends_it(store: impl Store) {
 
     let twice = [record(1, 0, 3, 50 * MINUTE), record(1, 0, 3, 60 * MINUTE)];
     assert_eq!(
-        store.put(&twice, 0).unwrap(),
+        put_all(&store, &twice, 0).unwrap(),
         [stored(50 * MINUTE, false), stored(60 * MINUTE, true)],
         "in one batch too"
     );
     assert_eq!(store.usage().messages, 2);
 }
 
+pub(crate) fn shows_what_has_been_synced(store: impl Store) {
+    let records: Vec<_> = (0..4).map(|number| record(1, 0, number, LATER)).collect();
+    let shown = |after: Option<&Record>| {
+        let query = Query { after: after.map(Record::hash), ..query(1, 0) };
+        hashes(&store.retrieve(&query, 0).unwrap()).len()
+    };
+    put_all(&store, &records[..2], 0).unwrap();
+    let outcomes = store.put(&records[2..], 0);
+    assert!(outcomes.is_ok());
+    assert_eq!([shown(None), shown(Some(&records[0])), shown(Some(&records[1]))], [2, 1, 0]);
+    assert_eq!(shown(Some(&records[2])), 2, "nobody has been shown this one");
+    store.sync().unwrap();
+    assert_eq!([shown(None), shown(Some(&records[1])), shown(Some(&records[2]))], [4, 2, 1]);
+}
+
 pub(crate) fn an_expired_message_may_come_again(store: impl Store) {
     let (first, second) = (record(1, 0, 1, MINUTE), record(1, 0, 2, LATER));
-    store.put(&[first.clone(), second.clone()], 0).unwrap();
+    put_all(&store, &[first.clone(), second.clone()], 0).unwrap();
     let again = record(1, 0, 1, LATER);
     assert_eq!(put(&store, &again, 2 * MINUTE), Put::Stored { expiry: LATER, already: false });
     let page = store.retrieve(&query(1, 0), 2 * MINUTE).unwrap();
@@ -149,8 +171,8 @@ pub(crate) fn an_expired_message_may_come_again(store: impl Store) {
 pub(crate) fn expires_on_time_at_a_cost_of_what_expires(store: impl Store) {
     let lasting: Vec<_> = (0..500).map(|number| record(1, 0, number, LATER + number * MINUTE)).collect();
     let brief: Vec<_> = (500..520).map(|number| record(1, 0, number, (number - 499) * 1_000)).collect();
-    store.put(&lasting, 0).unwrap();
-    store.put(&brief, 0).unwrap();
+    put_all(&store, &lasting, 0).unwrap();
+    put_all(&store, &brief, 0).unwrap();
     assert_eq!(store.retrieve(&query(1, 0), 10_000).unwrap().messages.len(), 510, "hidden at its time");
 
     let first = store.expire(MINUTE, 15).unwrap();
@@ -189,7 +211,7 @@ fn touched(store: &impl Store, change: &Change, now: u64) -> Vec<(i16, MessageHa
 pub(crate) fn deletes_what_is_named_and_nothing_else(store: impl Store) {
     let [a, b, elsewhere, brief] = [(1, 0, 1, LATER), (1, 5, 2, LATER), (2, 0, 1, LATER), (1, 0, 4, MINUTE)]
         .map(|(o, n, i, e)| record(o, n, i, e));
-    store.put(&[a.clone(), b.clone(), elsewhere.clone(), brief.clone()], 0).unwrap();
+    put_all(&store, &[a.clone(), b.clone(), elsewhere.clone(), brief.clone()], 0).unwrap();
     let named = [&b, &a, &b, &elsewhere, &brief].map(Record::hash).to_vec();
     let delete = Change::Delete { account: account(1), messages: named, until: u64::MAX };
     let mut expected = [(0, a.hash(), LATER, true), (5, b.hash(), LATER, true)];
@@ -208,8 +230,8 @@ pub(crate) fn deletes_by_box_and_time(store: impl Store) {
         Record::new(StoreRequest { timestamp, ..deposit })
     };
     let records = [sent(0, 1, 10), sent(0, 2, 20), sent(5, 3, 10), sent(-10, 4, 30)];
-    store.put(&records, 0).unwrap();
-    store.put(&[record(2, 0, 1, LATER)], 0).unwrap();
+    put_all(&store, &records, 0).unwrap();
+    put_all(&store, &[record(2, 0, 1, LATER)], 0).unwrap();
     let delete = |scope, until| Change::DeleteSent { account: account(1), scope, until };
     let gone = |change| touched(&store, &change, 0).into_iter().map(|(namespace, ..)| namespace).collect::<Vec<_>>();
     assert!(gone(delete(Scope::One(Namespace(0)), 9)).is_empty());
@@ -222,7 +244,7 @@ pub(crate) fn deletes_by_box_and_time(store: impl Store) {
 pub(crate) fn moves_expiries_as_wanted(store: impl Store) {
     let records: Vec<_> = (0..3).map(|number| record(1, 0, number, (number + 1) * 10 * MINUTE)).collect();
     let hashes: Vec<_> = records.iter().map(Record::hash).collect();
-    store.put(&records, 0).unwrap();
+    put_all(&store, &records, 0).unwrap();
     let outcome = |number: u8, expiry: &[u64], mode| {
         let action = Action::Expire { messages: hashes.clone(), expiry: expiry.to_vec(), mode };
         let order = ordered(number, action, 100 + u64::from(number));
@@ -247,9 +269,9 @@ pub(crate) fn moves_expiries_as_wanted(store: impl Store) {
 
 pub(crate) fn an_outbox_holds_one_message(store: impl Store) {
     let records = [record(1, -1, 1, LATER), record(1, -1, 2, LATER), record(1, 0, 3, LATER), record(1, -1, 4, LATER)];
-    store.put(&records[..1], 0).unwrap();
+    put_all(&store, &records[..1], 0).unwrap();
     assert_eq!(put(&store, &records[0], 0), Put::Stored { expiry: LATER, already: true }, "itself it leaves alone");
-    store.put(&records[1..], 0).unwrap();
+    put_all(&store, &records[1..], 0).unwrap();
     assert_eq!(hashes(&store.retrieve(&query(1, -1), 0).unwrap()), [records[3].hash()]);
     assert_eq!(store.usage().messages, 2);
     assert_eq!(store.usage().bytes, 16);
@@ -309,7 +331,7 @@ fn again(record: &Record, timestamp: u64, expiry: u64) -> Record {
 pub(crate) fn tells_everything_others_should_have(store: impl Store) {
     let names = || store.names(&NameRange::ALL, usize::MAX).unwrap();
     let (lasting, brief) = (record(1, 0, 1, LATER), record(2, -10, 2, MINUTE));
-    store.put(&[lasting.clone(), brief.clone()], 0).unwrap();
+    put_all(&store, &[lasting.clone(), brief.clone()], 0).unwrap();
     let nothing = |number, at| delete(number, &[], at);
     for (number, at) in [(7, 5), (8, 0), (7, 5)] {
         carry_out(&store, &nothing(number, at), 0);
@@ -349,7 +371,7 @@ pub(crate) fn tells_everything_others_should_have(store: impl Store) {
 
 pub(crate) fn lets_go_of_what_is_anothers(store: impl Store) {
     let (one, other) = (record(1, 0, 1, LATER), record(1, 5, 2, LATER));
-    store.put(&[one.clone(), other.clone()], 0).unwrap();
+    put_all(&store, &[one.clone(), other.clone()], 0).unwrap();
     let order = delete(1, &[], 5);
     carry_out(&store, &order, 0);
     let names = vec![one.name(), order.1.name(), ItemName::FIRST];
@@ -469,7 +491,7 @@ pub(crate) fn an_outbox_keeps_what_is_newest(store: impl Store) {
 
 pub(crate) fn knows_the_newest_message_an_order_is_about(store: impl Store) {
     let records = [again(&record(1, 0, 1, LATER), 10, LATER), again(&record(1, 5, 2, LATER), 20, LATER)];
-    store.put(&records, 0).unwrap();
+    put_all(&store, &records, 0).unwrap();
     let newest = |(change, _): (Change, Order)| store.newest(&change, 0).unwrap();
     assert_eq!(newest(delete(1, &[&records[0]], 5)), Some(10));
     assert_eq!(newest(ordered(1, Action::DeleteAll { scope: Scope::All, timestamp: 5 }, 5)), Some(20));
@@ -478,11 +500,12 @@ pub(crate) fn knows_the_newest_message_an_order_is_about(store: impl Store) {
 
 /// For a store of 100 bytes.
 pub(crate) fn refuses_beyond_its_capacity(store: impl Store) {
-    let outcomes = store.put(&[sized(1, 0, 1, LATER, 60), sized(1, 0, 2, LATER, 41), sized(1, 0, 3, LATER, 40)], 0);
+    let outcomes =
+        put_all(&store, &[sized(1, 0, 1, LATER, 60), sized(1, 0, 2, LATER, 41), sized(1, 0, 3, LATER, 40)], 0);
     let stored = |expiry, already| Put::Stored { expiry, already };
     assert_eq!(outcomes.unwrap(), [stored(LATER, false), Put::Full, stored(LATER, false)]);
     let known = sized(1, 0, 1, LATER + 1, 60);
-    assert_eq!(store.put(&[known], 0).unwrap(), [stored(LATER + 1, true)], "what is here may be extended");
+    assert_eq!(put_all(&store, &[known], 0).unwrap(), [stored(LATER + 1, true)], "what is here may be extended");
     let tokens = vec![SubaccountToken::new(5, Access::READ, &[1; 32])];
     assert_eq!(store.change(&Change::Revoke { account: account(1), tokens, at: 0 }, None, 0).unwrap(), Changed::Full);
     store.set_capacity(141);
@@ -533,7 +556,7 @@ pub(crate) fn behaves_like_a_list(store: &impl Store, steps: Vec<Step>) {
                     .iter()
                     .map(|&(owner, namespace, number, life)| record(owner, namespace, number, now + life))
                     .collect();
-                let outcomes = store.put(&records, now).unwrap();
+                let outcomes = put_all(store, &records, now).unwrap();
                 model.retain(|(_, expiry)| *expiry > now);
                 for (record, outcome) in records.into_iter().zip(outcomes) {
                     let life = record.deposit().expiry;
@@ -634,6 +657,11 @@ macro_rules! prove {
         fn knows_what_it_has_and_only_extends_it() {
             let (store, _guard) = $make(u64::MAX);
             suite::knows_what_it_has_and_only_extends_it(store);
+        }
+        #[test]
+        fn shows_what_has_been_synced() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::shows_what_has_been_synced(store);
         }
         #[test]
         fn an_expired_message_may_come_again() {

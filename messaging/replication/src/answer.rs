@@ -6,8 +6,9 @@ use crate::wire::{
 use skep_mailbox::{NameRange, Store, Tally};
 use skep_proto::peer::{self, answer::Answer, question::Question};
 
-/// Answers another node's questions about what is kept here.
-pub fn answer(store: &dyn Store, asked: &peer::Reconcile) -> Result<peer::Reconciled, CompareError> {
+/// Answers another node's questions about what is kept here as a member of its swarm, which owns `own`. What is still here but
+/// another swarm's is as good as gone: two nodes that let go of a thing on each other's word would lose it.
+pub fn answer(store: &dyn Store, own: &[NameRange], asked: &peer::Reconcile) -> Result<peer::Reconciled, CompareError> {
     if asked.version != VERSION {
         return Err(CompareError::Version(asked.version));
     }
@@ -18,9 +19,9 @@ pub fn answer(store: &dyn Store, asked: &peer::Reconcile) -> Result<peer::Reconc
         let answer = match &question.question {
             Some(Question::Range(range)) => {
                 let (range, theirs) = read_range(range)?;
-                compare(store, &range, &theirs)?
+                compare(store, own, &range, &theirs)?
             }
-            Some(Question::Names(names)) => missing(store, names)?,
+            Some(Question::Names(names)) => missing(store, own, names)?,
             None => return Err(CompareError::Malformed("no question")),
         };
         Ok(peer::Answer { answer: Some(answer) })
@@ -28,7 +29,10 @@ pub fn answer(store: &dyn Store, asked: &peer::Reconcile) -> Result<peer::Reconc
     Ok(peer::Reconciled { answers: answers.collect::<Result<_, _>>()? })
 }
 
-fn compare(store: &dyn Store, range: &NameRange, theirs: &Tally) -> Result<Answer, CompareError> {
+fn compare(store: &dyn Store, own: &[NameRange], range: &NameRange, theirs: &Tally) -> Result<Answer, CompareError> {
+    if !own.iter().any(|own| own.from <= range.from && range.to <= own.to) {
+        return Ok(Answer::Names(write_names(&[])));
+    }
     let ours = store.tally(range)?;
     if ours == *theirs {
         return Ok(Answer::Equal(peer::Equal {}));
@@ -46,10 +50,10 @@ fn compare(store: &dyn Store, range: &NameRange, theirs: &Tally) -> Result<Answe
     Ok(Answer::Parts(peer::Parts { parts }))
 }
 
-fn missing(store: &dyn Store, names: &peer::Names) -> Result<Answer, CompareError> {
+fn missing(store: &dyn Store, own: &[NameRange], names: &peer::Names) -> Result<Answer, CompareError> {
     let mut positions = Vec::new();
     for (position, name) in (0_u32..).zip(read_names(names, MAX_NAMES)?) {
-        if !store.has(&name)? {
+        if !own.iter().any(|own| own.contains(&name)) || !store.has(&name)? {
             positions.push(position);
         }
     }

@@ -92,7 +92,7 @@ mod tests {
         while let Some(request) = release.next_page(&ours).expect("reads") {
             let peer::request::Request::Reconcile(asked) = request else { panic!("{request:?}") };
             for member in &members {
-                let response = Some(Response::Reconciled(answer(member, &asked).expect("honest")));
+                let response = Some(Response::Reconciled(answer(member, &[NameRange::ALL], &asked).expect("honest")));
                 release.handle(peer::Response { response }).expect("honest");
             }
             by_two.extend(release.confirmed(2));

@@ -4,6 +4,7 @@ mod check_config;
 mod config;
 mod db;
 mod keygen;
+mod offer;
 mod prove;
 mod run;
 
@@ -25,6 +26,8 @@ pub(crate) enum Command {
     Keygen(keygen::Keygen),
     /// Prints the proof that a registration on the chain needs, as JSON
     Prove(prove::Prove),
+    /// Makes session keys in a chain node and prints what it takes to offer this node as a block producer, as JSON
+    Offer(offer::Offer),
     /// Reads a configuration and says whether the node could start with it
     CheckConfig(check_config::CheckConfig),
     /// Looks after the message store of a stopped node: stats, verify, compact
@@ -39,6 +42,7 @@ impl Command {
             Self::Run(command) => command.run(),
             Self::Keygen(command) => command.run(),
             Self::Prove(command) => command.run(),
+            Self::Offer(command) => command.run(),
             Self::CheckConfig(command) => command.run(),
             Self::Db(command) => command.run(),
             Self::Config => config::run(),

@@ -11,13 +11,16 @@ pub use pallet::*;
 mod parameters;
 #[cfg(test)]
 mod tests;
+mod weight;
 
 pub use parameters::{InvalidParameters, Parameters};
+pub use weight::counted;
 
 use core::marker::PhantomData;
 use frame_support::traits::Get;
+use frame_system::pallet_prelude::BlockNumberFor;
 use skep_economics::{EmissionCurve, StakingRequirement};
-use skep_primitives::{BlockNumber, Moment};
+use skep_primitives::{BlockHash, BlockNumber, Moment};
 
 #[frame_support::pallet]
 #[allow(missing_docs, reason = "FRAME's macros write undocumented items")]
@@ -72,11 +75,28 @@ impl<T: Config> Pallet<T> {
         Network::<T>::get().emission
     }
 
+    /// Hash of the first block: the network's name in all that node keys sign.
+    pub fn genesis_hash() -> BlockHash {
+        raw_hash(&frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::default()))
+    }
+
+    /// Blocks as wall-clock milliseconds.
+    pub fn duration(blocks: BlockNumber) -> Moment {
+        Moment::from(blocks).saturating_mul(Self::block_time())
+    }
+
     /// Wall-clock milliseconds as blocks, rounded up: a lock is never shorter than its duration.
     pub fn blocks(duration: Moment) -> BlockNumber {
         let blocks = duration.div_ceil(Self::block_time().max(1));
         BlockNumber::try_from(blocks).unwrap_or(BlockNumber::MAX)
     }
+}
+
+/// A block hash of whatever type as bytes.
+pub fn raw_hash(hash: &impl AsRef<[u8]>) -> BlockHash {
+    let mut bytes = [0; 32];
+    bytes.iter_mut().zip(hash.as_ref()).for_each(|(byte, other)| *byte = *other);
+    bytes
 }
 
 /// Blocks of a BABE epoch, for `pallet_babe::Config::EpochDuration`.

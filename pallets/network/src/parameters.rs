@@ -4,7 +4,7 @@ use codec::{Decode, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use serde::{Deserialize, Serialize};
 use skep_economics::{EmissionCurve, StakingRequirement};
-use skep_primitives::{BlockNumber, Moment, UNIT};
+use skep_primitives::{BlockNumber, InvalidTestingTerms, Moment, TestingTerms, UNIT};
 
 const SECOND: Moment = 1_000;
 const DAY: Moment = 24 * 60 * 60 * SECOND;
@@ -17,6 +17,8 @@ pub struct Parameters {
     pub block_time: Moment,
     /// Blocks of a BABE epoch.
     pub epoch_blocks: BlockNumber,
+    /// Sessions (epochs) of an era, in which the same nodes produce blocks.
+    pub era_sessions: u32,
     /// What a node must hold.
     pub requirement: StakingRequirement,
     /// What a block creates.
@@ -27,6 +29,14 @@ pub struct Parameters {
     pub small_stake_lock: Moment,
     /// Milliseconds after which a pool that did not fill returns every stake.
     pub pool_expiry: Moment,
+    /// Milliseconds for which the stakes of a deregistered node stay locked; not less than `unlock`.
+    pub deregistration_lock: Moment,
+    /// How service nodes test each other.
+    pub testing: TestingTerms,
+    /// Milliseconds in which a proposal may gather approval, and then wait to be enacted.
+    pub voting: Moment,
+    /// Milliseconds from two thirds' approval until a proposal may be enacted.
+    pub enactment_delay: Moment,
     /// Whether loopback and private addresses may be registered: only where everything runs on one machine.
     pub private_addresses: bool,
 }
@@ -36,11 +46,16 @@ impl Default for Parameters {
         Self {
             block_time: 6 * SECOND,
             epoch_blocks: 600,
+            era_sessions: 24,
             requirement: StakingRequirement::Fixed { amount: 15_000 * UNIT },
             emission: EmissionCurve::LOKI_2018,
             unlock: 15 * DAY,
             small_stake_lock: 30 * DAY,
             pool_expiry: 14 * DAY,
+            deregistration_lock: 30 * DAY,
+            testing: TestingTerms::default(),
+            voting: 14 * DAY,
+            enactment_delay: 3 * DAY,
             private_addresses: false,
         }
     }
@@ -55,12 +70,21 @@ pub enum InvalidParameters {
     /// BABE needs a few blocks an epoch to announce the next one.
     #[error("epochBlocks must be at least 4")]
     EpochBlocks,
+    /// A set of producers is announced a session ahead, so it must last longer than one.
+    #[error("eraSessions must be at least 2")]
+    EraSessions,
     /// A node nobody has to pay for is no defence against Sybils.
     #[error("the staking requirement must be above zero")]
     Requirement,
     /// Locks of no length lock nothing.
-    #[error("unlock and poolExpiry must be above zero")]
+    #[error("unlock, poolExpiry, deregistrationLock and voting must be above zero")]
     Duration,
+    /// Who is deregistered would have its stake back before one who leaves.
+    #[error("deregistrationLock must not be shorter than unlock")]
+    DeregistrationLock,
+    /// Testing by these terms would not work.
+    #[error(transparent)]
+    Testing(#[from] InvalidTestingTerms),
 }
 
 impl Parameters {
@@ -72,12 +96,19 @@ impl Parameters {
         if self.epoch_blocks < 4 {
             return Err(InvalidParameters::EpochBlocks);
         }
+        if self.era_sessions < 2 {
+            return Err(InvalidParameters::EraSessions);
+        }
         if self.requirement.at(BlockNumber::MAX, self.block_time) == 0 {
             return Err(InvalidParameters::Requirement);
         }
-        if self.unlock == 0 || self.pool_expiry == 0 {
+        let durations = [self.unlock, self.pool_expiry, self.deregistration_lock, self.voting];
+        if durations.contains(&0) {
             return Err(InvalidParameters::Duration);
         }
-        Ok(())
+        if self.deregistration_lock < self.unlock {
+            return Err(InvalidParameters::DeregistrationLock);
+        }
+        Ok(self.testing.validate(self.block_time)?)
     }
 }

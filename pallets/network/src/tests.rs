@@ -3,6 +3,7 @@
 use crate::{self as pallet_network, InvalidParameters, Parameters};
 use frame_support::{derive_impl, traits::Get};
 use skep_economics::StakingRequirement;
+use skep_primitives::{InvalidTestingTerms, TestingTerms};
 use sp_runtime::BuildStorage;
 
 frame_support::construct_runtime!(
@@ -37,6 +38,9 @@ fn durations_round_up_to_whole_blocks() {
         assert_eq!(Network::blocks(6_000), 1);
         assert_eq!(Network::blocks(6_001), 2);
         assert_eq!(Network::blocks(u64::MAX), u32::MAX);
+        assert_eq!(Network::duration(0), 0);
+        assert_eq!(Network::duration(20), 120_000);
+        assert_eq!(Network::duration(u32::MAX), u64::from(u32::MAX) * 6_000);
     });
 }
 
@@ -59,6 +63,12 @@ fn unsound_numbers_are_named() {
         (Parameters { requirement: StakingRequirement::Fixed { amount: 0 }, ..main() }, InvalidParameters::Requirement),
         (Parameters { unlock: 0, ..main() }, InvalidParameters::Duration),
         (Parameters { pool_expiry: 0, ..main() }, InvalidParameters::Duration),
+        (Parameters { deregistration_lock: 0, ..main() }, InvalidParameters::Duration),
+        (Parameters { deregistration_lock: main().unlock - 1, ..main() }, InvalidParameters::DeregistrationLock),
+        (
+            Parameters { testing: TestingTerms { vote_rounds: 0, ..main().testing }, ..main() },
+            InvalidParameters::Testing(InvalidTestingTerms::VoteRounds),
+        ),
     ];
     assert_eq!(main().validate(), Ok(()));
     for (parameters, error) in refused {

@@ -17,13 +17,38 @@ pub use pallet::*;
 pub use queue::RewardQueue;
 
 use frame_support::{
+    defensive,
     pallet_prelude::*,
     traits::{FindAuthor, fungible::Mutate},
 };
 use frame_system::pallet_prelude::*;
 use skep_economics::{split_block_reward, split_payout};
-use skep_primitives::{Balance, BlockNumber, NodeStakes, ServiceNodeId, ServingNodes, StakerId};
+use skep_primitives::{Balance, BlockNumber, NodeRewards, NodeStakes, Reward, ServiceNodeId, ServingNodes, StakerId};
 use sp_runtime::{AccountId32, SaturatedConversion};
+
+/// Rewards of one node that are kept: the latest.
+pub const MAX_HISTORY: u32 = 32;
+
+/// What a node has earned.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Earnings {
+    /// All of it.
+    pub total: Balance,
+    /// The last rewards, oldest first.
+    pub last: BoundedVec<Reward, ConstU32<MAX_HISTORY>>,
+}
+
+impl Earnings {
+    fn add(&mut self, reward: Reward) {
+        self.total = self.total.saturating_add(reward.amount);
+        if self.last.is_full() {
+            self.last.remove(0);
+        }
+        if self.last.try_push(reward).is_err() {
+            defensive!("there is room for one more");
+        }
+    }
+}
 
 #[frame_support::pallet]
 #[allow(missing_docs, reason = "FRAME's macros write undocumented items")]
@@ -62,6 +87,10 @@ pub mod pallet {
     /// Block of each serving node's last reward.
     #[pallet::storage]
     pub type LastRewarded<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, BlockNumber, OptionQuery>;
+
+    /// What each node has earned since it was registered, until its stakes have returned.
+    #[pallet::storage]
+    pub type Earned<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, Earnings, ValueQuery>;
 
     /// All that was ever created, in smallest units.
     #[pallet::storage]
@@ -108,9 +137,16 @@ impl<T: Config> Pallet<T> {
         RewardQueue::<T>::iter()
     }
 
+    /// What a node has earned, and how long it waits for more. Reads the queue up to it.
+    pub fn rewards_of(node: ServiceNodeId) -> NodeRewards {
+        let Earnings { total, last } = Earned::<T>::get(node);
+        let ahead = Self::upcoming().position(|other| other == node).map(SaturatedConversion::saturated_into);
+        NodeRewards { total, ahead, last: last.into() }
+    }
+
     fn weight_of_a_block() -> Weight {
-        let payouts = u64::from(skep_primitives::MAX_CONTRIBUTORS) + 3;
-        T::DbWeight::get().reads_writes(8 + 2 * payouts, 6 + 2 * payouts)
+        let payouts = u64::from(skep_primitives::MAX_STAKES) + 3;
+        T::DbWeight::get().reads_writes(9 + 2 * payouts, 7 + 2 * payouts)
     }
 
     fn pay(now: BlockNumber) {
@@ -137,6 +173,7 @@ impl<T: Config> Pallet<T> {
         let Some(node) = RewardQueue::<T>::rotate() else { return reward };
         let Some(payees) = T::Stakes::payees(node) else { return reward };
         LastRewarded::<T>::insert(node, now);
+        Earned::<T>::mutate(node, |earned| earned.add(Reward { at: now, amount: reward }));
         Self::deposit_event(Event::NodePaid { node, amount: reward });
 
         let payout = split_payout(reward, payees.fee, payees.contributions.iter().map(|stake| stake.amount));
@@ -178,5 +215,15 @@ impl<T: Config> ServingNodes for Pallet<T> {
     fn stopped(node: ServiceNodeId) {
         RewardQueue::<T>::remove(node);
         LastRewarded::<T>::remove(node);
+    }
+
+    fn ended(node: ServiceNodeId) {
+        Earned::<T>::remove(node);
+    }
+
+    fn handed_over(from: ServiceNodeId, to: ServiceNodeId) {
+        if Earned::<T>::contains_key(from) {
+            Earned::<T>::insert(to, Earned::<T>::take(from));
+        }
     }
 }

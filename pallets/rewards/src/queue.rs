@@ -1,6 +1,6 @@
 //! The reward queue: first in, first paid, then to the back.
 
-#[cfg(any(test, feature = "try-runtime"))]
+#[cfg(any(feature = "std", feature = "try-runtime"))]
 use crate::LastRewarded;
 use crate::{Config, Position, Queue, QueueSpan};
 use core::marker::PhantomData;
@@ -56,7 +56,7 @@ impl<T: Config> RewardQueue<T> {
     }
 
     /// Both maps say the same, within the span.
-    #[cfg(any(test, feature = "try-runtime"))]
+    #[cfg(any(feature = "std", feature = "try-runtime"))]
     pub fn check_state() -> Result<(), &'static str> {
         let (start, end) = QueueSpan::<T>::get();
         for (position, node) in Queue::<T>::iter() {

@@ -1,6 +1,6 @@
 //! Tests of who is paid, in which order, and that nothing is lost.
 
-use crate::{self as pallet_rewards, Created, Event, LastRewarded, Owed, RewardQueue};
+use crate::{self as pallet_rewards, Created, Event, LastRewarded, MAX_HISTORY, Owed, RewardQueue};
 use frame_support::{
     derive_impl, parameter_types,
     traits::{ConstU128, FindAuthor},
@@ -9,7 +9,8 @@ use pallet_network::Parameters;
 use proptest::{collection::vec, prelude::*};
 use skep_economics::{EmissionCurve, split_block_reward, split_payout};
 use skep_primitives::{
-    Balance, BlockNumber, Contribution, NodeStakes, Payees, Permyriad, ServiceNodeId, ServingNodes, StakerId, UNIT,
+    Balance, BlockNumber, Contribution, NodeRewards, NodeStakes, Payees, Permyriad, Reward, ServiceNodeId,
+    ServingNodes, StakerId, UNIT,
 };
 use sp_runtime::{AccountId32, BuildStorage, ConsensusEngineId};
 use std::collections::BTreeMap;
@@ -257,6 +258,34 @@ fn who_leaves_is_not_paid_and_who_comes_back_starts_at_the_back() {
         assert_eq!(LastRewarded::<Test>::get(node(1)), Some(2));
         finish(4);
         assert_eq!(paid(), [2, 3, 2, 1, 3].map(node));
+    });
+}
+
+#[test]
+fn what_a_node_earned_is_told_while_anything_of_it_is_left() {
+    run(|| {
+        start(1, 0, &[(1, 1)]);
+        start(2, 0, &[(2, 1)]);
+        finish(3);
+        let amount = split_block_reward(UNIT).service_node;
+        let rewards = |blocks: &[u32]| blocks.iter().map(|at| Reward { at: *at, amount }).collect::<Vec<_>>();
+        let expected = NodeRewards { total: 2 * amount, ahead: Some(1), last: rewards(&[1, 3]) };
+        assert_eq!(Rewards::rewards_of(node(1)), expected);
+        // A decommissioned node keeps what it earned, and so does one under another key.
+        stop(1);
+        assert_eq!(Rewards::rewards_of(node(1)), NodeRewards { ahead: None, ..expected.clone() });
+        Rewards::handed_over(node(1), node(3));
+        assert_eq!(Rewards::rewards_of(node(1)), NodeRewards::default());
+        assert_eq!(Rewards::rewards_of(node(3)).last, expected.last);
+        Rewards::ended(node(3));
+        assert_eq!(Rewards::rewards_of(node(3)), NodeRewards::default());
+        // Only the latest are kept; nothing of the sum is lost.
+        let blocks = 40;
+        finish(blocks);
+        let long = Rewards::rewards_of(node(2));
+        assert_eq!((long.total, long.last.len()), (u128::from(blocks + 1) * amount, MAX_HISTORY as usize));
+        assert!(long.last.is_sorted_by_key(|reward| reward.at));
+        assert_eq!(long.last.last().map(|reward| reward.at), Some(System::block_number() - 1));
     });
 }
 

@@ -4,7 +4,9 @@
 //! |---|---|---|
 //! | gathering | `register` with less than the whole requirement | `contribute` fills it; `withdraw` or the pool's expiry returns stakes |
 //! | active | the stake is complete | it serves: [`ServingNodes::started`] tells the swarms and the reward queue |
-//! | leaving | one staker's `request_unlock` | it serves and earns until the unlock time is over |
+//! | leaving | one staker's `request_unlock` | it serves and earns until the unlock time is over; `contribute` may fill the place again, then it is active and only that staker leaves |
+//! | decommissioned | [`NodeStates::decommission`], by a verdict | it is in no swarm and unpaid, still tested; [`NodeStates::recommission`] lets it serve again |
+//! | deregistered, off the roster | [`NodeStates::deregister`], by a verdict or an equivocation | its stakes stay locked, then return by themselves; its key cannot come back meanwhile |
 //! | (gone) | the pool expired, its operator withdrew, or the unlock time is over | every stake is returned by itself |
 //!
 //! Stakes are holds on their owners' accounts, never transfers: `free + held` does not change by staking. The roster is a
@@ -26,7 +28,7 @@ mod tests;
 pub mod weights;
 
 pub use pallet::*;
-pub use record::{HeldStake, NodeRecord};
+pub use record::{DeregisteredNode, HeldStake, MAX_RESERVATIONS, NodeRecord, Reservations};
 pub use roster::{ROSTER_TRIE, Roster};
 pub use weights::WeightInfo;
 
@@ -39,15 +41,13 @@ use frame_support::{
     },
 };
 use frame_system::pallet_prelude::*;
-use skep_economics::{ContributionError, Pool, is_small_stake, operator_minimum};
+use skep_economics::{ContributionError, is_small_stake, operator_minimum};
 use skep_primitives::{
-    Balance, BlockHash, BlockNumber, Endpoint, NodeStakes, NodeState, Payees, Permyriad, ServiceNodeId, ServingNodes,
-    SoftwareVersion, Stake, StakeLock, StakerId, StakingTerms, signing,
+    Balance, BlockNumber, Candidate, Candidates, Deregistration, Endpoint, Findings, Leave, NodeStakes, NodeState,
+    NodeStates, NodeWhereabouts, OpenPool, Payees, Permyriad, ServiceNodeId, ServingNodes, SoftwareVersion, Stake,
+    StakeLock, StakerId, StakingTerms, Whereabouts, signing,
 };
-use sp_runtime::{
-    AccountId32, SaturatedConversion,
-    traits::{OpaqueKeys, Zero},
-};
+use sp_runtime::{AccountId32, SaturatedConversion, traits::OpaqueKeys};
 
 /// Most nodes that one block ends; more wait for the next.
 pub const MAX_ENDS_PER_BLOCK: u32 = 16;
@@ -55,11 +55,15 @@ pub const MAX_ENDS_PER_BLOCK: u32 = 16;
 /// Most bytes of one node's session keys.
 pub const MAX_SESSION_KEYS: u32 = 256;
 
+/// Most nodes that may be offered as block producers: all of them are looked at once an era.
+pub const MAX_CANDIDATES: u32 = 4_096;
+
 /// A raw Ed25519 signature.
 pub type RawSignature = [u8; 64];
 
 #[frame_support::pallet]
 #[allow(missing_docs, reason = "FRAME's macros write undocumented items")]
+#[allow(clippy::too_many_arguments, reason = "a call's arguments are what a wallet shows, one by one")]
 pub mod pallet {
     use super::*;
 
@@ -116,10 +120,19 @@ pub mod pallet {
     pub type Unreturned<T> =
         StorageDoubleMap<_, Blake2_128Concat, StakerId, Blake2_128Concat, ServiceNodeId, Balance, ValueQuery>;
 
-    /// Session keys (in SCALE) of nodes whose operators offer to produce blocks.
+    /// Nodes that were put off the roster and whose stakes are still locked.
     #[pallet::storage]
-    pub type AuthorityCandidates<T> =
-        StorageMap<_, Blake2_128Concat, ServiceNodeId, BoundedVec<u8, ConstU32<MAX_SESSION_KEYS>>, OptionQuery>;
+    pub type Deregistered<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, DeregisteredNode, OptionQuery>;
+
+    /// Nodes whose operators offer to produce blocks: their session keys (in SCALE) and the block of the offer.
+    #[pallet::storage]
+    pub type AuthorityCandidates<T> = CountedStorageMap<
+        _,
+        Blake2_128Concat,
+        ServiceNodeId,
+        (BoundedVec<u8, ConstU32<MAX_SESSION_KEYS>>, BlockNumber),
+        OptionQuery,
+    >;
 
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
@@ -134,14 +147,26 @@ pub mod pallet {
         UnlockRequested { node: ServiceNodeId, staker: StakerId, leaves_at: BlockNumber },
         /// A staker took its stake back from a node that had not gathered its whole stake.
         Withdrawn { node: ServiceNodeId, staker: StakerId, amount: Balance },
-        /// A stake was returned since its node ended.
+        /// A stake was returned: its node ended, or its own unlock time is over and others have taken its place.
         Returned { node: ServiceNodeId, staker: StakerId, amount: Balance },
-        /// A node left the roster; every stake in it was returned.
+        /// Others have filled the places of those who leave: the node goes on.
+        Refilled { node: ServiceNodeId },
+        /// A node goes on under another key, with the same stakes.
+        HandedOver { from: ServiceNodeId, to: ServiceNodeId },
+        /// A node is gone; every stake in it was returned.
         Ended { node: ServiceNodeId, reason: EndReason },
+        /// A node serves no longer since it fails; from the given block on a failing verdict deregisters it.
+        Decommissioned { node: ServiceNodeId, credit_ends_at: BlockNumber, findings: Findings },
+        /// A decommissioned node passed and serves again.
+        Recommissioned { node: ServiceNodeId },
+        /// A node was put off the roster; its stakes return at the given block.
+        Deregistered { node: ServiceNodeId, stakes_return_at: BlockNumber },
         /// A node is reached elsewhere, or runs another version.
         EndpointUpdated { node: ServiceNodeId, endpoint: Endpoint, version: SoftwareVersion },
         /// A node's operator offered to produce blocks with these keys.
         SessionKeysSet { node: ServiceNodeId },
+        /// A node is offered as a block producer no longer.
+        SessionKeysRetracted { node: ServiceNodeId },
     }
 
     /// Why a node left the roster.
@@ -153,6 +178,8 @@ pub mod pallet {
         OperatorWithdrew,
         /// A staker's unlock time is over.
         Unlocked,
+        /// It was deregistered, and the time for which its stakes stay locked is over.
+        Deregistered,
     }
 
     #[pallet::error]
@@ -170,8 +197,11 @@ pub mod pallet {
         NotOperator,
         /// The caller has no stake in this node.
         NotContributor,
-        /// The caller has a stake in this node already.
-        AlreadyContributes,
+        /// Spots can be kept for at most nine others, each once, with more than nothing, and within three quarters of the
+        /// requirement.
+        BadReservation,
+        /// The node is not in a state in which its key can change: it must serve without anybody leaving.
+        NotSteady,
         /// Ports must not be zero, and the HTTPS and QUIC ports must be given for a unicast address.
         BadEndpoint,
         /// Loopback, private and reserved addresses cannot be reached by others: register a public address.
@@ -194,12 +224,18 @@ pub mod pallet {
         StillGathering,
         /// The node serves: ask for the stake back with `request_unlock`.
         NotGathering,
-        /// The node's unlock was requested already.
+        /// The caller has asked for its stake already.
         AlreadyLeaving,
         /// Small stakes cannot unlock in their first 30 days.
         StakeTooYoung,
         /// The session keys did not sign for this node.
         BadSessionKeys,
+        /// As many nodes are offered as block producers as may be.
+        TooManyCandidates,
+        /// The node is not offered as a block producer.
+        NotOffered,
+        /// The node was deregistered: its stakes return by themselves, and its key cannot be registered until then.
+        NodeDeregistered,
     }
 
     #[pallet::hooks]
@@ -221,7 +257,7 @@ pub mod pallet {
         ///
         /// `proof` is the node key's signature over the genesis hash, the caller and the fee
         /// ([`skep_primitives::signing::registration`]). `stake` is at least 25 % of the requirement; with the whole
-        /// requirement the node serves at once, with less it gathers contributions.
+        /// requirement the node serves at once, with less it gathers contributions. Spots may be `reserved` for others.
         #[pallet::call_index(0)]
         #[pallet::weight(T::WeightInfo::register())]
         pub fn register(
@@ -232,22 +268,26 @@ pub mod pallet {
             endpoint: Endpoint,
             version: SoftwareVersion,
             #[pallet::compact] stake: Balance,
+            reserved: Reservations,
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
             let operator = StakerId(who.clone().into());
             ensure!(Roster::get(node).is_none(), Error::<T>::AlreadyRegistered);
+            ensure!(!Deregistered::<T>::contains_key(node), Error::<T>::NodeDeregistered);
             ensure!(node_key::is_sound(node), Error::<T>::BadNodeKey);
             Self::endpoint_is_free(node, &endpoint)?;
-            let message = signing::registration(&Self::genesis_hash(), &operator, fee);
+            let message = signing::registration(&pallet_network::Pallet::<T>::genesis_hash(), &operator, fee);
             ensure!(node_key::signed(node, &proof, &message), Error::<T>::BadProof);
 
             let now = Self::now();
             let requirement = pallet_network::Pallet::<T>::requirement().at(now, Self::block_time());
+            ensure!(may_reserve(&reserved, operator, requirement), Error::<T>::BadReservation);
             let state = NodeState::Gathering { expires_at: now.saturating_add(Self::pool_expiry()) };
             let mut record = NodeRecord {
                 operator,
                 fee,
                 stakes: Default::default(),
+                reserved,
                 requirement,
                 endpoint,
                 version,
@@ -262,8 +302,9 @@ pub mod pallet {
             Ok(())
         }
 
-        /// Locks a stake in a node that still gathers it: at least an even part of the open room, at most 101 % of it
-        /// (only the room counts).
+        /// Locks a stake in a node that gathers it, or in the place of one who leaves: at least an even part of the open
+        /// room, at most 101 % of it (only the room counts). Whoever a spot is kept for brings at least what was reserved;
+        /// whoever has a stake in the node adds to it.
         #[pallet::call_index(1)]
         #[pallet::weight(T::WeightInfo::contribute())]
         pub fn contribute(
@@ -273,29 +314,28 @@ pub mod pallet {
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
             let staker = StakerId(who.clone().into());
-            let mut record = Roster::get(node).ok_or(Error::<T>::UnknownNode)?;
-            ensure!(record.stake_of(staker).is_none(), Error::<T>::AlreadyContributes);
+            let mut record = Self::registered(node)?;
             if let NodeState::Gathering { expires_at } = record.state {
                 ensure!(Self::now() < expires_at, Error::<T>::PoolExpired);
+            } else if let Some(Leave { leaves_at, .. }) = record.state.leave() {
+                ensure!(record.operator_stays(), Error::<T>::StakeComplete);
+                ensure!(Self::now() < leaves_at, Error::<T>::PoolExpired);
             }
             let accepted = Self::join_pool(&who, node, &mut record, amount)?;
             Self::stake_joined(node, record, staker, accepted);
             Ok(())
         }
 
-        /// Asks for the caller's stake back. The node serves and earns until the unlock time is over; then it ends and
-        /// every stake in it is returned by itself.
+        /// Asks for the caller's stake back, which returns by itself when the unlock time is over; until then it earns. If
+        /// nobody fills its place by then, or it is the operator's, the node ends and every stake in it is returned.
         #[pallet::call_index(2)]
         #[pallet::weight(T::WeightInfo::request_unlock())]
         pub fn request_unlock(origin: OriginFor<T>, node: ServiceNodeId) -> DispatchResult {
             let staker = StakerId(ensure_signed(origin)?.into());
-            let mut record = Roster::get(node).ok_or(Error::<T>::UnknownNode)?;
+            let mut record = Self::registered(node)?;
             let stake = *record.stake_of(staker).ok_or(Error::<T>::NotContributor)?;
-            match record.state {
-                NodeState::Gathering { .. } => return Err(Error::<T>::StillGathering.into()),
-                NodeState::Leaving { .. } => return Err(Error::<T>::AlreadyLeaving.into()),
-                NodeState::Active { .. } => {}
-            }
+            ensure!(record.state.is_tested(), Error::<T>::StillGathering);
+            ensure!(stake.leaves_at.is_none(), Error::<T>::AlreadyLeaving);
             let now = Self::now();
             if is_small_stake(stake.amount, record.requirement) {
                 let lock = pallet_network::Network::<T>::get().small_stake_lock;
@@ -303,7 +343,10 @@ pub mod pallet {
                 ensure!(now >= old_enough_at, Error::<T>::StakeTooYoung);
             }
             let leaves_at = now.saturating_add(Self::unlock_blocks());
-            record.state = NodeState::Leaving { requested_at: now, leaves_at };
+            if let Some(held) = record.stakes.iter_mut().find(|held| held.staker == staker) {
+                held.leaves_at = Some(leaves_at);
+            }
+            record.settle(now);
             Roster::put(node, &record);
             Agenda::<T>::insert(leaves_at, node, ());
             Self::deposit_event(Event::UnlockRequested { node, staker, leaves_at });
@@ -323,7 +366,7 @@ pub mod pallet {
                 Self::deposit_event(Event::Returned { node, staker, amount: unreturned });
                 return Ok(());
             }
-            let mut record = Roster::get(node).ok_or(Error::<T>::UnknownNode)?;
+            let mut record = Self::registered(node)?;
             let stake = *record.stake_of(staker).ok_or(Error::<T>::NotContributor)?;
             let NodeState::Gathering { expires_at } = record.state else {
                 return Err(Error::<T>::NotGathering.into());
@@ -338,6 +381,48 @@ pub mod pallet {
             StakedIn::<T>::remove(staker, node);
             Roster::put(node, &record);
             Self::deposit_event(Event::Withdrawn { node, staker, amount: stake.amount });
+            Ok(())
+        }
+
+        /// Gives a node another key, for an operator whose server was lost or who moves to a new one: stakes, terms and
+        /// endpoint stay, the swarm is left and another joined, and the queue for rewards begins anew. `proof` is the new
+        /// key's, as for `register`. A decommissioned node stays decommissioned until it passes under the new key.
+        #[pallet::call_index(11)]
+        #[pallet::weight(T::WeightInfo::hand_over())]
+        pub fn hand_over(
+            origin: OriginFor<T>,
+            node: ServiceNodeId,
+            to: ServiceNodeId,
+            proof: RawSignature,
+        ) -> DispatchResult {
+            let mut record = Self::operated_by(ensure_signed(origin)?, node)?;
+            ensure!(record.state.is_tested(), Error::<T>::NotSteady);
+            ensure!(record.stakes.iter().all(|stake| stake.leaves_at.is_none()), Error::<T>::NotSteady);
+            ensure!(Roster::get(to).is_none(), Error::<T>::AlreadyRegistered);
+            ensure!(!Deregistered::<T>::contains_key(to), Error::<T>::NodeDeregistered);
+            ensure!(node_key::is_sound(to), Error::<T>::BadNodeKey);
+            let message =
+                signing::registration(&pallet_network::Pallet::<T>::genesis_hash(), &record.operator, record.fee);
+            ensure!(node_key::signed(to, &proof, &message), Error::<T>::BadProof);
+
+            let serves = record.state.is_serving();
+            AuthorityCandidates::<T>::remove(node);
+            if serves {
+                T::Listener::stopped(node);
+                record.state = NodeState::Active { since: Self::now() };
+            }
+            Roster::remove(node);
+            for stake in &record.stakes {
+                StakedIn::<T>::remove(stake.staker, node);
+                StakedIn::<T>::insert(stake.staker, to, ());
+            }
+            Self::take_sockets(to, &record.endpoint);
+            Roster::put(to, &record);
+            T::Listener::handed_over(node, to);
+            if serves {
+                T::Listener::started(to);
+            }
+            Self::deposit_event(Event::HandedOver { from: node, to });
             Ok(())
         }
 
@@ -376,10 +461,22 @@ pub mod pallet {
             Self::operated_by(ensure_signed(origin)?, node)?;
             ensure!(keys.ownership_proof_is_valid(node.as_ref(), &session_proof), Error::<T>::BadSessionKeys);
             let keys = BoundedVec::try_from(keys.encode()).map_err(|_| Error::<T>::BadSessionKeys)?;
-            let message = signing::session_keys(&Self::genesis_hash(), &node, &keys);
+            let message = signing::session_keys(&pallet_network::Pallet::<T>::genesis_hash(), &node, &keys);
             ensure!(node_key::signed(node, &node_proof, &message), Error::<T>::BadProof);
-            AuthorityCandidates::<T>::insert(node, keys);
+            let has_room = AuthorityCandidates::<T>::count() < MAX_CANDIDATES;
+            ensure!(has_room || AuthorityCandidates::<T>::contains_key(node), Error::<T>::TooManyCandidates);
+            AuthorityCandidates::<T>::insert(node, (keys, Self::now()));
             Self::deposit_event(Event::SessionKeysSet { node });
+            Ok(())
+        }
+
+        /// Offers a node as a block producer no longer; it leaves the set at the next era. For the operator.
+        #[pallet::call_index(10)]
+        #[pallet::weight(T::WeightInfo::retract_session_keys())]
+        pub fn retract_session_keys(origin: OriginFor<T>, node: ServiceNodeId) -> DispatchResult {
+            Self::operated_by(ensure_signed(origin)?, node)?;
+            ensure!(AuthorityCandidates::<T>::take(node).is_some(), Error::<T>::NotOffered);
+            Self::deposit_event(Event::SessionKeysRetracted { node });
             Ok(())
         }
     }
@@ -408,6 +505,17 @@ fn sockets(endpoint: &Endpoint) -> [Socket; 2] {
     ]
 }
 
+/// Whether an operator may keep these spots: each for another, and a quarter of the requirement left for itself.
+fn may_reserve(reserved: &Reservations, operator: StakerId, requirement: Balance) -> bool {
+    let distinct = reserved.iter().enumerate().all(|(place, reservation)| {
+        let (staker, earlier) = (reservation.staker, reserved.iter().take(place));
+        staker != operator && earlier.map(|other| other.staker).all(|other| other != staker)
+    });
+    let kept = reserved.iter().fold(0, |sum: Balance, reservation| sum.saturating_add(reservation.amount));
+    let room = requirement.saturating_sub(operator_minimum(requirement));
+    distinct && kept <= room && reserved.iter().all(|reservation| reservation.amount > 0)
+}
+
 impl<T: Config> From<ContributionError> for Error<T> {
     fn from(error: ContributionError) -> Self {
         match error {
@@ -424,6 +532,11 @@ impl<T: Config> Pallet<T> {
     /// Every registered node, ordered by id. Reads the whole roster.
     pub fn nodes() -> impl Iterator<Item = (ServiceNodeId, NodeRecord)> {
         Roster::iter()
+    }
+
+    /// Who registered a node.
+    pub fn operator_of(node: ServiceNodeId) -> Option<StakerId> {
+        Roster::get(node).map(|record| record.operator)
     }
 
     /// What a registration must bring now.
@@ -443,16 +556,27 @@ impl<T: Config> Pallet<T> {
         nodes
             .into_iter()
             .filter_map(|node| {
-                let record = Roster::get(node)?;
-                let amount = record.stake_of(staker)?.amount;
-                let lock = match record.state {
-                    NodeState::Gathering { expires_at } => StakeLock::Gathering { block: expires_at },
-                    NodeState::Active { .. } => StakeLock::Bonded,
-                    NodeState::Leaving { leaves_at, .. } => StakeLock::Until { block: leaves_at },
+                let Some(record) = Roster::get(node) else {
+                    let DeregisteredNode { stakes, deregistration, .. } = Deregistered::<T>::get(node)?;
+                    let amount = stakes.iter().find(|stake| stake.staker == staker)?.amount;
+                    let lock = StakeLock::Deregistered { block: deregistration.stakes_return_at };
+                    return Some(Stake { node, amount, lock });
+                };
+                let HeldStake { amount, leaves_at: own, .. } = *record.stake_of(staker)?;
+                let end = record.state.leave().map(|leave| leave.leaves_at);
+                let lock = match (record.state, own.into_iter().chain(end).min()) {
+                    (NodeState::Gathering { expires_at }, _) => StakeLock::Gathering { block: expires_at },
+                    (_, Some(block)) => StakeLock::Until { block },
+                    (_, None) => StakeLock::Bonded,
                 };
                 Some(Stake { node, amount, lock })
             })
             .collect()
+    }
+
+    /// Every node that takes stake now, as one account finds it. Reads the whole roster.
+    pub fn open_pools(staker: StakerId) -> Vec<OpenPool> {
+        Roster::iter().filter_map(|(node, record)| record.open_pool(node, staker)).collect()
     }
 
     fn now() -> BlockNumber {
@@ -471,16 +595,15 @@ impl<T: Config> Pallet<T> {
         pallet_network::Pallet::<T>::blocks(pallet_network::Network::<T>::get().pool_expiry)
     }
 
-    fn genesis_hash() -> BlockHash {
-        let hash = frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero());
-        let mut bytes = [0; 32];
-        let len = hash.as_ref().len().min(bytes.len());
-        bytes[..len].copy_from_slice(&hash.as_ref()[..len]);
-        bytes
+    fn registered(node: ServiceNodeId) -> Result<NodeRecord, Error<T>> {
+        Roster::get(node).ok_or_else(|| {
+            let is_deregistered = Deregistered::<T>::contains_key(node);
+            if is_deregistered { Error::<T>::NodeDeregistered } else { Error::<T>::UnknownNode }
+        })
     }
 
     fn operated_by(who: AccountId32, node: ServiceNodeId) -> Result<NodeRecord, Error<T>> {
-        let record = Roster::get(node).ok_or(Error::<T>::UnknownNode)?;
+        let record = Self::registered(node)?;
         ensure!(record.operator == StakerId(who.into()), Error::<T>::NotOperator);
         Ok(record)
     }
@@ -508,17 +631,22 @@ impl<T: Config> Pallet<T> {
         record: &mut NodeRecord,
         offered: Balance,
     ) -> Result<Balance, DispatchError> {
-        let pool = Pool {
-            requirement: record.requirement,
-            reserved: record.staked(),
-            contributors: record.stakes.len().saturated_into(),
-        };
-        let accepted = pool.accept(offered).map_err(Error::<T>::from)?;
+        let staker = StakerId(who.clone().into());
+        let (pool, spot) = record.pool_for(staker);
+        let accepted = pool.accept_for(spot, offered).map_err(Error::<T>::from)?;
         let reason = HoldReason::Stake.into();
         ensure!(T::Currency::can_hold(&reason, who, accepted), Error::<T>::NotEnoughFree);
-        let staker = StakerId(who.clone().into());
-        let stake = HeldStake { staker, amount: accepted, since: Self::now() };
-        record.stakes.try_push(stake).map_err(|_| Error::<T>::NoFreeSpot)?;
+        match record.stakes.iter_mut().find(|held| held.staker == staker) {
+            Some(held) => {
+                ensure!(held.leaves_at.is_none(), Error::<T>::AlreadyLeaving);
+                held.amount = held.amount.saturating_add(accepted);
+            }
+            None => {
+                let stake = HeldStake { staker, amount: accepted, since: Self::now(), leaves_at: None };
+                record.stakes.try_push(stake).map_err(|_| Error::<T>::NoFreeSpot)?;
+            }
+        }
+        record.reserved.retain(|reservation| reservation.staker != staker);
         T::Currency::hold(&reason, who, accepted)?;
         StakedIn::<T>::insert(staker, node, ());
         Ok(accepted)
@@ -527,7 +655,14 @@ impl<T: Config> Pallet<T> {
     /// Stores a record that a stake has joined, and starts the node if that completed it.
     fn stake_joined(node: ServiceNodeId, mut record: NodeRecord, staker: StakerId, amount: Balance) {
         Self::deposit_event(Event::Contributed { node, staker, amount });
-        let NodeState::Gathering { expires_at } = record.state else { return };
+        let NodeState::Gathering { expires_at } = record.state else {
+            record.settle(Self::now());
+            Roster::put(node, &record);
+            if record.state.leave().is_none() {
+                Self::deposit_event(Event::Refilled { node });
+            }
+            return;
+        };
         if record.staked() < record.requirement {
             Agenda::<T>::insert(expires_at, node, ());
             Roster::put(node, &record);
@@ -566,8 +701,12 @@ impl<T: Config> Pallet<T> {
             }
             Agenda::<T>::remove(due, node);
             if let Some(record) = Roster::get(node) {
-                let reason = if record.state.is_serving() { EndReason::Unlocked } else { EndReason::PoolExpired };
-                Self::end(node, record, reason);
+                Self::work_off(node, record, now);
+            } else if let Some(gone) = Deregistered::<T>::get(node)
+                && gone.deregistration.stakes_return_at <= now
+            {
+                Deregistered::<T>::remove(node);
+                Self::forget(node, &gone.stakes, EndReason::Deregistered);
             }
             ended += 1;
         }
@@ -575,17 +714,42 @@ impl<T: Config> Pallet<T> {
         ended
     }
 
-    /// Takes a node off the roster and returns every stake.
-    fn end(node: ServiceNodeId, record: NodeRecord, reason: EndReason) {
-        for HeldStake { staker, amount, .. } in record.stakes {
-            let held = HoldReason::Stake.into();
-            let owner = AccountId32::new(staker.0);
-            StakedIn::<T>::remove(staker, node);
-            match T::Currency::release(&held, &owner, amount, Precision::Exact) {
-                Ok(_) => Self::deposit_event(Event::Returned { node, staker, amount }),
-                Err(_) => Unreturned::<T>::mutate(staker, node, |sum| *sum = sum.saturating_add(amount)),
+    /// What is due for a node at `now`: its end, or only the stakes of those whose places others have taken.
+    fn work_off(node: ServiceNodeId, mut record: NodeRecord, now: BlockNumber) {
+        match (record.state, record.state.leave()) {
+            (NodeState::Gathering { expires_at }, _) if expires_at <= now => {
+                Self::end(node, record, EndReason::PoolExpired);
+            }
+            (NodeState::Gathering { .. }, _) => {}
+            (_, Some(Leave { leaves_at, .. })) if leaves_at <= now => Self::end(node, record, EndReason::Unlocked),
+            (NodeState::Active { .. } | NodeState::Leaving { .. } | NodeState::Decommissioned { .. }, _) => {
+                let is_due = |stake: &HeldStake| stake.leaves_at.is_some_and(|leaves_at| leaves_at <= now);
+                for stake in record.stakes.iter().filter(|stake| is_due(stake)) {
+                    Self::give_back(node, stake);
+                }
+                record.stakes.retain(|stake| !is_due(stake));
+                Roster::put(node, &record);
             }
         }
+    }
+
+    /// Releases a stake, or notes that it could not be.
+    fn give_back(node: ServiceNodeId, stake: &HeldStake) {
+        let HeldStake { staker, amount, .. } = *stake;
+        StakedIn::<T>::remove(staker, node);
+        match T::Currency::release(&HoldReason::Stake.into(), &AccountId32::new(staker.0), amount, Precision::Exact) {
+            Ok(_) => Self::deposit_event(Event::Returned { node, staker, amount }),
+            Err(_) => Unreturned::<T>::mutate(staker, node, |sum| *sum = sum.saturating_add(amount)),
+        }
+    }
+
+    /// Takes a node off the roster and returns every stake.
+    fn end(node: ServiceNodeId, record: NodeRecord, reason: EndReason) {
+        Self::leave_roster(node, &record);
+        Self::forget(node, &record.stakes, reason);
+    }
+
+    fn leave_roster(node: ServiceNodeId, record: &NodeRecord) {
         Self::free_sockets(&record.endpoint);
         AuthorityCandidates::<T>::remove(node);
         Roster::remove(node);
@@ -593,7 +757,59 @@ impl<T: Config> Pallet<T> {
         if record.state.is_serving() {
             T::Listener::stopped(node);
         }
+    }
+
+    /// Returns every stake of a node that is off the roster: nothing of it is left.
+    fn forget(node: ServiceNodeId, stakes: &[HeldStake], reason: EndReason) {
+        for stake in stakes {
+            Self::give_back(node, stake);
+        }
+        T::Listener::ended(node);
         Self::deposit_event(Event::Ended { node, reason });
+    }
+}
+
+impl<T: Config> NodeStates for Pallet<T> {
+    fn decommission(node: ServiceNodeId, credit_ends_at: BlockNumber, findings: Findings) -> bool {
+        let Some(mut record) = Roster::get(node).filter(|record| record.state.is_serving()) else { return false };
+        let leave = record.state.leave();
+        record.state = NodeState::Decommissioned { since: Self::now(), credit_ends_at, findings, leave };
+        Roster::put(node, &record);
+        Self::deposit_event(Event::Decommissioned { node, credit_ends_at, findings });
+        T::Listener::stopped(node);
+        true
+    }
+
+    fn recommission(node: ServiceNodeId) -> bool {
+        let Some(mut record) = Roster::get(node) else { return false };
+        let NodeState::Decommissioned { leave, .. } = record.state else { return false };
+        let active = NodeState::Active { since: Self::now() };
+        record.state = leave.map_or(active, |leave| active.leaving(leave));
+        Roster::put(node, &record);
+        Self::deposit_event(Event::Recommissioned { node });
+        T::Listener::started(node);
+        true
+    }
+
+    fn deregister(node: ServiceNodeId) -> bool {
+        let Some(record) = Roster::get(node) else { return false };
+        if let NodeState::Gathering { expires_at } = record.state {
+            Agenda::<T>::remove(expires_at, node);
+        }
+        let at = Self::now();
+        let lock = pallet_network::Network::<T>::get().deregistration_lock;
+        // Not before anybody's unlock time is over: the lock is as long at least.
+        let stakes_return_at = at.saturating_add(pallet_network::Pallet::<T>::blocks(lock));
+        for leaves_at in record.stakes.iter().filter_map(|stake| stake.leaves_at) {
+            Agenda::<T>::remove(leaves_at, node);
+        }
+        Agenda::<T>::insert(stakes_return_at, node, ());
+        Self::leave_roster(node, &record);
+        let deregistration = Deregistration { at, stakes_return_at };
+        let gone = DeregisteredNode { operator: record.operator, stakes: record.stakes, deregistration };
+        Deregistered::<T>::insert(node, gone);
+        Self::deposit_event(Event::Deregistered { node, stakes_return_at });
+        true
     }
 }
 
@@ -605,8 +821,32 @@ impl<T: Config> NodeStakes for Pallet<T> {
     }
 }
 
+impl<T: Config> NodeWhereabouts for Pallet<T> {
+    fn whereabouts(node: ServiceNodeId) -> Option<(StakerId, Whereabouts)> {
+        if let Some(record) = Roster::get(node) {
+            return Some((record.operator, Whereabouts::Roster(record.state)));
+        }
+        let gone = Deregistered::<T>::get(node)?;
+        Some((gone.operator, Whereabouts::Deregistered(gone.deregistration)))
+    }
+
+    fn all() -> Vec<ServiceNodeId> {
+        Roster::iter().map(|(node, _)| node).chain(Deregistered::<T>::iter_keys()).collect()
+    }
+}
+
+impl<T: Config> Candidates for Pallet<T> {
+    fn candidates() -> Vec<Candidate> {
+        let is_active = |node| Roster::get(node).is_some_and(|record| matches!(record.state, NodeState::Active { .. }));
+        AuthorityCandidates::<T>::iter()
+            .filter(|(node, _)| is_active(*node))
+            .map(|(node, (keys, offered_at))| Candidate { node, keys: keys.into_inner(), offered_at })
+            .collect()
+    }
+}
+
 /// Invariants.
-#[cfg(any(test, feature = "try-runtime"))]
+#[cfg(any(feature = "std", feature = "try-runtime"))]
 impl<T: Config> Pallet<T> {
     /// Holds equal stakes, indices equal the roster, and every state is legal.
     pub fn check_state() -> Result<(), &'static str> {
@@ -619,15 +859,20 @@ impl<T: Config> Pallet<T> {
                 record.stakes.first().map(|stake| stake.staker) == Some(record.operator),
                 "the operator's stake is first"
             );
-            ensure!(record.staked() <= record.requirement, "no more is held than required");
-            ensure!(record.state.is_serving() == (record.staked() == record.requirement), "complete nodes serve");
-            let due = match record.state {
-                NodeState::Gathering { expires_at } => Some(expires_at),
-                NodeState::Leaving { leaves_at, .. } => Some(leaves_at),
-                NodeState::Active { .. } => None,
-            };
-            if let Some(block) = due {
-                ensure!(Agenda::<T>::contains_key(block, node), "what ends is on the agenda");
+            ensure!(!Deregistered::<T>::contains_key(node), "a deregistered node is off the roster");
+            ensure!(record.staying_stake() <= record.requirement, "no more stays than is required");
+            ensure!(record.state.is_tested() == (record.staked() >= record.requirement), "complete nodes are tested");
+            if let NodeState::Gathering { expires_at } = record.state {
+                ensure!(Agenda::<T>::contains_key(expires_at, node), "a pool that expires is on the agenda");
+                ensure!(record.staying_stake() == record.staked(), "nobody asks for a stake that can be withdrawn");
+            }
+            let leaves_at = record.state.leave().map(|leave| leave.leaves_at);
+            ensure!(record.ends_at() == leaves_at, "a node ends when too little stays");
+            for stake in &record.stakes {
+                let on_agenda = stake.leaves_at.is_none_or(|block| Agenda::<T>::contains_key(block, node));
+                ensure!(on_agenda, "who leaves is on the agenda");
+                let kept = record.reserved.iter().any(|reservation| reservation.staker == stake.staker);
+                ensure!(!kept, "no spot is kept for one who came");
             }
             for socket in sockets(&record.endpoint) {
                 ensure!(Sockets::<T>::get(socket) == Some(node), "a node owns its sockets");
@@ -640,7 +885,16 @@ impl<T: Config> Pallet<T> {
         }
         ensure!(RosterSize::<T>::get() == size, "the size counts the roster");
         ensure!(Sockets::<T>::iter().count() == 2 * size as usize, "no socket without a node");
-        let stakes = Roster::iter().map(|(_, record)| record.stakes.len()).sum::<usize>();
+        let mut stakes = Roster::iter().map(|(_, record)| record.stakes.len()).sum::<usize>();
+        for (node, gone) in Deregistered::<T>::iter() {
+            ensure!(Agenda::<T>::contains_key(gone.deregistration.stakes_return_at, node), "locked stakes return");
+            stakes += gone.stakes.len();
+            for stake in &gone.stakes {
+                ensure!(StakedIn::<T>::contains_key(stake.staker, node), "a locked stake is found by its staker");
+                let sum = held.entry(stake.staker).or_default();
+                *sum = sum.saturating_add(stake.amount);
+            }
+        }
         ensure!(StakedIn::<T>::iter().count() == stakes, "no staker without a stake");
         for (staker, _, amount) in Unreturned::<T>::iter() {
             let sum = held.entry(staker).or_default();

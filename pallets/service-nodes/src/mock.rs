@@ -5,7 +5,8 @@ use frame_support::{derive_impl, parameter_types, traits::ConstU128};
 use pallet_network::Parameters;
 use skep_economics::StakingRequirement;
 use skep_primitives::{
-    Balance, BlockNumber, Endpoint, Permyriad, ServiceNodeId, ServingNodes, SoftwareVersion, StakerId, UNIT, signing,
+    Balance, BlockNumber, Endpoint, Permyriad, Reservation, ServiceNodeId, ServingNodes, SoftwareVersion, StakerId,
+    UNIT, signing,
 };
 use sp_core::{Pair, ed25519};
 use sp_runtime::{AccountId32, BuildStorage, DispatchResult, impl_opaque_keys, testing::UintAuthorityId};
@@ -19,6 +20,7 @@ pub(crate) const ACCOUNTS: u8 = 20;
 pub(crate) const UNLOCK: BlockNumber = 20;
 pub(crate) const SMALL_STAKE_LOCK: BlockNumber = 40;
 pub(crate) const POOL_EXPIRY: BlockNumber = 10;
+pub(crate) const DEREGISTRATION_LOCK: BlockNumber = 25;
 
 /// What frame-system takes for the hash of its first block without a chain.
 pub(crate) const GENESIS: [u8; 32] = [69; 32];
@@ -59,6 +61,10 @@ impl_opaque_keys! {
 parameter_types! {
     /// What the listener heard: a node and whether it started.
     pub static Heard: Vec<(ServiceNodeId, bool)> = Vec::new();
+    /// The nodes it heard that nothing is left of.
+    pub static Gone: Vec<ServiceNodeId> = Vec::new();
+    /// The keys it heard that were handed over, and to which.
+    pub static HandedOver: Vec<(ServiceNodeId, ServiceNodeId)> = Vec::new();
 }
 
 pub struct Listener;
@@ -70,6 +76,14 @@ impl ServingNodes for Listener {
 
     fn stopped(node: ServiceNodeId) {
         Heard::mutate(|heard| heard.push((node, false)));
+    }
+
+    fn ended(node: ServiceNodeId) {
+        Gone::mutate(|gone| gone.push(node));
+    }
+
+    fn handed_over(from: ServiceNodeId, to: ServiceNodeId) {
+        HandedOver::mutate(|keys| keys.push((from, to)));
     }
 }
 
@@ -99,6 +113,7 @@ impl ExtBuilder {
                     unlock: u64::from(UNLOCK) * 2_000,
                     small_stake_lock: u64::from(SMALL_STAKE_LOCK) * 2_000,
                     pool_expiry: u64::from(POOL_EXPIRY) * 2_000,
+                    deregistration_lock: u64::from(DEREGISTRATION_LOCK) * 2_000,
                     private_addresses: self.private_addresses,
                     ..Default::default()
                 },
@@ -109,6 +124,8 @@ impl ExtBuilder {
         .expect("genesis builds")
         .into();
         Heard::take();
+        Gone::take();
+        HandedOver::take();
         externalities.execute_with(|| System::set_block_number(1));
         externalities
     }
@@ -166,7 +183,16 @@ pub(crate) fn proof(node: u8, operator: u8) -> [u8; 64] {
 
 pub(crate) fn register(operator: u8, number: u8, stake: Balance) -> DispatchResult {
     let (version, proof) = (SoftwareVersion([1, 2, 3]), proof(number, operator));
-    ServiceNodes::register(origin(operator), node(number), proof, fee(), endpoint(number), version, stake)
+    let (node, reserved) = (node(number), Default::default());
+    ServiceNodes::register(origin(operator), node, proof, fee(), endpoint(number), version, stake, reserved)
+}
+
+/// Registers node `number` with spots kept for others.
+pub(crate) fn register_with(operator: u8, number: u8, stake: Balance, reserved: &[(u8, Balance)]) -> DispatchResult {
+    let reserved = reserved.iter().map(|(who, amount)| Reservation { staker: staker(*who), amount: *amount });
+    let reserved = reserved.collect::<Vec<_>>().try_into().expect("at most nine");
+    let (version, proof, node) = (SoftwareVersion([1, 2, 3]), proof(number, operator), node(number));
+    ServiceNodes::register(origin(operator), node, proof, fee(), endpoint(number), version, stake, reserved)
 }
 
 pub(crate) fn contribute(staker: u8, number: u8, amount: Balance) -> DispatchResult {

@@ -3,10 +3,18 @@
 use codec::{Decode, Encode, MaxEncodedLen};
 use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
+use skep_economics::{Pool, Spot};
 use skep_primitives::{
-    Balance, BlockNumber, Contribution, Endpoint, MAX_CONTRIBUTORS, NodeState, Permyriad, RosterEntry, ServiceNodeId,
-    SoftwareVersion, StakerId, SwarmId,
+    Balance, BlockNumber, Contribution, Deregistration, Endpoint, Leave, MAX_CONTRIBUTORS, MAX_STAKES, NodeState,
+    OpenPool, Permyriad, Reservation, RosterEntry, ServiceNodeId, SoftwareVersion, StakerId, SwarmId,
 };
+use sp_runtime::SaturatedConversion;
+
+/// Most spots an operator may keep for others.
+pub const MAX_RESERVATIONS: u32 = MAX_CONTRIBUTORS - 1;
+
+/// Spots that are kept for others.
+pub type Reservations = BoundedVec<Reservation, ConstU32<MAX_RESERVATIONS>>;
 
 /// One stake, with its age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
@@ -17,6 +25,8 @@ pub struct HeldStake {
     pub amount: Balance,
     /// Block in which it was locked.
     pub since: BlockNumber,
+    /// Block at which it is returned, once its staker has asked for it.
+    pub leaves_at: Option<BlockNumber>,
 }
 
 /// A registered node.
@@ -27,7 +37,9 @@ pub struct NodeRecord {
     /// The operator's fee.
     pub fee: Permyriad,
     /// Every stake, the operator's first.
-    pub stakes: BoundedVec<HeldStake, ConstU32<MAX_CONTRIBUTORS>>,
+    pub stakes: BoundedVec<HeldStake, ConstU32<MAX_STAKES>>,
+    /// Spots kept for others who have not come yet.
+    pub reserved: Reservations,
     /// What it must hold in all, fixed when it registered.
     pub requirement: Balance,
     /// Where it is reached.
@@ -40,10 +52,104 @@ pub struct NodeRecord {
     pub registered_at: BlockNumber,
 }
 
+/// What is kept of a deregistered node until its stakes return.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct DeregisteredNode {
+    /// Who registered it.
+    pub operator: StakerId,
+    /// Every stake, the operator's first.
+    pub stakes: BoundedVec<HeldStake, ConstU32<MAX_STAKES>>,
+    /// When it was put off and when its stakes return.
+    pub deregistration: Deregistration,
+}
+
 impl NodeRecord {
-    /// Sum of all stakes.
+    /// Sum of all stakes, of those who leave as well.
     pub fn staked(&self) -> Balance {
-        self.stakes.iter().fold(0, |sum, stake| sum.saturating_add(stake.amount))
+        sum(self.stakes.iter())
+    }
+
+    /// Stakes whose owners have not asked for them.
+    fn staying(&self) -> impl Iterator<Item = &HeldStake> {
+        self.stakes.iter().filter(|stake| stake.leaves_at.is_none())
+    }
+
+    /// Sum of the stakes whose owners have not asked for them.
+    pub fn staying_stake(&self) -> Balance {
+        sum(self.staying())
+    }
+
+    /// The pool as `staker` finds it, and its place in it.
+    pub fn pool_for(&self, staker: StakerId) -> (Pool, Spot) {
+        let others = self.reserved.iter().filter(|reservation| reservation.staker != staker);
+        let kept = others.clone().fold(0, |sum: Balance, reservation| sum.saturating_add(reservation.amount));
+        let spots = self.staying().count().saturating_add(others.count());
+        let pool = Pool {
+            requirement: self.requirement,
+            reserved: self.staying_stake().saturating_add(kept),
+            contributors: spots.saturated_into(),
+        };
+        let own = self.staying().any(|stake| stake.staker == staker);
+        let reservation = self.reserved.iter().find(|reservation| reservation.staker == staker);
+        let spot = match reservation {
+            _ if own => Spot::Own,
+            Some(reservation) => Spot::Reserved(reservation.amount),
+            None => Spot::Free,
+        };
+        (pool, spot)
+    }
+
+    /// Whether the operator has not asked for its stake: only then may others take the places of those who leave.
+    pub fn operator_stays(&self) -> bool {
+        self.staying().any(|stake| stake.staker == self.operator)
+    }
+
+    /// When a serving node ends as its stakes are now: when its operator leaves, or when too little stays.
+    pub fn ends_at(&self) -> Option<BlockNumber> {
+        let is_end = |at: BlockNumber| {
+            let left = |stake: &&HeldStake| stake.leaves_at.is_none_or(|leaves_at| leaves_at > at);
+            let operator_left = !self.stakes.iter().filter(left).any(|stake| stake.staker == self.operator);
+            operator_left || sum(self.stakes.iter().filter(left)) < self.requirement
+        };
+        self.stakes.iter().filter_map(|stake| stake.leaves_at).filter(|at| is_end(*at)).min()
+    }
+
+    /// The state of a node whose stake is complete, after its stakes have changed at `now`.
+    pub fn settle(&mut self, now: BlockNumber) {
+        let requested_at = self.state.leave().map_or(now, |leave| leave.requested_at);
+        let leave = self.ends_at().map(|leaves_at| Leave { requested_at, leaves_at });
+        self.state = match (self.state, leave) {
+            (NodeState::Decommissioned { since, credit_ends_at, findings, .. }, leave) => {
+                NodeState::Decommissioned { since, credit_ends_at, findings, leave }
+            }
+            (state, Some(leave)) => state.leaving(leave),
+            (NodeState::Leaving { .. }, None) => NodeState::Active { since: now },
+            (state @ (NodeState::Active { .. } | NodeState::Gathering { .. }), None) => state,
+        };
+    }
+
+    /// The node as `staker` may join it now; `None` if it takes no stake.
+    pub fn open_pool(&self, node: ServiceNodeId, staker: StakerId) -> Option<OpenPool> {
+        let closes_at = match self.state {
+            NodeState::Gathering { expires_at } => expires_at,
+            NodeState::Leaving { leaves_at, .. } if self.operator_stays() => leaves_at,
+            // A decommissioned node may be filled again, but nobody should find it by looking for a place.
+            NodeState::Leaving { .. } | NodeState::Active { .. } | NodeState::Decommissioned { .. } => return None,
+        };
+        let (pool, spot) = self.pool_for(staker);
+        (!pool.is_complete()).then(|| OpenPool {
+            node,
+            operator: self.operator,
+            fee: self.fee,
+            requirement: self.requirement,
+            room: pool.open_room(),
+            minimum: pool.minimum_for(spot),
+            maximum: pool.maximum_contribution(),
+            free_spots: pool.free_spots(),
+            reserved: self.reserved.to_vec(),
+            closes_at,
+            serves: self.state.is_serving(),
+        })
     }
 
     /// One account's stake.
@@ -51,7 +157,7 @@ impl NodeRecord {
         self.stakes.iter().find(|stake| stake.staker == staker)
     }
 
-    /// Every stake without its age.
+    /// Every stake without its age; who leaves earns until then.
     pub fn contributions(&self) -> impl Iterator<Item = Contribution> {
         self.stakes.iter().map(|stake| Contribution { staker: stake.staker, amount: stake.amount })
     }
@@ -72,4 +178,8 @@ impl NodeRecord {
             last_rewarded_at,
         }
     }
+}
+
+fn sum<'a>(stakes: impl Iterator<Item = &'a HeldStake>) -> Balance {
+    stakes.fold(0, |sum, stake| sum.saturating_add(stake.amount))
 }

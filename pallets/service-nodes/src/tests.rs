@@ -1,11 +1,13 @@
 //! Tests of the calls, of what becomes due, and of what no sequence of calls can break.
 
+mod standing;
+
 use crate::{AuthorityCandidates, EndReason, Error, Event, Roster, RosterSize, Unreturned, mock::*};
 use codec::Encode;
 use frame_support::{assert_noop, assert_ok, traits::fungible::Inspect};
 use skep_primitives::{
-    Balance, Endpoint, NodeStakes, NodeState, ServiceNodeId, SoftwareVersion, Stake, StakeLock, StakingTerms, UNIT,
-    signing,
+    Balance, Endpoint, NodeStakes, NodeState, NodeStates, ServiceNodeId, SoftwareVersion, Stake, StakeLock,
+    StakingTerms, UNIT, signing,
 };
 use sp_core::Pair;
 use sp_runtime::{
@@ -57,7 +59,8 @@ fn a_whole_stake_serves_at_once() {
 fn only_the_node_key_can_register_and_only_for_this_operator_fee_and_chain() {
     run(|| {
         let attempt = |operator: u8, proof| {
-            ServiceNodes::register(origin(operator), node(1), proof, fee(), endpoint(1), VERSION, REQUIREMENT)
+            let reserved = Default::default();
+            ServiceNodes::register(origin(operator), node(1), proof, fee(), endpoint(1), VERSION, REQUIREMENT, reserved)
         };
         let signed = |key: u8, message: Vec<u8>| crate::mock::key(key).sign(&message).0;
         let for_operator = |operator| signing::registration(&GENESIS, &staker(operator), fee());
@@ -81,7 +84,7 @@ fn keys_anybody_could_sign_for_are_refused() {
             let mut proof = [0; 64];
             proof[0] = 1;
             let node = ServiceNodeId(key);
-            ServiceNodes::register(origin(1), node, proof, fee(), endpoint(1), VERSION, REQUIREMENT)
+            ServiceNodes::register(origin(1), node, proof, fee(), endpoint(1), VERSION, REQUIREMENT, Default::default())
         };
         let mut identity = [0; 32];
         identity[0] = 1;
@@ -99,7 +102,8 @@ fn keys_anybody_could_sign_for_are_refused() {
 #[test]
 fn addresses_are_reachable_and_nobody_elses() {
     let attempt = |endpoint: Endpoint| {
-        ServiceNodes::register(origin(2), node(2), proof(2, 2), fee(), endpoint, VERSION, REQUIREMENT)
+        let (proof, reserved) = (proof(2, 2), Default::default());
+        ServiceNodes::register(origin(2), node(2), proof, fee(), endpoint, VERSION, REQUIREMENT, reserved)
     };
     run(|| {
         assert_ok!(register(1, 1, REQUIREMENT));
@@ -129,7 +133,6 @@ fn stakes_keep_within_their_bounds() {
         assert_ok!(register(1, 1, REQUIREMENT / 4));
         assert_eq!(state(1), Some(NodeState::Gathering { expires_at: 1 + POOL_EXPIRY }));
         assert!(Heard::get().is_empty());
-        assert_noop!(contribute(1, 1, UNIT), Failure::AlreadyContributes);
         assert_noop!(contribute(2, 2, UNIT), Failure::UnknownNode);
         let room = REQUIREMENT - REQUIREMENT / 4;
         assert_noop!(contribute(2, 1, room / 9 - 1), Failure::StakeTooSmall);
@@ -269,7 +272,7 @@ fn one_request_expires_the_whole_node_which_earns_until_then() {
         let leaves_at = 5 + UNLOCK;
         assert_eq!(state(1), Some(NodeState::Leaving { requested_at: 5, leaves_at }));
         run_to(7);
-        assert_noop!(ServiceNodes::request_unlock(origin(1), node(1)), Failure::AlreadyLeaving);
+        assert_noop!(ServiceNodes::request_unlock(origin(2), node(1)), Failure::AlreadyLeaving);
         assert_noop!(ServiceNodes::withdraw(origin(2), node(1)), Failure::NotGathering);
         run_to(leaves_at - 1);
         assert!(ServiceNodes::payees(node(1)).is_some());
@@ -340,7 +343,12 @@ fn session_keys_need_their_own_and_the_nodes_proof() {
         assert_noop!(set(1, 1, node(1), node_proof(2, 1)), Failure::BadProof);
         assert_noop!(set(1, 1, node(1), node_proof(1, 2)), Failure::BadProof);
         assert_ok!(set(1, 1, node(1), node_proof(1, 1)));
-        assert_eq!(AuthorityCandidates::<Test>::get(node(1)).map(|keys| keys.to_vec()), Some(keys.encode()));
+        assert_eq!(AuthorityCandidates::<Test>::get(node(1)).map(|(keys, _)| keys.to_vec()), Some(keys.encode()));
+        assert_noop!(ServiceNodes::retract_session_keys(origin(2), node(1)), Failure::NotOperator);
+        assert_ok!(ServiceNodes::retract_session_keys(origin(1), node(1)));
+        assert_noop!(ServiceNodes::retract_session_keys(origin(1), node(1)), Failure::NotOffered);
+        assert_eq!(AuthorityCandidates::<Test>::count(), 0);
+        assert_ok!(set(1, 1, node(1), node_proof(1, 1)));
         // Keys go with their node.
         assert_ok!(ServiceNodes::request_unlock(origin(1), node(1)));
         run_to(1 + UNLOCK);
@@ -431,6 +439,121 @@ fn nobody_may_call_without_signing() {
     });
 }
 
+#[test]
+fn spots_are_kept_for_those_they_are_reserved_for() {
+    run(|| {
+        let quarter = REQUIREMENT / 4;
+        for bad in
+            [&[(1, quarter)][..], &[(2, quarter), (2, quarter)], &[(2, 0)], &[(2, 2 * quarter), (3, quarter + 1)]]
+        {
+            assert_noop!(register_with(1, 1, quarter, bad), Failure::BadReservation);
+        }
+        assert_ok!(register_with(1, 1, quarter, &[(2, quarter), (3, quarter)]));
+        // A quarter is left for others, who see neither reservation as room.
+        let open = |number| ServiceNodes::open_pools(staker(number)).pop().expect("gathers");
+        assert_eq!((open(4).room, open(4).minimum, open(4).free_spots), (quarter, quarter / 7, 7));
+        assert_eq!((open(2).room, open(2).minimum), (2 * quarter, quarter));
+        assert_noop!(contribute(4, 1, quarter + quarter / 100 + 1), Failure::StakeTooLarge);
+        assert_noop!(contribute(2, 1, quarter - 1), Failure::StakeTooSmall);
+        assert_ok!(contribute(4, 1, quarter));
+        assert_noop!(contribute(5, 1, quarter), Failure::StakeComplete);
+        assert_ok!(contribute(2, 1, quarter));
+        assert_eq!(state(1), Some(NodeState::Gathering { expires_at: 1 + POOL_EXPIRY }));
+        assert_ok!(contribute(3, 1, quarter));
+        assert_eq!(state(1), Some(NodeState::Active { since: 1 }));
+        assert_eq!(ServiceNodes::open_pools(staker(9)), []);
+    });
+}
+
+#[test]
+fn a_stake_can_be_added_to() {
+    run(|| {
+        assert_ok!(register(1, 1, REQUIREMENT / 2));
+        assert_ok!(contribute(2, 1, REQUIREMENT / 4));
+        run_to(3);
+        assert_ok!(contribute(2, 1, UNIT));
+        assert_ok!(contribute(1, 1, UNIT));
+        let record = Roster::get(node(1)).expect("gathers");
+        assert_eq!(record.stakes.len(), 2);
+        assert_eq!(record.stakes[1].since, 1, "the age is that of the first");
+        assert_eq!((held(1), held(2)), (REQUIREMENT / 2 + UNIT, REQUIREMENT / 4 + UNIT));
+        assert_ok!(contribute(2, 1, REQUIREMENT / 4 - 2 * UNIT));
+        assert_eq!(state(1), Some(NodeState::Active { since: 3 }));
+        assert_noop!(contribute(2, 1, UNIT), Failure::StakeComplete);
+    });
+}
+
+#[test]
+fn a_place_that_is_filled_again_lets_the_node_live_on() {
+    run(|| {
+        let half = REQUIREMENT / 2;
+        assert_ok!(register(1, 1, half));
+        assert_ok!(contribute(2, 1, half));
+        run_to(5);
+        assert_ok!(ServiceNodes::request_unlock(origin(2), node(1)));
+        assert_eq!(state(1), Some(NodeState::Leaving { requested_at: 5, leaves_at: 5 + UNLOCK }));
+        let open = ServiceNodes::open_pools(staker(3)).pop().expect("a place is open");
+        assert_eq!((open.room, open.closes_at, open.serves), (half, 5 + UNLOCK, true));
+        assert_noop!(contribute(2, 1, half), Failure::AlreadyLeaving);
+        assert_ok!(contribute(3, 1, half / 2));
+        assert!(matches!(state(1), Some(NodeState::Leaving { .. })), "half of the place is still open");
+        run_to(7);
+        assert_ok!(contribute(4, 1, half / 2));
+        assert_eq!(events().last(), Some(&Event::Refilled { node: node(1) }));
+        assert_eq!(state(1), Some(NodeState::Active { since: 7 }));
+        // Who leaves waits out its own time, and earns until then.
+        let lock = StakeLock::Until { block: 5 + UNLOCK };
+        assert_eq!(ServiceNodes::stakes(staker(2)), [Stake { node: node(1), amount: half, lock }]);
+        assert_eq!(ServiceNodes::payees(node(1)).expect("serves").contributions.len(), 4);
+        run_to(4 + UNLOCK);
+        assert_eq!(held(2), half);
+        run_to(5 + UNLOCK);
+        assert_eq!((held(2), held(3), held(4)), (0, half / 2, half / 2));
+        assert_eq!(state(1), Some(NodeState::Active { since: 7 }));
+        assert_eq!(Heard::get(), [(node(1), true)], "it never stopped serving");
+        assert_eq!(ServiceNodes::payees(node(1)).expect("serves").contributions.len(), 3);
+    });
+}
+
+#[test]
+fn nobody_takes_the_operators_place() {
+    run(|| {
+        assert_ok!(register(1, 1, REQUIREMENT / 2));
+        assert_ok!(contribute(2, 1, REQUIREMENT / 2));
+        assert_ok!(ServiceNodes::request_unlock(origin(2), node(1)));
+        run_to(3);
+        assert_ok!(ServiceNodes::request_unlock(origin(1), node(1)));
+        assert_noop!(contribute(3, 1, REQUIREMENT / 2), Failure::StakeComplete);
+        assert_eq!(ServiceNodes::open_pools(staker(3)), []);
+        run_to(1 + UNLOCK);
+        assert_eq!(state(1), None);
+        assert_eq!((held(1), held(2)), (0, 0));
+    });
+}
+
+#[test]
+fn a_node_goes_on_under_another_key() {
+    run(|| {
+        assert_ok!(register(1, 1, REQUIREMENT / 2));
+        let hand_over = |who: u8, from: u8, to: u8, by: u8| {
+            ServiceNodes::hand_over(origin(who), node(from), node(to), proof(by, 1))
+        };
+        assert_noop!(hand_over(1, 1, 5, 5), Failure::NotSteady);
+        assert_ok!(contribute(2, 1, REQUIREMENT / 2));
+        assert_noop!(hand_over(2, 1, 5, 5), Failure::NotOperator);
+        assert_noop!(hand_over(1, 1, 5, 6), Failure::BadProof);
+        assert_noop!(hand_over(1, 1, 1, 1), Failure::AlreadyRegistered);
+        run_to(3);
+        assert_ok!(hand_over(1, 1, 5, 5));
+        assert_eq!((state(1), state(5)), (None, Some(NodeState::Active { since: 3 })));
+        assert_eq!((held(1), held(2)), (REQUIREMENT / 2, REQUIREMENT / 2));
+        assert_eq!(Heard::get(), [(node(1), true), (node(1), false), (node(5), true)]);
+        assert_eq!(ServiceNodes::stakes(staker(2)).len(), 1);
+        assert_ok!(ServiceNodes::request_unlock(origin(2), node(5)));
+        assert_noop!(hand_over(1, 5, 6, 6), Failure::NotSteady);
+    });
+}
+
 mod sequences {
     use super::*;
     use proptest::{collection::vec, prelude::*};
@@ -443,6 +566,10 @@ mod sequences {
         RequestUnlock { staker: u8, node: u8 },
         Withdraw { staker: u8, node: u8 },
         Move { operator: u8, node: u8, to: u8 },
+        HandOver { operator: u8, node: u8, to: u8 },
+        Decommission { node: u8 },
+        Recommission { node: u8 },
+        Deregister { node: u8 },
         Wait { blocks: u8 },
     }
 
@@ -457,7 +584,12 @@ mod sequences {
                 .prop_map(|(staker, node, percent)| Step::Contribute { staker, node, percent }),
             4 => (staker.clone(), node.clone()).prop_map(|(staker, node)| Step::RequestUnlock { staker, node }),
             1 => (staker.clone(), node.clone()).prop_map(|(staker, node)| Step::Withdraw { staker, node }),
-            1 => (staker, node, 1..=4u8).prop_map(|(operator, node, to)| Step::Move { operator, node, to }),
+            1 => (staker.clone(), node.clone(), 1..=4u8)
+                .prop_map(|(operator, node, to)| Step::Move { operator, node, to }),
+            1 => (staker, node.clone(), node).prop_map(|(operator, node, to)| Step::HandOver { operator, node, to }),
+            2 => (1..=3u8).prop_map(|node| Step::Decommission { node }),
+            2 => (1..=3u8).prop_map(|node| Step::Recommission { node }),
+            1 => (1..=3u8).prop_map(|node| Step::Deregister { node }),
             3 => (1..=12u8).prop_map(|blocks| Step::Wait { blocks }),
         ]
     }
@@ -474,6 +606,15 @@ mod sequences {
             Step::Move { operator, node, to } => {
                 ServiceNodes::update_endpoint(origin(operator), crate::mock::node(node), endpoint(to), VERSION)
             }
+            Step::HandOver { operator, node, to } => {
+                let (from, proof) = (crate::mock::node(node), proof(to, operator));
+                ServiceNodes::hand_over(origin(operator), from, crate::mock::node(to), proof)
+            }
+            Step::Decommission { node } => {
+                return ServiceNodes::decommission(crate::mock::node(node), 1_000, standing::findings());
+            }
+            Step::Recommission { node } => return ServiceNodes::recommission(crate::mock::node(node)),
+            Step::Deregister { node } => return ServiceNodes::deregister(crate::mock::node(node)),
             Step::Wait { blocks } => {
                 run_to(System::block_number() + u32::from(blocks));
                 Ok(())
@@ -482,18 +623,25 @@ mod sequences {
         done.is_ok()
     }
 
-    /// Until when each stake of a serving node is locked at least: a leaving node's until it leaves, an active one's
-    /// for the whole unlock time from now.
+    /// Until when each stake of a serving node is locked at least: its own time to leave or the node's, and else for the
+    /// whole unlock time from now.
     fn locks() -> BTreeMap<(ServiceNodeId, u8), u32> {
         let stakes = ServiceNodes::nodes().flat_map(|(id, record)| {
-            let until = match record.state {
-                NodeState::Gathering { .. } => 0,
-                NodeState::Active { .. } => System::block_number() + UNLOCK,
-                NodeState::Leaving { leaves_at, .. } => leaves_at,
+            let until = match (record.state, record.state.leave()) {
+                (NodeState::Gathering { .. }, _) => 0,
+                (_, None) => System::block_number() + UNLOCK,
+                (_, Some(leave)) => leave.leaves_at,
             };
-            record.stakes.into_iter().map(move |stake| ((id, stake.staker.0[0]), until))
+            record.stakes.into_iter().map(move |stake| {
+                let own = stake.leaves_at.unwrap_or(u32::MAX);
+                ((id, stake.staker.0[0]), until.min(own))
+            })
         });
-        stakes.filter(|(_, until)| *until > 0).collect()
+        let of_deregistered = crate::Deregistered::<Test>::iter().flat_map(|(id, gone)| {
+            let until = gone.deregistration.stakes_return_at;
+            gone.stakes.into_iter().map(move |stake| ((id, stake.staker.0[0]), until))
+        });
+        stakes.filter(|(_, until)| *until > 0).chain(of_deregistered).collect()
     }
 
     proptest! {
@@ -501,12 +649,17 @@ mod sequences {
         #[test]
         fn keep_every_stake_held_and_no_lock_is_shortened(steps in vec(step(), 1..60)) {
             ExtBuilder { private_addresses: true }.build().execute_with(|| {
-                let mut before = BTreeMap::new();
+                let mut before = BTreeMap::<(ServiceNodeId, u8), u32>::new();
                 for step in steps {
                     let root = Roster::root();
                     let is_wait = matches!(step, Step::Wait { .. });
+                    let mut handed_over = None;
+                    if let Step::HandOver { node, to, .. } = step {
+                        handed_over = Some((crate::mock::node(node), crate::mock::node(to)));
+                    }
                     if !take(step) {
                         prop_assert_eq!(Roster::root(), root, "a refused call changed the roster");
+                        handed_over = None;
                     }
                     prop_assert_eq!(ServiceNodes::check_state(), Ok(()));
                     for number in 1..=6 {
@@ -514,6 +667,9 @@ mod sequences {
                     }
                     let (now, after) = (System::block_number(), locks());
                     for (stake, until) in before {
+                        // A stake stays where its node goes.
+                        let moved = handed_over.filter(|(from, _)| *from == stake.0);
+                        let stake = moved.map_or(stake, |(_, to)| (to, stake.1));
                         // A wait may end a node meanwhile, never before its time.
                         let kept = after.get(&stake).is_some_and(|later| *later >= until);
                         prop_assert!(kept || (is_wait && until <= now), "{:?} was locked until {}", stake, until);

@@ -4,7 +4,8 @@
 //! of the signatures it verifies, rounded up. What the listeners (reward queue, swarms) do is counted with the call.
 
 use core::marker::PhantomData;
-use frame_support::{traits::Get, weights::Weight};
+use frame_support::weights::Weight;
+use pallet_network::counted;
 
 /// What each call and hook costs.
 pub trait WeightInfo {
@@ -20,27 +21,17 @@ pub trait WeightInfo {
     fn update_endpoint() -> Weight;
     /// `set_session_keys`: three verifications.
     fn set_session_keys() -> Weight;
+    /// `hand_over`: one verification, one key check.
+    fn hand_over() -> Weight;
+    /// `retract_session_keys`.
+    fn retract_session_keys() -> Weight;
     /// Ending `ended` nodes at the start of a block.
     fn work_off_agenda(ended: u32) -> Weight;
 }
 
-/// Picoseconds to verify one signature (about 50 µs measured on common servers, doubled).
-const VERIFY: u64 = 100_000_000;
-
-/// Picoseconds of a call's own work.
-const BASE: u64 = 40_000_000;
-
-/// Proof bytes of one storage item (no parachain proves them; it only keeps the weight honest).
-const ITEM_PROOF: u64 = 1_024;
-
 /// Weights from counts of reads, writes and signatures, at this runtime's database weight.
 #[derive(Debug)]
 pub struct Counted<T>(PhantomData<T>);
-
-fn counted<T: frame_system::Config>(reads: u64, writes: u64, signatures: u64) -> Weight {
-    Weight::from_parts(BASE + signatures * VERIFY, reads * ITEM_PROOF)
-        .saturating_add(T::DbWeight::get().reads_writes(reads, writes))
-}
 
 impl<T: frame_system::Config> WeightInfo for Counted<T> {
     fn register() -> Weight {
@@ -67,8 +58,17 @@ impl<T: frame_system::Config> WeightInfo for Counted<T> {
         counted::<T>(2, 2, 3)
     }
 
+    fn hand_over() -> Weight {
+        let stakes = u64::from(skep_primitives::MAX_STAKES);
+        counted::<T>(20, 24 + 2 * stakes, 2)
+    }
+
+    fn retract_session_keys() -> Weight {
+        counted::<T>(3, 2, 0)
+    }
+
     fn work_off_agenda(ended: u32) -> Weight {
-        let stakes = u64::from(skep_primitives::MAX_CONTRIBUTORS);
+        let stakes = u64::from(skep_primitives::MAX_STAKES);
         counted::<T>(3, 1, 0)
             .saturating_add(counted::<T>(10 + 2 * stakes, 14 + 3 * stakes, 0).saturating_mul(ended.into()))
     }

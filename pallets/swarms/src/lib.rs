@@ -241,7 +241,7 @@ impl<T: Config> ServingNodes for Pallet<T> {
 }
 
 /// Invariants.
-#[cfg(any(test, feature = "try-runtime"))]
+#[cfg(any(feature = "std", feature = "try-runtime"))]
 impl<T: Config> Pallet<T> {
     /// Every placed node is in exactly one swarm, and the indices agree with the swarms.
     pub fn check_state() -> Result<(), &'static str> {

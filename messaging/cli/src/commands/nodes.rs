@@ -1,5 +1,8 @@
 //! The network's service nodes and swarms.
 
+mod rewards;
+mod standing;
+
 use crate::{commands::send::diversity_word, context::Context, failure::Failure};
 use clap::Subcommand;
 use serde::Serialize;
@@ -13,9 +16,19 @@ use std::fmt;
 pub(crate) enum Command {
     /// Every service node of the last finalized block
     List {
-        /// Also nodes that still gather stake
+        /// Also nodes that do not serve: they gather stake, or are decommissioned
         #[arg(long)]
         all: bool,
+    },
+    /// How nodes stand with the network: their state, how long they may fail, and why they were penalised
+    Standing {
+        /// One node, as `skep nodes list` shows it; every node if none is given
+        node: Option<ServiceNodeId>,
+    },
+    /// What a node has earned and how many are paid before it; who is paid next if no node is given
+    Rewards {
+        /// The node, as `skep nodes list` shows it
+        node: Option<ServiceNodeId>,
     },
     /// The swarm that keeps an account's mail
     Swarm {
@@ -26,15 +39,18 @@ pub(crate) enum Command {
 
 /// Looks.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
-    let view = RosterView::new(context.chain().await?.roster().await.map_err(Failure::network)?);
     match command {
         Command::List { all } => {
+            let view = view(context).await?;
             let nodes = view.nodes().filter(|node| all || node.state.is_serving()).map(Node::from).collect();
             let paths = survey_paths(&view).ok();
             let paths = paths.map(|paths| Paths { diversity: paths.diversity, fewest_choices: paths.fewest_choices });
             context.output().answer(&List { height: view.height(), paths, nodes });
         }
+        Command::Standing { node } => context.output().answer(&standing::look(node, context).await?),
+        Command::Rewards { node } => context.output().answer(&rewards::look(node, context).await?),
         Command::Swarm { account } => {
+            let view = view(context).await?;
             let account = match account {
                 Some(account) => account,
                 None => context.client()?.account(),
@@ -45,6 +61,10 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         }
     }
     Ok(())
+}
+
+async fn view(context: &Context) -> Result<RosterView, Failure> {
+    Ok(RosterView::new(context.chain().await?.roster().await.map_err(Failure::network)?))
 }
 
 /// The answer of `nodes list`.
@@ -128,6 +148,9 @@ impl fmt::Display for Node {
             NodeState::Gathering { expires_at } => write!(f, "gathers stake until block {expires_at}")?,
             NodeState::Active { since } => write!(f, "active since block {since}")?,
             NodeState::Leaving { leaves_at, .. } => write!(f, "leaves at block {leaves_at}")?,
+            NodeState::Decommissioned { since, findings, .. } => {
+                write!(f, "decommissioned since block {since} ({})", findings.any)?;
+            }
         }
         match swarm {
             Some(swarm) => write!(f, ", swarm {swarm}"),

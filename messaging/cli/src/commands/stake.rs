@@ -1,15 +1,20 @@
 //! `skep stake`: lock tokens behind service nodes, and take them back.
 
-use crate::{context::Context, failure::Failure, tokens::Tokens};
+use crate::{
+    context::Context,
+    failure::Failure,
+    signer::{Block, SignerArgs, SignerError},
+    tokens::Tokens,
+};
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use skep_chain_client::{
-    AskError, ChainClient, ChainUrls, ConnectError, ContributionError, Included, KeyError, ParseAccountError, Pool,
-    Registration, StakerKey, SubmitError, Submitter, Wait, parse_account, pool, ss58,
+    AskError, ChainClient, ChainUrls, ConnectError, ContributionError, ParseAccountError, Pool, Registration,
+    SessionKeys, StakerKey, SubmitError, Submitter, Wait, parse_account, ss58,
 };
 use skep_primitives::{
-    Balance, Endpoint, NodeState, Permyriad, RosterEntry, ServiceNodeId, SoftwareVersion, Stake, StakeLock, StakerId,
-    StakingTerms,
+    Balance, Endpoint, NodeState, OpenPool, Permyriad, Reservation, RosterEntry, ServiceNodeId, SoftwareVersion, Stake,
+    StakeLock, StakerId, StakingTerms,
 };
 use std::{
     fmt, io,
@@ -26,35 +31,46 @@ pub(crate) struct StakeArgs {
     command: StakeCommand,
 }
 
-#[derive(Debug, Args)]
-struct SignerArgs {
-    /// The staker's secret: a BIP-39 phrase, a 0x seed, or //Alice and the like on development networks. Other users of
-    /// this machine may see a command line: prefer the variable or a key file.
-    #[arg(long, env = "SKEP_STAKER", hide_env_values = true, global = true, conflicts_with = "key_file")]
-    suri: Option<String>,
-    /// A file that holds the staker's secret and that only its owner may read.
-    #[arg(long, value_name = "FILE", global = true)]
-    key_file: Option<PathBuf>,
-}
-
 #[derive(Debug, Subcommand)]
 enum StakeCommand {
     /// Register a service node and lock the operator's stake.
     Register(RegisterArgs),
-    /// Lock stake behind a node that still gathers it.
+    /// Show the nodes that take stake now, and what each asks for at least.
+    Pools,
+    /// Lock stake behind a node that gathers it or whose place is open again, or add to a stake in it.
     Contribute {
         /// The node, as `skep nodes list` shows it.
         node: ServiceNodeId,
         /// How much, in tokens.
         amount: Tokens,
     },
-    /// Ask for the stake in a serving node back: it and every other stake in the node return when the unlock time is over.
+    /// Ask for the stake in a serving node back: it returns when the unlock time is over. Unless others fill its place by
+    /// then, the node ends and every stake in it returns.
     Unlock {
         /// The node.
         node: ServiceNodeId,
     },
+    /// Give a node another key: stakes and terms stay, the new key joins a swarm of its own.
+    HandOver {
+        /// The node as it is registered now.
+        node: ServiceNodeId,
+        /// What `skep-messaging prove` printed for the new key, this operator and the same fee.
+        #[arg(long, value_name = "FILE")]
+        proof: PathBuf,
+    },
     /// Take the stake back from a node that has not gathered its whole stake yet.
     Withdraw {
+        /// The node.
+        node: ServiceNodeId,
+    },
+    /// Offer a node of yours as a block producer: it may be drawn from the next era on.
+    Offer {
+        /// What `skep-messaging offer` printed for the node.
+        #[arg(value_name = "FILE")]
+        offer: PathBuf,
+    },
+    /// Offer a node as a block producer no longer: it leaves the set at the next era.
+    Retract {
         /// The node.
         node: ServiceNodeId,
     },
@@ -82,6 +98,16 @@ struct RegisterArgs {
     /// What to lock, in tokens; with less than the whole requirement the node gathers contributions first.
     #[arg(long, value_name = "TOKENS")]
     stake: Option<Tokens>,
+    /// Keeps a spot for an account (SS58 or hex) that brings at least so many tokens; up to nine times.
+    #[arg(long, value_name = "ACCOUNT=TOKENS", value_parser = parse_reservation)]
+    reserve: Vec<Reservation>,
+}
+
+fn parse_reservation(text: &str) -> Result<Reservation, String> {
+    let (account, amount) = text.split_once('=').ok_or("write it as ACCOUNT=TOKENS")?;
+    let staker = parse_account(account).map_err(|error| error.to_string())?;
+    let Tokens(amount) = amount.parse().map_err(|error: crate::tokens::ParseTokensError| error.to_string())?;
+    Ok(Reservation { staker, amount })
 }
 
 /// What `skep-messaging prove` prints: a node key's consent to one operator and fee.
@@ -90,17 +116,29 @@ pub(crate) struct NodeProof {
     pub(crate) node: ServiceNodeId,
     pub(crate) operator: StakerId,
     pub(crate) fee: Permyriad,
-    #[serde(deserialize_with = "signature_hex")]
+    #[serde(deserialize_with = "fixed_hex")]
     pub(crate) proof: [u8; 64],
+}
+
+/// What `skep-messaging offer` prints: session keys, and the consent of whoever holds them and of the node.
+#[derive(Debug, Deserialize)]
+struct NodeOffer {
+    node: ServiceNodeId,
+    #[serde(deserialize_with = "fixed_hex")]
+    babe: [u8; 32],
+    #[serde(deserialize_with = "fixed_hex")]
+    grandpa: [u8; 32],
+    #[serde(deserialize_with = "any_hex")]
+    session_proof: Vec<u8>,
+    #[serde(deserialize_with = "fixed_hex")]
+    node_proof: [u8; 64],
 }
 
 /// A stake command had no effect.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StakeError {
-    #[error("no staker is given: set SKEP_STAKER to the secret, or name a file with --key-file")]
-    NoSigner,
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Signer(#[from] SignerError),
     #[error(transparent)]
     Account(#[from] ParseAccountError),
     #[error(transparent)]
@@ -113,6 +151,8 @@ pub(crate) enum StakeError {
     ProofUnreadable { path: PathBuf, source: io::Error },
     #[error("{path} is not what `skep-messaging prove` printed", path = path.display())]
     ProofMalformed { path: PathBuf, source: serde_json::Error },
+    #[error("{path} is not what `skep-messaging offer` printed", path = path.display())]
+    OfferMalformed { path: PathBuf, source: serde_json::Error },
     #[error(
         "the proof is for operator {proven}, but the secret given is that of {signer}: run \
          `skep-messaging prove --operator {signer}`, or give the secret of {proven}"
@@ -120,7 +160,7 @@ pub(crate) enum StakeError {
     OtherOperator { proven: StakerId, signer: StakerId },
     #[error("node {0} is not registered: `skep nodes list` shows those that are")]
     UnknownNode(ServiceNodeId),
-    #[error("node {0} gathers no stake: it serves already")]
+    #[error("node {0} takes no stake now: `skep stake pools` shows those that do")]
     NotGathering(ServiceNodeId),
     #[error("node {0} does not serve yet: take the stake back with `skep stake withdraw`")]
     NotServing(ServiceNodeId),
@@ -139,7 +179,7 @@ pub(crate) enum StakeError {
 impl From<StakeError> for Failure {
     fn from(error: StakeError) -> Self {
         match error {
-            StakeError::NoSigner | StakeError::Key(_) | StakeError::OtherOperator { .. } => Self::account(error),
+            StakeError::Signer(_) | StakeError::OtherOperator { .. } => Self::account(error),
             StakeError::Connect(_) | StakeError::Ask(_) | StakeError::Submit(SubmitError::Connect(_)) => {
                 Self::network(error)
             }
@@ -147,6 +187,7 @@ impl From<StakeError> for Failure {
             StakeError::Account(_)
             | StakeError::ProofUnreadable { .. }
             | StakeError::ProofMalformed { .. }
+            | StakeError::OfferMalformed { .. }
             | StakeError::UnknownNode(_)
             | StakeError::NotGathering(_)
             | StakeError::NotServing(_)
@@ -181,6 +222,15 @@ pub(crate) enum StakeReport {
         #[serde(flatten)]
         block: Block,
     },
+    /// Nodes that take stake.
+    Pools { pools: Vec<OpenPool>, height: u32 },
+    /// A node has another key.
+    HandedOver {
+        from: ServiceNodeId,
+        to: ServiceNodeId,
+        #[serde(flatten)]
+        block: Block,
+    },
     /// A stake was asked back.
     UnlockRequested {
         node: ServiceNodeId,
@@ -194,27 +244,20 @@ pub(crate) enum StakeReport {
         #[serde(flatten)]
         block: Block,
     },
+    /// A node was offered as a block producer.
+    Offered {
+        node: ServiceNodeId,
+        #[serde(flatten)]
+        block: Block,
+    },
+    /// A node is offered no longer.
+    Retracted {
+        node: ServiceNodeId,
+        #[serde(flatten)]
+        block: Block,
+    },
     /// The stakes of an account.
     Status { account: StakerId, address: String, stakes: Vec<Stake>, terms: StakingTerms, height: u32 },
-}
-
-/// The finalized block in which a call took effect.
-#[derive(Debug, Serialize)]
-pub(crate) struct Block {
-    height: u32,
-    block_hash: String,
-    transaction: String,
-}
-
-impl From<Included> for Block {
-    fn from(included: Included) -> Self {
-        let hex = |hash: [u8; 32]| format!("0x{}", hex::encode(hash));
-        Self {
-            height: included.height,
-            block_hash: hex(included.block_hash),
-            transaction: hex(included.transaction_hash),
-        }
-    }
 }
 
 /// Runs one stake command; a call counts when its block is finalized.
@@ -228,20 +271,29 @@ async fn act(StakeArgs { signer, command }: StakeArgs, urls: ChainUrls) -> Resul
     match command {
         StakeCommand::Register(args) => register(args, signer.key()?, urls).await,
         StakeCommand::Contribute { node, amount } => contribute(node, amount, signer.key()?, urls).await,
+        StakeCommand::Pools => {
+            let chain = ChainClient::connect(urls).await?;
+            // Who asks without a secret sees what is open to anybody.
+            let staker = signer.key().map_or(StakerId([0; 32]), |key| key.staker());
+            let (pools, finalized) = tokio::try_join!(chain.open_pools(staker), chain.finalized())?;
+            Ok(StakeReport::Pools { pools, height: finalized.height })
+        }
+        StakeCommand::HandOver { node, proof } => {
+            let NodeProof { node: to, proof, .. } = NodeProof::read(&proof)?;
+            let included =
+                Submitter::connect(&urls, signer.key()?).await?.hand_over(node, to, &proof, Wait::Finalized).await?;
+            Ok(StakeReport::HandedOver { from: node, to, block: included.into() })
+        }
         StakeCommand::Unlock { node } => unlock(node, signer.key()?, urls).await,
         StakeCommand::Withdraw { node } => withdraw(node, signer.key()?, urls).await,
+        StakeCommand::Offer { offer: file } => offer(&file, signer.key()?, urls).await,
+        StakeCommand::Retract { node } => {
+            let included =
+                Submitter::connect(&urls, signer.key()?).await?.retract_session_keys(node, Wait::Finalized).await?;
+            Ok(StakeReport::Retracted { node, block: included.into() })
+        }
         StakeCommand::Status { account: Some(account) } => status(parse_account(&account)?, urls).await,
         StakeCommand::Status { account: None } => status(signer.key()?.staker(), urls).await,
-    }
-}
-
-impl SignerArgs {
-    fn key(&self) -> Result<StakerKey, StakeError> {
-        match self {
-            Self { key_file: Some(path), .. } => Ok(StakerKey::from_file(path)?),
-            Self { suri: Some(secret), .. } => Ok(secret.parse()?),
-            Self { suri: None, key_file: None } => Err(StakeError::NoSigner),
-        }
     }
 }
 
@@ -270,9 +322,11 @@ async fn register(args: RegisterArgs, key: StakerKey, urls: ChainUrls) -> Result
     }
     let requirement = ChainClient::connect(urls.clone()).await?.staking_terms().await?.requirement;
     let offered = args.stake.unwrap_or(Tokens(requirement));
-    let stake = accepted(node, Pool::new(requirement), offered)?;
+    let kept = args.reserve.iter().fold(0, |sum: Balance, spot| sum.saturating_add(spot.amount));
+    let stake = accepted(node, Pool { reserved: kept, ..Pool::new(requirement) }, offered)?;
     let endpoint = Endpoint { ipv4: args.ip.octets(), https_port: args.https_port, quic_port: args.quic_port };
-    let registration = Registration { node, proof, fee, endpoint, version: own_version(), stake };
+    let registration =
+        Registration { node, proof, fee, endpoint, version: own_version(), stake, reserved: args.reserve };
     let included = Submitter::connect(&urls, key).await?.register(&registration, Wait::Finalized).await?;
     Ok(StakeReport::Registered { node, staked: stake, requirement, block: included.into() })
 }
@@ -283,11 +337,12 @@ async fn contribute(
     key: StakerKey,
     urls: ChainUrls,
 ) -> Result<StakeReport, StakeError> {
-    let entry = entry(node, &urls).await?;
-    if entry.state.is_serving() {
+    let pools = ChainClient::connect(urls.clone()).await?.open_pools(key.staker()).await?;
+    let Some(pool) = pools.into_iter().find(|pool| pool.node == node) else {
+        entry(node, &urls).await?;
         return Err(StakeError::NotGathering(node));
-    }
-    let staked = accepted(node, pool(&entry), offered)?;
+    };
+    let staked = contribution(&pool, offered)?;
     let included = Submitter::connect(&urls, key).await?.contribute(node, staked, Wait::Finalized).await?;
     Ok(StakeReport::Contributed { node, staked, block: included.into() })
 }
@@ -296,7 +351,7 @@ async fn unlock(node: ServiceNodeId, key: StakerKey, urls: ChainUrls) -> Result<
     let chain = ChainClient::connect(urls.clone()).await?;
     let terms = chain.staking_terms().await?;
     let entry = own_entry(node, key.staker(), &urls).await?;
-    if !entry.state.is_serving() {
+    if !entry.state.is_tested() {
         return Err(StakeError::NotServing(node));
     }
     let included = Submitter::connect(&urls, key).await?.request_unlock(node, Wait::Finalized).await?;
@@ -313,6 +368,17 @@ async fn withdraw(node: ServiceNodeId, key: StakerKey, urls: ChainUrls) -> Resul
     }
     let included = Submitter::connect(&urls, key).await?.withdraw(node, Wait::Finalized).await?;
     Ok(StakeReport::Withdrawn { node, block: included.into() })
+}
+
+async fn offer(file: &Path, key: StakerKey, urls: ChainUrls) -> Result<StakeReport, StakeError> {
+    let text =
+        std::fs::read_to_string(file).map_err(|source| StakeError::ProofUnreadable { path: file.into(), source })?;
+    let NodeOffer { node, babe, grandpa, session_proof, node_proof } =
+        serde_json::from_str(&text).map_err(|source| StakeError::OfferMalformed { path: file.into(), source })?;
+    let keys = SessionKeys { babe, grandpa };
+    let submitter = Submitter::connect(&urls, key).await?;
+    let included = submitter.set_session_keys(node, keys, &session_proof, &node_proof, Wait::Finalized).await?;
+    Ok(StakeReport::Offered { node, block: included.into() })
 }
 
 async fn status(account: StakerId, urls: ChainUrls) -> Result<StakeReport, StakeError> {
@@ -332,7 +398,22 @@ async fn own_entry(node: ServiceNodeId, staker: StakerId, urls: &ChainUrls) -> R
     if contributes { Ok(entry) } else { Err(StakeError::NoStake { staker, node }) }
 }
 
-/// What of an offer is staked, by the chain's own rule.
+/// What of an offer a pool takes, as the chain says it would.
+fn contribution(pool: &OpenPool, offered: Tokens) -> Result<Balance, StakeError> {
+    let OpenPool { node, room, minimum, maximum, .. } = *pool;
+    if minimum == 0 {
+        return Err(StakeError::NoFreeSpot(node));
+    }
+    if offered.0 < minimum {
+        return Err(StakeError::TooLittle { offered, minimum: Tokens(minimum) });
+    }
+    if offered.0 > maximum {
+        return Err(StakeError::TooMuch { offered, room: Tokens(room), maximum: Tokens(maximum) });
+    }
+    Ok(offered.0.min(room))
+}
+
+/// What of an operator's offer is staked, by the chain's own rule.
 fn accepted(node: ServiceNodeId, pool: Pool, offered: Tokens) -> Result<Balance, StakeError> {
     pool.accept(offered.0).map_err(|error| match error {
         ContributionError::StakeComplete => StakeError::NotGathering(node),
@@ -344,12 +425,15 @@ fn accepted(node: ServiceNodeId, pool: Pool, offered: Tokens) -> Result<Balance,
     })
 }
 
-fn signature_hex<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[u8; 64], D::Error> {
+fn fixed_hex<'de, const N: usize, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[u8; N], D::Error> {
+    let bytes = any_hex(deserializer)?;
+    bytes.try_into().map_err(|_| serde::de::Error::custom(format_args!("expected {} hexadecimal digits", 2 * N)))
+}
+
+fn any_hex<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let mut signature = [0; 64];
-    hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(&text), &mut signature)
-        .map_err(|_| serde::de::Error::custom("expected a signature of 128 hexadecimal digits"))?;
-    Ok(signature)
+    hex::decode(text.strip_prefix("0x").unwrap_or(&text))
+        .map_err(|_| serde::de::Error::custom("expected hexadecimal digits"))
 }
 
 impl fmt::Display for StakeReport {
@@ -367,12 +451,44 @@ impl fmt::Display for StakeReport {
             }
             Self::UnlockRequested { node, free_after_block, block } => write!(
                 f,
-                "Asked in block {} for the stake in {node}. Every stake in it returns by itself at block \
-                 {free_after_block}; until then it serves and earns.",
+                "Asked in block {} for the stake in {node}. It returns by itself at block {free_after_block} and earns until \
+                 then. Unless others fill its place by then, the node ends and every stake in it returns.",
                 block.height
             ),
+            Self::Pools { pools, height } => {
+                writeln!(f, "At block {height}, {} take stake:", count(pools.len(), "node"))?;
+                for pool in pools {
+                    writeln!(
+                        f,
+                        "  {}: {} open, bring {} or more; {}, fee {} %, until block {}{}",
+                        pool.node,
+                        Tokens(pool.room),
+                        Tokens(pool.minimum),
+                        count(pool.free_spots.try_into().unwrap_or(usize::MAX), "free spot"),
+                        f64::from(pool.fee.steps()) / 100.0,
+                        pool.closes_at,
+                        if pool.serves { " (it serves already)" } else { "" },
+                    )?;
+                }
+                write!(f, "Lock stake with `skep stake contribute NODE TOKENS`.")
+            }
+            Self::HandedOver { from, to, block } => {
+                write!(f, "{from} goes on as {to} since block {}: start the server with the new key.", block.height)
+            }
             Self::Withdrawn { node, block } => {
                 write!(f, "The stake in {node} was returned in block {}.", block.height)
+            }
+            Self::Offered { node, block } => write!(
+                f,
+                "{node} is offered as a block producer since block {}: it may be drawn from the next era on.",
+                block.height
+            ),
+            Self::Retracted { node, block } => {
+                write!(
+                    f,
+                    "{node} is offered no longer since block {}: it leaves the set at the next era.",
+                    block.height
+                )
             }
             Self::Status { address, stakes, terms, height, .. } => {
                 writeln!(f, "{address} at block {height}:")?;
@@ -383,6 +499,9 @@ impl fmt::Display for StakeReport {
                         }
                         StakeLock::Bonded => "locked while the node serves".to_owned(),
                         StakeLock::Until { block } => format!("returns at block {block}"),
+                        StakeLock::Deregistered { block } => {
+                            format!("which was deregistered (`skep nodes standing` says why); returns at block {block}")
+                        }
                     };
                     writeln!(f, "  {} in {node}, {lock}", Tokens(*amount))?;
                 }
@@ -400,6 +519,10 @@ impl fmt::Display for StakeReport {
             }
         }
     }
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

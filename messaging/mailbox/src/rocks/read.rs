@@ -8,6 +8,7 @@ use super::{
 use crate::StoreError;
 use prost::Message;
 use rocksdb::{DB, DBRawIterator, ReadOptions, SnapshotWithThreadMode};
+use std::ops::Range;
 
 /// What `skep.peer.v1.Store` says of a message's data. Decoded alone, the rest of a record is passed over.
 #[derive(Clone, PartialEq, Message)]
@@ -16,7 +17,7 @@ struct DataOnly {
     data: Vec<u8>,
 }
 
-/// The messages of one box from a position on.
+/// The messages of one box at some positions.
 pub(super) struct BoxReader<'a> {
     id: BoxId,
     entries: DBRawIterator<'a>,
@@ -24,15 +25,16 @@ pub(super) struct BoxReader<'a> {
 }
 
 impl<'a> BoxReader<'a> {
-    pub(super) fn new(snapshot: &'a SnapshotWithThreadMode<'a, DB>, id: BoxId, start: u64) -> Self {
+    pub(super) fn new(snapshot: &'a SnapshotWithThreadMode<'a, DB>, id: BoxId, positions: Range<u64>) -> Self {
         let within = |from: Vec<u8>, to: Vec<u8>| {
             let mut bounds = ReadOptions::default();
             bounds.set_iterate_range(from..to);
             snapshot.raw_iterator_opt(bounds)
         };
-        let mut entries = within(id.meta(start), id.meta(u64::MAX));
+        let Range { start, end } = positions;
+        let mut entries = within(id.meta(start), id.meta(end));
         entries.seek_to_first();
-        Self { id, entries, data: within(id.data(start), id.data(u64::MAX)) }
+        Self { id, entries, data: within(id.data(start), id.data(end)) }
     }
 
     /// The next message's position and entry.

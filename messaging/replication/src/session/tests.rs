@@ -25,7 +25,7 @@ fn compare(mine: &dyn Store, theirs: &dyn Store) -> (BTreeSet<ItemName>, usize, 
             found.extend(gifts);
         }
         let Some(asked) = session.ask(mine).expect("reads") else { return (found, bytes, requests) };
-        let answers = answer(theirs, &asked).expect("an honest question");
+        let answers = answer(theirs, &[NameRange::ALL], &asked).expect("an honest question");
         let (question, reply) = (asked.encoded_len(), answers.encoded_len());
         assert!(question.max(reply) <= 64 * 1024, "{question} and {reply} bytes");
         bytes += question + reply;
@@ -61,7 +61,7 @@ proptest! {
     fn any_answer_is_used_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300), number in 0..400_u64) {
         let ours = store_of(0..number);
         if let Ok(asked) = peer::Reconcile::decode(bytes.as_slice()) {
-            let _ = answer(&ours, &peer::Reconcile { version: VERSION, ..asked });
+            let _ = answer(&ours, &[NameRange::ALL], &peer::Reconcile { version: VERSION, ..asked });
         }
         if let Ok(answers) = peer::Reconciled::decode(bytes.as_slice()) {
             let mut session = Session::new(vec![NameRange::ALL]);
@@ -173,6 +173,8 @@ impl Store for Many {
     fn usage(&self) -> Usage {
         Usage::default()
     }
+
+    fn set_capacity(&self, _: u64) {}
 }
 
 #[test]
@@ -197,9 +199,26 @@ fn an_empty_member_is_told_everything_in_one_request() {
 }
 
 #[test]
+fn what_is_anothers_is_as_good_as_gone() {
+    let store = store_of(0..100);
+    let names = store.names(&NameRange::ALL, 64).expect("reads");
+    let own = NameRange { from: ItemName::FIRST, to: names[10] };
+    let ask =
+        |question| peer::Reconcile { version: VERSION, questions: vec![peer::Question { question: Some(question) }] };
+    let told = |question| answer(&store, &[own], &ask(question)).expect("answers").answers.remove(0).answer;
+    let missing = peer::Missing { positions: (10..64).collect() };
+    assert_eq!(told(Question::Names(write_names(&names))), Some(Answer::Missing(missing)));
+    let all = store.tally(&NameRange::ALL).expect("reads");
+    let nothing = Some(Answer::Names(peer::Names::default()));
+    assert_eq!(told(Question::Range(write_range(&NameRange::ALL, &all))), nothing);
+    let part = store.tally(&own).expect("reads");
+    assert_eq!(told(Question::Range(write_range(&own, &part))), Some(Answer::Equal(peer::Equal {})));
+}
+
+#[test]
 fn what_is_not_a_question_is_refused() {
     let ours = store_of(0..10);
-    let refused = |asked| answer(&ours, &asked).expect_err("refused");
+    let refused = |asked| answer(&ours, &[NameRange::ALL], &asked).expect_err("refused");
     let reconcile = |questions| peer::Reconcile { version: VERSION, questions };
     assert_eq!(refused(peer::Reconcile { version: 2, questions: vec![] }), CompareError::Version(2));
     let names = peer::Question { question: Some(Question::Names(write_names(&[]))) };

@@ -7,3 +7,4 @@ mod paths;
 mod replication;
 mod storage;
 mod support;
+mod survival;

@@ -398,6 +398,7 @@ async fn register(program: &Path, dir: &Path, stakes: &NodeStakes, submitter: &S
         message: error.to_string(),
     })?;
     let registration = Registration {
+        reserved: Vec::new(),
         node,
         proof,
         fee,

@@ -3,7 +3,7 @@
 use super::{Node, OnionServed, Upstream};
 use crate::{
     VERSION,
-    core::{Body, Placement, Reply},
+    core::{Body, Placement, Reply, own_swarm},
     drive::{
         budget::Lease,
         metrics::Shed,
@@ -24,7 +24,7 @@ use skep_proto::{
         limits::{SIGNATURE_TOLERANCE_FORWARDED, STORE_TOLERANCE},
     },
 };
-use skep_replication::{CompareError, MAX_REPLICAS, NotTaken, Work, answer, judge, status_of};
+use skep_replication::{CompareError, MAX_REPLICAS, NotTaken, Work, answer, judge, status_of, stretches};
 use std::{sync::Arc, time::Instant};
 use tokio::sync::oneshot;
 
@@ -73,7 +73,7 @@ impl Node {
                 Ok(done) => PeerResponse::Command(done),
                 Err(refused) => return refused,
             },
-            PeerRequest::Reconcile(asked) => match self.reconcile(asked).await {
+            PeerRequest::Reconcile(asked) => match self.reconcile(asked, &view).await {
                 Ok(reconciled) => PeerResponse::Reconciled(reconciled),
                 Err(refused) => return refused,
             },
@@ -139,8 +139,9 @@ impl Node {
     }
 
     /// Answers another node's questions about what is kept here.
-    async fn reconcile(&self, asked: peer::Reconcile) -> Result<peer::Reconciled, peer::Response> {
-        match self.read_store(move |store| Ok(answer(store, &asked))).await.map_err(refused)? {
+    async fn reconcile(&self, asked: peer::Reconcile, view: &RosterView) -> Result<peer::Reconciled, peer::Response> {
+        let own = own_swarm(view, &self.id).map(|swarm| stretches(swarm, view.swarm_ids())).unwrap_or_default();
+        match self.read_store(move |store| Ok(answer(store, &own, &asked))).await.map_err(refused)? {
             Ok(answers) => Ok(answers),
             Err(error @ CompareError::Version(_)) => Err(refusal(505, error.to_string())),
             Err(CompareError::Store(error)) => {

@@ -1,0 +1,226 @@
+//! Which service nodes produce blocks, era by era (`design.md`, Authorities).
+//!
+//! | when | what |
+//! |---|---|
+//! | genesis | the founders: whoever genesis gives session keys |
+//! | an era's last session | the next era's set is drawn among active nodes whose operators offer them |
+//! | it has [`ENOUGH_TO_BEGIN`] nodes or more | it produces from the next session on |
+//! | it has fewer than [`ENOUGH_TO_GO_ON`] | the founders produce again |
+//! | a node of the set produced nothing in its era | it rests: it is not drawn until its operator offers it anew |
+//! | the session after a change | session keys of nodes that left the set are forgotten |
+//!
+//! An era is a day on the main network: each change of the set adds a link to every warp proof, so hourly draws would make
+//! them grow without need. A set is known one session ahead, as BABE demands. A node is drawn by a hash of its id and of
+//! randomness made after it was offered, so nobody can register a node that will be drawn.
+//!
+//! The pallet decides; the runtime's session manager carries out ([`Pallet::plan`]).
+#![cfg_attr(not(feature = "std"), no_std)]
+#![allow(missing_debug_implementations, unused_qualifications, reason = "FRAME's macros write such items")]
+
+extern crate alloc;
+
+#[cfg(test)]
+mod tests;
+
+pub use pallet::*;
+
+use alloc::vec::Vec;
+use frame_support::pallet_prelude::*;
+use frame_system::pallet_prelude::*;
+use skep_primitives::{BlockNumber, Candidate, Candidates, ServiceNodeId};
+use sp_runtime::{
+    AccountId32, SaturatedConversion,
+    traits::{BlakeTwo256, Hash},
+};
+use sp_staking::SessionIndex;
+
+/// Most nodes that produce blocks in an era.
+pub const MAX_AUTHORITIES: u32 = 100;
+
+/// Nodes it takes until they produce in the founders' stead.
+pub const ENOUGH_TO_BEGIN: usize = 7;
+
+/// Nodes it takes to go on: fewer than to begin, so that one node that comes and goes does not swap the set each era.
+pub const ENOUGH_TO_GO_ON: usize = 5;
+
+/// Session keys by node, as the runtime keeps them.
+pub trait SessionKeyBook {
+    /// Notes a node's session keys (in SCALE); false if they are malformed or another's.
+    fn set(node: ServiceNodeId, keys: &[u8]) -> bool;
+    /// Forgets a node's session keys.
+    fn forget(node: ServiceNodeId);
+}
+
+#[frame_support::pallet]
+#[allow(missing_docs, reason = "FRAME's macros write undocumented items")]
+pub mod pallet {
+    use super::*;
+
+    #[pallet::pallet]
+    pub struct Pallet<T>(_);
+
+    #[pallet::config]
+    pub trait Config:
+        frame_system::Config<AccountId = AccountId32, RuntimeEvent: From<Event<Self>>> + pallet_network::Config
+    {
+        /// Which nodes are offered.
+        type Candidates: Candidates;
+        /// Where session keys are kept.
+        type Keys: SessionKeyBook;
+        /// Randomness of the session that begins: made after the last one began.
+        type Randomness: Get<[u8; 32]>;
+    }
+
+    /// Who produces while too few nodes are offered.
+    #[pallet::storage]
+    pub type Founders<T> = StorageValue<_, BoundedVec<AccountId32, ConstU32<MAX_AUTHORITIES>>, ValueQuery>;
+
+    /// Nodes drawn for the present era; none while the founders produce.
+    #[pallet::storage]
+    pub type Drawn<T> = StorageValue<_, BoundedVec<ServiceNodeId, ConstU32<MAX_AUTHORITIES>>, ValueQuery>;
+
+    /// Nodes whose session keys are forgotten once the session has begun in which they no longer produce.
+    #[pallet::storage]
+    pub type Departing<T> = StorageValue<_, BoundedVec<ServiceNodeId, ConstU32<{ 2 * MAX_AUTHORITIES }>>, ValueQuery>;
+
+    /// Which of the drawn nodes have produced a block in this era.
+    #[pallet::storage]
+    pub type Produced<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, (), OptionQuery>;
+
+    /// Nodes that produced nothing in an era, and the block in which that was seen. Only candidates are kept.
+    #[pallet::storage]
+    pub type Resting<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, BlockNumber, OptionQuery>;
+
+    #[pallet::event]
+    #[pallet::generate_deposit(pub(super) fn deposit_event)]
+    pub enum Event<T: Config> {
+        /// These many nodes produce blocks from the given session on.
+        EraPlanned { session: SessionIndex, nodes: u32 },
+        /// Too few nodes are offered: the founders produce blocks from the given session on.
+        FoundersReturn { session: SessionIndex },
+        /// A node produced nothing in its era; it is not drawn until its operator offers it anew.
+        Rests { node: ServiceNodeId },
+    }
+
+    #[pallet::hooks]
+    impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+        #[cfg(feature = "try-runtime")]
+        fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
+            Self::check_state().map_err(sp_runtime::TryRuntimeError::Other)
+        }
+    }
+}
+
+/// Questions.
+impl<T: Config> Pallet<T> {
+    /// The node behind a producer's account, if it is one of the drawn nodes.
+    pub fn drawn_node(producer: &AccountId32) -> Option<ServiceNodeId> {
+        let node = ServiceNodeId(producer.clone().into());
+        Drawn::<T>::get().contains(&node).then_some(node)
+    }
+
+    fn rests(candidate: &Candidate) -> bool {
+        Resting::<T>::get(candidate.node).is_some_and(|since| candidate.offered_at <= since)
+    }
+}
+
+/// Changes.
+impl<T: Config> Pallet<T> {
+    /// Notes who produces while too few nodes are offered. More than [`MAX_AUTHORITIES`] are cut off.
+    pub fn found(founders: Vec<AccountId32>) {
+        Founders::<T>::put(BoundedVec::truncate_from(founders));
+    }
+
+    /// A producer made a block.
+    pub fn note_produced(producer: &AccountId32) {
+        if let Some(node) = Self::drawn_node(producer)
+            && !Produced::<T>::contains_key(node)
+        {
+            Produced::<T>::insert(node, ());
+        }
+    }
+
+    /// Who produces from `session` on, if that changes; asked as the session before it begins.
+    pub fn plan(session: SessionIndex) -> Option<Vec<AccountId32>> {
+        for node in Departing::<T>::take() {
+            if !Drawn::<T>::get().contains(&node) {
+                T::Keys::forget(node);
+            }
+        }
+        let sessions = pallet_network::Network::<T>::get().era_sessions;
+        if !session.is_multiple_of(sessions) {
+            return None;
+        }
+        let candidates = T::Candidates::candidates();
+        let present = Drawn::<T>::get();
+        Self::let_rest(&present, &candidates);
+
+        let enough = if present.is_empty() { ENOUGH_TO_BEGIN } else { ENOUGH_TO_GO_ON };
+        let mut eligible: Vec<_> = candidates.into_iter().filter(|candidate| !Self::rests(candidate)).collect();
+        shuffle(&mut eligible, T::Randomness::get());
+        let mut drawn = BoundedVec::new();
+        if eligible.len() >= enough {
+            for Candidate { node, keys, .. } in eligible {
+                if drawn.is_full() {
+                    break;
+                }
+                // Keys that another has already cannot tell who signed: such a node is passed over.
+                if T::Keys::set(node, &keys) {
+                    let _ = drawn.try_push(node);
+                }
+            }
+        }
+        let mut gone: Vec<_> = present.iter().filter(|node| !drawn.contains(node)).copied().collect();
+        if drawn.len() < enough {
+            gone.extend(core::mem::take(&mut drawn));
+        }
+        Departing::<T>::put(BoundedVec::truncate_from(gone));
+        Drawn::<T>::put(&drawn);
+        if drawn.is_empty() {
+            // As before if the founders produce already.
+            return (!present.is_empty()).then(|| {
+                Self::deposit_event(Event::FoundersReturn { session });
+                Founders::<T>::get().into_inner()
+            });
+        }
+        Self::deposit_event(Event::EraPlanned { session, nodes: drawn.len().saturated_into() });
+        Some(drawn.into_iter().map(|node| AccountId32::new(node.0)).collect())
+    }
+
+    /// Lets those rest who produced nothing, and forgets the rest of those who are offered anew or no longer.
+    fn let_rest(present: &[ServiceNodeId], candidates: &[Candidate]) {
+        let now: BlockNumber = frame_system::Pallet::<T>::block_number().saturated_into();
+        for node in present {
+            if Produced::<T>::take(node).is_none() {
+                Resting::<T>::insert(node, now);
+                Self::deposit_event(Event::Rests { node: *node });
+            }
+        }
+        let resting: Vec<_> = Resting::<T>::iter().collect();
+        for (node, since) in resting {
+            let still = candidates.iter().any(|candidate| candidate.node == node && candidate.offered_at <= since);
+            if !still {
+                Resting::<T>::remove(node);
+            }
+        }
+    }
+}
+
+/// Orders candidates by a hash of their id and `seed`: every order is as likely as any other.
+fn shuffle(candidates: &mut [Candidate], seed: [u8; 32]) {
+    candidates.sort_by_cached_key(|candidate| BlakeTwo256::hash_of(&(b"skep authorities", seed, candidate.node)));
+}
+
+/// Invariants.
+#[cfg(any(feature = "std", feature = "try-runtime"))]
+impl<T: Config> Pallet<T> {
+    /// Only drawn nodes have produced, and a set is whole or the founders'.
+    pub fn check_state() -> Result<(), &'static str> {
+        let drawn = Drawn::<T>::get();
+        ensure!(Produced::<T>::iter_keys().all(|node| drawn.contains(&node)), "only drawn nodes are marked");
+        ensure!(drawn.is_empty() || drawn.len() >= ENOUGH_TO_GO_ON, "a set of nodes is large enough");
+        let distinct: alloc::collections::BTreeSet<_> = drawn.iter().collect();
+        ensure!(distinct.len() == drawn.len(), "a node is drawn once");
+        Ok(())
+    }
+}

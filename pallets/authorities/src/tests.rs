@@ -1,0 +1,184 @@
+//! Tests of who is drawn, who rests, and when the founders produce.
+
+use crate::{self as pallet_authorities, *};
+use frame_support::{derive_impl, parameter_types};
+use pallet_network::Parameters;
+use sp_runtime::BuildStorage;
+use std::collections::{BTreeMap, BTreeSet};
+
+frame_support::construct_runtime!(
+    pub enum Test {
+        System: frame_system,
+        Network: pallet_network,
+        Authorities: pallet_authorities,
+    }
+);
+
+#[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
+impl frame_system::Config for Test {
+    type Block = frame_system::mocking::MockBlockU32<Self>;
+    type AccountId = AccountId32;
+    type Lookup = sp_runtime::traits::IdentityLookup<AccountId32>;
+}
+
+impl pallet_network::Config for Test {}
+
+parameter_types! {
+    pub static Offered: BTreeMap<ServiceNodeId, (u8, BlockNumber)> = BTreeMap::new();
+    pub static Keys: BTreeMap<ServiceNodeId, u8> = BTreeMap::new();
+    pub static Seed: [u8; 32] = [0; 32];
+}
+
+impl Candidates for Offered {
+    fn candidates() -> Vec<Candidate> {
+        let candidate = |(node, (key, offered_at))| Candidate { node, keys: vec![key], offered_at };
+        Self::get().into_iter().map(candidate).collect()
+    }
+}
+
+impl SessionKeyBook for Keys {
+    fn set(node: ServiceNodeId, keys: &[u8]) -> bool {
+        let taken = Self::get().iter().any(|(other, key)| *other != node && [*key] == keys);
+        if !taken {
+            Self::mutate(|book| book.insert(node, keys[0]));
+        }
+        !taken
+    }
+
+    fn forget(node: ServiceNodeId) {
+        Self::mutate(|book| book.remove(&node));
+    }
+}
+
+impl pallet_authorities::Config for Test {
+    type Candidates = Offered;
+    type Keys = Keys;
+    type Randomness = Seed;
+}
+
+const SESSIONS: SessionIndex = 4;
+
+fn run(test: impl FnOnce()) {
+    let parameters = Parameters { era_sessions: SESSIONS, ..Default::default() };
+    let network = pallet_network::GenesisConfig { parameters, ..Default::default() };
+    let mut externalities: sp_io::TestExternalities =
+        RuntimeGenesisConfig { system: Default::default(), network }.build_storage().expect("genesis builds").into();
+    Offered::take();
+    Keys::take();
+    Seed::take();
+    externalities.execute_with(|| {
+        System::set_block_number(1);
+        Authorities::found(vec![founder()]);
+        test();
+        Authorities::check_state().expect("the state is sound");
+    });
+}
+
+fn founder() -> AccountId32 {
+    AccountId32::new([255; 32])
+}
+
+fn node(number: u8) -> ServiceNodeId {
+    ServiceNodeId([number; 32])
+}
+
+fn account(number: u8) -> AccountId32 {
+    AccountId32::new([number; 32])
+}
+
+fn offer(number: u8) {
+    Offered::mutate(|offered| offered.insert(node(number), (number, System::block_number())));
+}
+
+fn retract(number: u8) {
+    Offered::mutate(|offered| offered.remove(&node(number)));
+}
+
+/// The next era begins after everyone but `idle` produced.
+fn next_era(era: u32, idle: &[u8]) -> Option<BTreeSet<AccountId32>> {
+    for number in (1..250).filter(|number| !idle.contains(number)) {
+        Authorities::note_produced(&account(number));
+    }
+    System::set_block_number(System::block_number() + 1);
+    let set = Authorities::plan(era * SESSIONS);
+    System::set_block_number(System::block_number() + 1);
+    assert_eq!(Authorities::plan(era * SESSIONS + 1), None, "a set lasts an era");
+    Authorities::check_state().expect("the state is sound");
+    set.map(|set| set.into_iter().collect())
+}
+
+fn accounts(numbers: impl IntoIterator<Item = u8>) -> Option<BTreeSet<AccountId32>> {
+    Some(numbers.into_iter().map(account).collect())
+}
+
+#[test]
+fn founders_produce_until_enough_nodes_are_offered() {
+    run(|| {
+        (1..=6).for_each(offer);
+        assert_eq!(next_era(1, &[]), None);
+        assert!(Keys::get().is_empty());
+        offer(7);
+        assert_eq!(next_era(2, &[]), accounts(1..=7));
+        assert_eq!(Keys::get().len(), 7);
+    });
+}
+
+#[test]
+fn a_set_goes_on_with_fewer_than_it_takes_to_begin() {
+    run(|| {
+        (1..=7).for_each(offer);
+        next_era(1, &[]);
+        retract(1);
+        retract(2);
+        assert_eq!(next_era(2, &[]), accounts(3..=7));
+        retract(3);
+        assert_eq!(next_era(3, &[]), Some([founder()].into()));
+        assert!(Keys::get().is_empty(), "keys of those who left are forgotten");
+        offer(3);
+        assert_eq!(next_era(4, &[]), None, "five are not enough to begin again");
+    });
+}
+
+#[test]
+fn who_produces_nothing_rests_until_offered_anew() {
+    run(|| {
+        (1..=8).for_each(offer);
+        assert_eq!(next_era(1, &[]), accounts(1..=8));
+        assert_eq!(next_era(2, &[8]), accounts(1..=7));
+        assert_eq!(next_era(3, &[8]), accounts(1..=7));
+        offer(8);
+        assert_eq!(next_era(4, &[8]), accounts(1..=8));
+        assert_eq!(Resting::<Test>::iter().count(), 0);
+        // One that is gone for good is not remembered.
+        next_era(5, &[8]);
+        retract(8);
+        next_era(6, &[]);
+        assert_eq!(Resting::<Test>::iter().count(), 0);
+    });
+}
+
+#[test]
+fn a_set_is_bounded_and_drawn_by_chance() {
+    run(|| {
+        (1..=200).for_each(offer);
+        let first = next_era(1, &[]).expect("enough");
+        assert_eq!(first.len(), MAX_AUTHORITIES as usize);
+        Seed::set([1; 32]);
+        let second = next_era(2, &[]).expect("enough");
+        assert_eq!(second.len(), MAX_AUTHORITIES as usize);
+        let both = first.intersection(&second).count();
+        assert!((30..=70).contains(&both), "about half of 100 of 200 are drawn again, not {both}");
+        assert_eq!(Keys::get().len(), MAX_AUTHORITIES as usize, "keys of those who left are forgotten");
+    });
+}
+
+#[test]
+fn keys_of_two_nodes_are_drawn_once() {
+    run(|| {
+        (1..=8).for_each(offer);
+        Offered::mutate(|offered| offered.insert(node(8), (1, 1)));
+        let set = next_era(1, &[]).expect("enough");
+        assert_eq!(set.len(), 7);
+        assert!(set.contains(&account(1)) != set.contains(&account(8)));
+    });
+}

@@ -1,0 +1,243 @@
+//! Tests of who decides, when it takes effect, and what it costs.
+
+use crate::{Approved, Error, Event, Open, WorkFloor, mock::*, quorum};
+use frame_support::{assert_noop, assert_ok};
+use proptest::{collection::vec, prelude::*};
+use skep_primitives::{Balance, CodeHash, MAX_OPEN_PROPOSALS, MAX_WORK_FLOOR, Motion, UNIT};
+
+type Errors = Error<Test>;
+
+fn wait(blocks: u32) {
+    System::set_block_number(System::block_number() + blocks);
+}
+
+/// Two of three operators approve of what the first proposes.
+fn carry(motion: Motion) -> u32 {
+    let id = propose(1, motion);
+    assert_ok!(Governance::approve(origin(2), id));
+    id
+}
+
+#[test]
+fn an_upgrade_takes_two_thirds_and_its_delay() {
+    run(|| {
+        three_operators();
+        let id = propose(1, upgrade(7));
+        assert_noop!(Governance::enact(origin(9), id), Errors::NotCarried);
+        assert_ok!(Governance::approve(origin(2), id));
+        System::assert_last_event(Event::Carried { proposal: id, enact_from: 1 + DELAY }.into());
+        wait(DELAY - 1);
+        assert_noop!(Governance::enact(origin(9), id), Errors::TooEarly);
+        wait(1);
+        assert_eq!(Governance::governance().authorized_upgrade, None);
+        assert_ok!(Governance::enact(origin(9), id));
+        assert_eq!(Governance::governance().authorized_upgrade, Some(CodeHash([7; 32])));
+        assert_eq!((held(1), Open::<Test>::get().len()), (0, 0));
+        assert_noop!(Governance::enact(origin(9), id), Errors::UnknownProposal);
+    });
+}
+
+#[test]
+fn the_treasury_pays_what_it_has() {
+    run(|| {
+        three_operators();
+        let (dear, cheap) = (carry(spend(ENDOWMENT + 1)), carry(spend(30 * UNIT)));
+        wait(DELAY);
+        assert_noop!(Governance::enact(origin(1), dear), Errors::TreasuryTooSmall);
+        assert_ok!(Governance::enact(origin(1), cheap));
+        assert_eq!(Balances::free_balance(account(20)), ENDOWMENT + 30 * UNIT);
+        assert_eq!(Balances::free_balance(account(TREASURY)), ENDOWMENT - 30 * UNIT);
+    });
+}
+
+#[test]
+fn the_floor_of_work_is_set_within_reason() {
+    run(|| {
+        three_operators();
+        let too_high = Motion::WorkFloor { effort: MAX_WORK_FLOOR + 1 };
+        assert_noop!(Governance::propose(origin(1), too_high), Errors::FloorTooHigh);
+        let id = carry(Motion::WorkFloor { effort: 50 });
+        wait(DELAY);
+        assert_eq!(WorkFloor::<Test>::get(), 1);
+        assert_ok!(Governance::enact(origin(1), id));
+        assert_eq!(Governance::governance().work_floor, 50);
+    });
+}
+
+#[test]
+fn only_operators_take_part() {
+    run(|| {
+        three_operators();
+        let id = propose(1, upgrade(1));
+        assert_noop!(Governance::propose(origin(9), upgrade(2)), Errors::NotOperator);
+        assert_noop!(Governance::approve(origin(9), id), Errors::NotOperator);
+        assert_noop!(Governance::withdraw_approval(origin(9), id), Errors::NotOperator);
+        assert_noop!(Governance::approve(origin(1), id), Errors::AlreadyApproved);
+        assert_noop!(Governance::withdraw_approval(origin(2), id), Errors::NotApproved);
+        assert_noop!(Governance::approve(origin(2), id + 1), Errors::UnknownProposal);
+        assert_noop!(Governance::propose(origin(2), upgrade(1)), Errors::AlreadyProposed);
+    });
+}
+
+#[test]
+fn approval_counts_stake_as_it_serves() {
+    run(|| {
+        three_operators();
+        let id = carry(upgrade(1));
+        let approving = || Open::<Test>::get()[0].approving;
+        let is_carried = || Open::<Test>::get()[0].enact_from.is_some();
+        assert!(is_carried());
+        // Somebody else's stake makes the two thirds more.
+        start(4, 4, STAKE);
+        assert_eq!((approving(), is_carried()), (2 * STAKE, false));
+        // The approvers' own makes them enough again, and the delay begins anew.
+        wait(3);
+        start(2, 5, STAKE);
+        assert_eq!((approving(), is_carried()), (3 * STAKE, false));
+        start(1, 6, 5 * STAKE);
+        assert_eq!(Open::<Test>::get()[0].enact_from, Some(4 + DELAY));
+        // Who no longer operates anything has no say and must approve again.
+        [1, 6].into_iter().for_each(stop);
+        assert_eq!((approving(), is_carried()), (2 * STAKE, false));
+        assert!(Approved::<Test>::get(staker(1)).is_empty());
+        start(1, 1, STAKE);
+        assert_eq!(approving(), 2 * STAKE);
+        assert_ok!(Governance::approve(origin(1), id));
+        assert_eq!(approving(), 3 * STAKE);
+    });
+}
+
+#[test]
+fn a_withdrawn_approval_stops_what_was_carried() {
+    run(|| {
+        three_operators();
+        let id = carry(upgrade(1));
+        wait(DELAY);
+        assert_ok!(Governance::withdraw_approval(origin(2), id));
+        assert_noop!(Governance::enact(origin(1), id), Errors::NotCarried);
+        assert_ok!(Governance::approve(origin(3), id));
+        assert_noop!(Governance::enact(origin(1), id), Errors::TooEarly);
+    });
+}
+
+#[test]
+fn what_expired_is_cleared_away_by_anyone() {
+    run(|| {
+        three_operators();
+        let (slow, left) = (propose(1, upgrade(1)), carry(upgrade(2)));
+        assert_eq!(held(1), 2 * DEPOSIT);
+        assert_noop!(Governance::close(origin(9), slow), Errors::StillOpen);
+        wait(VOTING);
+        assert_noop!(Governance::approve(origin(2), slow), Errors::Expired);
+        assert_ok!(Governance::close(origin(9), slow));
+        // Carried, but nobody enacts it.
+        assert_noop!(Governance::close(origin(9), left), Errors::StillOpen);
+        wait(DELAY);
+        assert_noop!(Governance::enact(origin(9), left), Errors::Expired);
+        assert_ok!(Governance::close(origin(9), left));
+        assert_eq!(held(1), 0);
+    });
+}
+
+#[test]
+fn a_proposer_may_give_up_at_any_time() {
+    run(|| {
+        three_operators();
+        let id = carry(upgrade(1));
+        assert_noop!(Governance::close(origin(2), id), Errors::StillOpen);
+        assert_ok!(Governance::close(origin(1), id));
+        assert_eq!(held(1), 0);
+    });
+}
+
+#[test]
+fn proposals_are_bounded_and_cost_a_deposit() {
+    run(|| {
+        start(1, 1, STAKE);
+        start(2, 2, STAKE);
+        let many = u8::try_from(MAX_OPEN_PROPOSALS).expect("few");
+        for number in 0..many {
+            propose(1, upgrade(number));
+        }
+        assert_noop!(Governance::propose(origin(1), upgrade(many)), Errors::TooManyOpen);
+        assert_ok!(Governance::close(origin(1), 0));
+        // What is gone makes room among an operator's approvals, too.
+        propose(1, upgrade(many));
+        assert_ok!(Governance::close(origin(1), 1));
+        let all = Balances::free_balance(account(2));
+        assert_ok!(Balances::transfer_allow_death(origin(2), account(3), all - DEPOSIT));
+        assert_noop!(Governance::propose(origin(2), upgrade(many + 1)), Errors::NotEnoughFree);
+    });
+}
+
+#[test]
+fn nobody_decides_where_nobody_serves() {
+    assert_eq!(quorum(0), 1);
+    assert_eq!((quorum(3), quorum(4), quorum(5)), (2, 3, 4));
+    assert_eq!(quorum(Balance::MAX), Balance::MAX / 3 * 2);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Start { operator: u8, number: u8, stake: u8 },
+    Stop { number: u8 },
+    Propose { operator: u8, motion: u8 },
+    Approve { operator: u8, proposal: u32 },
+    Withdraw { operator: u8, proposal: u32 },
+    Enact { proposal: u32 },
+    Close { operator: u8, proposal: u32 },
+    Wait { blocks: u32 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (operator, number, proposal) = (1..6u8, 1..9u8, 0..8u32);
+    prop_oneof![
+        (operator.clone(), number.clone(), 1..9u8).prop_map(|(operator, number, stake)| Step::Start {
+            operator,
+            number,
+            stake
+        }),
+        number.prop_map(|number| Step::Stop { number }),
+        (operator.clone(), 0..6u8).prop_map(|(operator, motion)| Step::Propose { operator, motion }),
+        (operator.clone(), proposal.clone()).prop_map(|(operator, proposal)| Step::Approve { operator, proposal }),
+        (operator.clone(), proposal.clone()).prop_map(|(operator, proposal)| Step::Withdraw { operator, proposal }),
+        proposal.clone().prop_map(|proposal| Step::Enact { proposal }),
+        (operator, proposal).prop_map(|(operator, proposal)| Step::Close { operator, proposal }),
+        (1..12u32).prop_map(|blocks| Step::Wait { blocks }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn any_sequence_of_calls_leaves_a_sound_state(steps in vec(step(), 1..60)) {
+        run(|| {
+            let issued = Balances::total_issuance();
+            for step in steps {
+                // Refusals are part of the game; what they leave behind is not.
+                let _ = match step {
+                    Step::Start { operator, number, stake } => {
+                        start(operator, number, UNIT * Balance::from(stake));
+                        Ok(())
+                    }
+                    Step::Stop { number } => {
+                        stop(number);
+                        Ok(())
+                    }
+                    Step::Propose { operator, motion: 0 } => Governance::propose(origin(operator), spend(UNIT)),
+                    Step::Propose { operator, motion } => Governance::propose(origin(operator), upgrade(motion)),
+                    Step::Approve { operator, proposal } => Governance::approve(origin(operator), proposal),
+                    Step::Withdraw { operator, proposal } => Governance::withdraw_approval(origin(operator), proposal),
+                    Step::Enact { proposal } => Governance::enact(origin(9), proposal),
+                    Step::Close { operator, proposal } => Governance::close(origin(operator), proposal),
+                    Step::Wait { blocks } => {
+                        wait(blocks);
+                        Ok(())
+                    }
+                };
+                Governance::check_state().expect("sound after each step");
+            }
+            assert_eq!(Balances::total_issuance(), issued, "deciding neither makes nor burns");
+        });
+    }
+}

@@ -1,0 +1,277 @@
+//! Random calls on the whole runtime, block after block: whatever people do, in whatever order, the chain's promises hold.
+//!
+//! `scripts/calls N [SEED]` runs any number of calls; the test runs a few thousand. Calls are dispatched without their
+//! signatures, which other tests cover, so that most of the time goes into what is tested.
+
+use codec::Encode;
+use frame_support::traits::{OnFinalize, OnInitialize};
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use skep_primitives::{
+    Balance, CodeHash, Endpoint, Motion, NodeState, Permyriad, Reason, Reasons, Reservation, ServiceNodeId,
+    SoftwareVersion, StakerId, Subject, UNIT, Vote, signing,
+};
+use skep_runtime::{
+    AllPalletsWithSystem, Balances, Header, Runtime, RuntimeCall, RuntimeEvent, RuntimeGenesisConfig, RuntimeOrigin,
+    presets,
+};
+use sp_consensus_babe::{
+    BABE_ENGINE_ID, Slot,
+    digests::{PreDigest, SecondaryPlainPreDigest},
+};
+use sp_core::{Pair, ed25519};
+use sp_keyring::Sr25519Keyring;
+use sp_runtime::{Digest, DigestItem, traits::Dispatchable};
+use std::collections::BTreeMap;
+
+type Obligations = pallet_obligations::Pallet<Runtime>;
+type ServiceNodes = pallet_service_nodes::Pallet<Runtime>;
+type System = frame_system::Pallet<Runtime>;
+
+const FIRST_SLOT: u64 = 1_700_000_000;
+const NODES: u8 = 24;
+const CALLS_A_BLOCK: usize = 12;
+
+/// One run from a seed.
+struct Run {
+    random: StdRng,
+    people: Vec<Sr25519Keyring>,
+    keys: Vec<ed25519::Pair>,
+    issued: Balance,
+    done: u64,
+    /// Until when each stake of a serving node is locked at least.
+    locks: BTreeMap<(ServiceNodeId, StakerId), u32>,
+}
+
+impl Run {
+    fn begin(seed: u64) -> Self {
+        Self {
+            random: StdRng::seed_from_u64(seed),
+            people: Sr25519Keyring::well_known().collect(),
+            keys: (1..=NODES).map(|number| ed25519::Pair::from_seed(&[number; 32])).collect(),
+            issued: Balances::total_issuance(),
+            done: 0,
+            locks: BTreeMap::new(),
+        }
+    }
+
+    fn block(&mut self) {
+        let number = System::block_number() + 1;
+        let slot = FIRST_SLOT + u64::from(number);
+        let claim = PreDigest::SecondaryPlain(SecondaryPlainPreDigest { authority_index: 0, slot: Slot::from(slot) });
+        let digest = Digest { logs: vec![DigestItem::PreRuntime(BABE_ENGINE_ID, claim.encode())] };
+        System::reset_events();
+        System::initialize(&number, &[7; 32].into(), &digest);
+        AllPalletsWithSystem::on_initialize(number);
+        let now = slot * pallet_network::Pallet::<Runtime>::block_time();
+        self.dispatch(RuntimeOrigin::none(), RuntimeCall::Timestamp(pallet_timestamp::Call::set { now }));
+        for _ in 0..CALLS_A_BLOCK {
+            let (origin, call) = self.any_call();
+            self.dispatch(origin, call);
+        }
+        AllPalletsWithSystem::on_finalize(number);
+        // Before the state's root is made: from then on the state answers with the roots it was made of.
+        self.check();
+        let _: Header = System::finalize();
+    }
+
+    fn dispatch(&mut self, origin: RuntimeOrigin, call: RuntimeCall) {
+        if frame_support::storage::with_storage_layer(|| call.dispatch(origin)).is_ok() {
+            self.done += 1;
+        }
+    }
+
+    fn node(&mut self) -> ServiceNodeId {
+        // Most calls are about nodes that are there.
+        let there: Vec<_> = ServiceNodes::nodes().map(|(id, _)| id).collect();
+        match there.choose(&mut self.random) {
+            Some(node) if self.random.random_bool(0.9) => *node,
+            _ => ServiceNodeId(self.keys.choose(&mut self.random).expect("some").public().0),
+        }
+    }
+
+    /// Whoever would be the right one to call, or anybody.
+    fn person_for(&mut self, node: ServiceNodeId) -> Sr25519Keyring {
+        let record = pallet_service_nodes::Roster::get(node);
+        let stakers = record.map(|record| record.contributions().map(|stake| stake.staker).collect::<Vec<_>>());
+        let staker = stakers.and_then(|stakers| stakers.choose(&mut self.random).copied());
+        let known = staker.and_then(|staker| Sr25519Keyring::from_raw_public(staker.0));
+        match known {
+            Some(person) if self.random.random_bool(0.8) => person,
+            _ => *self.people.choose(&mut self.random).expect("some"),
+        }
+    }
+
+    fn stake(&mut self) -> Balance {
+        let whole = 100 * UNIT;
+        *[whole, whole, whole / 2, whole / 4, whole / 3, self.random.random_range(1..=whole + UNIT)]
+            .choose(&mut self.random)
+            .expect("some")
+    }
+
+    fn any_call(&mut self) -> (RuntimeOrigin, RuntimeCall) {
+        use pallet_governance::Call as Govern;
+        use pallet_service_nodes::Call as Nodes;
+        let node = self.node();
+        let person = self.person_for(node);
+        let call: RuntimeCall = match self.random.random_range(0..100) {
+            0..25 => {
+                let key = *self.keys.choose(&mut self.random).expect("some");
+                let number = key.public().0[0];
+                let (fee, operator) = (Permyriad::new(500).expect("5 %"), StakerId(person.to_raw_public()));
+                let genesis = System::block_hash(0);
+                let proof = key.sign(&signing::registration(&genesis.0, &operator, fee)).0;
+                let kept = self.people.choose(&mut self.random).expect("some").to_raw_public();
+                let reserved = match self.random.random_range(0..4) {
+                    0 => vec![Reservation { staker: StakerId(kept), amount: self.stake() / 3 }],
+                    _ => Vec::new(),
+                };
+                Nodes::register {
+                    node: ServiceNodeId(key.public().0),
+                    proof,
+                    fee,
+                    endpoint: Endpoint { ipv4: [127, 0, number, 1], https_port: 22_021, quic_port: 22_020 },
+                    version: SoftwareVersion([0, 1, 0]),
+                    stake: self.stake(),
+                    reserved: reserved.try_into().expect("one"),
+                }
+                .into()
+            }
+            25..50 => Nodes::contribute { node, amount: self.stake() }.into(),
+            50..60 => Nodes::request_unlock { node }.into(),
+            60..65 => Nodes::withdraw { node }.into(),
+            65..70 => {
+                let endpoint = Endpoint { ipv4: [127, 0, self.random.random(), 1], https_port: 1, quic_port: 1 };
+                Nodes::update_endpoint { node, endpoint, version: SoftwareVersion([0, 2, 0]) }.into()
+            }
+            70..73 => Nodes::retract_session_keys { node }.into(),
+            73..79 => return (frame_system::RawOrigin::Authorized.into(), self.verdict()),
+            79..85 => {
+                let dest = self.people.choose(&mut self.random).expect("some").to_account_id().into();
+                let value = self.random.random_range(0..200 * UNIT);
+                match self.random.random_bool(0.1) {
+                    true => pallet_balances::Call::transfer_all { dest, keep_alive: false }.into(),
+                    false => pallet_balances::Call::transfer_allow_death { dest, value }.into(),
+                }
+            }
+            85..88 => {
+                let motion = match self.random.random_range(0..3) {
+                    0 => Motion::WorkFloor { effort: self.random.random_range(0..5_000) },
+                    1 => Motion::Upgrade { code_hash: CodeHash([self.random.random_range(0..4); 32]) },
+                    _ => Motion::Spend { beneficiary: StakerId(person.to_raw_public()), amount: self.stake() },
+                };
+                Govern::propose { motion }.into()
+            }
+            number => {
+                let proposals = pallet_governance::Open::<Runtime>::get();
+                let proposal = proposals.choose(&mut self.random).map_or(0, |proposal| proposal.id);
+                match number {
+                    88..94 => Govern::approve { proposal }.into(),
+                    94..95 => Govern::withdraw_approval { proposal }.into(),
+                    95..99 => Govern::enact { proposal }.into(),
+                    _ => Govern::close { proposal }.into(),
+                }
+            }
+        };
+        (RuntimeOrigin::signed(person.to_account_id()), call)
+    }
+
+    /// What enough testers of a recent round say of one of its targets, their signatures taken for granted.
+    fn verdict(&mut self) -> RuntimeCall {
+        let rounds = Obligations::rounds(0);
+        let round = rounds.iter().rev().take(4).collect::<Vec<_>>().choose(&mut self.random).copied().cloned();
+        let node = round.as_ref().and_then(|round| round.targets.choose(&mut self.random).copied());
+        let fails = self.random.random_bool(0.6);
+        let reasons = if fails { Reasons::NONE.with(Reason::QuicUnreachable) } else { Reasons::NONE };
+        let (number, block) = round.as_ref().map_or((0, [0; 32]), |round| (round.round, round.block));
+        let seats = round.map_or(0, |round| round.testers.len());
+        let votes = (0..u8::try_from(seats).expect("at most ten"))
+            .map(|seat| Vote { seat, reasons, signature: [0; 64] })
+            .collect::<Vec<_>>();
+        let subject = Subject { round: number, block, node: node.unwrap_or(ServiceNodeId([0; 32])) };
+        pallet_obligations::Call::submit_verdict { subject, votes: votes.try_into().expect("at most ten") }.into()
+    }
+
+    /// What the chain promises at the end of each block.
+    fn check(&mut self) {
+        ServiceNodes::check_state().expect("service nodes");
+        pallet_swarms::Pallet::<Runtime>::check_state().expect("swarms");
+        pallet_rewards::RewardQueue::<Runtime>::check_state().expect("rewards");
+        pallet_governance::Pallet::<Runtime>::check_state().expect("governance");
+        pallet_authorities::Pallet::<Runtime>::check_state().expect("authorities");
+        Obligations::check_state().expect("obligations");
+
+        self.issued -= dust();
+        let created = pallet_rewards::Created::<Runtime>::get() - pallet_rewards::Owed::<Runtime>::get();
+        let issuance = Balances::total_issuance();
+        assert_eq!(issuance, self.issued + created, "only rewards are made, only the dust of ended accounts is lost");
+
+        let entries = ServiceNodes::nodes().map(|(id, record)| (id.0.to_vec(), record.encode())).collect();
+        let root = sp_io::trie::blake2_256_root(entries, sp_runtime::StateVersion::V1);
+        assert_eq!(pallet_service_nodes::Roster::root(), root.0, "the roster's root is that of its entries");
+        self.check_locks();
+    }
+
+    /// No stake of a serving node frees earlier than it was said to before.
+    fn check_locks(&mut self) {
+        let (now, unlock) = (System::block_number(), ServiceNodes::staking_terms().unlock_blocks);
+        let mut after = BTreeMap::new();
+        for (node, record) in ServiceNodes::nodes() {
+            if matches!(record.state, NodeState::Gathering { .. }) {
+                continue;
+            }
+            let until = record.state.leave().map_or(now + unlock, |leave| leave.leaves_at);
+            for stake in record.stakes {
+                after.insert((node, stake.staker), stake.leaves_at.unwrap_or(u32::MAX).min(until));
+            }
+        }
+        for (node, gone) in pallet_service_nodes::Deregistered::<Runtime>::iter() {
+            for stake in gone.stakes {
+                after.insert((node, stake.staker), gone.deregistration.stakes_return_at);
+            }
+        }
+        for (stake, until) in std::mem::take(&mut self.locks) {
+            let kept = after.get(&stake).is_some_and(|later| *later >= until);
+            assert!(kept || until <= now, "{stake:?} was locked until {until}, it is block {now}");
+        }
+        self.locks = after;
+    }
+}
+
+/// What accounts that ended in this block left behind.
+fn dust() -> Balance {
+    let mut lost = 0;
+    for record in System::events() {
+        if let RuntimeEvent::Balances(pallet_balances::Event::DustLost { amount, .. }) = record.event {
+            lost += amount;
+        }
+    }
+    lost
+}
+
+fn genesis() -> sp_io::TestExternalities {
+    use sp_runtime::BuildStorage;
+    let patch = presets::get_preset(&presets::DEV.into()).expect("a preset");
+    let mut genesis = serde_json::to_value(RuntimeGenesisConfig::default()).expect("JSON");
+    sc_chain_spec::json_merge(&mut genesis, serde_json::from_slice(&patch).expect("JSON"));
+    let genesis: RuntimeGenesisConfig = serde_json::from_value(genesis).expect("a genesis");
+    genesis.build_storage().expect("builds").into()
+}
+
+fn run(seed: u64, calls: usize) -> u64 {
+    genesis().execute_with(|| {
+        let mut run = Run::begin(seed);
+        for _ in 0..calls.div_ceil(CALLS_A_BLOCK) {
+            run.block();
+        }
+        run.done
+    })
+}
+
+#[test]
+fn the_chains_promises_hold_whatever_is_called() {
+    let variable =
+        |name: &str, default: u64| std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
+    let (calls, seed) = (variable("SKEP_CALLS", 6_000), variable("SKEP_SEED", 1));
+    let done = run(seed, usize::try_from(calls).expect("fits"));
+    assert!(done * 5 > calls, "of {calls} calls only {done} took effect: the run tests too little");
+}
