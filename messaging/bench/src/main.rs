@@ -7,7 +7,6 @@ mod memory;
 mod messages;
 mod nodes;
 mod onion;
-mod path;
 mod ratchet;
 mod relay;
 mod retrieve;
@@ -75,7 +74,6 @@ fn run(group: Group) -> Outcome {
         Group::Messaging(options) => {
             let mut report = options.report();
             onion::rows(&mut report)?;
-            path::rows(&mut report)?;
             relay::rows(&mut report)?;
             store::rows(&mut report)?;
             if ["retrieve", "expiry", "resident"].iter().any(|part| report.wants(part)) || report.wants("stored") {
