@@ -6,8 +6,7 @@
 //! crypto: what both nodes peel, from the raw operations, on as many threads
 //! ```
 //!
-//! All of it, the clients too, shares one process and its two threads. Throughput under load is what processor time allows, so
-//! that is what is measured: seconds of processor time a request, of the whole process.
+//! All of it, the clients too, shares one process and its two threads.
 
 use crate::{
     Outcome,
@@ -25,7 +24,7 @@ use quinn::{
 };
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use skep_bench::{Aim, ProcessWatch, Report, Row, duration, quartiles};
+use skep_bench::{Aim, Report, Row, duration, quartiles};
 use skep_mailbox::{MemoryStore, Store};
 use skep_onion::{EncType, Frame, Hop, WrapOptions, wrap};
 use std::{
@@ -36,6 +35,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::Instant,
 };
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -106,13 +106,13 @@ fn body(path: &[Hop], destination: &Hop, size: usize) -> Result<Bytes, Box<dyn E
     Ok(wrap(path, destination, &vec![7; size], WrapOptions::default(), &mut rand::rng())?.body.into())
 }
 
-/// Seconds of processor time a request, with all clients at once.
+/// Seconds a request, with all clients at once.
 async fn throughput(url: &str, status: u16, bodies: &Arc<Vec<Bytes>>) -> Result<f64, Box<dyn Error>> {
     let next = Arc::new(AtomicUsize::new(0));
     let client = https_client()?;
     // Connections are open before the time counts.
     try_join_all((0..CLIENTS).map(async |_| client.get(url).send().await?.bytes().await)).await?;
-    let watch = ProcessWatch::start();
+    let begun = Instant::now();
     let clients = (0..CLIENTS).map(|_| {
         let (url, client, bodies, next) = (url.to_owned(), client.clone(), Arc::clone(bodies), Arc::clone(&next));
         tokio::spawn(async move {
@@ -129,14 +129,14 @@ async fn throughput(url: &str, status: u16, bodies: &Arc<Vec<Bytes>>) -> Result<
     for outcome in try_join_all(clients).await? {
         outcome.map_err(|error| -> Box<dyn Error> { error })?;
     }
-    Ok(watch.seconds() / bodies.len() as f64)
+    Ok(begun.elapsed().as_secs_f64() / bodies.len() as f64)
 }
 
 /// Seconds of raw operations a request on all threads: two layers, as the two nodes open.
 fn crypto(size: usize, number: usize) -> Result<f64, Box<dyn Error>> {
     let hops = [node(1).hop, node(2).hop, node(3).hop];
     let body = body(&hops, &node(4).hop, size)?;
-    let watch = ProcessWatch::start();
+    let begun = Instant::now();
     let threads: Vec<_> = (0..THREADS)
         .map(|_| {
             let body = body.clone();
@@ -156,7 +156,7 @@ fn crypto(size: usize, number: usize) -> Result<f64, Box<dyn Error>> {
     for thread in threads {
         thread.join().map_err(|_| "a thread panicked")?.map_err(|error| -> Box<dyn Error> { error })?;
     }
-    Ok(watch.seconds() / number as f64)
+    Ok(begun.elapsed().as_secs_f64() / number as f64)
 }
 
 /// The same stack without the relay: HTTPS in front, QUIC behind, nothing done with what passes.
