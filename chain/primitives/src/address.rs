@@ -115,8 +115,7 @@ mod tests {
             "ff02::1",
         ];
         let public = ["::ffff:9.9.9.9", "2000::1", "2001:200::1", "2001:db9::1", "2003::1", "2620:fe::fe", "3ffe::1"];
-        let wrong: alloc::vec::Vec<_> = special.iter().filter(|text| is_public(text)).collect();
-        assert!(wrong.is_empty(), "{wrong:?}");
+        assert_eq!(special.iter().find(|text| is_public(text)), None);
         assert!(public.iter().all(is_public));
     }
 }

@@ -142,7 +142,8 @@ fn record(number: u8) -> RosterRecord {
     RosterRecord {
         operator: StakerId([number; 32]),
         fee: Permyriad::default(),
-        stakes: vec![RecordedStake { staker: StakerId([number; 32]), amount: 100, since: 1 }],
+        stakes: vec![RecordedStake { staker: StakerId([number; 32]), amount: 100, since: 1, leaves_at: None }],
+        reserved: Vec::new(),
         requirement: 100,
         endpoint: Endpoint { ipv4: [127, 0, number, 1], https_port: 22_021, quic_port: 22_020 },
         version: SoftwareVersion([0, 1, 0]),
