@@ -143,7 +143,6 @@ mod tests {
         for (what, number) in [
             ("acknowledged", all.acknowledged),
             ("orders", all.orders),
-            ("read", all.read),
             ("crashes", all.crashes),
             ("lost", all.lost),
             ("moves", all.moves),
