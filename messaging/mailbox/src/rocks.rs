@@ -3,6 +3,7 @@
 mod change;
 mod inspect;
 mod keys;
+mod read;
 mod replicate;
 mod sums;
 
@@ -13,6 +14,7 @@ use crate::{
 };
 use keys::{BoxId, FORMAT, Meta, Place, STATE, State, bucket_of, bucket_start, last_expired, read_expiry};
 use prost::Message;
+use read::BoxReader;
 use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, IteratorMode, Options, ReadOptions, SnapshotWithThreadMode,
     WriteBatch,
@@ -20,7 +22,6 @@ use rocksdb::{
 };
 use skep_proto::{
     account::AccountAddress,
-    peer,
     storage::{MessageHash, RetrievedMessage, SubaccountToken, limits::retrieved_size},
 };
 use std::{
@@ -379,13 +380,10 @@ impl Store for RocksStore {
             None => None,
         };
         let start = after.map_or(0, |position| position + 1);
-        let mut bounds = ReadOptions::default();
-        bounds.set_iterate_range(id.meta(start)..id.meta(synced.max(start)));
+        let mut reader = BoxReader::new(&snapshot, id, start..synced.max(start));
         let mut page = Page::default();
         let mut size = 0;
-        for entry in snapshot.iterator_opt(IteratorMode::Start, bounds) {
-            let (key, value) = entry.map_err(failed("read a mailbox"))?;
-            let meta = Meta::read(&value).ok_or(StoreError::Damaged("a message's entry"))?;
+        while let Some((position, meta)) = reader.next()? {
             if meta.expiry <= now {
                 continue;
             }
@@ -395,12 +393,9 @@ impl Store for RocksStore {
                 page.more = true;
                 break;
             }
-            let (_, position) = BoxId::read_meta(&key).ok_or(StoreError::Damaged("a message's key"))?;
-            let data = snapshot.get_pinned(id.data(position)).map_err(failed("read a message"))?;
-            let record = data.and_then(|data| peer::Store::decode(data.as_ref()).ok());
-            let record = record.ok_or(StoreError::Damaged("a message"))?;
+            let data = reader.data(position)?;
             let Meta { hash, timestamp, expiry: expiration, .. } = meta;
-            page.messages.push(RetrievedMessage { hash, timestamp, expiration, data: record.data.into() });
+            page.messages.push(RetrievedMessage { hash, timestamp, expiration, data });
         }
         Ok(page)
     }
