@@ -196,46 +196,6 @@ impl Stopwatch {
     }
 }
 
-/// Measures the processor time of this whole process, of threads that have ended too: what its work would take on an otherwise
-/// idle machine, times its processors.
-#[derive(Clone, Copy, Debug)]
-pub struct ProcessWatch {
-    ticks: Option<u64>,
-    wall: Instant,
-}
-
-impl ProcessWatch {
-    /// Begins.
-    pub fn start() -> Self {
-        Self { ticks: process_ticks(), wall: Instant::now() }
-    }
-
-    /// Seconds of processor time since then, or of time where the system does not tell.
-    pub fn seconds(&self) -> f64 {
-        /// Linux counts hundredths of seconds, whatever its own tick is.
-        const TICK: f64 = 0.01;
-        match (self.ticks, process_ticks()) {
-            (Some(before), Some(now)) => now.saturating_sub(before) as f64 * TICK,
-            (None, _) | (_, None) => self.wall.elapsed().as_secs_f64(),
-        }
-    }
-
-    /// Seconds since then.
-    pub fn wall(&self) -> f64 {
-        self.wall.elapsed().as_secs_f64()
-    }
-}
-
-/// Fields 14 and 15 of this file: time in the program and in the system. The second field may hold spaces, and ends with the
-/// last bracket.
-fn process_ticks() -> Option<u64> {
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    let (_, rest) = stat.rsplit_once(") ")?;
-    let mut fields = rest.split(' ').skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    Some(user + fields.next()?.parse::<u64>().ok()?)
-}
-
 /// What this thread has had of processors; Linux tells it in the first number of this file, and brings that up to date when
 /// the thread yields.
 fn processor_nanoseconds() -> Option<u64> {
