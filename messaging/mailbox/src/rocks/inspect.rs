@@ -498,13 +498,20 @@ mod tests {
         assert_eq!(damaged(&id.meta(0), Some(&early.to_bytes())), [FaultKind::Orphan, FaultKind::WrongBucket]);
         let size = Meta { size: meta.size + 1, ..meta };
         let told = |what, told, found| FaultKind::Count { what, told, found };
-        assert_eq!(damaged(&id.meta(0), Some(&size.to_bytes())), [FaultKind::WrongEntry, told("bytes", 24, 25)]);
+        // All of it is unpaid mail of one account.
+        let counts = |bytes| [FaultKind::AccountCounts(1), told("bytes of unpaid mail", 24, bytes)];
+        assert_eq!(
+            damaged(&id.meta(0), Some(&size.to_bytes())),
+            [[FaultKind::WrongEntry, told("bytes", 24, 25)], counts(25)].concat()
+        );
+        assert_eq!(damaged(&id.tallies(), None), [FaultKind::AccountCounts(1)]);
+        assert_eq!(damaged(&id.tallies(), Some(b"few")), [FaultKind::Unreadable]);
         assert_eq!(damaged(&id.expiry(bucket, 77), Some(b"")), [FaultKind::Orphan]);
-        assert_eq!(damaged(b"q", Some(b"")), [FaultKind::Unknown]);
+        assert_eq!(damaged(b"k", Some(b"")), [FaultKind::Unknown]);
         assert_eq!(
             damaged(&id.meta(0), None),
             // Its name, its data, and both indexes.
-            [[FaultKind::Orphan; 4].as_slice(), &[told("messages", 3, 2), told("bytes", 24, 16)]].concat()
+            [[FaultKind::Orphan; 4].as_slice(), &[told("messages", 3, 2), told("bytes", 24, 16)], &counts(16)].concat()
         );
         assert_eq!(faults(&store), [], "all is as before");
     }
