@@ -122,23 +122,23 @@ async fn reaches(views: &mut RosterReceiver, height: BlockNumber) {
 
 #[tokio::test]
 async fn follows_on_when_its_chain_node_stops_and_never_goes_back() {
-    let first = ChainNode::start(1, 300).await;
-    let second = ChainNode::start(1, 290).await;
+    let first = ChainNode::start(1, 1_300).await;
+    let second = ChainNode::start(1, 1_290).await;
     let mut views = follow(urls(&[&first, &second])).await.expect("follows");
     assert_eq!(views.borrow_and_update().recent_blocks().count(), skep_chain_client::RECENT_BLOCKS);
-    first.height.send_replace(305);
-    reaches(&mut views, 305).await;
+    first.height.send_replace(1_305);
+    reaches(&mut views, 1_305).await;
     let hashes: Vec<_> = views.borrow().recent_blocks().map(|(height, _)| height).collect();
     assert!(hashes.is_sorted_by(|a, b| a + 1 == *b), "no finalized block is skipped");
 
     first.stop().await;
     // The second node is behind: nothing it says may bring an older height back.
-    second.height.send_replace(300);
+    second.height.send_replace(1_300);
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(views.borrow().height(), 305);
-    second.height.send_replace(310);
-    reaches(&mut views, 310).await;
-    assert_eq!(views.borrow().roster_height(), 310);
+    assert_eq!(views.borrow().height(), 1_305);
+    second.height.send_replace(1_310);
+    reaches(&mut views, 1_310).await;
+    assert_eq!(views.borrow().roster_height(), 1_310);
 }
 
 #[tokio::test]

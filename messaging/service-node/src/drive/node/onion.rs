@@ -16,10 +16,12 @@ use std::time::Duration;
 impl Node {
     /// Peels one layer of a body of `POST /onion_req/v2` that `upstream` sent, and does what it says.
     pub(crate) async fn onion(&self, upstream: Upstream, body: &[u8]) -> OnionServed {
-        if self.readiness() != Readiness::Ready {
-            let body = format!("Snode not ready: {}", self.id).into_bytes();
-            return OnionServed { status: 503, body, lease: None };
-        }
+        let serves = match self.readiness() {
+            Readiness::Ready => true,
+            // Its testers send it onion requests to pass on: that it does so again is how it comes back.
+            Readiness::Decommissioned => false,
+            Readiness::Unregistered | Readiness::Gathering => return self.not_ready(),
+        };
         let frame = match Frame::parse(body) {
             Ok(frame) => frame,
             Err(error) => return PathError::from(error).into(),
@@ -40,6 +42,7 @@ impl Node {
         match peeled {
             Err(reply) => seal(&reply, Reply::text(400, INVALID_JSON).into()),
             Ok(Peeled::Relay { next, body }) => self.relay(next, body).await,
+            Ok(Peeled::Deliver { .. } | Peeled::Exit { .. }) if !serves => self.not_ready(),
             Ok(Peeled::Deliver { request, reply }) => seal(&reply, self.storage_rpc(upstream, &request).await),
             Ok(Peeled::Exit { exit, payload, reply }) => {
                 match self.exits.as_ref().and_then(|exits| Some((exits, exits.url(&exit)?))) {
@@ -48,6 +51,11 @@ impl Node {
                 }
             }
         }
+    }
+
+    fn not_ready(&self) -> OnionServed {
+        let body = format!("Snode not ready: {}", self.id).into_bytes();
+        OnionServed { status: 503, body, lease: None }
     }
 
     async fn relay(&self, next: ServiceNodeId, body: Vec<u8>) -> OnionServed {

@@ -51,6 +51,12 @@ impl TestingMetrics {
             silence: Gauge::default(),
             decommissioned: Gauge::default(),
         };
+        // Rates of what has never happened are nought, not unknown.
+        for answer in [true, false] {
+            drop(metrics.probes.get_or_create(&Passed::of(answer)));
+            drop(metrics.audits.get_or_create(&Passed::of(answer)));
+            drop(metrics.verdicts.get_or_create(&Taken::of(answer)));
+        }
         registry.register("probes", "Other nodes probed, by whether all was well", Family::clone(&metrics.probes));
         registry.register(
             "audits",
