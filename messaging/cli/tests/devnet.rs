@@ -161,7 +161,7 @@ fn bad_input_is_refused_and_changes_nothing(network: &Network, scratch: &Path) {
         ("a wrong signature", register("//Alice", &forged, &[]).fails(1), "BadProof"),
         ("an address in use", register_at("127.0.1.1", "//Alice", &good, &[]).fails(1), "EndpointTaken"),
         ("an unknown node", network.stake("//Eve", &["contribute", &unknown, "50"]).fails(2), "is not registered"),
-        ("a serving node", network.stake("//Eve", &["contribute", &serving, "50"]).fails(2), "gathers no stake"),
+        ("a serving node", network.stake("//Eve", &["contribute", &serving, "50"]).fails(2), "takes no stake now"),
         ("someone else's node", network.stake("//Nobody", &["unlock", &serving]).fails(2), "has no stake"),
         ("no amount", network.stake("//Eve", &["contribute", &serving, "1e9"]).fails(2), "digits"),
         ("no secret", network.stake("correct horse", &["status"]).fails(3), "not a secret URI"),
