@@ -1,7 +1,7 @@
 //! The front door's whole list against a server that sends the same bytes from memory (`scripts/bench chain`).
 
 use axum::{Router, body::Bytes, http::header, routing::post};
-use skep_measure::{Aim, Bench};
+use skep_measure::{Aim, Report};
 use skep_node::{
     front_door,
     roster::{FinalizedState, RosterError},
@@ -10,11 +10,7 @@ use skep_primitives::{
     Contribution, Endpoint, NodeState, Permyriad, RosterEntry, RosterSnapshot, ServiceNodeId, SoftwareVersion,
     StakerId, StakingTerms, SwarmId,
 };
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Instant};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -58,11 +54,11 @@ fn roster() -> Roster {
     Roster(Arc::new(RosterSnapshot { height: 77, block_hash: [7; 32], nodes: nodes.collect() }))
 }
 
-fn main() {
-    let mut bench = Bench::from_arguments();
+fn main() -> io::Result<()> {
+    let mut report = Report::from_arguments();
     let row = "get_n_service_nodes of 2,000 nodes against the same bytes from memory";
-    if !bench.wants(row) {
-        return;
+    if !report.wants(row) {
+        return Ok(());
     }
     let runtime = Runtime::new().expect("starts");
     let (door, plain) = runtime.block_on(async {
@@ -73,7 +69,7 @@ fn main() {
         (door, serve_plain(bytes).await)
     });
     let turn = |address| runtime.block_on(turn(address));
-    bench.speed(row, Aim::AtLeast(0.7), 15, || turn(door), || turn(plain));
+    report.speed(row, Aim::AtLeast(0.7), || turn(door), || turn(plain))
 }
 
 /// A server of the same stack that always sends the same body.
@@ -88,10 +84,11 @@ async fn serve_plain(body: Bytes) -> SocketAddr {
     address
 }
 
-async fn turn(address: SocketAddr) -> Duration {
+/// Seconds a request.
+async fn turn(address: SocketAddr) -> io::Result<f64> {
     let began = Instant::now();
     ask(address, REQUESTS).await;
-    began.elapsed()
+    Ok(began.elapsed().as_secs_f64() / f64::from(REQUESTS))
 }
 
 /// Asks so often on one connection; returns the last body.

@@ -2,27 +2,28 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
-use skep_measure::{Aim, Bench, time};
+use skep_measure::{Aim, Report, time};
 use skep_primitives::{ServiceNodeId, SwarmId};
 use skep_swarm_map::{MemoryStore, N_MIN, N_TARGET, SwarmMap};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, io};
 
 /// Joins and leaves of one turn.
 const CHANGES: u32 = 200;
 
-fn main() {
-    let mut bench = Bench::from_arguments();
+fn main() -> io::Result<()> {
+    let mut report = Report::from_arguments();
     let growth = "one join or leave at 100,000 nodes against 1,000";
-    if bench.wants(growth) {
+    if report.wants(growth) {
         let (mut large, mut small) = (Network::of(100_000), Network::of(1_000));
-        bench.cost(growth, Aim::AtMost(2.0), 15, || large.change(), || small.change());
+        report.cost(growth, Aim::AtMost(2.0), || large.change(), || small.change())?;
     }
     let against_all = "one join at 10,000 nodes against reading and writing the whole map";
-    if bench.wants(against_all) {
+    if report.wants(against_all) {
         let mut network = Network::of(10_000);
         let mut whole = Whole::of(&network);
-        bench.speed(against_all, Aim::AtLeast(100.0), 15, || network.change() / CHANGES, || whole.change());
+        report.speed(against_all, Aim::AtLeast(100.0), || network.change(), || whole.change())?;
     }
+    Ok(())
 }
 
 /// A map, and the randomness of its history.
@@ -52,8 +53,8 @@ impl Network {
         self.map.apply(joins, leaves, seed, self.height).expect("consistent");
     }
 
-    /// Some nodes join and as many leave, one at a time.
-    fn change(&mut self) -> Duration {
+    /// Some nodes join and as many leave, one at a time; seconds one change takes.
+    fn change(&mut self) -> io::Result<f64> {
         let changes: Vec<_> = (0..CHANGES / 2)
             .map(|_| {
                 let at = self.random.next_u64() as usize % self.nodes.len();
@@ -62,12 +63,13 @@ impl Network {
                 (new, old)
             })
             .collect();
-        time(|| {
+        let took = time(|| {
             for (new, old) in changes {
                 self.apply(&[new], &[]);
                 self.apply(&[], &[old]);
             }
-        })
+        });
+        Ok(took / f64::from(CHANGES))
     }
 }
 
@@ -83,10 +85,10 @@ impl Whole {
         Self { swarms, random: ChaCha20Rng::seed_from_u64(2) }
     }
 
-    fn change(&mut self) -> Duration {
+    fn change(&mut self) -> io::Result<f64> {
         let new = node(&mut self.random);
         let draw = self.random.next_u64() as usize;
-        time(|| self.swarms = join(&self.swarms, new, draw))
+        Ok(time(|| self.swarms = join(&self.swarms, new, draw)))
     }
 }
 

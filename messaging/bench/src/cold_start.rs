@@ -5,7 +5,7 @@ use crate::{
     messages::{directory, program},
 };
 use argon2::{Algorithm, Argon2, Params, Version};
-use skep_bench::{Aim, Report, Row, duration, quartiles};
+use skep_measure::{Aim, Report, Row, duration, quartiles};
 use std::{
     error::Error,
     path::Path,

@@ -10,10 +10,10 @@ use crate::{
     nodes::{BLOCK, Nodes, https_client, runtime},
 };
 use rand::{RngCore, seq::SliceRandom};
-use skep_bench::{Aim, Report, Row, duration, quartiles};
 use skep_client::{Client, Event, Passphrase, RosterSource};
 use skep_envelope::Identity;
 use skep_mailbox::{MemoryStore, Store};
+use skep_measure::{Aim, Report, Row, duration, quartiles};
 use skep_onion::{WrapOptions, wrap};
 use skep_proto::storage::{
     HexKey, MessageHash, Method, Namespace, OwnerAuth, Request, RetrieveRequest, StoreRequest, TimedAuth, signed,

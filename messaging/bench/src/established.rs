@@ -8,7 +8,7 @@ use chacha20poly1305::{
     ChaCha20Poly1305, KeyInit,
     aead::{AeadInPlace, generic_array::GenericArray},
 };
-use skep_bench::{Aim, Report};
+use skep_measure::{Aim, Report};
 use skep_onion::established::{
     Accepted, EstablishedPath, Forwarded, HopPath, LinkFrame, PathLimits, PathOpening, PathTable,
 };
@@ -36,7 +36,7 @@ pub(crate) fn rows(report: &mut Report) -> Outcome {
         let there = guard.requests(size)?.first().map(|frame| frame.len() - FORWARD_HEAD).ok_or("no request")?;
         let back = guard.answer(size)?;
         let back_length = back.len();
-        report.compare::<Box<dyn Error>>(
+        report.speed::<Box<dyn Error>>(
             &name,
             Aim::AtLeast(0.85),
             || guard.run(size, &back),

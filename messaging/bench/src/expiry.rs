@@ -6,8 +6,8 @@ use crate::{
     nodes::runtime,
     store::store_all,
 };
-use skep_bench::{Aim, Report, Row, duration, quartiles};
 use skep_mailbox::{Store, Writer};
+use skep_measure::{Aim, Report, Row, duration, quartiles};
 use std::{
     error::Error,
     sync::{

@@ -16,7 +16,7 @@ mod work;
 mod wrap;
 
 use clap::{Args, Parser, Subcommand};
-use skep_bench::Report;
+use skep_measure::Report;
 use std::{error::Error, io::Write, path::PathBuf, process::ExitCode};
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -45,15 +45,8 @@ enum Group {
 
 #[derive(Debug, Args)]
 struct Options {
-    /// A line of JSON a row
-    #[arg(long)]
-    json: bool,
-    /// Only rows whose name contains this
-    #[arg(long)]
-    only: Option<String>,
-    /// Runs of each row
-    #[arg(long, default_value_t = 11)]
-    runs: usize,
+    #[command(flatten)]
+    common: skep_measure::Options,
     /// Messages in the rows with a large store
     #[arg(long, default_value_t = 1_000_000)]
     messages: u64,
@@ -73,7 +66,7 @@ fn main() -> ExitCode {
 fn run(group: Group) -> Outcome {
     match group {
         Group::Messaging(options) => {
-            let mut report = options.report();
+            let mut report = Report::from(options.common);
             onion::rows(&mut report)?;
             established::rows(&mut report)?;
             relay::rows(&mut report)?;
@@ -87,7 +80,7 @@ fn run(group: Group) -> Outcome {
             Ok(())
         }
         Group::Client(options) => {
-            let mut report = options.report();
+            let mut report = Report::from(options.common);
             wrap::rows(&mut report)?;
             ratchet::rows(&mut report)?;
             work::rows(&mut report)?;
@@ -95,11 +88,5 @@ fn run(group: Group) -> Outcome {
             cold_start::rows(&mut report)
         }
         Group::Resident { store } => memory::resident(&store),
-    }
-}
-
-impl Options {
-    fn report(&self) -> Report {
-        Report::new(self.json, self.only.clone(), self.runs.max(1))
     }
 }

@@ -5,8 +5,8 @@ use crate::{
     messages::{Large, NOW, directory, query},
     nodes::{Nodes, runtime},
 };
-use skep_bench::{Aim, Report, Row};
 use skep_mailbox::{RocksStore, Store};
+use skep_measure::{Aim, Report, Row};
 use std::{env, error::Error, fs, io::Write, path::Path, process::Command, sync::Arc};
 
 /// Mailboxes read before memory is looked at.

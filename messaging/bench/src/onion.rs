@@ -9,7 +9,7 @@ use blake2::{Blake2b, Digest, digest::consts::U32};
 use chacha20poly1305::XChaCha20Poly1305;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
-use skep_bench::{Aim, Report, per_call};
+use skep_measure::{Aim, Report, per_call};
 use skep_onion::{EncType, Frame, Hop, HopSecret, WrapOptions, peel, wrap};
 use skep_primitives::ServiceNodeId;
 use std::{error::Error, hint::black_box, time::Duration};
@@ -40,7 +40,7 @@ pub(crate) fn rows(report: &mut Report) -> Outcome {
             let body = wrap(&[relay.hop], &destination.hop, &vec![7; size], options, &mut rand::rng())?.body;
             let frame = Frame::parse(&body)?;
             let (public, ephemeral) = (PublicKey::from(&relay.raw), PublicKey::from(frame.ephemeral_key));
-            report.compare::<Box<dyn Error>>(
+            report.speed::<Box<dyn Error>>(
                 &format!("onion hop, {words}, {enc_type}, vs X25519+KDF+AEAD"),
                 Aim::AtLeast(0.92),
                 || {

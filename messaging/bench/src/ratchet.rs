@@ -1,8 +1,8 @@
 //! A conversation's ratchet against vodozemac by itself: messages one after the other in one direction.
 
 use crate::Outcome;
-use skep_bench::{Aim, Report, Stopwatch};
 use skep_envelope::{Body, Content, MessageId, Prekeys, Ratchet, RatchetMessage, Text};
+use skep_measure::{Aim, Report, Stopwatch};
 use skep_proto::account::AccountAddress;
 use std::{cell::RefCell, error::Error};
 use vodozemac::olm::{Account, OlmMessage, Session, SessionConfig};
@@ -21,7 +21,7 @@ pub(crate) fn rows(report: &mut Report) -> Outcome {
     }
     let (ours, theirs) = (RefCell::new(Ours::met()?), RefCell::new(Theirs::met()?));
     let [encrypt, decrypt] = names;
-    report.compare::<Box<dyn Error>>(
+    report.speed::<Box<dyn Error>>(
         &encrypt,
         Aim::AtLeast(0.85),
         || Ok(ours.borrow_mut().encrypt()?.0),
@@ -29,7 +29,7 @@ pub(crate) fn rows(report: &mut Report) -> Outcome {
     )?;
     // What was encrypted for the row above stays unread: the receiver would keep too many skipped keys.
     let (ours, theirs) = (RefCell::new(Ours::met()?), RefCell::new(Theirs::met()?));
-    report.compare::<Box<dyn Error>>(
+    report.speed::<Box<dyn Error>>(
         &decrypt,
         Aim::AtLeast(0.85),
         || {

@@ -24,8 +24,8 @@ use quinn::{
 };
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use skep_bench::{Aim, Report, Row, duration, quartiles};
 use skep_mailbox::{MemoryStore, Store};
+use skep_measure::{Aim, Report, Row, duration, quartiles};
 use skep_onion::{EncType, Frame, Hop, WrapOptions, wrap};
 use std::{
     error::Error,

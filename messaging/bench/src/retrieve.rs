@@ -5,8 +5,8 @@ use crate::{
     messages::{EACH, Large, NOW, account, query},
 };
 use rocksdb::{DB, IteratorMode, PrefixRange, ReadOptions};
-use skep_bench::{Aim, Report, per_call};
 use skep_mailbox::{Store, database_options};
+use skep_measure::{Aim, Report, per_call};
 use std::{cell::Cell, error::Error, hint::black_box, time::Duration};
 
 const RUN: Duration = Duration::from_millis(500);
@@ -38,7 +38,7 @@ pub(crate) fn rows(report: &mut Report, large: &Large) -> Outcome {
             Ok(())
         })
     };
-    report.compare::<Box<dyn Error>>(
+    report.speed::<Box<dyn Error>>(
         &name,
         Aim::AtLeast(0.9),
         || {
@@ -65,7 +65,7 @@ pub(crate) fn rows(report: &mut Report, large: &Large) -> Outcome {
             })
             .collect::<Result<_, Box<dyn Error>>>()?;
         let place = Cell::new(0);
-        report.compare::<Box<dyn Error>>(
+        report.speed::<Box<dyn Error>>(
             &after_one,
             Aim::None,
             || {

@@ -14,8 +14,8 @@ use crate::{
 use rand::RngCore;
 use rocksdb::{DB, WriteBatch};
 use rusqlite::{Connection, params};
-use skep_bench::{Aim, Report};
 use skep_mailbox::{Record, RocksStore, Writer, database_options};
+use skep_measure::{Aim, Report};
 use std::{
     error::Error,
     sync::{
@@ -35,13 +35,13 @@ pub(crate) fn rows(report: &mut Report) -> Outcome {
     let sqlite = |synchronous: &str| format!("durable store, 1 KiB, {WRITERS} writers, vs SQLite {synchronous}");
     if report.wants(&raw) {
         let (ours, theirs) = (Ours::new()?, Raw::open()?);
-        report.compare::<Box<dyn Error>>(&raw, Aim::AtLeast(0.85), || ours.store(STORES), || theirs.store(STORES))?;
+        report.speed::<Box<dyn Error>>(&raw, Aim::AtLeast(0.85), || ours.store(STORES), || theirs.store(STORES))?;
     }
     for (synchronous, aim, number) in [("FULL", 10.0, 512), ("NORMAL", 2.0, 4096)] {
         if report.wants(&sqlite(synchronous)) {
             let (ours, theirs) = (Ours::new()?, Sqlite::open(synchronous)?);
             let name = sqlite(synchronous);
-            report.compare(&name, Aim::AtLeast(aim), || ours.store(STORES), || theirs.store(number))?;
+            report.speed(&name, Aim::AtLeast(aim), || ours.store(STORES), || theirs.store(number))?;
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use crate::Outcome;
 use equix::{EquiXBuilder, RuntimeOption};
-use skep_bench::{Aim, Report, per_call};
+use skep_measure::{Aim, Report, per_call};
 use skep_proto::{
     account::AccountAddress,
     storage::{MessageHash, Namespace},
@@ -30,7 +30,7 @@ pub(crate) fn rows(report: &mut Report) -> Outcome {
         start[8..].copy_from_slice(&counter.get().to_be_bytes());
         start
     };
-    report.compare::<Box<dyn Error>>(
+    report.speed::<Box<dyn Error>>(
         "Equi-X solve, effort 1, vs Equi-X by itself",
         Aim::None,
         || {
@@ -54,7 +54,7 @@ pub(crate) fn rows(report: &mut Report) -> Outcome {
             break (puzzle, solution);
         }
     };
-    report.compare::<Box<dyn Error>>(
+    report.speed::<Box<dyn Error>>(
         "Equi-X verify, vs Equi-X by itself",
         Aim::None,
         || per_call(VERIFY, || Ok(verify(black_box(&challenge), black_box(&proof))?)),

@@ -4,7 +4,7 @@ use crate::{
     Outcome,
     onion::{SIZES, derive, node, open, seal},
 };
-use skep_bench::{Aim, Report, per_call};
+use skep_measure::{Aim, Report, per_call};
 use skep_onion::{EncType, Hop, HopSecret, Peeled, ReplyBody, WrapOptions, peel, wrap};
 use std::{error::Error, hint::black_box, time::Duration};
 use x25519_dalek::{PublicKey, StaticSecret};
@@ -28,7 +28,7 @@ pub(crate) fn rows(report: &mut Report) -> Outcome {
             let (reply, opener) = sealed(&path)?;
             let reply = reply.seal(200, ReplyBody::Text(&answer), &mut rand::rng())?;
             let raw_reply = [nonce(enc_type), &seal(enc_type, &[9; 32], &reply)?].concat();
-            report.compare::<Box<dyn Error>>(
+            report.speed::<Box<dyn Error>>(
                 &format!("wrap three hops and open the answer, {words}, {enc_type}"),
                 Aim::AtLeast(0.9),
                 || {

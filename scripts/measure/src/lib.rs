@@ -1,261 +1,439 @@
-//! Compares two ways of doing the same, in one run, and prints a row for each.
+//! Compares two ways of doing the same, in one run: how runs are interleaved, summed up and told. The rows themselves are in
+//! the benches.
 //!
 //! What a machine does beside a bench changes from minute to minute, so absolute times say little. Here product and baseline
-//! take turns, each turn gives one ratio, and the row is their median, with the middle half as its spread. With `--json` a
-//! row is one line of JSON; `--only TEXT` runs the rows whose names hold it.
+//! take turns, in turns which is first, each turn gives one ratio, and a row is the median of those ratios with the middle
+//! half as its spread: whatever else happens hits both sides of a pair alike. What one thread computes is best measured in
+//! its processor time ([`per_call`]), what waits for disk or network in time ([`time`]).
 //!
 //! ```no_run
-//! use skep_measure::{Aim, Bench, time};
-//! let mut bench = Bench::from_arguments();
-//! bench.speed("sum of a thousand", Aim::AtLeast(0.9), 15, || time(|| (0..1_000u64).sum::<u64>()), || time(|| 499_500u64));
+//! use skep_measure::{Aim, Report, time};
+//! # fn main() -> std::io::Result<()> {
+//! let mut report = Report::from_arguments();
+//! let product = || Ok(time(|| (0..1_000_u64).sum::<u64>()));
+//! report.speed("sum of a thousand", Aim::AtLeast(0.9), product, || Ok(time(|| 499_500_u64)))
+//! # }
 //! ```
-#![allow(clippy::print_stdout, reason = "a bench prints its rows")]
 
-use serde::Serialize;
+use clap::{Args, Parser};
+use serde_json::{Value, json};
 use std::{
+    fs,
     hint::black_box,
+    io::{self, Write},
+    thread,
     time::{Duration, Instant},
 };
 
-/// What a ratio should be.
+/// What a row's number should be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Aim {
-    /// This or more.
+    /// No less: how many times as fast as the baseline.
     AtLeast(f64),
-    /// This or less.
+    /// No more: how many times as long, or as much, as the baseline.
     AtMost(f64),
-    /// Nothing is promised: it is only told.
+    /// It is only told.
     None,
 }
 
 impl Aim {
-    fn holds(self, ratio: f64) -> Option<bool> {
+    fn holds(self, ratio: f64) -> bool {
         match self {
-            Self::AtLeast(least) => Some(ratio >= least),
-            Self::AtMost(most) => Some(ratio <= most),
-            Self::None => None,
+            Self::AtLeast(least) => ratio >= least,
+            Self::AtMost(most) => ratio <= most,
+            Self::None => true,
         }
     }
 
-    fn number(self) -> Option<f64> {
+    fn number(self) -> Value {
         match self {
-            Self::AtLeast(number) | Self::AtMost(number) => Some(number),
-            Self::None => None,
+            Self::AtLeast(aim) | Self::AtMost(aim) => aim.into(),
+            Self::None => Value::Null,
         }
     }
 }
 
-/// How long one call of `work` takes; what it returns is not optimized away.
-pub fn time<R>(work: impl FnOnce() -> R) -> Duration {
-    let began = Instant::now();
-    black_box(work());
-    began.elapsed()
+/// One row of the table.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// What is measured, and against what.
+    pub name: String,
+    /// What is aimed at.
+    pub aim: Aim,
+    /// One ratio a run.
+    pub ratios: Vec<f64>,
+    /// The medians behind the ratio, in words.
+    pub detail: String,
 }
 
-/// The rows of one run.
-#[derive(Debug)]
-pub struct Bench {
+impl Row {
+    /// The row as one line of JSON.
+    pub fn to_json(&self) -> Value {
+        let Quartiles { low, median, high } = quartiles(&self.ratios);
+        json!({
+            "row": self.name,
+            "ratio": rounded(median),
+            "aim": self.aim.number(),
+            "holds": self.aim.holds(median),
+            "runs": self.ratios.len(),
+            "spread": [rounded(low), rounded(high)],
+            "detail": self.detail,
+        })
+    }
+
+    fn to_text(&self) -> String {
+        let Quartiles { low, median, high } = quartiles(&self.ratios);
+        let aim = match self.aim {
+            Aim::AtLeast(aim) => format!(">= {aim}"),
+            Aim::AtMost(aim) => format!("<= {aim}"),
+            Aim::None => "-".to_owned(),
+        };
+        let verdict = match (self.aim, self.aim.holds(median)) {
+            (Aim::None, _) => "",
+            (Aim::AtLeast(_) | Aim::AtMost(_), true) => "holds",
+            (Aim::AtLeast(_) | Aim::AtMost(_), false) => "MISSED",
+        };
+        format!("{:<64} {median:>8.3} [{low:.3} .. {high:.3}] {aim:>8} {verdict:<6} {}", self.name, self.detail)
+    }
+}
+
+/// What any program of rows can be asked.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// A line of JSON a row
+    #[arg(long)]
     json: bool,
+    /// Only rows whose name contains this
+    #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// Runs of each row
+    #[arg(long, value_name = "N", default_value_t = 11, value_parser = at_least_one)]
+    runs: usize,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("a row needs one run at least".to_owned()),
+        Ok(runs) => Ok(runs),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What a bench target is started with: by hand, by cargo, or by a test runner that asks which tests there are.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
+    #[arg(long, hide = true)]
+    bench: bool,
+    #[arg(long, hide = true)]
+    list: bool,
+    #[arg(long, hide = true)]
+    ignored: bool,
+    #[arg(long, hide = true)]
+    format: Option<String>,
+}
+
+/// Where rows go as they are done.
+#[derive(Debug)]
+pub struct Report {
+    options: Options,
     missed: usize,
 }
 
-#[derive(Debug, Serialize)]
-struct Row<'a> {
-    row: &'a str,
-    ratio: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    aim: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    holds: Option<bool>,
-    runs: usize,
-    /// The middle half of the ratios.
-    spread: [f64; 2],
-    /// Median time of the product and of the baseline, in microseconds.
-    microseconds: [f64; 2],
+impl From<Options> for Report {
+    fn from(options: Options) -> Self {
+        Self { options, missed: 0 }
+    }
 }
 
-#[derive(Debug, Serialize)]
-struct Reading<'a> {
-    row: &'a str,
-    value: f64,
-    unit: &'a str,
-    runs: usize,
-}
-
-impl Bench {
-    /// Reads `--json` and `--only TEXT`; other arguments (cargo's own) are passed over. A test runner that asks which tests
-    /// there are (`--list`) is told none: the process ends.
+impl Report {
+    /// Reads the program's arguments. A test runner that asks which tests there are (`--list`) is told none: the process
+    /// ends, as it does where arguments are wrong.
     pub fn from_arguments() -> Self {
-        let arguments: Vec<_> = std::env::args().skip(1).collect();
-        if arguments.iter().any(|argument| argument == "--list") {
+        let arguments = Arguments::parse();
+        if arguments.list {
             std::process::exit(0);
         }
-        let only = arguments.iter().position(|argument| argument == "--only").and_then(|at| arguments.get(at + 1));
-        Self { json: arguments.iter().any(|argument| argument == "--json"), only: only.cloned(), missed: 0 }
+        arguments.options.into()
     }
 
-    /// Whether a row of this name is wanted; ask before a costly preparation.
-    pub fn wants(&self, row: &str) -> bool {
-        self.only.as_ref().is_none_or(|only| row.contains(only.as_str()))
+    /// Runs of each row.
+    pub const fn runs(&self) -> usize {
+        self.options.runs
     }
 
-    /// How fast the product is in baselines: baseline's time over product's. Each closure does one turn and tells how long
-    /// it took, so that preparations do not count.
-    pub fn speed(
-        &mut self,
-        row: &str,
-        aim: Aim,
-        runs: usize,
-        product: impl FnMut() -> Duration,
-        baseline: impl FnMut() -> Duration,
-    ) {
-        self.compare(row, aim, runs, product, baseline, |product, baseline| baseline / product);
+    /// Whether a row, or one of a group whose names all contain `name`, is wanted; ask before a costly preparation.
+    pub fn wants(&self, name: &str) -> bool {
+        self.options.only.as_deref().is_none_or(|only| name.contains(only))
     }
 
-    /// What the product costs in baselines: product's time over baseline's.
-    pub fn cost(
-        &mut self,
-        row: &str,
-        aim: Aim,
-        runs: usize,
-        product: impl FnMut() -> Duration,
-        baseline: impl FnMut() -> Duration,
-    ) {
-        self.compare(row, aim, runs, product, baseline, |product, baseline| product / baseline);
-    }
-
-    /// Tells a number that is compared with nothing: a size, a time.
-    pub fn tell(&self, row: &str, value: f64, unit: &str, runs: usize) {
-        if !self.wants(row) {
-            return;
-        }
-        if self.json {
-            print_json(&Reading { row, value: rounded(value), unit, runs });
-        } else {
-            println!("{row:<64} {value:>10.2} {unit}");
-        }
-    }
-
-    /// How many aims were missed.
-    pub fn missed(&self) -> usize {
+    /// How many rows missed their aim so far.
+    pub const fn missed(&self) -> usize {
         self.missed
     }
 
-    fn compare(
-        &mut self,
-        row: &str,
-        aim: Aim,
-        runs: usize,
-        mut product: impl FnMut() -> Duration,
-        mut baseline: impl FnMut() -> Duration,
-        ratio: impl Fn(f64, f64) -> f64,
-    ) {
-        if !self.wants(row) {
-            return;
-        }
-        // The first turn of each warms caches and is not counted; then they begin in turn.
-        product();
-        baseline();
-        let turns: Vec<_> = (0..runs.max(1))
-            .map(|turn| {
-                let (mine, theirs);
-                if turn % 2 == 0 {
-                    mine = product();
-                    theirs = baseline();
-                } else {
-                    theirs = baseline();
-                    mine = product();
-                }
-                (mine.as_secs_f64().max(1e-9), theirs.as_secs_f64().max(1e-9))
-            })
-            .collect();
-        let quartiles = quartiles(turns.iter().map(|(mine, theirs)| ratio(*mine, *theirs)).collect());
-        let [low, middle, high] = quartiles;
-        let micros = |seconds: Vec<f64>| rounded(self::quartiles(seconds)[1] * 1e6);
-        let row = Row {
-            row,
-            ratio: rounded(middle),
-            aim: aim.number(),
-            holds: aim.holds(middle),
-            runs: turns.len(),
-            spread: [rounded(low), rounded(high)],
-            microseconds: [
-                micros(turns.iter().map(|(mine, _)| *mine).collect()),
-                micros(turns.iter().map(|(_, theirs)| *theirs).collect()),
-            ],
-        };
-        self.missed += usize::from(row.holds == Some(false));
-        self.show(&row, aim);
+    /// Tells a row.
+    ///
+    /// # Errors
+    /// Nobody reads.
+    pub fn tell(&mut self, row: &Row) -> io::Result<()> {
+        self.missed += usize::from(!row.aim.holds(quartiles(&row.ratios).median));
+        self.line(&row.to_json(), &row.to_text())
     }
 
-    fn show(&self, row: &Row<'_>, aim: Aim) {
-        if self.json {
-            return print_json(row);
+    /// Tells a number that is compared with nothing, such as a time: the median of some.
+    ///
+    /// # Errors
+    /// Nobody reads.
+    pub fn tell_number(&mut self, name: &str, unit: &str, numbers: &[f64]) -> io::Result<()> {
+        let Quartiles { low, median, high } = quartiles(numbers);
+        let json = json!({
+            "row": name,
+            "value": rounded(median),
+            "unit": unit,
+            "runs": numbers.len(),
+            "spread": [rounded(low), rounded(high)],
+        });
+        self.line(&json, &format!("{name:<64} {median:>8.3} [{low:.3} .. {high:.3}] {unit}"))
+    }
+
+    fn line(&self, json: &Value, text: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if self.options.json { writeln!(out, "{json}") } else { writeln!(out, "{text}") }?;
+        out.flush()
+    }
+
+    /// Measures a row: how many times as fast as the baseline the product is. Both tell the seconds that one operation took,
+    /// so that preparations do not count.
+    ///
+    /// # Errors
+    /// Those of the measured, and of [`Self::tell`].
+    pub fn speed<E: From<io::Error>>(
+        &mut self,
+        name: &str,
+        aim: Aim,
+        product: impl FnMut() -> Result<f64, E>,
+        baseline: impl FnMut() -> Result<f64, E>,
+    ) -> Result<(), E> {
+        self.compare(name, aim, product, baseline, |product, baseline| baseline / product)
+    }
+
+    /// Measures a row: how many times as long as the baseline the product takes; else as [`Self::speed`].
+    ///
+    /// # Errors
+    /// Those of the measured, and of [`Self::tell`].
+    pub fn cost<E: From<io::Error>>(
+        &mut self,
+        name: &str,
+        aim: Aim,
+        product: impl FnMut() -> Result<f64, E>,
+        baseline: impl FnMut() -> Result<f64, E>,
+    ) -> Result<(), E> {
+        self.compare(name, aim, product, baseline, |product, baseline| product / baseline)
+    }
+
+    fn compare<E: From<io::Error>>(
+        &mut self,
+        name: &str,
+        aim: Aim,
+        mut product: impl FnMut() -> Result<f64, E>,
+        mut baseline: impl FnMut() -> Result<f64, E>,
+        ratio: impl Fn(f64, f64) -> f64,
+    ) -> Result<(), E> {
+        if !self.wants(name) {
+            return Ok(());
         }
-        let aim = match aim {
-            Aim::AtLeast(least) => format!(">= {least}"),
-            Aim::AtMost(most) => format!("<= {most}"),
-            Aim::None => String::from("told only"),
-        };
-        let holds = match row.holds {
-            Some(true) => "holds",
-            Some(false) => "MISSED",
-            None => "",
-        };
-        let [low, high] = row.spread;
-        let [mine, theirs] = row.microseconds;
-        println!(
-            "{:<64} {:>9.3} ({low:.3} .. {high:.3}) {aim:>10} {holds:<6}  {mine:.1} us against {theirs:.1} us",
-            row.row, row.ratio
-        );
+        // What the first of each does is to warm caches and connections: it is not counted.
+        product()?;
+        baseline()?;
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for run in 0..self.runs() {
+            if run % 2 == 0 {
+                ours.push(product()?);
+                theirs.push(baseline()?);
+            } else {
+                theirs.push(baseline()?);
+                ours.push(product()?);
+            }
+        }
+        let ratios = ours.iter().zip(&theirs).map(|(ours, theirs)| ratio(*ours, *theirs)).collect();
+        let detail = format!("{} against {}", duration(quartiles(&ours).median), duration(quartiles(&theirs).median));
+        Ok(self.tell(&Row { name: name.to_owned(), aim, ratios, detail })?)
     }
 }
 
-fn print_json(row: &impl Serialize) {
-    println!("{}", serde_json::to_string(row).expect("numbers and text are JSON"));
+/// Seconds that one call of `work` takes; what it returns is not optimized away.
+pub fn time<R>(work: impl FnOnce() -> R) -> f64 {
+    let began = Instant::now();
+    black_box(work());
+    began.elapsed().as_secs_f64()
+}
+
+/// Seconds one call takes of this thread's processor time, from as many calls as fit into `about`, at least one.
+///
+/// # Errors
+/// Those of `call`.
+pub fn per_call<E>(about: Duration, mut call: impl FnMut() -> Result<(), E>) -> Result<f64, E> {
+    let (begun, watch) = (Instant::now(), Stopwatch::start());
+    let mut calls = 0_u32;
+    loop {
+        call()?;
+        calls += 1;
+        if begun.elapsed() >= about {
+            return Ok(watch.seconds() / f64::from(calls));
+        }
+    }
+}
+
+/// Measures this thread's processor time, so that what else the machine does counts as little as it can. Where the system
+/// does not tell, it measures time.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch {
+    processor: Option<u64>,
+    wall: Instant,
+}
+
+impl Stopwatch {
+    /// Begins.
+    pub fn start() -> Self {
+        Self { processor: processor_nanoseconds(), wall: Instant::now() }
+    }
+
+    /// Seconds since then.
+    pub fn seconds(&self) -> f64 {
+        match (self.processor, processor_nanoseconds()) {
+            (Some(before), Some(now)) => now.saturating_sub(before) as f64 * 1e-9,
+            (None, _) | (_, None) => self.wall.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+/// What this thread has had of processors; Linux tells it in the first number of this file, and brings that up to date when
+/// the thread yields.
+fn processor_nanoseconds() -> Option<u64> {
+    thread::yield_now();
+    fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
+}
+
+/// The middle half of some numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quartiles {
+    /// A quarter is below.
+    pub low: f64,
+    /// Half is below.
+    pub median: f64,
+    /// Three quarters are below.
+    pub high: f64,
+}
+
+/// Quartiles by linear interpolation; not a number of none.
+pub fn quartiles(numbers: &[f64]) -> Quartiles {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = |part: f64| {
+        let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+        let place = part * last as f64;
+        let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+        below + (above - below) * place.fract()
+    };
+    Quartiles { low: at(0.25), median: at(0.5), high: at(0.75) }
+}
+
+/// A time in a unit people read.
+pub fn duration(seconds: f64) -> String {
+    if seconds >= 1.0 {
+        format!("{seconds:.2} s")
+    } else if seconds >= 1e-3 {
+        format!("{:.2} ms", seconds * 1e3)
+    } else {
+        format!("{:.2} us", seconds * 1e6)
+    }
 }
 
 fn rounded(number: f64) -> f64 {
-    (number * 10_000.0).round() / 10_000.0
-}
-
-/// Lower quartile, median and upper quartile.
-fn quartiles(mut numbers: Vec<f64>) -> [f64; 3] {
-    numbers.sort_by(f64::total_cmp);
-    let at = |quarter: usize| numbers.get((numbers.len().saturating_sub(1)) * quarter / 4).copied().unwrap_or(f64::NAN);
-    [at(1), at(2), at(3)]
+    (number * 1e4).round() / 1e4
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::RefCell;
 
-    fn bench() -> Bench {
-        Bench { json: true, only: None, missed: 0 }
+    fn report(only: Option<&str>, runs: usize) -> Report {
+        Options { json: true, only: only.map(str::to_owned), runs }.into()
+    }
+
+    #[test]
+    fn quartiles_are_those_of_the_numbers() {
+        assert_eq!(quartiles(&[4.0, 1.0, 3.0, 2.0, 5.0]), Quartiles { low: 2.0, median: 3.0, high: 4.0 });
+        assert_eq!(quartiles(&[1.0, 2.0]), Quartiles { low: 1.25, median: 1.5, high: 1.75 });
+        assert_eq!(quartiles(&[7.0]), Quartiles { low: 7.0, median: 7.0, high: 7.0 });
+        assert!(quartiles(&[]).median.is_nan());
+    }
+
+    #[test]
+    fn runs_are_warmed_up_interleaved_and_first_in_turns() {
+        let order = RefCell::new(String::new());
+        let mut report = report(None, 3);
+        let call = |name: char, seconds: f64| {
+            order.borrow_mut().push(name);
+            Ok::<_, io::Error>(seconds)
+        };
+        report.speed("twice as fast", Aim::AtLeast(2.0), || call('p', 1.0), || call('b', 2.0)).unwrap();
+        assert_eq!((order.borrow().as_str(), report.missed()), ("pbpbbppb", 0));
+        report.speed("half as fast", Aim::AtLeast(0.9), || call('p', 2.0), || call('b', 1.0)).unwrap();
+        assert_eq!(report.missed(), 1);
     }
 
     #[test]
     fn speed_and_cost_are_each_others_inverse() {
-        let (fast, slow) = (Duration::from_millis(1), Duration::from_millis(2));
-        let mut bench = bench();
-        bench.speed("twice as fast", Aim::AtLeast(2.0), 3, || fast, || slow);
-        bench.cost("half the cost", Aim::AtMost(0.5), 3, || fast, || slow);
-        assert_eq!(bench.missed(), 0);
-        bench.speed("half as fast", Aim::AtLeast(1.0), 3, || slow, || fast);
-        assert_eq!(bench.missed(), 1);
+        let mut report = report(None, 2);
+        let (fast, slow) = (|| Ok::<_, io::Error>(1.0), || Ok::<_, io::Error>(2.0));
+        report.speed("twice as fast", Aim::AtLeast(2.0), fast, slow).unwrap();
+        report.cost("half the cost", Aim::AtMost(0.5), fast, slow).unwrap();
+        assert_eq!(report.missed(), 0);
+        report.cost("twice the cost", Aim::AtMost(1.9), slow, fast).unwrap();
+        assert_eq!(report.missed(), 1);
     }
 
     #[test]
-    fn the_middle_of_the_turns_counts() {
-        assert_eq!(quartiles(vec![5.0, 1.0, 2.0, 100.0, 3.0]), [2.0, 3.0, 5.0]);
-        assert_eq!(quartiles(vec![7.0]), [7.0; 3]);
+    fn a_row_is_one_line_that_says_whether_it_holds() {
+        let row = |aim, ratio| Row { name: "r".into(), aim, ratios: vec![ratio; 4], detail: String::new() }.to_json();
+        let line = row(Aim::AtLeast(0.92), 0.95);
+        assert_eq!((&line["row"], &line["ratio"], &line["aim"]), (&json!("r"), &json!(0.95), &json!(0.92)));
+        assert_eq!((&line["holds"], &line["runs"]), (&json!(true), &json!(4)));
+        assert_eq!(row(Aim::AtLeast(0.92), 0.91)["holds"], json!(false));
+        assert_eq!(row(Aim::AtMost(1.5), 1.6)["holds"], json!(false));
+        assert_eq!((&row(Aim::None, 3.0)["aim"], &row(Aim::None, 3.0)["holds"]), (&json!(null), &json!(true)));
     }
 
     #[test]
-    fn rows_that_are_not_asked_for_do_not_run() {
-        let mut bench = Bench { only: Some("this".into()), ..bench() };
-        bench.cost("that", Aim::None, 1, || unreachable!("not wanted"), || unreachable!("not wanted"));
-        assert!(bench.wants("only this one"));
+    fn only_what_is_wanted_runs() {
+        let mut report = report(Some("hop"), 1);
+        assert!(report.wants("onion hop") && !report.wants("store"));
+        let never = || -> Result<f64, io::Error> { panic!("not wanted") };
+        report.speed("store", Aim::None, never, never).unwrap();
+    }
+
+    #[test]
+    fn arguments_of_cargo_and_of_test_runners_are_taken() {
+        let parsed = Arguments::try_parse_from(["bench", "--bench", "--json", "--only", "hop", "--runs", "3"]).unwrap();
+        let report = Report::from(parsed.options);
+        assert!(report.wants("onion hop") && !report.wants("store"));
+        assert_eq!(report.runs(), 3);
+        assert!(Arguments::try_parse_from(["bench", "--list", "--format", "terse", "--ignored"]).unwrap().list);
+        assert!(Arguments::try_parse_from(["bench", "--runs", "0"]).is_err());
+    }
+
+    #[test]
+    fn a_call_is_timed_at_least_once() {
+        let mut calls = 0;
+        let seconds = per_call(Duration::ZERO, || {
+            calls += 1;
+            Ok::<_, io::Error>(())
+        });
+        assert!(seconds.unwrap() >= 0.0);
+        assert_eq!(calls, 1);
     }
 }
