@@ -1,7 +1,6 @@
 //! The framing shared by all layers: length (u32, little-endian) | ciphertext | control fields (JSON).
 
-use crate::cipher::EncType;
-use serde_json::{Map, Value};
+use crate::{cipher::EncType, control::Control};
 use skep_primitives::ServiceNodeId;
 
 /// Largest body of an onion request.
@@ -129,76 +128,6 @@ pub(crate) fn split(layer: &[u8]) -> Result<(&[u8], &[u8]), FrameError> {
     let (length, rest) = layer.split_first_chunk().ok_or(FrameError::Truncated)?;
     let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| FrameError::Truncated)?;
     rest.split_at_checked(length).ok_or(FrameError::Truncated)
-}
-
-/// The control fields of a layer, looked up one by one: which of them matter depends on which are present.
-pub(crate) struct Control(Map<String, Value>);
-
-impl Control {
-    pub(crate) fn parse(json: &[u8]) -> Result<Self, FrameError> {
-        if json.len() > MAX_CONTROL_BYTES {
-            return Err(FrameError::ControlTooLarge(json.len()));
-        }
-        serde_json::from_slice(json).map(Self).map_err(|_| FrameError::NotJson)
-    }
-
-    /// Present with any value, null included.
-    pub(crate) fn has(&self, field: &str) -> bool {
-        self.0.contains_key(field)
-    }
-
-    pub(crate) fn text(&self, field: &'static str) -> Result<&str, FrameError> {
-        self.0.get(field).and_then(Value::as_str).ok_or(FrameError::Field { field, expected: "a string" })
-    }
-
-    pub(crate) fn flag(&self, field: &'static str, absent: bool) -> Result<bool, FrameError> {
-        match self.0.get(field) {
-            None => Ok(absent),
-            Some(value) => value.as_bool().ok_or(FrameError::Field { field, expected: "true or false" }),
-        }
-    }
-
-    pub(crate) fn port(&self, absent: u16) -> Result<u16, FrameError> {
-        match self.0.get("port") {
-            None => Ok(absent),
-            Some(value) => value
-                .as_u64()
-                .and_then(|port| port.try_into().ok())
-                .ok_or(FrameError::Field { field: "port", expected: "a number from 0 to 65535" }),
-        }
-    }
-
-    pub(crate) fn key(&self, field: &'static str) -> Result<[u8; 32], FrameError> {
-        const EXPECTED: &str = "a key of 64 hexadecimal digits";
-        let mut key = [0; 32];
-        let text = self.text(field).map_err(|_| FrameError::Field { field, expected: EXPECTED })?;
-        hex::decode_to_slice(text, &mut key).map_err(|_| FrameError::Field { field, expected: EXPECTED })?;
-        Ok(key)
-    }
-
-    pub(crate) fn handshake(&self) -> Result<Handshake, FrameError> {
-        Ok(Handshake { ephemeral_key: self.key("ephemeral_key")?, enc_type: self.enc_type()? })
-    }
-
-    fn enc_type(&self) -> Result<EncType, FrameError> {
-        const FIELD: &str = "enc_type";
-        if !self.has(FIELD) {
-            return Ok(EncType::default());
-        }
-        self.text(FIELD)?.parse().map_err(|_| FrameError::Field { field: FIELD, expected: "aes-gcm or xchacha20" })
-    }
-
-    fn hop_no(&self) -> Result<u8, FrameError> {
-        let Some(value) = self.0.get("hop_no") else { return Ok(0) };
-        match (value.as_u64(), value.as_i64()) {
-            (Some(number), _) => {
-                u8::try_from(number).ok().filter(|number| *number <= MAX_HOP_NO).ok_or(FrameError::PathTooLong)
-            }
-            // Existing nodes take a negative number for zero.
-            (None, Some(_)) => Ok(0),
-            (None, None) => Err(FrameError::Field { field: "hop_no", expected: "a whole number" }),
-        }
-    }
 }
 
 #[cfg(test)]

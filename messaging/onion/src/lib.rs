@@ -36,6 +36,7 @@
 )]
 
 mod cipher;
+mod control;
 pub mod established;
 mod failure;
 mod frame;

@@ -2,8 +2,9 @@
 
 use crate::{
     cipher::LayerKey,
+    control::Control,
     failure::PathError,
-    frame::{Control, Frame, FrameError, Handshake, MAX_HOP_NO, into_first, replace_control, split},
+    frame::{Frame, FrameError, Handshake, MAX_HOP_NO, into_first, replace_control, split},
     hop::HopSecret,
     reply::{ReplyFlags, ReplyKey},
 };
