@@ -20,10 +20,10 @@ use super::{
 };
 use crate::core::{Body, Readiness, Reply};
 use axum::{
-    Extension, Router,
+    Router,
     body::Body as HttpBody,
     extract::{ConnectInfo, Request, State},
-    http::{Response, StatusCode, header},
+    http::{Extensions, Response, StatusCode, header},
     response::IntoResponse,
     routing::{get, post},
 };
@@ -94,9 +94,13 @@ pub(crate) async fn serve(
         let (acceptor, stop, node) = (acceptor.clone(), stop.clone(), Arc::clone(&node));
         node.metrics.client_connections.inc();
         let held = Held(Arc::new(Place { _slot: slot, _open: open, node: Arc::clone(&node) }));
-        let router = router.clone().layer(Extension(held));
+        let router = router.clone();
+        let tell = move |request: &mut Extensions| {
+            request.insert(ConnectInfo(address));
+            request.insert(held.clone());
+        };
         tasks.spawn(async move {
-            if let Err(shed) = serve_connection(stream, address, acceptor, router, &stop, FIRST_REQUEST).await {
+            if let Err(shed) = serve_connection(stream, acceptor, router, tell, &stop, FIRST_REQUEST).await {
                 node.metrics.count_shed(shed);
             }
         });
@@ -130,12 +134,12 @@ async fn accept(
     }
 }
 
-/// Serves one connection to its end. An error tells why it was cut off.
+/// Serves one connection to its end; each request is told about it by `tell`. An error says why it was cut off.
 async fn serve_connection(
     stream: TcpStream,
-    address: SocketAddr,
     acceptor: TlsAcceptor,
     router: Router,
+    tell: impl Fn(&mut Extensions) + Clone + Send + 'static,
     stop: &CancellationToken,
     first_request: Duration,
 ) -> Result<(), Shed> {
@@ -150,7 +154,7 @@ async fn serve_connection(
         let asked = asked.clone();
         tower::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
             asked.cancel();
-            request.extensions_mut().insert(ConnectInfo(address));
+            tell(request.extensions_mut());
             router.clone().call(request)
         })
     };
@@ -442,9 +446,9 @@ mod tests {
         let acceptor = TlsAcceptor::from(tls::server_config(&node_key(1)).unwrap());
         let stop = stop.clone();
         let served = tokio::spawn(async move {
-            let (stream, address) = listener.accept().await.unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
             let router = Router::new().route("/health", get(async || "well"));
-            serve_connection(stream, address, acceptor, router, &stop, first_request).await
+            serve_connection(stream, acceptor, router, |_| {}, &stop, first_request).await
         });
         let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
