@@ -1,48 +1,46 @@
-//! What blocks cost in the Wasm every network runs (`scripts/bench chain`): a thousand calls against a thousand transfers,
-//! an empty block with many nodes against one with few.
+//! What blocks cost in the Wasm every network runs: a thousand calls against a thousand transfers, an empty block with many
+//! nodes against one with few.
 
+use crate::chain::{BLOCK_TIME, CALLS, Chain, account, endpoint, node, person, registration};
 use codec::{Decode, Encode};
 use sc_executor::WasmExecutor;
 use skep_measure::{Aim, Report, time};
-use skep_primitives::{Endpoint, Permyriad, ServiceNodeId, SoftwareVersion, StakerId, UNIT, signing};
+use skep_primitives::{Endpoint, SoftwareVersion, UNIT};
 use skep_runtime::{
-    AccountId, Block, Hash, Header, Nonce, RuntimeCall, RuntimeGenesisConfig, RuntimeOrigin, SignedPayload,
-    TxExtension, UncheckedExtrinsic, VERSION, WASM_BINARY, apis::api::dispatch, presets,
+    Block, Hash, Header, Nonce, RuntimeCall, SignedPayload, TxExtension, UncheckedExtrinsic, VERSION, WASM_BINARY,
+    apis::api::dispatch,
 };
 use sp_consensus_babe::{
     BABE_ENGINE_ID, Slot,
     digests::{PreDigest, SecondaryPlainPreDigest},
 };
 use sp_core::{
-    Pair, ed25519, sr25519,
+    Pair, sr25519,
     traits::{CallContext, CodeExecutor, RuntimeCode, WrappedRuntimeCode},
 };
 use sp_inherents::InherentData;
 use sp_io::{SubstrateHostFunctions, TestExternalities};
-use sp_runtime::{
-    ApplyExtrinsicResult, BuildStorage, Digest, DigestItem, MultiAddress, generic::Era, traits::Dispatchable,
-    traits::Header as _,
-};
+use sp_runtime::{ApplyExtrinsicResult, Digest, DigestItem, MultiAddress, generic::Era, traits::Header as _};
 use std::io;
 
-const CALLS: u32 = 1_000;
 const FIRST_SLOT: u64 = 1_700_000_000;
-const BLOCK_TIME: u64 = 6_000;
+/// Makes the call of this number.
+type Maker = fn(u32) -> RuntimeCall;
 
 /// Empty blocks of one turn: each is short.
 const EMPTY: u32 = 10;
 
-fn main() -> io::Result<()> {
-    let mut report = Report::from_arguments();
-    for (row, aim, call) in [
-        ("block of 1,000 contribute against 1,000 transfers", Aim::AtMost(1.5), contribute as fn(u32) -> RuntimeCall),
-        ("block of 1,000 request_unlock against 1,000 transfers", Aim::AtMost(1.5), request_unlock),
-        ("block of 1,000 update_endpoint against 1,000 transfers", Aim::AtMost(1.5), update_endpoint),
-        ("block of 1,000 register against 1,000 transfers", Aim::None, register),
+pub(crate) fn rows(report: &mut Report) -> io::Result<()> {
+    // A block has room for so many of each.
+    for (row, aim, number, call) in [
+        ("block of 1,000 contribute against 1,000 transfers", Aim::AtMost(1.5), CALLS, contribute as Maker),
+        ("block of 1,000 request_unlock against 1,000 transfers", Aim::AtMost(1.5), CALLS, request_unlock),
+        ("block of 1,000 update_endpoint against 1,000 transfers", Aim::AtMost(1.5), CALLS, update_endpoint),
+        ("block of 200 register against 200 transfers", Aim::None, 200, register),
     ] {
         if report.wants(row) {
-            let mut calls = Chain::with_nodes(2 * CALLS).block_of(call);
-            let mut transfers = Chain::with_nodes(2 * CALLS).block_of(transfer);
+            let mut calls = Chain::with_nodes(2 * CALLS).block_of(number, call);
+            let mut transfers = Chain::with_nodes(2 * CALLS).block_of(number, transfer);
             report.cost(row, aim, || calls.execute(1), || transfers.execute(1))?;
         }
     }
@@ -53,49 +51,6 @@ fn main() -> io::Result<()> {
         report.cost(row, Aim::AtMost(1.15), || many.execute(EMPTY), || few.execute(EMPTY))?;
     }
     Ok(())
-}
-
-/// Whoever signs call `number`; each has an account, and the even ones operate a node that is complete, the odd ones one that
-/// gathers.
-fn person(number: u32) -> sr25519::Pair {
-    let mut seed = [1; 32];
-    seed[..4].copy_from_slice(&number.to_le_bytes());
-    sr25519::Pair::from_seed(&seed)
-}
-
-fn account(number: u32) -> AccountId {
-    person(number).public().0.into()
-}
-
-fn key(number: u32) -> ed25519::Pair {
-    let mut seed = [2; 32];
-    seed[..4].copy_from_slice(&number.to_le_bytes());
-    ed25519::Pair::from_seed(&seed)
-}
-
-fn node(number: u32) -> ServiceNodeId {
-    ServiceNodeId(key(number).public().0)
-}
-
-fn endpoint(number: u32) -> Endpoint {
-    let [_, a, b, c] = number.to_be_bytes();
-    Endpoint { ipv4: [10, a, b, c], https_port: 22_021, quic_port: 22_020 }
-}
-
-fn registration(number: u32, genesis: Hash) -> RuntimeCall {
-    let fee = Permyriad::default();
-    let operator = StakerId(person(number).public().0);
-    let stake = if number.is_multiple_of(2) { 100 * UNIT } else { 50 * UNIT };
-    pallet_service_nodes::Call::register {
-        node: node(number),
-        proof: key(number).sign(&signing::registration(&genesis.0, &operator, fee)).0,
-        fee,
-        endpoint: endpoint(number),
-        version: SoftwareVersion([0, 1, 0]),
-        stake,
-        reserved: Default::default(),
-    }
-    .into()
 }
 
 fn transfer(number: u32) -> RuntimeCall {
@@ -139,35 +94,10 @@ fn signer(call: &RuntimeCall, number: u32) -> u32 {
     }
 }
 
-/// A chain with so many nodes after its genesis.
-struct Chain {
-    state: TestExternalities,
-}
-
+/// Blocks on top of a chain.
 impl Chain {
-    fn with_nodes(nodes: u32) -> Self {
-        let patch = presets::get_preset(&presets::DEV.into()).expect("a preset");
-        let mut genesis = serde_json::to_value(RuntimeGenesisConfig::default()).expect("JSON");
-        sc_chain_spec::json_merge(&mut genesis, serde_json::from_slice(&patch).expect("JSON"));
-        genesis["network"]["parameters"]["blockTime"] = BLOCK_TIME.into();
-        genesis["network"]["parameters"]["unlock"] = 1_000_000_000_u64.into();
-        genesis["network"]["parameters"]["poolExpiry"] = 1_000_000_000_u64.into();
-        let mut genesis: RuntimeGenesisConfig = serde_json::from_value(genesis).expect("a genesis");
-        let people = (0..nodes).chain(100_000..100_000 + CALLS).chain(200_000..200_000 + CALLS);
-        genesis.balances.balances.extend(people.map(|number| (account(number), 1_000 * UNIT)));
-        let mut state: TestExternalities = genesis.build_storage().expect("builds").into();
-        state.execute_with(|| {
-            for number in 0..nodes {
-                let origin = RuntimeOrigin::signed(account(number));
-                registration(number, Hash::default()).dispatch(origin).expect("registers");
-            }
-        });
-        state.commit_all().expect("commits");
-        Self { state }
-    }
-
-    fn block_of(self, call: fn(u32) -> RuntimeCall) -> Ready {
-        let transactions = (0..CALLS).map(|number| {
+    fn block_of(self, number: u32, call: Maker) -> Ready {
+        let transactions = (0..number).map(|number| {
             let call = call(number);
             signed(&person(signer(&call, number)), call)
         });
