@@ -109,34 +109,38 @@ impl Chain {
         self.block(Vec::new())
     }
 
-    /// Makes block 1 natively, so that it can be carried out again and again from the state before it.
+    /// Makes a block natively, so that it can be carried out again and again from the state before it. What comes before it is
+    /// the first block, which begins an epoch and has more to do than others.
     fn block(mut self, transactions: Vec<UncheckedExtrinsic>) -> Ready {
-        let slot = FIRST_SLOT;
-        let claim = PreDigest::SecondaryPlain(SecondaryPlainPreDigest { authority_index: 0, slot: Slot::from(slot) });
-        let digest = Digest { logs: vec![DigestItem::PreRuntime(BABE_ENGINE_ID, claim.encode())] };
-        let begun = Header::new(1, Hash::default(), Hash::default(), Hash::default(), digest);
-        let (header, extrinsics) = self.state.execute_with(|| {
-            native::<sp_runtime::ExtrinsicInclusionMode>("Core_initialize_block", &begun);
-            let mut inherents = InherentData::new();
-            let now = sp_timestamp::Timestamp::new(slot * BLOCK_TIME);
-            inherents.put_data(sp_timestamp::INHERENT_IDENTIFIER, &now).expect("once");
-            let mut extrinsics: Vec<UncheckedExtrinsic> = native("BlockBuilder_inherent_extrinsics", &inherents);
-            extrinsics.extend(transactions);
-            for extrinsic in &extrinsics {
-                native::<ApplyExtrinsicResult>("BlockBuilder_apply_extrinsic", extrinsic)
-                    .expect("valid")
-                    .expect("succeeds");
-            }
-            let header: Header = native("BlockBuilder_finalize_block", &());
-            (header, extrinsics)
-        });
+        let first = make(&mut self.state, 1, Hash::default(), Vec::new());
+        self.state.commit_all().expect("commits");
+        let block = make(&mut self.state, 2, first.header.hash(), transactions);
         self.state.reset_overlay();
-        Ready {
-            state: self.state,
-            block: Block { header, extrinsics }.encode(),
-            executor: WasmExecutor::builder().build(),
-        }
+        Ready { state: self.state, block: block.encode(), executor: WasmExecutor::builder().build() }
     }
+}
+
+fn make(state: &mut TestExternalities, number: u32, parent: Hash, transactions: Vec<UncheckedExtrinsic>) -> Block {
+    let slot = FIRST_SLOT + u64::from(number);
+    let claim = PreDigest::SecondaryPlain(SecondaryPlainPreDigest { authority_index: 0, slot: Slot::from(slot) });
+    let digest = Digest { logs: vec![DigestItem::PreRuntime(BABE_ENGINE_ID, claim.encode())] };
+    let begun = Header::new(number, Hash::default(), Hash::default(), parent, digest);
+    let (header, extrinsics) = state.execute_with(|| {
+        native::<sp_runtime::ExtrinsicInclusionMode>("Core_initialize_block", &begun);
+        let mut inherents = InherentData::new();
+        let now = sp_timestamp::Timestamp::new(slot * BLOCK_TIME);
+        inherents.put_data(sp_timestamp::INHERENT_IDENTIFIER, &now).expect("once");
+        let mut extrinsics: Vec<UncheckedExtrinsic> = native("BlockBuilder_inherent_extrinsics", &inherents);
+        extrinsics.extend(transactions);
+        for extrinsic in &extrinsics {
+            native::<ApplyExtrinsicResult>("BlockBuilder_apply_extrinsic", extrinsic)
+                .expect("valid")
+                .expect("succeeds");
+        }
+        let header: Header = native("BlockBuilder_finalize_block", &());
+        (header, extrinsics)
+    });
+    Block { header, extrinsics }
 }
 
 fn native<R: Decode>(method: &str, argument: &impl Encode) -> R {
