@@ -26,8 +26,9 @@ pub const MAIN: &str = "main";
 /// What each well-known account owns on `dev` and `local`.
 const ENDOWMENT: Balance = 1_000_000 * UNIT;
 
-/// First floor of work, in Equi-X solutions tried on average: a fraction of a second on a phone.
-const WORK_FLOOR: u32 = 1;
+/// First floor of work, in Equi-X solutions tried on average: a fraction of a second on a phone. Messaging nodes take nothing
+/// below it.
+const WORK_FLOOR: u32 = 8;
 
 const SECOND: Moment = 1_000;
 const MINUTE: Moment = 60 * SECOND;

@@ -14,7 +14,7 @@ pub const MAX_OPEN_PROPOSALS: u32 = 16;
 
 /// Highest floor of work the chain may set: Equi-X solutions to try on average. A phone tries some hundreds a second, so
 /// more would shut people out.
-pub const MAX_WORK_FLOOR: u32 = 4_096;
+pub const MAX_WORK_FLOOR: u32 = 4_000;
 
 /// What a proposal would do.
 #[derive(

@@ -6,6 +6,7 @@ mod court;
 mod defences;
 mod doctor;
 mod exit;
+mod floor;
 mod https;
 mod metrics;
 mod monitor;

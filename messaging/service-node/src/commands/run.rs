@@ -76,6 +76,7 @@ async fn serve(mut settings: Settings, key: NodeKey, sockets: Sockets) -> Outcom
     let (mut seeks_terms, terms) = (config.testing.enabled, find_terms(config.chain_urls()?));
     tokio::pin!(terms);
     let node = MessagingNode::start_on(sockets, config, NodeParts { key, genesis, roster, store }).await?;
+    node.follow_work_floor(config.chain_urls()?);
     tell(Tell::Status("serving"));
     loop {
         tokio::select! {

@@ -6,7 +6,11 @@
 //! | it was never more than [`LOW`] % full, [`FALL_AFTER`] times running | one step down |
 //! | anything between | nothing: the step stays as it is |
 
+use skep_primitives::MAX_WORK_FLOOR;
 use skep_work::{FLOOR, MOST_EFFORT};
+
+// Clients do no more than this: no decision of the operators may shut them out.
+const _: () = assert!(MAX_WORK_FLOOR <= MOST_EFFORT);
 
 const HIGH: u8 = 75;
 const LOW: u8 = 10;
@@ -18,22 +22,35 @@ const FALL_AFTER: u32 = 15;
 /// The work one node asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Demand {
-    floor: u32,
+    own_floor: u32,
+    network_floor: u32,
     step: u32,
     high: u32,
     low: u32,
 }
 
 impl Demand {
-    /// A calm node whose operator, or chain, asks for `floor` at least. Less than [`FLOOR`] counts as that: the other members
-    /// would refuse it.
+    /// A calm node whose operator asks for `floor` at least. Less than [`FLOOR`] counts as that: the other members would
+    /// refuse it.
     pub const fn new(floor: u32) -> Self {
-        Self { floor: if floor < FLOOR { FLOOR } else { floor }, step: 0, high: 0, low: 0 }
+        Self { own_floor: floor, network_floor: FLOOR, step: 0, high: 0, low: 0 }
     }
 
-    /// Another floor from now on.
-    pub fn set_floor(&mut self, floor: u32) {
-        self.floor = Self::new(floor).floor;
+    /// The operator's floor from now on.
+    pub const fn set_own_floor(&mut self, floor: u32) {
+        self.own_floor = floor;
+    }
+
+    /// What the network's operators have decided on; [`FLOOR`] if less, [`MAX_WORK_FLOOR`] if more. Whether it changed.
+    pub fn set_network_floor(&mut self, floor: u32) -> bool {
+        let before = self.network_floor;
+        self.network_floor = floor.clamp(FLOOR, MAX_WORK_FLOOR);
+        before != self.network_floor
+    }
+
+    /// What is asked for without load: the higher of the two floors.
+    fn floor(&self) -> u32 {
+        self.own_floor.max(self.network_floor)
     }
 
     /// How full the disk's queue was at most in the last second, in percent.
@@ -54,7 +71,7 @@ impl Demand {
     /// What a client's work must show now.
     pub fn effort(&self) -> u32 {
         let factor = 1_u32.checked_shl(self.step).unwrap_or(u32::MAX);
-        self.floor.saturating_mul(factor).min(MOST_EFFORT.max(self.floor))
+        self.floor().saturating_mul(factor).min(MOST_EFFORT.max(self.floor()))
     }
 
     /// Steps above calm. Each of them also halves the odds of messages without work.
@@ -90,9 +107,24 @@ mod tests {
     fn what_others_refuse_is_not_asked_for() {
         assert_eq!(Demand::new(0).effort(), FLOOR);
         let mut demand = Demand::new(FLOOR + 5);
-        demand.set_floor(FLOOR + 2);
+        demand.set_own_floor(FLOOR + 2);
         assert_eq!(demand.effort(), FLOOR + 2);
         assert_eq!(Demand::new(u32::MAX).effort(), u32::MAX, "an operator may ask for more than load ever does");
+    }
+
+    #[test]
+    fn the_higher_of_the_operators_and_the_networks_floor_holds() {
+        let mut demand = Demand::new(FLOOR);
+        assert!(demand.set_network_floor(50) && !demand.set_network_floor(50));
+        assert_eq!(demand.effort(), 50);
+        assert_eq!(after(&mut demand, [100; 2]), 100, "load raises it from there");
+        demand.set_own_floor(70);
+        assert_eq!(demand.effort(), 140);
+        demand.set_own_floor(0);
+        assert!(demand.set_network_floor(1));
+        assert_eq!(demand.effort(), 2 * FLOOR);
+        assert!(demand.set_network_floor(u32::MAX));
+        assert_eq!(demand.effort(), MOST_EFFORT, "a chain that is not understood shuts nobody out");
     }
 
     proptest! {

@@ -151,7 +151,7 @@ impl Node {
         self.budget.resize(limits.memory_bytes());
         self.store.set_quotas(limits.quotas());
         self.capacity.store(limits.store_bytes(), Ordering::Relaxed);
-        self.demand().set_floor(limits.work_effort);
+        self.demand().set_own_floor(limits.work_effort);
         self.monitors.change(MonitorLimits::of(limits));
     }
 

@@ -4,7 +4,7 @@ use super::{
     budget::Budget,
     defences::Defences,
     exit::{ExitError, Exits},
-    https,
+    floor, https,
     metrics::Metrics,
     node::{MonitorLimits, Monitors, Node},
     now_ms,
@@ -25,7 +25,7 @@ use axum::{
     http::{StatusCode, header},
     routing::get,
 };
-use skep_chain_client::RosterReceiver;
+use skep_chain_client::{ChainUrls, RosterReceiver};
 use skep_mailbox::{Store, Writer};
 use skep_onion::{
     ReplayGuard, ReplayLimits,
@@ -194,6 +194,12 @@ impl MessagingNode {
     pub fn test_others(&self, terms: Terms) {
         let testing = testing::run(Arc::clone(&self.node), terms, self.node.roster.clone());
         self.tasks.spawn(until(self.stop.clone().cancelled_owned(), testing));
+    }
+
+    /// Asks for the work that the network's operators have decided on, from now on. Without this, for the own floor only.
+    pub fn follow_work_floor(&self, chain: ChainUrls) {
+        let following = floor::follow(Arc::clone(&self.node), chain);
+        self.tasks.spawn(until(self.stop.clone().cancelled_owned(), following));
     }
 
     /// Grants what `limits` say from now on; nobody who is connected is cut off.

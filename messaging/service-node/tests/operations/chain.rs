@@ -7,14 +7,23 @@ use jsonrpsee::{
 };
 use serde_json::{Value, json};
 use skep_primitives::{
-    Endpoint, NodeState, Permyriad, RosterEntry, RosterSnapshot, ServiceNodeId, SoftwareVersion, StakerId, SwarmId,
+    Endpoint, Governance, NodeState, Permyriad, RosterEntry, RosterSnapshot, ServiceNodeId, SoftwareVersion, StakerId,
+    SwarmId,
 };
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 const HEIGHT: u32 = 5;
 
 pub(crate) struct Chain {
     pub(crate) url: String,
+    /// The floor of work that operators have decided on.
+    pub(crate) work_floor: Arc<AtomicU32>,
     _server: ServerHandle,
 }
 
@@ -76,9 +85,22 @@ impl Chain {
                 |_, pending, told, _| async move { tell_once(pending, &json!(told.0)).await },
             )
             .expect("a new name");
+        let work_floor = Arc::new(AtomicU32::new(1));
+        let floor = Arc::clone(&work_floor);
+        module
+            .register_method("skep_governance", move |_, _, _| {
+                json!(Governance {
+                    proposals: Vec::new(),
+                    serving: 0,
+                    quorum: 0,
+                    work_floor: floor.load(Ordering::Relaxed),
+                    authorized_upgrade: None,
+                })
+            })
+            .expect("a new name");
         let server = Server::builder().build("127.0.0.1:0").await.expect("binds");
         let url = format!("ws://{}", server.local_addr().expect("bound"));
-        Self { url, _server: server.start(module) }
+        Self { url, work_floor, _server: server.start(module) }
     }
 }
 

@@ -236,18 +236,8 @@ async fn limits_change_while_the_node_runs_and_a_bad_file_changes_nothing() {
     let machine = Machine::new().await;
     let node = machine.start();
     let (metrics, http) = (node.metrics().await, client());
-    let number = async |name: &str| {
-        let text = http.get(&metrics).send().await.expect("an answer").text().await.expect("a body");
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
-        line.map(|number| number.parse::<u64>().expect("a number"))
-    };
-    let reaches = async |name: &str, expected: u64| {
-        let begun = Instant::now();
-        while number(name).await != Some(expected) {
-            assert!(begun.elapsed() < LONG, "{name} should become {expected}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
+    let number = async |name: &str| number(&http, &metrics, name).await;
+    let reaches = async |name: &str, expected: u64| reaches(&http, &metrics, name, expected).await;
     let memory = "skep_messaging_memory_bytes_limit";
     assert_eq!(number(memory).await, Some(32 << 20));
 
@@ -273,6 +263,43 @@ async fn limits_change_while_the_node_runs_and_a_bad_file_changes_nothing() {
     let waiting = node.line(|line| line["fields"]["sections"].as_str().map(str::to_owned)).await;
     assert_eq!(waiting, "replication", "what needs a restart is named");
     assert_eq!(ask(&http, &machine.url("/storage_rpc/v1")).await.expect("an answer"), 200);
+    node.stop();
+}
+
+/// A number the node tells.
+async fn number(http: &reqwest::Client, metrics: &str, name: &str) -> Option<u64> {
+    let text = http.get(metrics).send().await.expect("an answer").text().await.expect("a body");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
+    line.map(|number| number.parse().expect("a number"))
+}
+
+/// Waits until a number is what is expected.
+async fn reaches(http: &reqwest::Client, metrics: &str, name: &str, expected: u64) {
+    let begun = Instant::now();
+    while number(http, metrics, name).await != Some(expected) {
+        assert!(begun.elapsed() < LONG, "{name} should become {expected}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_networks_floor_of_work_is_asked_for() {
+    const EFFORT: &str = "skep_messaging_work_effort";
+    let machine = Machine::new().await;
+    machine.chain.work_floor.store(300, Ordering::Relaxed);
+    let node = machine.start();
+    let (metrics, http) = (node.metrics().await, client());
+    reaches(&http, &metrics, EFFORT, 300).await;
+    // The own operator may ask for more, not for less.
+    machine.configure("[limits]\nwork_effort = 500");
+    node.signal("HUP");
+    reaches(&http, &metrics, EFFORT, 500).await;
+    machine.configure("[limits]\nwork_effort = 9");
+    node.signal("HUP");
+    reaches(&http, &metrics, EFFORT, 300).await;
+    // Decided anew; and less than any member takes counts as that.
+    machine.chain.work_floor.store(1, Ordering::Relaxed);
+    reaches(&http, &metrics, EFFORT, 9).await;
     node.stop();
 }
 

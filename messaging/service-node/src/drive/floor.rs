@@ -1,0 +1,39 @@
+//! The floor of work that the network's operators have decided on (`skep govern propose work-floor`), from the chain.
+
+use super::{node::Node, occasionally::Occasionally};
+use skep_chain_client::{AskError, ChainClient, ChainUrls};
+use std::{sync::Arc, time::Duration};
+
+/// Between two questions: a decision takes hours to be made, and should hold soon once it is.
+const PAUSE: Duration = Duration::from_secs(10);
+
+static NOT_TOLD: Occasionally = Occasionally::new();
+
+/// Asks again and again. While no chain node answers, the floor stays as it was.
+pub(crate) async fn follow(node: Arc<Node>, urls: ChainUrls) {
+    let mut chain = None;
+    loop {
+        match ask(&mut chain, &urls).await {
+            Ok(floor) => {
+                if node.demand().set_network_floor(floor) {
+                    tracing::info!(floor, "the network's floor of work");
+                }
+            }
+            Err(error) => {
+                if let Some(more) = NOT_TOLD.due() {
+                    tracing::warn!(%error, more, "cannot ask for the network's floor of work; the last one known holds");
+                }
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn ask(chain: &mut Option<ChainClient>, urls: &ChainUrls) -> Result<u32, AskError> {
+    let client = match chain.take() {
+        Some(client) => client,
+        None => ChainClient::connect(urls.clone()).await?,
+    };
+    let governance = chain.insert(client).governance().await?;
+    Ok(governance.work_floor)
+}
