@@ -24,7 +24,7 @@ struct Options {
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..))]
     steps: u32,
     /// Runs at each point, of which the outer quarters are left out.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
     /// Only this pallet, as pallet_service_nodes.
     #[arg(long)]
