@@ -27,8 +27,7 @@ use std::time::Duration;
 
 const CALLS: u32 = 1_000;
 const FIRST_SLOT: u64 = 1_700_000_000;
-/// Long enough for a thousand registrations, by their weight.
-const BLOCK_TIME: u64 = 10_000;
+const BLOCK_TIME: u64 = 6_000;
 
 fn main() {
     let mut bench = Bench::from_arguments();

@@ -23,7 +23,7 @@ struct Options {
     /// Points at which a benchmark with a parameter is measured.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..))]
     steps: u32,
-    /// Runs at each point, of which the outer quarters are left out.
+    /// Runs at each point, of which the slower half is left out.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
     /// Only this pallet, as pallet_service_nodes.

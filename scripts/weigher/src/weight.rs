@@ -3,6 +3,7 @@
 use crate::bench::{Benchmark, Results};
 use frame_benchmarking::{Analysis, BenchmarkResult, BenchmarkSelector};
 use std::{
+    collections::BTreeMap,
     error::Error,
     fmt::{self, Display, Formatter, Write},
 };
@@ -37,12 +38,12 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    /// Fits a line through the results, without the outer quarters at each point.
+    /// Fits a line through the results.
     pub(crate) fn of(results: &Results, benchmark: &Benchmark) -> Result<Self, Box<dyn Error>> {
         let fit = |results: &Vec<BenchmarkResult>, of| {
             Analysis::min_squares_iqr(results, of).map_err(|error| format!("{}: {error}", benchmark.name))
         };
-        let time = fit(&results.timed, BenchmarkSelector::ExtrinsicTime)?;
+        let time = fit(&undisturbed(&results.timed), BenchmarkSelector::ExtrinsicTime)?;
         let reads = fit(&results.counted, BenchmarkSelector::Reads)?;
         let writes = fit(&results.counted, BenchmarkSelector::Writes)?;
         let base = Cost { picoseconds: time.base, reads: reads.base, writes: writes.base };
@@ -50,6 +51,23 @@ impl Measured {
         let slopes = slopes.map(|((picoseconds, reads), writes)| Cost { picoseconds, reads, writes });
         Ok(Self { name: benchmark.name.clone(), base, slopes: time.names.into_iter().zip(slopes).collect() })
     }
+}
+
+/// The faster half of the runs at each point: whatever else the machine does makes a run slower, never faster.
+fn undisturbed(timed: &[BenchmarkResult]) -> Vec<BenchmarkResult> {
+    let mut points = BTreeMap::<Vec<u32>, Vec<_>>::new();
+    for result in timed {
+        let point = result.components.iter().map(|(_, value)| *value).collect();
+        points.entry(point).or_default().push(result.clone());
+    }
+    points
+        .into_values()
+        .flat_map(|mut runs| {
+            runs.sort_by_key(|run| run.extrinsic_time);
+            runs.truncate(runs.len().div_ceil(2));
+            runs
+        })
+        .collect()
 }
 
 impl Display for Measured {
@@ -117,10 +135,22 @@ fn grouped(number: u128) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use frame_benchmarking::BenchmarkParameter;
 
     #[test]
     fn thousands_are_set_apart() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1_000", "1_234_567"]);
+    }
+
+    #[test]
+    fn slow_runs_are_left_out_point_by_point() {
+        let run = |value, extrinsic_time| BenchmarkResult {
+            components: vec![(BenchmarkParameter::n, value)],
+            extrinsic_time,
+            ..Default::default()
+        };
+        let timed = [run(1, 10), run(2, 90), run(1, 80), run(2, 20), run(1, 11)];
+        assert_eq!(undisturbed(&timed), [run(1, 10), run(1, 11), run(2, 20)]);
     }
 
     #[test]

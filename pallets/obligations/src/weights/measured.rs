@@ -13,38 +13,38 @@ pub struct Measured<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> WeightInfo for Measured<T> {
     fn authorize_verdict(v: u32) -> Weight {
-        Weight::from_parts(90_164_640, 0)
+        Weight::from_parts(75_643_333, 0)
             .saturating_add(T::DbWeight::get().reads_writes(8, 0))
-            .saturating_add(Weight::from_parts(39_440_660, 0).saturating_mul(v.into()))
+            .saturating_add(Weight::from_parts(34_321_833, 0).saturating_mul(v.into()))
     }
 
     fn submit_verdict() -> Weight {
-        Weight::from_parts(223_794_000, 0).saturating_add(T::DbWeight::get().reads_writes(18, 23))
+        Weight::from_parts(175_884_000, 0).saturating_add(T::DbWeight::get().reads_writes(18, 23))
     }
 
     fn within_a_round() -> Weight {
-        Weight::from_parts(4_240_000, 0).saturating_add(T::DbWeight::get().reads_writes(1, 0))
+        Weight::from_parts(3_896_000, 0).saturating_add(T::DbWeight::get().reads_writes(1, 0))
     }
 
     fn begin_round(d: u32) -> Weight {
-        Weight::from_parts(19_740_106, 0).saturating_add(T::DbWeight::get().reads_writes(6, 3)).saturating_add(
-            Weight::from_parts(2_940_092, 0)
+        Weight::from_parts(18_732_137, 0).saturating_add(T::DbWeight::get().reads_writes(6, 3)).saturating_add(
+            Weight::from_parts(2_831_300, 0)
                 .saturating_add(T::DbWeight::get().reads_writes(1, 0))
                 .saturating_mul(d.into()),
         )
     }
 
     fn season(n: u32) -> Weight {
-        Weight::from_parts(9_471_000, 0).saturating_add(T::DbWeight::get().reads_writes(5, 5)).saturating_add(
-            Weight::from_parts(57_538_141, 0)
+        Weight::from_parts(19_689_947, 0).saturating_add(T::DbWeight::get().reads_writes(5, 5)).saturating_add(
+            Weight::from_parts(37_554_570, 0)
                 .saturating_add(T::DbWeight::get().reads_writes(3, 3))
                 .saturating_mul(n.into()),
         )
     }
 
     fn forget_round(f: u32) -> Weight {
-        Weight::from_parts(6_871_773, 0).saturating_add(T::DbWeight::get().reads_writes(0, 1)).saturating_add(
-            Weight::from_parts(815_860, 0)
+        Weight::from_parts(5_488_973, 0).saturating_add(T::DbWeight::get().reads_writes(0, 1)).saturating_add(
+            Weight::from_parts(821_778, 0)
                 .saturating_add(T::DbWeight::get().reads_writes(1, 1))
                 .saturating_mul(f.into()),
         )

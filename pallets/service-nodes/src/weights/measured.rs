@@ -13,40 +13,40 @@ pub struct Measured<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> WeightInfo for Measured<T> {
     fn register() -> Weight {
-        Weight::from_parts(236_249_000, 0).saturating_add(T::DbWeight::get().reads_writes(21, 22))
+        Weight::from_parts(204_692_000, 0).saturating_add(T::DbWeight::get().reads_writes(21, 22))
     }
 
     fn contribute() -> Weight {
-        Weight::from_parts(134_493_000, 0).saturating_add(T::DbWeight::get().reads_writes(16, 19))
+        Weight::from_parts(126_421_000, 0).saturating_add(T::DbWeight::get().reads_writes(16, 19))
     }
 
     fn request_unlock() -> Weight {
-        Weight::from_parts(31_618_000, 0).saturating_add(T::DbWeight::get().reads_writes(2, 2))
+        Weight::from_parts(25_256_000, 0).saturating_add(T::DbWeight::get().reads_writes(2, 2))
     }
 
     fn withdraw() -> Weight {
-        Weight::from_parts(399_011_000, 0).saturating_add(T::DbWeight::get().reads_writes(24, 36))
+        Weight::from_parts(398_077_000, 0).saturating_add(T::DbWeight::get().reads_writes(24, 36))
     }
 
     fn update_endpoint() -> Weight {
-        Weight::from_parts(36_100_000, 0).saturating_add(T::DbWeight::get().reads_writes(3, 5))
+        Weight::from_parts(29_278_000, 0).saturating_add(T::DbWeight::get().reads_writes(3, 5))
     }
 
     fn set_session_keys() -> Weight {
-        Weight::from_parts(179_113_000, 0).saturating_add(T::DbWeight::get().reads_writes(4, 2))
+        Weight::from_parts(159_742_000, 0).saturating_add(T::DbWeight::get().reads_writes(4, 2))
     }
 
     fn retract_session_keys() -> Weight {
-        Weight::from_parts(33_450_000, 0).saturating_add(T::DbWeight::get().reads_writes(3, 2))
+        Weight::from_parts(31_793_000, 0).saturating_add(T::DbWeight::get().reads_writes(3, 2))
     }
 
     fn hand_over() -> Weight {
-        Weight::from_parts(327_606_000, 0).saturating_add(T::DbWeight::get().reads_writes(26, 57))
+        Weight::from_parts(339_693_000, 0).saturating_add(T::DbWeight::get().reads_writes(26, 57))
     }
 
     fn work_off_agenda(n: u32) -> Weight {
-        Weight::from_parts(6_039_000, 0).saturating_add(T::DbWeight::get().reads_writes(7, 4)).saturating_add(
-            Weight::from_parts(1_411_707_677, 0)
+        Weight::from_parts(6_564_000, 0).saturating_add(T::DbWeight::get().reads_writes(7, 4)).saturating_add(
+            Weight::from_parts(938_784_706, 0)
                 .saturating_add(T::DbWeight::get().reads_writes(50, 77))
                 .saturating_mul(n.into()),
         )
