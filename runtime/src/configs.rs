@@ -255,6 +255,7 @@ impl pallet_authorities::Config for Runtime {
     type Candidates = ServiceNodes;
     type Keys = SessionKeysOfNodes;
     type Randomness = BabeRandomness;
+    type WeightInfo = pallet_authorities::weights::Measured<Self>;
 }
 
 /// Marks who produced in an era.
@@ -361,11 +362,14 @@ impl pallet_obligations::RoundRandomness for BabeRandomness {
 impl pallet_obligations::Config for Runtime {
     type Randomness = BabeRandomness;
     type Nodes = ServiceNodes;
-    type WeightInfo = pallet_obligations::weights::Counted<Self>;
+    type WeightInfo = pallet_obligations::weights::Measured<Self>;
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = crate::benchmarks::Helper;
 }
 
 impl pallet_swarms::Config for Runtime {
     type Randomness = BabeRandomness;
+    type WeightInfo = pallet_swarms::weights::Measured<Self>;
 }
 
 impl pallet_service_nodes::Config for Runtime {
@@ -373,7 +377,9 @@ impl pallet_service_nodes::Config for Runtime {
     type RuntimeHoldReason = RuntimeHoldReason;
     type SessionKeys = SessionKeys;
     type Listener = (((Swarms, Rewards), Governance), Obligations);
-    type WeightInfo = pallet_service_nodes::weights::Counted<Self>;
+    type WeightInfo = pallet_service_nodes::weights::Measured<Self>;
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = crate::benchmarks::Helper;
 }
 
 impl pallet_governance::Config for Runtime {
@@ -382,7 +388,7 @@ impl pallet_governance::Config for Runtime {
     type Stakes = ServiceNodes;
     type Treasury = Treasury;
     type Deposit = ConstU128<{ 10 * UNIT }>;
-    type WeightInfo = pallet_governance::weights::Counted<Self>;
+    type WeightInfo = pallet_governance::weights::Measured<Self>;
 }
 
 impl pallet_rewards::Config for Runtime {
@@ -390,4 +396,7 @@ impl pallet_rewards::Config for Runtime {
     type Producer = ProducersPayee;
     type Stakes = ServiceNodes;
     type Treasury = Treasury;
+    type WeightInfo = pallet_rewards::weights::Measured<Self>;
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = crate::benchmarks::Helper;
 }

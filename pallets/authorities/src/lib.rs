@@ -19,10 +19,14 @@
 
 extern crate alloc;
 
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
 #[cfg(test)]
 mod tests;
+pub mod weights;
 
 pub use pallet::*;
+pub use weights::WeightInfo;
 
 use alloc::vec::Vec;
 use frame_support::pallet_prelude::*;
@@ -69,6 +73,8 @@ pub mod pallet {
         type Keys: SessionKeyBook;
         /// Randomness of the session that begins: made after the last one began.
         type Randomness: Get<[u8; 32]>;
+        /// What the hook costs.
+        type WeightInfo: WeightInfo;
     }
 
     /// Who produces while too few nodes are offered.
@@ -104,6 +110,11 @@ pub mod pallet {
 
     #[pallet::hooks]
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+        /// The runtime notes the producer elsewhere ([`Pallet::note_produced`]), where nothing is weighed.
+        fn on_initialize(_: BlockNumberFor<T>) -> Weight {
+            T::WeightInfo::note_produced()
+        }
+
         #[cfg(feature = "try-runtime")]
         fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
             Self::check_state().map_err(sp_runtime::TryRuntimeError::Other)

@@ -54,6 +54,7 @@ impl pallet_authorities::Config for Test {
     type Candidates = Offered;
     type Keys = Keys;
     type Randomness = Seed;
+    type WeightInfo = pallet_authorities::weights::Measured<Self>;
 }
 
 const SESSIONS: SessionIndex = 4;

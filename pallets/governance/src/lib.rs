@@ -19,6 +19,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
 mod electorate;
 #[cfg(test)]
 mod mock;
@@ -232,7 +234,7 @@ pub mod pallet {
 
         /// Takes an approval back.
         #[pallet::call_index(2)]
-        #[pallet::weight(T::WeightInfo::approve())]
+        #[pallet::weight(T::WeightInfo::withdraw_approval())]
         pub fn withdraw_approval(origin: OriginFor<T>, proposal: ProposalId) -> DispatchResult {
             let operator = Self::operator(&ensure_signed(origin)?)?;
             let mut open = Open::<T>::get();

@@ -62,7 +62,7 @@ impl pallet_governance::Config for Test {
     type Stakes = Nodes;
     type Treasury = Treasury;
     type Deposit = ConstU128<DEPOSIT>;
-    type WeightInfo = pallet_governance::weights::Counted<Self>;
+    type WeightInfo = pallet_governance::weights::Measured<Self>;
 }
 
 /// Runs a test; the state must be sound afterwards.

@@ -8,13 +8,15 @@
 
 pub use pallet::*;
 
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
 mod parameters;
 #[cfg(test)]
 mod tests;
-mod weight;
 
+#[cfg(feature = "runtime-benchmarks")]
+pub use benchmarking::NodeFactory;
 pub use parameters::{InvalidParameters, Parameters};
-pub use weight::counted;
 
 use core::marker::PhantomData;
 use frame_support::traits::Get;

@@ -25,6 +25,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
 #[cfg(test)]
 mod mock;
 mod refusal;
@@ -112,6 +114,9 @@ pub mod pallet {
         type Nodes: NodeStates + NodeWhereabouts;
         /// What calls cost.
         type WeightInfo: WeightInfo;
+        /// Makes service nodes for benchmarks.
+        #[cfg(feature = "runtime-benchmarks")]
+        type BenchmarkHelper: pallet_network::NodeFactory;
     }
 
     /// How many nodes of each class are on the roll; [`Roll`] owns this and the next two.
@@ -429,7 +434,9 @@ impl<T: Config> Pallet<T> {
         let (testers, targets) = (round.testers.len().saturated_into(), round.targets.len().saturated_into());
         Rounds::<T>::insert(number, round);
         Self::deposit_event(Event::RoundBegan { round: number, testers, targets });
-        T::WeightInfo::begin_round(testers.saturating_add(targets), seasoned, forgotten)
+        T::WeightInfo::begin_round(testers.saturating_add(targets))
+            .saturating_add(T::WeightInfo::season(seasoned))
+            .saturating_add(T::WeightInfo::forget_round(forgotten))
     }
 
     /// Returns how many verdicts of it were forgotten.

@@ -112,7 +112,7 @@ impl NodeWhereabouts for Nodes {
 impl pallet_obligations::Config for Test {
     type Randomness = Randomness;
     type Nodes = Nodes;
-    type WeightInfo = pallet_obligations::weights::Counted<Self>;
+    type WeightInfo = pallet_obligations::weights::Measured<Self>;
 }
 
 pub(crate) fn externalities() -> sp_io::TestExternalities {

@@ -9,12 +9,16 @@
 
 extern crate alloc;
 
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
 mod queue;
 #[cfg(test)]
 mod tests;
+pub mod weights;
 
 pub use pallet::*;
 pub use queue::RewardQueue;
+pub use weights::WeightInfo;
 
 use frame_support::{
     defensive,
@@ -70,6 +74,11 @@ pub mod pallet {
         type Stakes: NodeStakes;
         /// The treasury's account.
         type Treasury: Get<AccountId32>;
+        /// What the hook costs.
+        type WeightInfo: WeightInfo;
+        /// Makes service nodes and a producer's claim of a block for benchmarks.
+        #[cfg(feature = "runtime-benchmarks")]
+        type BenchmarkHelper: pallet_network::NodeFactory + Get<sp_runtime::DigestItem>;
     }
 
     /// The reward queue: position to node. Positions only grow; [`RewardQueue`] owns it.
@@ -116,7 +125,7 @@ pub mod pallet {
     #[pallet::hooks]
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
         fn on_initialize(_: BlockNumberFor<T>) -> Weight {
-            Self::weight_of_a_block()
+            T::WeightInfo::pay()
         }
 
         /// Pays at the end of a block: by then its producer is known and its stakes are settled.
@@ -142,11 +151,6 @@ impl<T: Config> Pallet<T> {
         let Earnings { total, last } = Earned::<T>::get(node);
         let ahead = Self::upcoming().position(|other| other == node).map(SaturatedConversion::saturated_into);
         NodeRewards { total, ahead, last: last.into() }
-    }
-
-    fn weight_of_a_block() -> Weight {
-        let payouts = u64::from(skep_primitives::MAX_STAKES) + 3;
-        T::DbWeight::get().reads_writes(9 + 2 * payouts, 7 + 2 * payouts)
     }
 
     fn pay(now: BlockNumber) {

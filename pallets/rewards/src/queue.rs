@@ -7,7 +7,7 @@ use core::marker::PhantomData;
 use skep_primitives::ServiceNodeId;
 
 /// Gaps (nodes that left) passed over in one block at most, so that a block's work stays bounded.
-const MAX_GAPS_PER_BLOCK: u32 = 64;
+pub(crate) const MAX_GAPS_PER_BLOCK: u32 = 64;
 
 /// The queue. Every read and write of its storage goes through here.
 #[derive(Debug)]

@@ -69,6 +69,7 @@ impl pallet_rewards::Config for Test {
     type Producer = Author;
     type Stakes = Nodes;
     type Treasury = Treasury;
+    type WeightInfo = pallet_rewards::weights::Measured<Self>;
 }
 
 fn account(number: u8) -> AccountId32 {

@@ -17,6 +17,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "runtime-benchmarks")]
+pub mod benchmarking;
 #[cfg(test)]
 mod mock;
 mod node_key;
@@ -83,6 +85,9 @@ pub mod pallet {
         type Listener: ServingNodes;
         /// What calls cost.
         type WeightInfo: WeightInfo;
+        /// Makes session keys for benchmarks.
+        #[cfg(feature = "runtime-benchmarks")]
+        type BenchmarkHelper: benchmarking::SessionKeyFactory<Self::SessionKeys>;
     }
 
     /// Why this pallet holds a balance.

@@ -92,7 +92,7 @@ impl pallet_service_nodes::Config for Test {
     type RuntimeHoldReason = RuntimeHoldReason;
     type SessionKeys = SessionKeys;
     type Listener = Listener;
-    type WeightInfo = pallet_service_nodes::weights::Counted<Self>;
+    type WeightInfo = pallet_service_nodes::weights::Measured<Self>;
 }
 
 /// A network of local addresses, or of public ones.

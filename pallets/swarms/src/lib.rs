@@ -22,13 +22,17 @@
 
 extern crate alloc;
 
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
 mod placements;
 mod store;
 #[cfg(test)]
 mod tests;
+pub mod weights;
 
 pub use pallet::*;
 pub use placements::Placements;
+pub use weights::WeightInfo;
 
 use alloc::{collections::BTreeSet, vec::Vec};
 use frame_support::pallet_prelude::*;
@@ -43,10 +47,6 @@ pub const MAX_BATCH: u32 = 64;
 
 /// Epochs from a node's change until it is placed: the randomness of the epoch between is revealed after the change.
 pub const PLACEMENT_DELAY: u32 = 2;
-
-/// Storage items a change touches: the node and its swarm, and by feeding or splitting a few others. The mean of long
-/// histories stays under it (see the tests of `skep-swarm-map`).
-const ITEMS_PER_CHANGE: u64 = 60;
 
 /// Consensus randomness, as the runtime wires it.
 pub trait EpochRandomness {
@@ -96,6 +96,8 @@ pub mod pallet {
     pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>> {
         /// Consensus randomness.
         type Randomness: EpochRandomness;
+        /// What the hook costs.
+        type WeightInfo: WeightInfo;
     }
 
     /// The epoch as this pallet has seen it; none before the first block.
@@ -163,14 +165,13 @@ impl<T: Config> Pallet<T> {
 
     /// In the first block of an epoch, places what is due.
     fn place_due(now: BlockNumberFor<T>) -> Weight {
-        let database = T::DbWeight::get();
         let index = T::Randomness::epoch();
         let Some(seen) = Epoch::<T>::get() else {
             Epoch::<T>::put(SeenEpoch { index, count: 0 });
-            return database.reads_writes(2, 1);
+            return T::WeightInfo::place_due(0);
         };
         if seen.index == index {
-            return database.reads(2);
+            return T::WeightInfo::within_an_epoch();
         }
         let count = seen.count.saturating_add(1);
         Epoch::<T>::put(SeenEpoch { index, count });
@@ -182,7 +183,7 @@ impl<T: Config> Pallet<T> {
             .map(|waiting| waiting.change)
             .collect();
         if due.is_empty() {
-            return database.reads_writes(4, 1);
+            return T::WeightInfo::place_due(0);
         }
         let taken = due.len() as u64;
         if Self::place(index, due, now) {
@@ -190,8 +191,7 @@ impl<T: Config> Pallet<T> {
             (start..rest).for_each(Waiting::<T>::remove);
             WaitingSpan::<T>::put((rest, end));
         }
-        let items = taken.saturating_mul(ITEMS_PER_CHANGE).saturating_add(8);
-        database.reads_writes(items, items)
+        T::WeightInfo::place_due(taken.saturated_into())
     }
 
     /// Places these changes, made in this order; false if that is impossible.

@@ -42,6 +42,7 @@ fn seed(epoch: u64) -> [u8; 32] {
 
 impl pallet_swarms::Config for Test {
     type Randomness = Randomness;
+    type WeightInfo = pallet_swarms::weights::Measured<Self>;
 }
 
 fn externalities() -> sp_io::TestExternalities {
