@@ -19,6 +19,10 @@ pub trait WeightInfo {
     fn withdraw() -> Weight;
     /// `update_endpoint`.
     fn update_endpoint() -> Weight;
+    /// `announce`, authorized.
+    fn announce() -> Weight;
+    /// Authorizing `announce`: one verification.
+    fn authorize_announce() -> Weight;
     /// `set_session_keys`: three verifications.
     fn set_session_keys() -> Weight;
     /// `hand_over`: one verification, one key check.
@@ -51,7 +55,15 @@ impl<T: frame_system::Config> WeightInfo for Counted<T> {
     }
 
     fn update_endpoint() -> Weight {
-        counted::<T>(5, 6, 0)
+        counted::<T>(5, 7, 0)
+    }
+
+    fn announce() -> Weight {
+        counted::<T>(6, 7, 0)
+    }
+
+    fn authorize_announce() -> Weight {
+        counted::<T>(7, 0, 1)
     }
 
     fn set_session_keys() -> Weight {
