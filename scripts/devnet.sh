@@ -55,7 +55,7 @@ await_height() {
 
 # A command as a person types it, and what it says.
 show() {
-    printf '\n$ %s\n' "$(sed "s,$CARGO_TARGET_DIR/debug/,,g; s,$scratch/,,g" <<<"$*")"
+    printf '\n$ %s\n' "$(sed "s,^env ,,; s,$CARGO_TARGET_DIR/debug/,,g; s,$scratch/,,g" <<<"$*")"
     "$@"
 }
 

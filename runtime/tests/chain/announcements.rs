@@ -71,6 +71,6 @@ fn an_announcement_survives_a_reorganisation() {
     assert_eq!(kept.roster()[0].endpoint.ipv4, [127, 0, 9, 1]);
     assert_eq!(validate(&mut kept, TransactionSource::External, &said), Err(InvalidTransaction::Stale.into()));
     // One made on the longer branch waits there: here its block lies ahead.
-    let ahead = announced(&mut lost, 1, [127, 0, 10, 1], after + 2);
+    let ahead = announced(&mut lost, 1, [127, 0, 10, 1], after + 9);
     assert_eq!(validate(&mut lost, TransactionSource::External, &ahead), Err(UnknownTransaction::Custom(1).into()));
 }
