@@ -3,8 +3,8 @@
 //! One task owns the [`Client`]; everything else here is a handle that asks it. What changes is told as [`Notice`]s.
 
 use crate::{
-    AcceptError, Client, Contact, ContactStatus, Delivery, DisplayName, Event, Message, NetworkError, RequestError,
-    SayError, SendError, Settings, StateError, UnsendError, UsedPath, clock,
+    AcceptError, Client, Contact, ContactStatus, Delivery, DisplayName, Event, FindContactError, Message, NetworkError,
+    RequestError, SayError, SendError, Settings, StateError, UnsendError, UsedPath, clock,
 };
 use futures::{FutureExt, future::BoxFuture};
 use rand::Rng;
@@ -191,6 +191,11 @@ impl Contacts {
             Ok(client.contacts()?.into_iter().map(summary).collect())
         };
         self.0.ask(move |client| std::future::ready(list(client)).boxed()).await
+    }
+
+    /// The account of the contact with this account or this name; the own one for `self`.
+    pub async fn find(&self, text: String) -> Result<AccountAddress, AccountError<FindContactError>> {
+        self.0.ask(move |client| std::future::ready(client.resolve(&text)).boxed()).await
     }
 
     /// Asks somebody to talk.

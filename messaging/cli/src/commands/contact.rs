@@ -1,6 +1,11 @@
 //! People.
 
-use crate::{commands::send::Sent, context::Context, failure::Failure, output::Shown};
+use crate::{
+    commands::{receive::remark_put_off, send::Sent},
+    context::Context,
+    failure::Failure,
+    output::Shown,
+};
 use clap::Subcommand;
 use serde::Serialize;
 use skep_client::{AccountAddress, Client, Contact, ContactStatus};
@@ -108,6 +113,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
                 let unread = unread.get(&contact.account).copied().unwrap_or_default();
                 context.output().answer(&Listed::of(contact, unread));
             }
+            remark_put_off(&client, context.output())?;
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use crate::{
 };
 use clap::Args;
 use serde::Serialize;
-use skep_client::{AccountAddress, DisplayName, Event, ReceiptKind};
+use skep_client::{AccountAddress, Client, DisplayName, Event, ReceiptKind};
 use std::fmt;
 
 /// How to.
@@ -34,11 +34,23 @@ pub(crate) async fn run(Arguments { keep_unread }: Arguments, context: &Context)
     if !news {
         context.output().remark("nothing new");
     }
+    remark_put_off(&client, context.output())?;
     // What has arrived is told; that contacts hear of it only the next time is no failure.
     if read > 0
         && let Err(error) = client.tell_read().await
     {
         tracing::warn!(%error, "contacts are told later what was read");
+    }
+    Ok(())
+}
+
+/// Says that more people ask than are shown.
+pub(crate) fn remark_put_off(client: &Client, output: Output) -> Result<(), Failure> {
+    let more = client.requests_put_off()?;
+    if more > 0 {
+        output.remark(format_args!(
+            "{more} more friend requests wait and are shown later, some an hour; whom you ask yourself need not wait"
+        ));
     }
     Ok(())
 }
