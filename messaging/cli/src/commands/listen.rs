@@ -2,7 +2,7 @@
 
 mod outgoing;
 
-use crate::{commands::receive::tell, context::Context, failure::Failure};
+use crate::{commands::receive::tell, context::Context, failure::Failure, output::Output, people::Names};
 use clap::Args;
 use nix::{
     sys::signal::{Signal, killpg},
@@ -87,11 +87,12 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), F
                 let asks = if let Event::Request { sender, .. } = &event { Some(*sender) } else { None };
                 work = matches!(event, Event::Message { .. });
                 let shown = if let Event::Message { sender, .. } = &event { Some(*sender) } else { None };
-                tell(context.output(), event);
-                if let (Some(sender), true) = (asks, arguments.accept)
-                    && let Err(error) = account.contacts().accept(sender).await
-                {
-                    context.output().remark(format_args!("{sender} could not be accepted: {error}"));
+                tell(context.output(), event, &names(&account, context.output()).await?);
+                if let (Some(sender), true) = (asks, arguments.accept) {
+                    match account.contacts().accept(sender).await {
+                        Ok(_) => context.output().remark("  accepted"),
+                        Err(error) => context.output().remark(format_args!("  not accepted: {error}")),
+                    }
                 }
                 if let (Some(sender), None) = (shown, &arguments.exec) {
                     mark_all_read(&account, sender).await?;
@@ -106,6 +107,15 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), F
             }
         }
     }
+}
+
+/// Names, for people.
+async fn names(account: &Account, output: Output) -> Result<Names, Failure> {
+    if output.is_json() {
+        return Ok(Names::default());
+    }
+    let contacts = account.contacts().list().await.map_err(account_failure)?;
+    Ok(contacts.into_iter().map(|contact| (contact.account, contact.name)).collect())
 }
 
 /// The next line of the input; none at its end; never, if nothing is read.

@@ -75,6 +75,7 @@ impl Client {
         self.flush(Some(events)).await?;
         self.read_mailbox(events).await?;
         self.look_at_strangers(&genesis, clock::now(), events)?;
+        tell_once(events);
         // Answers to what has arrived.
         self.keep_house().await?;
         self.flush(Some(events)).await?;
@@ -365,6 +366,23 @@ impl Client {
     }
 }
 
+/// Who writes in sessions that are unknown is told of once, however much of that there is.
+fn tell_once(events: &mut Vec<Event>) {
+    let mut unknown = BTreeMap::<_, bool>::new();
+    for event in &*events {
+        if let Event::UnknownSession { sender, proven } = event {
+            *unknown.entry(*sender).or_default() |= proven;
+        }
+    }
+    events.retain_mut(|event| {
+        let Event::UnknownSession { sender, proven } = event else { return true };
+        unknown.remove(sender).is_some_and(|certain| {
+            *proven = certain;
+            true
+        })
+    });
+}
+
 /// Members in the order in which they are read: those read before first, which have the least to tell.
 fn reading_order(
     mut members: Vec<ServiceNodeId>,
@@ -374,4 +392,19 @@ fn reading_order(
     members.shuffle(rng);
     members.sort_by_key(|member| !cursors.contains_key(member));
     members
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_sessions_are_told_once_a_sender() {
+        let [ada, bob] = [1, 2].map(|number| AccountAddress::from_x25519([number; 32]));
+        let unknown = |sender, proven| Event::UnknownSession { sender, proven };
+        let other = Event::Typing { sender: ada, started: true };
+        let mut events = vec![unknown(ada, false), other.clone(), unknown(bob, false), unknown(ada, true)];
+        tell_once(&mut events);
+        assert_eq!(events, [unknown(ada, true), other, unknown(bob, false)]);
+    }
 }
