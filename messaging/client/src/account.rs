@@ -301,9 +301,12 @@ async fn live(mut client: Client, mut jobs: mpsc::Receiver<Job>, notices: broadc
         tokio::select! {
             Some(ended) = calls.join_next() => {
                 let Ok((call, listened)) = ended else { continue };
-                match client.listened(&call, listened).await {
+                match client.listened(&call, listened) {
                     Ok(events) => tell(events),
                     Err(error) => tracing::debug!(%error, "not everything that came directly was dealt with"),
+                }
+                if let Err(error) = client.acknowledge_direct().await {
+                    tracing::debug!(%error, "not everything that came directly was acknowledged");
                 }
             }
             job = jobs.recv() => match job {

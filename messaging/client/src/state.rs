@@ -1,7 +1,7 @@
 //! What a client keeps: account, contacts, conversations, messages, receipts, paths; encrypted at rest.
 //!
 //! One SQLCipher database (AES-256 and an HMAC for every page), whose key Argon2id derives from the passphrase and a salt
-//! beside it. Both files are their owner's alone. The database is locked while it is open, so that two programs cannot use
+//! beside it, with a log of what was changed last while it is open. All files are their owner's alone. The database is locked while it is open, so that two programs cannot use
 //! one ratchet key twice.
 //!
 //! # Security

@@ -14,6 +14,8 @@ use skep_primitives::Moment;
 
 /// Columns of the list of contacts.
 const CONTACTS: u16 = 26;
+/// Messages within this time of each other share a heading (ms).
+const ONE_BREATH: Moment = 5 * 60 * 1000;
 
 /// Draws the whole screen. Without colours everything is told by words and weight.
 pub(super) fn draw(model: &Model, colours: bool, frame: &mut Frame<'_>) {
@@ -61,7 +63,7 @@ fn framed<'a>(theme: Theme, title: impl Into<Line<'a>>) -> Block<'a> {
         .border_type(BorderType::Rounded)
         .border_style(theme.colour(Color::DarkGray))
         .title(title)
-        .title_style(Style::new().add_modifier(Modifier::BOLD))
+        .title_style(theme.colour(Color::Reset).add_modifier(Modifier::BOLD))
 }
 
 fn draw_contacts(model: &Model, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
@@ -92,7 +94,8 @@ fn contact_line(model: &Model, contact: &ContactSummary, theme: Theme, width: us
     };
     let name = Span::raw(format!("{}{} ", if open { "> " } else { "  " }, called(contact)));
     let gap = " ".repeat(width.saturating_sub(name.width() + mark.len()));
-    Line::from(vec![name, Span::raw(gap), Span::styled(mark, theme.colour(colour))]).style(style)
+    Line::from(vec![name, Span::raw(gap), Span::styled(mark, theme.colour(if open { Color::Reset } else { colour }))])
+        .style(style)
 }
 
 fn draw_messages(model: &Model, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
@@ -101,6 +104,7 @@ fn draw_messages(model: &Model, theme: Theme, frame: &mut Frame<'_>, area: Rect)
         format!(" {} {writing}", called(contact))
     });
     let block = framed(theme, title).padding(Padding::horizontal(1));
+    let inner = block.inner(area);
     let mut lines = Vec::new();
     match model.contact() {
         None => lines.push(Line::raw("No contacts yet: ask somebody with `skep contact request`.")),
@@ -115,11 +119,10 @@ fn draw_messages(model: &Model, theme: Theme, frame: &mut Frame<'_>, area: Rect)
     }
     let mut before = None;
     for message in &model.messages {
-        lines.extend(message_lines(model, message, before, theme));
+        lines.extend(message_lines(model, message, before, theme, usize::from(inner.width)));
         before = Some(message);
     }
     let paragraph = Paragraph::new(lines).wrap(Wrap { trim: false });
-    let inner = block.inner(area);
     let height = wrapped_height(&paragraph, inner.width);
     let last = height.saturating_sub(inner.height);
     frame.render_widget(paragraph.scroll((last.saturating_sub(model.scroll), 0)).block(block), area);
@@ -131,15 +134,21 @@ fn wrapped_height(paragraph: &Paragraph<'_>, width: u16) -> u16 {
 }
 
 /// A message: ours on the right, theirs on the left. What is the same as of the message before is not said again.
-fn message_lines(model: &Model, message: &Message, before: Option<&Message>, theme: Theme) -> Vec<Line<'static>> {
+fn message_lines(
+    model: &Model,
+    message: &Message,
+    before: Option<&Message>,
+    theme: Theme,
+    width: usize,
+) -> Vec<Line<'static>> {
     let (who, colour, side) = match message.mine {
         true => ("you".to_owned(), Color::Cyan, Alignment::Right),
         false => (model.contact().map_or_else(String::new, called), Color::Magenta, Alignment::Left),
     };
     let (age, dim) = (age(model.now, message.timestamp), theme.colour(Color::DarkGray));
     let goes_on = before.is_some_and(|before| {
-        (before.mine, state(before), self::age(model.now, before.timestamp))
-            == (message.mine, state(message), age.clone())
+        let soon = message.timestamp.saturating_sub(before.timestamp) < ONE_BREATH;
+        soon && before.mine == message.mine && state(before) == state(message)
     });
     let mut lines = Vec::new();
     if !goes_on || message.reply_to.is_some() {
@@ -157,10 +166,41 @@ fn message_lines(model: &Model, message: &Message, before: Option<&Message>, the
         lines.push(Line::styled(format!("| {}", answered(model, id)), dim));
     }
     match &message.text {
-        Some(text) => lines.extend(Shown(text).to_string().split('\n').map(|part| Line::raw(part.to_owned()))),
+        Some(text) => lines.extend(block_of(&Shown(text).to_string(), width * 3 / 4)),
         None => lines.push(Line::styled("(unsent)", dim)),
     }
     lines.into_iter().map(|line| line.alignment(side)).collect()
+}
+
+/// A text in lines of at most `width` columns, filled up to the longest of them, so that it is straight on both sides.
+fn block_of(text: &str, width: usize) -> Vec<Line<'static>> {
+    let lines: Vec<_> = text.split('\n').flat_map(|line| broken(line, width.max(1))).collect();
+    let columns = |line: &String| Span::raw(line.as_str()).width();
+    let longest = lines.iter().map(columns).max().unwrap_or_default();
+    let filled = |line: String| {
+        let gap = longest.saturating_sub(columns(&line));
+        Line::raw(format!("{line}{}", " ".repeat(gap)))
+    };
+    lines.into_iter().map(filled).collect()
+}
+
+/// One line, broken between words, or within those that are too long.
+fn broken(line: &str, width: usize) -> Vec<String> {
+    let columns = |text: &str| Span::raw(text).width();
+    let (mut lines, mut last) = (Vec::new(), String::new());
+    for word in line.split_inclusive(' ') {
+        if !last.is_empty() && columns(&last) + columns(word.trim_end()) > width {
+            lines.push(std::mem::take(&mut last).trim_end().to_owned());
+        }
+        for c in word.chars() {
+            if c != ' ' && columns(&last) >= width {
+                lines.push(std::mem::take(&mut last));
+            }
+            last.push(c);
+        }
+    }
+    lines.push(last.trim_end().to_owned());
+    lines
 }
 
 /// How long ago that was.

@@ -89,18 +89,33 @@ fn contacts_unread_counts_and_delivery_states_are_shown() {
 #[test]
 fn what_is_the_same_as_before_is_said_once() {
     let mut model = model();
-    model.update(Input::Tick(3 * 60_000));
+    model.update(Input::Tick(8 * 60_000));
     let said = |number, mine, timestamp| {
         let state = if mine { MessageState::Read { at: 1 } } else { MessageState::Unread };
         Message { timestamp, ..message(number, mine, &format!("text {number}"), state) }
     };
-    let messages = vec![said(1, false, 0), said(2, false, 1), said(3, true, 2), said(4, true, 150_000)];
+    let messages = vec![said(1, false, 0), said(2, false, 1), said(3, true, 2), said(4, true, 400_000)];
     model.update(Input::History(account(1), messages));
     let screen = screen(&model);
     let count = |text: &str| screen.matches(text).count();
-    assert_eq!((count("Bob  3 min"), count("you  3 min  read"), count("you  now  read")), (1, 1, 1), "{screen}");
+    assert_eq!((count("Bob  8 min"), count("you  7 min  read"), count("you  1 min  read")), (1, 1, 1), "{screen}");
     assert!((1..=4).all(|number| count(&format!("text {number}")) == 1), "{screen}");
     assert_eq!([0, 59 * 60_000, 60 * 60_000, 3 * 86_400_000].map(|then| age(then, 0)), ["now", "59 min", "1 h", "3 d"]);
+}
+
+#[test]
+fn long_texts_are_broken_between_words_and_lose_nothing() {
+    assert_eq!(broken("", 5), [""]);
+    assert_eq!(broken("to be or not", 5), ["to be", "or", "not"]);
+    assert_eq!(broken("a abcdefgh", 3), ["a", "abc", "def", "gh"]);
+    let text = "What is said in many words needs more than one line, ünd wörds with ümläuts, too.";
+    for width in 1..100 {
+        let lines = broken(text, width);
+        assert!(lines.iter().all(|line| Span::raw(line.as_str()).width() <= width), "{lines:?}");
+        assert_eq!(lines.concat().replace(' ', ""), text.replace(' ', ""));
+    }
+    let block = block_of("one\nthree", 10);
+    assert!(block.iter().all(|line| line.width() == 5), "{block:?}");
 }
 
 #[test]
