@@ -2,7 +2,7 @@
 
 use hyper::Uri;
 use hyper_util::client::legacy::connect::{HttpConnector, proxy::SocksV5};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use std::{fmt, io, str::FromStr, sync::Arc};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -18,6 +18,8 @@ pub struct SocksProxy {
     address: String,
     /// User and password.
     login: Option<(String, String)>,
+    /// Certificate authorities that are believed besides those of the web.
+    authorities: Vec<CertificateDer<'static>>,
 }
 
 /// The text is no SOCKS5 proxy.
@@ -39,6 +41,13 @@ impl SocksProxy {
         }
     }
 
+    /// Believes this authority, too, when it vouches for a `wss://` chain node: for those who have one of their own.
+    #[must_use]
+    pub fn believing(mut self, authority: CertificateDer<'static>) -> Self {
+        self.authorities.push(authority);
+        self
+    }
+
     /// A connection to the host that a `ws://` or `wss://` address names, through the proxy; encrypted for `wss://`.
     pub(crate) async fn connect(&self, url: &str) -> io::Result<Box<dyn Stream>> {
         let url: Uri = url.parse().map_err(io::Error::other)?;
@@ -49,7 +58,8 @@ impl SocksProxy {
         if !encrypted {
             return Ok(Box::new(stream));
         }
-        let roots = rustls::RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        let mut roots = rustls::RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        roots.add_parsable_certificates(self.authorities.iter().cloned());
         let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
@@ -95,7 +105,11 @@ impl FromStr for SocksProxy {
         let valid = url.authority().is_some_and(|authority| authority.as_str() == address)
             && url.host().is_some_and(|host| !host.is_empty())
             && url.port_u16().is_some_and(|port| port > 0);
-        if valid { Ok(Self { address: address.to_owned(), login }) } else { Err(ParseProxyError) }
+        if valid {
+            Ok(Self { address: address.to_owned(), login, authorities: Vec::new() })
+        } else {
+            Err(ParseProxyError)
+        }
     }
 }
 

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// Directory of the named accounts, below the home.
 const ACCOUNTS: &str = "accounts";
+/// Where help lists the options below.
+const EVERYWHERE: &str = "Options of every command";
 /// The chain node asked if none is named.
 const CHAIN: &str = "ws://127.0.0.1:9944";
 
@@ -16,26 +18,26 @@ const CHAIN: &str = "ws://127.0.0.1:9944";
 #[derive(Debug, Args)]
 pub(crate) struct Context {
     /// Directory of the account, contacts and messages [default: skep in the user's data directory]
-    #[arg(long, global = true, value_name = "DIR", env = "SKEP_HOME")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "DIR", env = "SKEP_HOME")]
     home: Option<PathBuf>,
     /// One of several accounts, each with a directory of its own below the home [default: the one in the home itself]
-    #[arg(id = "named_account", long = "account", global = true, value_name = "NAME", env = "SKEP_ACCOUNT", value_parser = account_name)]
+    #[arg(id = "named_account", long = "account", global = true, help_heading = EVERYWHERE, value_name = "NAME", env = "SKEP_ACCOUNT", value_parser = account_name)]
     account: Option<String>,
     /// Chain nodes to ask, in this order, separated by commas [default: ws://127.0.0.1:9944]
-    #[arg(long, global = true, value_name = "URLS", env = "SKEP_CHAIN")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "URLS", env = "SKEP_CHAIN")]
     chain_url: Option<ChainUrls>,
     /// A SOCKS5 proxy, Tor's for example, through which everything goes that leaves this machine: socks5h://127.0.0.1:9050
-    #[arg(long, global = true, value_name = "URL", env = "SKEP_PROXY")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "URL", env = "SKEP_PROXY")]
     proxy: Option<SocksProxy>,
     /// The checkpoint to prove the roster of service nodes from: a file of your network's, as `skep devnet up` writes one
     /// [default: the one this version ships]
-    #[arg(long, global = true, value_name = "FILE", env = "SKEP_CHECKPOINT")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = "SKEP_CHECKPOINT")]
     checkpoint: Option<PathBuf>,
     /// Believe what the chain nodes say instead: only for chain nodes of your own
-    #[arg(long, global = true, env = "SKEP_TRUST_CHAIN", value_parser = clap::builder::BoolishValueParser::new(), conflicts_with = "checkpoint")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "SKEP_TRUST_CHAIN", value_parser = clap::builder::BoolishValueParser::new(), conflicts_with = "checkpoint")]
     trust_chain: bool,
     /// Answer in JSON, one object a line; failures too, on standard error
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     json: bool,
 }
 
@@ -75,7 +77,7 @@ impl Context {
 
     /// A connection to one of them.
     pub(crate) async fn chain(&self) -> Result<ChainClient, Failure> {
-        ChainClient::connect(self.chain_urls()?).await.map_err(Failure::network)
+        ChainClient::connect(self.chain_urls()?).await.map_err(Failure::unreachable)
     }
 
     /// Where clients have the roster from.

@@ -49,6 +49,12 @@ impl Failure {
         Self::new(Kind::Network, error)
     }
 
+    /// No chain node answered.
+    pub(crate) fn unreachable(error: impl Into<Box<dyn Error>>) -> Self {
+        let Self { kind, message } = Self::network(error);
+        Self { kind, message: format!("{message}: --chain-url, SKEP_CHAIN, or `chain` in config.toml") }
+    }
+
     fn new(kind: Kind, error: impl Into<Box<dyn Error>>) -> Self {
         let error = error.into();
         let mut message = error.to_string();
@@ -125,8 +131,8 @@ impl From<NetworkError> for Failure {
         match error {
             NetworkError::State(error) => Self::account(error),
             NetworkError::NoCheckpoint => Self::usage(error),
-            NetworkError::Connect(_)
-            | NetworkError::Roster(_)
+            NetworkError::Connect(_) => Self::unreachable(error),
+            NetworkError::Roster(_)
             | NetworkError::Unproven(_)
             | NetworkError::Contradiction(..)
             | NetworkError::NoSwarm

@@ -7,6 +7,7 @@ mod failure;
 mod keyring;
 mod output;
 mod passphrase;
+mod people;
 mod signer;
 mod tokens;
 

@@ -1,7 +1,7 @@
 //! Secrets people give: the passphrase of the local state, the recovery phrase.
 
 use crate::{failure::Failure, keyring::Key};
-use skep_client::{Passphrase, StateError};
+use skep_client::{Client, Passphrase, StateError};
 use std::{
     env,
     io::{self, IsTerminal, Read},
@@ -15,6 +15,10 @@ const NEW_VARIABLE: &str = "SKEP_NEW_PASSPHRASE";
 
 /// Opens the state in `home` with its passphrase: the environment's, the keyring's, or one that is asked for.
 pub(crate) fn unlock<T>(home: &Path, open: impl Fn(&Passphrase) -> Result<T, StateError>) -> Result<T, Failure> {
+    // Nobody is asked for the passphrase of nothing.
+    if !Client::exists(home) {
+        return Err(Failure::account(StateError::NoAccount(home.to_owned())));
+    }
     if let Some(passphrase) = from_environment(VARIABLE)? {
         return open(&passphrase).map_err(Failure::account);
     }

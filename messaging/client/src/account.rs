@@ -3,8 +3,8 @@
 //! One task owns the [`Client`]; everything else here is a handle that asks it. What changes is told as [`Notice`]s.
 
 use crate::{
-    AcceptError, Client, Contact, ContactStatus, Delivery, DisplayName, Event, Message, NetworkError, RequestError,
-    SayError, SendError, Settings, StateError, UnsendError, UsedPath, clock,
+    AcceptError, Client, Contact, ContactStatus, Delivery, DisplayName, Event, FindContactError, Message, NetworkError,
+    RequestError, SayError, SendError, Settings, StateError, UnsendError, UsedPath, clock,
 };
 use futures::{FutureExt, future::BoxFuture};
 use rand::Rng;
@@ -193,6 +193,11 @@ impl Contacts {
         self.0.ask(move |client| std::future::ready(list(client)).boxed()).await
     }
 
+    /// The account of the contact with this account or this name; the own one for `self`.
+    pub async fn find(&self, text: String) -> Result<AccountAddress, AccountError<FindContactError>> {
+        self.0.ask(move |client| std::future::ready(client.resolve(&text)).boxed()).await
+    }
+
     /// Asks somebody to talk.
     pub async fn request(
         &self,
@@ -296,9 +301,12 @@ async fn live(mut client: Client, mut jobs: mpsc::Receiver<Job>, notices: broadc
         tokio::select! {
             Some(ended) = calls.join_next() => {
                 let Ok((call, listened)) = ended else { continue };
-                match client.listened(&call, listened).await {
+                match client.listened(&call, listened) {
                     Ok(events) => tell(events),
                     Err(error) => tracing::debug!(%error, "not everything that came directly was dealt with"),
+                }
+                if let Err(error) = client.acknowledge_direct().await {
+                    tracing::debug!(%error, "not everything that came directly was acknowledged");
                 }
             }
             job = jobs.recv() => match job {

@@ -5,6 +5,7 @@ mod direct;
 mod mailbox;
 mod mark;
 mod messages;
+mod strangers;
 
 use crate::{
     clock,

@@ -15,7 +15,7 @@
 //!
 //! Every step returns a [`Change`]. It is kept on disk as a whole before anything of it leaves or is shown.
 
-use crate::event::Event;
+use crate::{event::Event, requests};
 use rand::CryptoRng;
 use serde::Serialize;
 use skep_envelope::{
@@ -224,6 +224,13 @@ pub enum RequestError {
     /// They have asked.
     #[error("{0} has asked you already: accept that request")]
     TheyAsked(AccountAddress),
+    /// Too many were asked lately.
+    #[error("you have asked {max} times within the hour: ask again in {minutes} min", max = requests::AN_HOUR,
+        minutes = .wait.div_ceil(60_000))]
+    TooMany {
+        /// How long to wait (ms).
+        wait: Moment,
+    },
     /// The introduction is too long.
     #[error(transparent)]
     Introduction(#[from] FriendRequestError),

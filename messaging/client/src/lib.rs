@@ -5,6 +5,7 @@
 //!
 //! Client --+--> conversation   requests, acceptances, messages           pure
 //!          +--> direct         what goes straight to a contact           pure
+//!          +--> requests       how many strangers may ask               pure
 //!          +--> state          one encrypted database                    disk
 //!          +--> network        questions through paths                   guards
 //!                 +--> roster     proven down to a checkpoint            chain nodes
@@ -47,6 +48,7 @@ mod event;
 mod history;
 mod network;
 mod paths;
+mod requests;
 mod roster;
 mod state;
 mod transport;

@@ -702,3 +702,22 @@ pub fn survey_paths(view: &RosterView) -> Result<PathSurvey, PathChoiceError> {
     let fewest_choices = candidates.iter().map(beside).min().unwrap_or_default();
     Ok(PathSurvey { diversity, fewest_choices })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_look_into_the_mailbox_has_one_length() {
+        let identity = Identity::generate(&mut rand::rng());
+        let hash = MessageHash::of(&identity.account(), Namespace::DEFAULT, b"the last one");
+        for (cursor, now) in [(None, 1), (Some(hash), 1_800_000_000_000)] {
+            assert_eq!(retrieve_request(&identity, cursor, now).len(), 1024);
+        }
+        for len in [0, 1, 1023, 1024, 1025] {
+            let padded = padded(vec![b'x'; len]);
+            assert!(padded.len().is_multiple_of(1024) && padded.len() < len + 1024);
+            assert!(padded.get(len..).is_some_and(|end| end.iter().all(|byte| *byte == b' ')));
+        }
+    }
+}

@@ -73,7 +73,7 @@ pub use friend_request::{Crossed, FriendRequest, FriendRequestError, crossed_req
 pub use identity::Identity;
 pub use mark::StateMark;
 pub use padding::SIZE_CLASSES;
-pub use payload::{OpenError, Opened, Payload, SealError, open, seal};
+pub use payload::{OpenError, Opened, Payload, SealError, Unsealed, open, seal, unseal};
 pub use phrase::PhraseError;
 pub use pickle::UnpickleError;
 pub use prekeys::{PrekeyBundle, Prekeys};

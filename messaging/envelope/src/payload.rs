@@ -104,15 +104,15 @@ pub fn seal(
 
 /// Decrypts what was stored for `recipient` on the network with this genesis hash.
 pub fn open(recipient: &Identity, genesis: &[u8; 32], sealed: &[u8]) -> Result<Opened, OpenError> {
+    unseal(recipient, genesis, sealed)?.open()
+}
+
+/// Decrypts what hides the sender, and no more.
+pub fn unseal<'a>(recipient: &'a Identity, genesis: &'a [u8; 32], sealed: &[u8]) -> Result<Unsealed<'a>, OpenError> {
     if !SIZE_CLASSES.contains(&sealed.len()) {
         return Err(OpenError::Size(sealed.len()));
     }
-    let account = recipient.account();
-    let decrypt = |sender: Option<[u8; 32]>, label: &[u8], ciphertext: &[u8]| {
-        let info = info(label, genesis, &account);
-        encryption::decrypt(sender.as_ref(), recipient.agreement_key(), Context { info: &info, aad: &[] }, ciphertext)
-    };
-    let padded = decrypt(None, SEAL, sealed).map_err(|_| OpenError::Foreign)?;
+    let padded = decrypt(recipient, genesis, None, SEAL, sealed).map_err(|_| OpenError::Foreign)?;
     let envelope = padding::unpad(&padded).ok_or(OpenError::Malformed("the padding"))?;
     let Envelope { kind, source, content } =
         Envelope::decode(envelope).map_err(|_| OpenError::Malformed("the envelope"))?;
@@ -120,23 +120,62 @@ pub fn open(recipient: &Identity, genesis: &[u8; 32], sealed: &[u8]) -> Result<O
     if source.kind() != X25519_ACCOUNT {
         return Err(OpenError::Malformed("the source"));
     }
-    let authentic = |kind| {
-        let inner = decrypt(Some(source.key()), label(kind), &content).map_err(|_| OpenError::Forged(source))?;
-        Ok::<_, OpenError>(Zeroizing::new(inner))
-    };
-    let payload = match Kind::try_from(kind) {
-        Ok(kind @ Kind::FriendRequest) => Payload::FriendRequest(FriendRequest::decode(&authentic(kind)?)?),
-        Ok(kind @ Kind::SessionStart) => {
-            let message = RatchetMessage::decode_start(&authentic(kind)?);
-            Payload::Ratchet(message.map_err(|_| OpenError::Malformed("the session start"))?)
-        }
-        Ok(Kind::SessionMessage) => {
-            let message = RatchetMessage::decode(&content);
-            Payload::Ratchet(message.map_err(|_| OpenError::Malformed("the session message"))?)
-        }
-        Ok(Kind::Unspecified) | Err(_) => return Err(OpenError::UnknownKind(kind)),
-    };
-    Ok(Opened { source, payload })
+    Ok(Unsealed { recipient, genesis, source, kind, content: content.into() })
+}
+
+/// What arrived, with nothing of it proven: half the work of opening it, so that what is not wanted costs no more.
+#[derive(Debug)]
+pub struct Unsealed<'a> {
+    recipient: &'a Identity,
+    genesis: &'a [u8; 32],
+    source: AccountAddress,
+    kind: i32,
+    content: Vec<u8>,
+}
+
+impl Unsealed<'_> {
+    /// Who the sender claims to be.
+    pub const fn claimed_source(&self) -> AccountAddress {
+        self.source
+    }
+
+    /// Whether it claims to be a friend request.
+    pub fn is_friend_request(&self) -> bool {
+        self.kind == i32::from(Kind::FriendRequest)
+    }
+
+    /// Opens it.
+    pub fn open(self) -> Result<Opened, OpenError> {
+        let Self { recipient, genesis, source, kind, content } = self;
+        let authentic = |kind| {
+            let inner = decrypt(recipient, genesis, Some(source.key()), label(kind), &content);
+            inner.map(Zeroizing::new).map_err(|_| OpenError::Forged(source))
+        };
+        let payload = match Kind::try_from(kind) {
+            Ok(kind @ Kind::FriendRequest) => Payload::FriendRequest(FriendRequest::decode(&authentic(kind)?)?),
+            Ok(kind @ Kind::SessionStart) => {
+                let message = RatchetMessage::decode_start(&authentic(kind)?);
+                Payload::Ratchet(message.map_err(|_| OpenError::Malformed("the session start"))?)
+            }
+            Ok(Kind::SessionMessage) => {
+                let message = RatchetMessage::decode(&content);
+                Payload::Ratchet(message.map_err(|_| OpenError::Malformed("the session message"))?)
+            }
+            Ok(Kind::Unspecified) | Err(_) => return Err(OpenError::UnknownKind(kind)),
+        };
+        Ok(Opened { source, payload })
+    }
+}
+
+fn decrypt(
+    recipient: &Identity,
+    genesis: &[u8; 32],
+    sender: Option<[u8; 32]>,
+    label: &[u8],
+    ciphertext: &[u8],
+) -> Result<Vec<u8>, encryption::NotAuthentic> {
+    let info = info(label, genesis, &recipient.account());
+    encryption::decrypt(sender.as_ref(), recipient.agreement_key(), Context { info: &info, aad: &[] }, ciphertext)
 }
 
 const SEAL: &[u8] = b"skep seal v1";

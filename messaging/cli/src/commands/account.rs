@@ -277,17 +277,21 @@ impl Account {
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { account, name, home, settings: Settings { read_receipts, typing, presence } } = self;
-        let said = |on: bool| if on { "told" } else { "not told" };
-        write!(
-            f,
-            "account  {account}\nname     {}\nkept in  {}\nyour contacts are {} what you have read, {} when you are writing and {} when you are \
-             online",
-            Shown(name),
-            home.display(),
-            said(*read_receipts),
-            said(*typing),
-            said(*presence)
-        )
+        let told = |on: bool| {
+            let all = [
+                (*read_receipts, "what you have read"),
+                (*typing, "when you are writing"),
+                (*presence, "when you are online"),
+            ];
+            all.into_iter().filter(|(is_on, _)| *is_on == on).map(|(_, what)| what).collect::<Vec<_>>().join(", ")
+        };
+        write!(f, "account  {account}\nname     {}\nkept in  {}", Shown(name), home.display())?;
+        for (heading, what) in [("shows   ", told(true)), ("hides   ", told(false))] {
+            if !what.is_empty() {
+                write!(f, "\n{heading} {what}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -296,7 +300,7 @@ impl fmt::Display for New {
         let Self { account, phrase } = self;
         write!(
             f,
-            "{account}\n\nWrite these 13 words down; they restore the account and are not shown again:\n\n  {}\n\n{}",
+            "{account}\n\nWrite these 13 words down; they restore the account and are not shown again:\n\n  {}\n\nWhat to do next:\n\n{}",
             **phrase,
             crate::commands::NEXT_STEPS
         )

@@ -17,11 +17,12 @@ use ratatui::{
     },
 };
 use skep_client::{Account, Purpose, UsedPath};
+use skep_primitives::Moment;
 use std::{
     env,
     io::{self, IsTerminal},
     thread,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::mpsc;
 
@@ -63,13 +64,19 @@ pub(crate) async fn run(Arguments {}: Arguments, context: &Context) -> Result<()
                 Some(notice) => Input::Notice(notice),
                 None => return Err(Failure::failed("the account was closed")),
             },
-            _ = tick.tick() => Input::Tick,
+            _ = tick.tick() => Input::Tick(now()),
         };
         for effect in model.update(input) {
             perform(effect, &account, &sender);
         }
     }
     Ok(())
+}
+
+/// What this machine's clock shows (ms).
+fn now() -> Moment {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Moment::try_from(since.as_millis()).unwrap_or(Moment::MAX)
 }
 
 /// Keys are read by a thread, which ends with the program: nothing else can end a read of a terminal.

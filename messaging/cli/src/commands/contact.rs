@@ -1,6 +1,12 @@
 //! People.
 
-use crate::{commands::send::Sent, context::Context, failure::Failure, output::Shown};
+use crate::{
+    commands::{receive::remark_put_off, send::Sent},
+    context::Context,
+    failure::Failure,
+    output::Shown,
+    people::Names,
+};
 use clap::Subcommand;
 use serde::Serialize;
 use skep_client::{AccountAddress, Client, Contact, ContactStatus};
@@ -86,7 +92,9 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
                 client.set_verified(account, &verification.number)?;
                 (verification.verified, verification.changed) = (true, false);
             }
+            let names = Names::of(&client)?;
             context.output().answer(&Safety {
+                with: names.person(&account).to_string(),
                 account: account.to_string(),
                 safety_number: verification.number.to_string(),
                 verified: verification.verified,
@@ -108,6 +116,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
                 let unread = unread.get(&contact.account).copied().unwrap_or_default();
                 context.output().answer(&Listed::of(contact, unread));
             }
+            remark_put_off(&client, context.output())?;
         }
     }
     Ok(())
@@ -127,6 +136,9 @@ fn listed(client: &Client, account: AccountAddress) -> Result<Listed, Failure> {
 /// The answer of `contact verify`.
 #[derive(Serialize)]
 struct Safety {
+    /// Who that is, for people.
+    #[serde(skip)]
+    with: String,
     account: String,
     safety_number: String,
     verified: bool,
@@ -135,8 +147,8 @@ struct Safety {
 
 impl fmt::Display for Safety {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { account, safety_number, verified, changed } = self;
-        write!(f, "{account}\n\n  {safety_number}\n\n")?;
+        let Self { with, account: _, safety_number, verified, changed } = self;
+        write!(f, "you and {with}\n\n  {safety_number}\n\n")?;
         match (verified, changed) {
             (true, _) => write!(f, "compared, and the same on both sides"),
             (false, true) => write!(

@@ -29,7 +29,7 @@ impl fmt::Display for Guide {
         } else {
             write!(
                 f,
-                "There is no account here yet.\n\n  skep account new --name Ada     make one: an identity that is yours alone, and 13 words\n  \
+                "There is no account here yet.\n\n  skep account new --name Ada      make one: an identity that is yours alone, and 13 words\n  \
                  skep account restore --name Ada  or take up one that you have the words of\n\n\
                  No phone number, no e-mail address, nobody to ask. Your account is a key; the words are its only copy.\n\n\
                  Then:\n\n{NEXT_STEPS}\n\n"

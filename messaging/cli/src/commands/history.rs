@@ -1,6 +1,11 @@
 //! What was said before.
 
-use crate::{context::Context, failure::Failure, output::Shown};
+use crate::{
+    context::Context,
+    failure::Failure,
+    output::Shown,
+    people::{Names, Person},
+};
 use clap::Args;
 use serde::Serialize;
 use skep_client::{Message, MessageState};
@@ -31,8 +36,10 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> Result<(), Failure
     let Arguments { contact, limit, before, keep_unread, .. } = arguments;
     let mut client = context.client()?;
     let Some(contact) = contact else {
+        let (names, own) = (Names::of(&client)?, client.account());
         client.export(|message| {
-            context.output().answer(&Shows(&message));
+            let with = Some(names.person(&message.contact)).filter(|_| message.contact != own);
+            context.output().answer(&Shows { message: &message, name: None, with });
             true
         })?;
         return Ok(());
@@ -42,8 +49,10 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> Result<(), Failure
     if messages.is_empty() {
         context.output().remark("nothing was said yet");
     }
+    let names = Names::of(&client)?;
+    let name = names.person(&account).name;
     for message in &messages {
-        context.output().answer(&Shows(message));
+        context.output().answer(&Shows { message, name, with: None });
     }
     if let (Some(last), false) = (messages.last(), keep_unread) {
         client.mark_read(account, last.sequence)?;
@@ -53,18 +62,27 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> Result<(), Failure
 
 #[derive(Serialize)]
 #[serde(transparent)]
-struct Shows<'a>(&'a Message);
+struct Shows<'a> {
+    message: &'a Message,
+    /// What the contact is called, where it is clear who that is.
+    #[serde(skip)]
+    name: Option<&'a str>,
+    /// In which conversation it was said, where there are several.
+    #[serde(skip)]
+    with: Option<Person<'a>>,
+}
 
 impl fmt::Display for Shows<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Message { contact, mine, id, text, reply_to, state, .. } = self.0;
+        let Message { mine, id, text, reply_to, state, .. } = self.message;
         let short = |id: &skep_client::MessageId| id.to_string().chars().take(8).collect::<String>();
         write!(f, "{}  ", short(id))?;
-        let who = contact.to_string().chars().take(8).collect::<String>();
-        if *mine {
-            write!(f, "you to {who}")?
-        } else {
-            write!(f, "{who}")?
+        match (mine, self.with, self.name) {
+            (true, Some(person), _) => write!(f, "you to {person}")?,
+            (true, None, _) => write!(f, "you")?,
+            (false, Some(person), _) => write!(f, "{person}")?,
+            (false, None, Some(name)) => write!(f, "{}", Shown(name))?,
+            (false, None, None) => write!(f, "they")?,
         }
         match state {
             MessageState::Queued => write!(f, " (not sent yet)")?,

@@ -1,6 +1,8 @@
 //! Staying and telling what arrives, and bots.
 
-use crate::{commands::receive::tell, context::Context, failure::Failure};
+mod outgoing;
+
+use crate::{commands::receive::tell, context::Context, failure::Failure, output::Output, people::Names};
 use clap::Args;
 use nix::{
     sys::signal::{Signal, killpg},
@@ -11,6 +13,7 @@ use std::{error::Error, process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::Command,
+    sync::mpsc,
     time::timeout,
 };
 
@@ -40,6 +43,13 @@ pub(crate) struct Arguments {
     /// Accept every friend request
     #[arg(long)]
     accept: bool,
+    /// Send what comes on standard input, one JSON object a line: {"to": CONTACT, "text": TEXT}
+    ///
+    /// `reply_to` may name the message it answers by its whole id, and `ref` comes back with what became of it: an event
+    /// `sent`, or `not_sent` with `kind` and `error`. One whose kind is `network` is kept and sent later. The end of the input
+    /// ends nothing.
+    #[arg(long)]
+    send: bool,
 }
 
 /// Listens until it is interrupted.
@@ -47,6 +57,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), F
     let (account, mut events) = Account::start(context.client()?);
     context.output().remark(format_args!("listening for {}; stop with Ctrl-C", account.address()));
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut lines = if arguments.send { Some(outgoing::lines().map_err(Failure::failed)?) } else { None };
     // What was left unread before is handed over first.
     let mut work = true;
     loop {
@@ -59,6 +70,13 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), F
         }
         let notice = tokio::select! {
             notice = timeout(RETRY, events.next()) => notice,
+            line = next(&mut lines) => {
+                match line {
+                    Some(line) => outgoing::send(&account, &line, context).await,
+                    None => lines = None,
+                }
+                continue;
+            }
             _ = &mut interrupted => return Ok(()),
         };
         work = true;
@@ -69,11 +87,12 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), F
                 let asks = if let Event::Request { sender, .. } = &event { Some(*sender) } else { None };
                 work = matches!(event, Event::Message { .. });
                 let shown = if let Event::Message { sender, .. } = &event { Some(*sender) } else { None };
-                tell(context.output(), event);
-                if let (Some(sender), true) = (asks, arguments.accept)
-                    && let Err(error) = account.contacts().accept(sender).await
-                {
-                    context.output().remark(format_args!("{sender} could not be accepted: {error}"));
+                tell(context.output(), event, &names(&account, context.output()).await?);
+                if let (Some(sender), true) = (asks, arguments.accept) {
+                    match account.contacts().accept(sender).await {
+                        Ok(_) => context.output().remark("  accepted"),
+                        Err(error) => context.output().remark(format_args!("  not accepted: {error}")),
+                    }
                 }
                 if let (Some(sender), None) = (shown, &arguments.exec) {
                     mark_all_read(&account, sender).await?;
@@ -87,6 +106,23 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), F
                 context.output().remark(format_args!("offline, trying again: {reason}"));
             }
         }
+    }
+}
+
+/// Names, for people.
+async fn names(account: &Account, output: Output) -> Result<Names, Failure> {
+    if output.is_json() {
+        return Ok(Names::default());
+    }
+    let contacts = account.contacts().list().await.map_err(account_failure)?;
+    Ok(contacts.into_iter().map(|contact| (contact.account, contact.name)).collect())
+}
+
+/// The next line of the input; none at its end; never, if nothing is read.
+async fn next(lines: &mut Option<mpsc::Receiver<String>>) -> Option<String> {
+    match lines {
+        Some(lines) => lines.recv().await,
+        None => std::future::pending().await,
     }
 }
 

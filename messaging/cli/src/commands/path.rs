@@ -1,6 +1,6 @@
 //! The way messages take.
 
-use crate::{commands::send::diversity_word, context::Context, failure::Failure};
+use crate::{commands::send::diversity_word, context::Context, failure::Failure, people::Names};
 use clap::Args;
 use serde::Serialize;
 use skep_client::{Diversity, PathHop, Purpose, UsedPath};
@@ -13,9 +13,16 @@ pub(crate) struct Arguments {}
 
 /// Tests the paths in use and shows them.
 pub(crate) async fn run(Arguments {}: Arguments, context: &Context) -> Result<(), Failure> {
-    for UsedPath { purpose, hops, diversity, established } in context.client()?.paths().await? {
+    let mut client = context.client()?;
+    let (paths, names) = (client.paths().await?, Names::of(&client)?);
+    let most = paths.iter().map(|path| path.diversity).max();
+    for UsedPath { purpose, hops, diversity, established } in paths {
+        let to = if let Purpose::Contact(account) = &purpose { Some(names.person(account).to_string()) } else { None };
         let hops = hops.map(|PathHop { node, ip }| Hop { node, ip });
-        context.output().answer(&Shown { purpose, hops, diversity, established });
+        context.output().answer(&Shown { purpose, hops, diversity, established, to });
+    }
+    if let Some(diversity) = most {
+        context.output().remark(diversity);
     }
     Ok(())
 }
@@ -27,6 +34,9 @@ struct Shown {
     #[serde(serialize_with = "diversity_word")]
     diversity: Diversity,
     established: bool,
+    /// To whom, for people.
+    #[serde(skip)]
+    to: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -37,7 +47,10 @@ struct Hop {
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: you", self.purpose)?;
+        match &self.to {
+            Some(to) => write!(f, "writing to {to}: you")?,
+            None => write!(f, "{}: you", self.purpose)?,
+        }
         for Hop { node, ip } in &self.hops {
             let short: String = node.to_string().chars().take(8).collect();
             match ip {
@@ -45,6 +58,6 @@ impl fmt::Display for Shown {
                 None => write!(f, " > {short}")?,
             }
         }
-        write!(f, " > the swarm\n  {}", self.diversity)
+        f.write_str(if self.to.is_some() { " > their swarm" } else { " > the swarm" })
     }
 }

@@ -4,10 +4,11 @@ use crate::{
     context::Context,
     failure::Failure,
     output::{Output, Shown},
+    people::{Names, Person},
 };
 use clap::Args;
 use serde::Serialize;
-use skep_client::{AccountAddress, DisplayName, Event, ReceiptKind};
+use skep_client::{Client, DisplayName, Event, ReceiptKind};
 use std::fmt;
 
 /// How to.
@@ -22,6 +23,8 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(Arguments { keep_unread }: Arguments, context: &Context) -> Result<(), Failure> {
     let mut client = context.client()?;
     let events = client.receive().await?;
+    // As they are called now.
+    let names = Names::of(&client)?;
     let (mut news, mut read) = (false, 0);
     for event in events {
         if let (Event::Message { sender, id, .. }, false) = (&event, keep_unread)
@@ -29,11 +32,12 @@ pub(crate) async fn run(Arguments { keep_unread }: Arguments, context: &Context)
         {
             read += client.mark_read(*sender, message.sequence)?;
         }
-        news |= tell(context.output(), event);
+        news |= tell(context.output(), event, &names);
     }
     if !news {
         context.output().remark("nothing new");
     }
+    remark_put_off(&client, context.output())?;
     // What has arrived is told; that contacts hear of it only the next time is no failure.
     if read > 0
         && let Err(error) = client.tell_read().await
@@ -43,80 +47,87 @@ pub(crate) async fn run(Arguments { keep_unread }: Arguments, context: &Context)
     Ok(())
 }
 
+/// Says that more people ask than are shown.
+pub(crate) fn remark_put_off(client: &Client, output: Output) -> Result<(), Failure> {
+    let more = client.requests_put_off()?;
+    if more > 0 {
+        output.remark(format_args!(
+            "{more} more friend requests wait and are shown later, some an hour; whom you ask yourself need not wait"
+        ));
+    }
+    Ok(())
+}
+
 /// Tells an event: everything to programs; to people what is news to them.
-pub(crate) fn tell(output: Output, event: Event) -> bool {
+pub(crate) fn tell(output: Output, event: Event, names: &Names) -> bool {
     let news = !matches!(event, Event::Receipt { .. } | Event::Typing { .. });
     if news || output.is_json() {
-        output.answer(&Received(event));
+        output.answer(&Received { event, names });
     }
     news
 }
 
 #[derive(Serialize)]
 #[serde(transparent)]
-struct Received(Event);
-
-/// Who, for people: the name they gave, and always the account, which cannot be chosen.
-struct Who<'a>(&'a AccountAddress, Option<&'a DisplayName>);
-
-impl fmt::Display for Who<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(account, name) = self;
-        match name {
-            Some(name) => write!(f, "{} ({account})", Shown(name.as_str())),
-            None => write!(f, "{account}"),
-        }
-    }
+struct Received<'a> {
+    event: Event,
+    #[serde(skip)]
+    names: &'a Names,
 }
 
-impl fmt::Display for Received {
+impl fmt::Display for Received<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Event::Request { sender, name, text, .. } => {
-                let who = Who(sender, Some(name));
-                write!(f, "{who} asks to talk: {}\n  skep contact accept {sender}", Shown(text))
+        let account = self.event.contact();
+        let named = |name: &'_ DisplayName| Person { account, name: Some(name.as_str()) }.to_string();
+        let who = self.names.person(account);
+        match &self.event {
+            Event::Request { name, text, .. } => {
+                write!(f, "{} asks to talk", named(name))?;
+                if !text.is_empty() {
+                    write!(f, ": {}", Shown(text))?;
+                }
+                write!(f, "\n  to accept: skep contact accept {account}")
             }
-            Event::Accepted { sender, name, .. } => {
-                write!(f, "{} accepted: you can write to each other", Who(sender, name.as_ref()))
+            Event::Accepted { .. } => write!(f, "{who} accepted: you can write to each other"),
+            Event::Message { text, .. } => write!(f, "{who}: {}", Shown(text)),
+            Event::Receipt { kind: ReceiptKind::Delivered, .. } => write!(f, "delivered to {who}"),
+            Event::Receipt { kind: ReceiptKind::Read, .. } => write!(f, "read by {who}"),
+            Event::Typing { started, .. } => {
+                write!(f, "{who} {}", if *started { "is writing" } else { "has stopped writing" })
             }
-            Event::Message { sender, name, text, .. } => {
-                write!(f, "{}: {}", Who(sender, name.as_ref()), Shown(text))
+            Event::Unsent { ids, .. } => match ids.len() {
+                1 => write!(f, "{who} took back a message"),
+                several => write!(f, "{who} took back {several} messages"),
+            },
+            Event::Timer { disappear_after: 0, .. } => {
+                write!(f, "{who}: messages of this conversation stay from now on")
             }
-            Event::Receipt { sender, kind: ReceiptKind::Delivered, .. } => write!(f, "delivered to {sender}"),
-            Event::Receipt { sender, kind: ReceiptKind::Read, .. } => write!(f, "read by {sender}"),
-            Event::Typing { sender, started } => {
-                write!(f, "{sender} {}", if *started { "is writing" } else { "has stopped writing" })
-            }
-            Event::Unsent { sender, ids } => {
-                write!(f, "{} took back {} message(s)", Who(sender, None), ids.len())
-            }
-            Event::Timer { sender, disappear_after: 0 } => {
-                write!(f, "{}: messages of this conversation stay from now on", Who(sender, None))
-            }
-            Event::Timer { sender, disappear_after } => {
-                let who = Who(sender, None);
+            Event::Timer { disappear_after, .. } => {
                 write!(f, "{who}: messages of this conversation disappear {disappear_after} s after they were read")
             }
-            Event::SessionReset { sender, ours } => {
-                let by = if *ours { "you" } else { "they" };
-                write!(f, "{by} lost the session with {}: it was started anew", Who(sender, None))
+            Event::SessionReset { ours, .. } => {
+                let by = if *ours { "this account" } else { "they" };
+                write!(
+                    f,
+                    "{who}: the session starts anew, because {by} lost it; what had not arrived of your messages is sent again"
+                )
             }
-            Event::UnknownSession { sender, proven } => {
+            Event::UnknownSession { proven, .. } => {
                 let certain = if *proven { "" } else { " (or somebody in their name)" };
                 write!(
                     f,
-                    "{sender}{certain} writes in a session this account does not have; if you know them: \
-                     skep contact request {sender}"
+                    "{account}{certain} wrote in a conversation that this account does not have, perhaps because it was restored. \
+                     If you know them:\n  skep contact request {account}"
                 )
             }
-            Event::Renamed { sender, name, .. } => {
-                write!(f, "{} is now called {}", Who(sender, None), Shown(name.as_str()))
-            }
-            Event::IdentityChanged { sender } => {
-                write!(f, "{} restored the account or moved to another device", Who(sender, None))
-            }
-            Event::Expired { recipient, .. } => {
-                write!(f, "something for {recipient} could not be delivered in time and was given up")
+            Event::Renamed { name, .. } => write!(f, "{account} is now called {}", Shown(name.as_str())),
+            Event::IdentityChanged { .. } => write!(
+                f,
+                "{who} restored the account or moved to another device, or somebody has their 13 words: compare the safety \
+                 number\n  skep contact verify {account}"
+            ),
+            Event::Expired { .. } => {
+                write!(f, "{who}: something could not be delivered in time and was given up")
             }
             Event::StateRolledBack { .. } => write!(
                 f,
@@ -124,9 +135,7 @@ impl fmt::Display for Received {
                  started anew; messages that arrived after the copy was made may be missing. To move an account, use `account \
                  backup` and `account restore-backup`"
             ),
-            Event::Unreadable { sender, reason } => {
-                write!(f, "a message of {} cannot be read: {}", Who(sender, None), Shown(reason))
-            }
+            Event::Unreadable { reason, .. } => write!(f, "a message of {who} cannot be read: {}", Shown(reason)),
         }
     }
 }

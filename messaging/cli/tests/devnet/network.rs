@@ -58,6 +58,15 @@ impl Network {
         run(SKEP, &["nodes", "verify"], &[("SKEP_CHAIN", chain), ("SKEP_CHECKPOINT", checkpoint)])
     }
 
+    /// `skep --json ...` for an account with its home here, to be run as the caller likes.
+    pub(crate) fn command(&self, arguments: &[&str], home: &Path) -> Command {
+        let mut command = Command::new(SKEP);
+        command.arg("--json").args(arguments).env("SKEP_HOME", home).env("SKEP_PASSPHRASE", "a passphrase");
+        let checkpoint = self.summary["checkpoint"].as_str().expect("told by `up`");
+        command.env("SKEP_CHAIN", self.chain()).env("SKEP_CHECKPOINT", checkpoint);
+        command
+    }
+
     /// `skep ...`, as people see it.
     pub(crate) fn skep_in_words(&self, arguments: &[&str]) -> Run {
         run(SKEP, arguments, &[("SKEP_CHAIN", &self.chain())])

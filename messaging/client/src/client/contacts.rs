@@ -5,7 +5,7 @@ use crate::{
     clock,
     conversation::{AcceptError, Contact, RequestError, accept, decline, request, say},
     network::{Delivery, NetworkError},
-    state::StateError,
+    state::{Asker, StateError},
 };
 use skep_envelope::{Body, DisplayName, MessageId, SafetyNumber};
 use skep_proto::account::AccountAddress;
@@ -80,10 +80,15 @@ impl Client {
         account: AccountAddress,
         introduction: String,
     ) -> Result<Delivery, SendError<RequestError>> {
+        let now = clock::now();
+        if let Some(wait) = self.wait_to_ask(now)? {
+            return Err(SendError::Refused(RequestError::TooMany { wait }));
+        }
         self.ready_to_send().await?;
         let known = self.state.contact(&account)?;
-        let change = request(self.own_to(&account), known.as_ref(), account, introduction, clock::now());
-        self.send_change(account, change.map_err(SendError::Refused)?, |_, _| Ok(())).await
+        let change = request(self.own_to(&account), known.as_ref(), account, introduction, now);
+        let change = change.map_err(SendError::Refused)?;
+        self.send_change(account, change, |writer, _| writer.count_request(Asker::We, now)).await
     }
 
     /// Accepts an account's friend request.

@@ -6,7 +6,7 @@ use crate::{
     conversation::{Contact, Manner, Way, is_acknowledged, may_go_directly, receive, say},
     direct::{Call, Delivered, Lines, MOST_LINES, Refusal},
     event::Event,
-    network::{Delivery, Listened, NetworkError, Waiting},
+    network::{Delivery, Listened, Network, NetworkError, Waiting},
     state::{DirectMessage, StateError, Writer},
 };
 use rand::rng;
@@ -93,8 +93,8 @@ impl Client {
         }
     }
 
-    /// A call to the listening node came to an end. What it brought is acknowledged.
-    pub(crate) async fn listened(&mut self, call: &Call, listened: Listened) -> Result<Vec<Event>, NetworkError> {
+    /// A call to the listening node came to an end. What it brought is kept, and told before it is acknowledged.
+    pub(crate) fn listened(&mut self, call: &Call, listened: Listened) -> Result<Vec<Event>, NetworkError> {
         let Self { lines: Some(lines), network: Some(network), .. } = self else { return Ok(Vec::new()) };
         let genesis = network.genesis();
         let delivered = match listened {
@@ -109,7 +109,6 @@ impl Client {
         for message in delivered {
             events.extend(self.take_in_direct(&genesis, message)?);
         }
-        self.acknowledge_direct(&genesis).await?;
         Ok(events)
     }
 
@@ -372,12 +371,15 @@ impl Client {
     }
 
     /// Acknowledges what came directly.
-    async fn acknowledge_direct(&mut self, genesis: &BlockHash) -> Result<(), NetworkError> {
+    pub(crate) async fn acknowledge_direct(&mut self) -> Result<(), NetworkError> {
+        let Some(genesis) = self.network.as_ref().map(Network::genesis) else { return Ok(()) };
         for contact in self.lines.as_ref().map(Lines::debtors).unwrap_or_default() {
             let Some(ids) = self.lines.as_mut().map(|lines| lines.owed(&contact)) else { return Ok(()) };
             let body = Some(Body::Receipt(ReceiptKind::Delivered, ids.clone()));
-            self.tell(genesis, contact, body, |writer| writer.put_acknowledged(&contact, ReceiptKind::Delivered, &ids))
-                .await?;
+            self.tell(&genesis, contact, body, |writer| {
+                writer.put_acknowledged(&contact, ReceiptKind::Delivered, &ids)
+            })
+            .await?;
         }
         // What could not go directly.
         if self.state.outbox()?.is_empty() { Ok(()) } else { self.flush(None).await }

@@ -1,6 +1,6 @@
 //! The own mailbox: reading it, and what has to be done of the program's own accord.
 
-use super::Client;
+use super::{Client, strangers::put_off};
 use crate::{
     clock,
     conversation::{Contact, Unusable, Way, receive, replenish, reset, say},
@@ -9,7 +9,7 @@ use crate::{
     state::{StateError, Writer},
 };
 use rand::seq::SliceRandom;
-use skep_envelope::{Body, OpenError, ReceiptKind, Text, open, ttl};
+use skep_envelope::{Body, MessageId, OpenError, Opened, ReceiptKind, Text, ttl, unseal};
 use skep_primitives::{BlockHash, Moment, ServiceNodeId};
 use skep_proto::{
     account::AccountAddress,
@@ -23,8 +23,6 @@ const READERS: usize = 2;
 const MOST_PAGES: usize = 100;
 /// How long a message that was dealt with is remembered (ms): longer than any node keeps it.
 const REMEMBER_MS: u64 = 2 * ttl::MESSAGE;
-/// Friend requests that wait for an answer at a time; more are not kept.
-const MOST_ASKING: u32 = 200;
 /// How long a fallback key is told to contacts before another takes its place (ms).
 const FALLBACK_LIFE: Moment = 30 * 24 * 60 * 60 * 1000;
 /// Contacts told new prekeys at a time, since each message costs work.
@@ -76,6 +74,8 @@ impl Client {
         self.mail_all_direct(&genesis)?;
         self.flush(Some(events)).await?;
         self.read_mailbox(events).await?;
+        self.look_at_strangers(&genesis, clock::now(), events)?;
+        tell_once(events);
         // Answers to what has arrived.
         self.keep_house().await?;
         self.flush(Some(events)).await?;
@@ -88,6 +88,7 @@ impl Client {
         let now = clock::now();
         self.state.write(|writer| {
             writer.forget_seen(now)?;
+            writer.forget_strangers(now)?;
             writer.forget_trash(now)?;
             writer.forget_disappeared(now)
         })?;
@@ -162,7 +163,7 @@ impl Client {
     }
 
     /// Deals with one stored message, once.
-    fn take_in(
+    pub(super) fn take_in(
         &mut self,
         genesis: &BlockHash,
         member: ServiceNodeId,
@@ -182,34 +183,61 @@ impl Client {
             self.state.write(|writer| writer.put_cursor(&member, &hash))?;
             return Ok(Vec::new());
         }
-        let opened = match open(&self.account.identity, genesis, &data) {
-            Ok(opened) => opened,
+        let of_no_use = |error: OpenError| {
+            if matches!(error, OpenError::UnknownKind(_)) {
+                tracing::warn!(%error, "a message cannot be read");
+            } else {
+                tracing::debug!(%error, "what was stored is no message");
+            }
+        };
+        let unsealed = match unseal(&self.account.identity, genesis, &data) {
+            Ok(unsealed) => unsealed,
             Err(error) => {
-                if matches!(error, OpenError::UnknownKind(_)) {
-                    tracing::warn!(%error, "a message cannot be read");
-                } else {
-                    tracing::debug!(%error, "what was stored is no message");
-                }
+                of_no_use(error);
                 return self.state.write(dealt_with).map(|()| Vec::new());
             }
         };
-        let source = opened.source;
-        let known = self.state.contact(&source)?;
-        if known.is_none() && self.state.count_asking()? >= MOST_ASKING {
-            tracing::warn!(%source, "too many friend requests wait for an answer: another one is dropped");
-            return self.state.write(dealt_with).map(|()| Vec::new());
+        let known = self.state.contact(&unsealed.claimed_source())?;
+        if known.is_none() && unsealed.is_friend_request() {
+            self.state.write(|writer| {
+                put_off(writer, &hash, &data, now)?;
+                dealt_with(writer)
+            })?;
+            return Ok(Vec::new());
         }
-        match receive(self.own_to(&source), known.as_ref(), opened, Way::Mail, now, &mut rand::rng()) {
-            Ok(change) => {
-                let id = change.told.map(|told| told.id);
-                self.take_change(genesis, source, change, Way::Mail, |writer| {
+        match unsealed.open() {
+            Ok(opened) => {
+                let source = opened.source;
+                self.take_opened(genesis, known.as_ref(), opened, now, |writer, id| {
                     id.iter().try_for_each(|id| writer.put_stored(&source, id, &hash))?;
                     dealt_with(writer)
                 })
             }
             Err(error) => {
+                of_no_use(error);
+                self.state.write(dealt_with).map(|()| Vec::new())
+            }
+        }
+    }
+
+    /// Deals with what came by mail; `more` is kept with it, and learns which message it was, if it was one.
+    pub(super) fn take_opened(
+        &mut self,
+        genesis: &BlockHash,
+        known: Option<&Contact>,
+        opened: Opened,
+        now: Moment,
+        more: impl FnOnce(&Writer<'_>, Option<MessageId>) -> Result<(), StateError>,
+    ) -> Result<Vec<Event>, StateError> {
+        let source = opened.source;
+        match receive(self.own_to(&source), known, opened, Way::Mail, now, &mut rand::rng()) {
+            Ok(change) => {
+                let id = change.told.map(|told| told.id);
+                self.take_change(genesis, source, change, Way::Mail, |writer| more(writer, id))
+            }
+            Err(error) => {
                 tracing::debug!(%error, "a message is of no use");
-                self.state.write(dealt_with)?;
+                self.state.write(|writer| more(writer, None))?;
                 Ok(match error {
                     Unusable::Receive(reason) => {
                         vec![Event::Unreadable { sender: source, reason: reason.to_string() }]
@@ -338,6 +366,23 @@ impl Client {
     }
 }
 
+/// Who writes in sessions that are unknown is told of once, however much of that there is.
+fn tell_once(events: &mut Vec<Event>) {
+    let mut unknown = BTreeMap::<_, bool>::new();
+    for event in &*events {
+        if let Event::UnknownSession { sender, proven } = event {
+            *unknown.entry(*sender).or_default() |= proven;
+        }
+    }
+    events.retain_mut(|event| {
+        let Event::UnknownSession { sender, proven } = event else { return true };
+        unknown.remove(sender).is_some_and(|certain| {
+            *proven = certain;
+            true
+        })
+    });
+}
+
 /// Members in the order in which they are read: those read before first, which have the least to tell.
 fn reading_order(
     mut members: Vec<ServiceNodeId>,
@@ -347,4 +392,19 @@ fn reading_order(
     members.shuffle(rng);
     members.sort_by_key(|member| !cursors.contains_key(member));
     members
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_sessions_are_told_once_a_sender() {
+        let [ada, bob] = [1, 2].map(|number| AccountAddress::from_x25519([number; 32]));
+        let unknown = |sender, proven| Event::UnknownSession { sender, proven };
+        let other = Event::Typing { sender: ada, started: true };
+        let mut events = vec![unknown(ada, false), other.clone(), unknown(bob, false), unknown(ada, true)];
+        tell_once(&mut events);
+        assert_eq!(events, [unknown(ada, true), other, unknown(bob, false)]);
+    }
 }

@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 const ACKNOWLEDGE: Moment = 20_000;
 /// How long a line rests after it has fallen, at first and at most (ms); each time in a row it is twice as long.
 const REST: (Moment, Moment) = (30_000, 15 * 60 * 1000);
+/// Falls in a row after which a new place where they listen does not end the rest.
+const FALLS_FORGIVEN: u32 = 2;
 /// How long a line rests after the contact's node was busy (ms).
 const BUSY_REST: Moment = 10_000;
 /// How old a word of where a contact listens may be when it comes by mail (ms): what is older is likely not true any more.
@@ -85,7 +87,13 @@ impl Line {
             Way::Direct => true,
             Way::Mail => sync.stamp.saturating_add(FRESH) >= now,
         };
+        let before = self.theirs.map(|theirs| theirs.handle);
         self.theirs = sync.listening.filter(|theirs| fresh && Some(theirs.handle) != self.dead);
+        // Who listens anew was away and is there again; who falls again and again is left alone.
+        let is_new = self.theirs.is_some_and(|theirs| Some(theirs.handle) != before);
+        if is_new && self.falls <= FALLS_FORGIVEN {
+            self.rest_until = self.rest_until.min(now);
+        }
     }
 
     /// Where to give the next message.

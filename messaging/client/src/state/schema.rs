@@ -4,7 +4,7 @@ use super::StateError;
 use rusqlite::Connection;
 
 /// One step a version; `user_version` counts the steps taken. A step that was released is never changed.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     V1,
     // Delivery states, replies, disappearing messages, notes to oneself; contacts that are declined, blocked or verified;
     // sessions that start anew; settings.
@@ -86,6 +86,19 @@ const MIGRATIONS: [&str; 4] = [
         hash BLOB PRIMARY KEY,
         until INTEGER NOT NULL -- ms; the swarm forgets it by itself then
     ) STRICT, WITHOUT ROWID;
+    ",
+    // How many friend requests come and go.
+    "
+    CREATE TABLE strangers ( -- sealed friend requests, not looked at yet
+        sequence INTEGER PRIMARY KEY,
+        hash BLOB NOT NULL UNIQUE,
+        data BLOB NOT NULL,
+        until INTEGER NOT NULL -- ms; nobody waits for an answer then
+    ) STRICT;
+    CREATE TABLE requests ( -- of the last hour
+        mine INTEGER NOT NULL,
+        at INTEGER NOT NULL -- ms
+    ) STRICT;
     ",
 ];
 

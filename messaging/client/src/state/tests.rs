@@ -51,13 +51,15 @@ fn the_account_survives_in_files_of_its_owner_alone() {
         names.push(path.file_name().unwrap().to_str().unwrap().to_owned());
     }
     names.sort();
-    assert_eq!(names, ["state.db", "state.salt"]);
+    assert_eq!(names, ["state.db", "state.db-wal", "state.salt"]);
     // Neither the format nor a word of the phrase can be seen.
-    let bytes = fs::read(directory.join(DATABASE)).unwrap();
+    let bytes = ["state.db", "state.db-wal"].map(|name| fs::read(directory.join(name)).unwrap()).concat();
     let phrase = account.identity.phrase();
     for text in ["SQLite format 3"].into_iter().chain(phrase.split(' ')).chain(["CREATE TABLE"]) {
         assert!(!bytes.windows(text.len()).any(|window| window == text.as_bytes()), "{text}");
     }
+    drop(state);
+    assert!(!directory.join("state.db-wal").exists(), "a program that ends in order leaves one file and the salt");
 }
 
 #[test]

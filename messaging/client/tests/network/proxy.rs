@@ -1,6 +1,7 @@
 //! Everything through a SOCKS5 proxy.
 
 use super::*;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use skep_client::SocksProxy;
 use std::{
     collections::BTreeMap,
@@ -12,6 +13,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
 };
+use tokio_rustls::TlsAcceptor;
 
 /// A host that only the proxy knows.
 const CHAIN_NODE: &str = "chain.test";
@@ -69,6 +71,64 @@ async fn serve(mut client: TcpStream, hosts: &BTreeMap<String, SocketAddr>, serv
     client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
     served.fetch_add(1, Ordering::Relaxed);
     copy_bidirectional(&mut client, &mut there).await.map(drop)
+}
+
+/// TLS in front of a chain node, with a certificate for [`CHAIN_NODE`]. Where it is, and the certificate.
+async fn encrypt(chain: SocketAddr) -> (SocketAddr, CertificateDer<'static>) {
+    let own = rcgen::generate_simple_self_signed([CHAIN_NODE.to_owned()]).expect("a certificate");
+    let certificate = own.cert.der().clone();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(own.signing_key.serialize_der()));
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("usual versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .expect("they fit");
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let mut stream = acceptor.accept(stream).await?;
+                let mut there = TcpStream::connect(chain).await?;
+                copy_bidirectional(&mut stream, &mut there).await
+            });
+        }
+    });
+    (address, certificate)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_node_behind_tls_is_reached_through_the_proxy_if_its_certificate_is_good() {
+    let network = Network::start(12).await;
+    let chain: SocketAddr = network.urls.to_string().trim_start_matches("ws://").parse().expect("an address");
+    let (encrypted, certificate) = encrypt(chain).await;
+    let nodes = network.entries.iter().map(|entry| {
+        let Endpoint { ipv4, https_port, .. } = entry.endpoint;
+        (Ipv4Addr::from(ipv4).to_string(), SocketAddr::from((ipv4, https_port)))
+    });
+    let hosts = nodes.chain([(CHAIN_NODE.to_owned(), encrypted), ("another.test".to_owned(), encrypted)]).collect();
+    let proxy = Proxy::start(hosts).await;
+    let through: SocksProxy = format!("socks5h://{}", proxy.address).parse().expect("a proxy");
+    let believing = through.clone().believing(certificate);
+    let url =
+        |scheme: &str, host: &str| -> ChainUrls { format!("{scheme}://{host}:9944").parse().expect("an address") };
+
+    let mut alice = Person::new("Alice", &network);
+    alice.urls = url("wss", CHAIN_NODE).through(believing.clone());
+    assert_eq!(alice.receive().await, []);
+    for (case, urls, reason) in [
+        ("nobody vouches", url("wss", CHAIN_NODE).through(through), "UnknownIssuer"),
+        ("for another", url("wss", "another.test").through(believing.clone()), "not valid for name"),
+        ("not encrypted", url("ws", CHAIN_NODE).through(believing), ""),
+    ] {
+        alice.urls = urls;
+        let failed = alice.client().receive().await;
+        let Err(ReceiveError::Network(error @ NetworkError::Connect(_))) = failed else { panic!("{case}: {failed:?}") };
+        assert!(error.to_string().contains(reason), "{case}: {error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -62,6 +62,26 @@ fn what_is_sealed_opens_for_the_recipient_only() {
 }
 
 #[test]
+fn half_an_opening_tells_what_is_claimed_and_proves_nothing() {
+    let (alice, bob) = people();
+    for payload in payloads() {
+        let is_request = matches!(payload, Payload::FriendRequest(_));
+        let sealed = sealed(&alice, &bob, &payload);
+        let unsealed = unseal(&bob, &GENESIS, &sealed).unwrap();
+        assert_eq!((unsealed.claimed_source(), unsealed.is_friend_request()), (alice.account(), is_request));
+    }
+    let envelope = Envelope {
+        kind: Kind::FriendRequest.into(),
+        source: alice.account().as_bytes().to_vec().into(),
+        content: vec![1; 100].into(),
+    };
+    let forged = sealed_envelope(&bob, envelope.encode_to_vec());
+    let unsealed = unseal(&bob, &GENESIS, &forged).unwrap();
+    assert!(unsealed.is_friend_request());
+    assert_eq!(unsealed.open(), Err(OpenError::Forged(alice.account())));
+}
+
+#[test]
 fn short_payloads_of_all_kinds_look_alike() {
     let (alice, bob) = people();
     let name = "n".repeat(100);

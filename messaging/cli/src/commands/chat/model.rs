@@ -1,6 +1,7 @@
 //! What the screen shows and how it changes; pure.
 
 use skep_client::{AccountAddress, ContactStatus, ContactSummary, Event, Message, MessageId, MessageState, Notice};
+use skep_primitives::Moment;
 use std::collections::BTreeMap;
 
 /// Ticks after which somebody who said to be writing is not believed any more.
@@ -15,8 +16,8 @@ const LONGEST_INPUT: usize = 10_000;
 pub(super) enum Input {
     Key(Key),
     Notice(Notice),
-    /// About a second has passed.
-    Tick,
+    /// About a second has passed; it is now this time (ms).
+    Tick(Moment),
     Contacts(Vec<ContactSummary>),
     History(AccountAddress, Vec<Message>),
     /// Something about this contact was done.
@@ -76,6 +77,8 @@ pub(super) struct Model {
     /// None: not known yet.
     pub(super) online: Option<bool>,
     pub(super) path: String,
+    /// By this machine's clock (ms).
+    pub(super) now: Moment,
     /// What went wrong last, or what is to be done.
     pub(super) remark: String,
     /// For how many ticks contacts are still believed to write.
@@ -99,6 +102,7 @@ impl Model {
             sending: 0,
             online: None,
             path: String::new(),
+            now: 0,
             remark: String::new(),
             typing: BTreeMap::new(),
             told_typing: None,
@@ -129,7 +133,10 @@ impl Model {
         match input {
             Input::Key(key) => return self.pressed(key),
             Input::Notice(notice) => return self.noticed(notice),
-            Input::Tick => self.tick(),
+            Input::Tick(now) => {
+                self.now = now;
+                self.tick()
+            }
             Input::Contacts(contacts) => {
                 self.contacts = contacts;
                 if self.open.is_none() {

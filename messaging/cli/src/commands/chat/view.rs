@@ -4,15 +4,18 @@ use super::model::Model;
 use crate::output::Shown;
 use ratatui::{
     Frame,
-    layout::{Constraint, Layout, Rect},
+    layout::{Alignment, Constraint, Layout, Rect},
     style::{Color, Modifier, Style},
     text::{Line, Span},
-    widgets::{Block, Paragraph, Wrap},
+    widgets::{Block, BorderType, Padding, Paragraph, Wrap},
 };
 use skep_client::{ContactStatus, ContactSummary, Message, MessageId, MessageState};
+use skep_primitives::Moment;
 
 /// Columns of the list of contacts.
 const CONTACTS: u16 = 26;
+/// Messages within this time of each other share a heading (ms).
+const ONE_BREATH: Moment = 5 * 60 * 1000;
 
 /// Draws the whole screen. Without colours everything is told by words and weight.
 pub(super) fn draw(model: &Model, colours: bool, frame: &mut Frame<'_>) {
@@ -22,7 +25,7 @@ pub(super) fn draw(model: &Model, colours: bool, frame: &mut Frame<'_>) {
     let [messages, input] = Layout::vertical([Constraint::Min(3), Constraint::Length(3)]).areas(conversation);
     draw_contacts(model, theme, frame, contacts);
     draw_messages(model, theme, frame, messages);
-    draw_input(model, frame, input);
+    draw_input(model, theme, frame, input);
     draw_status(model, theme, frame, status);
 }
 
@@ -54,41 +57,45 @@ fn one_line(text: &str) -> String {
     Shown(text).to_string().replace('\n', " ")
 }
 
+/// A frame that stays in the background.
+fn framed<'a>(theme: Theme, title: impl Into<Line<'a>>) -> Block<'a> {
+    Block::bordered()
+        .border_type(BorderType::Rounded)
+        .border_style(theme.colour(Color::DarkGray))
+        .title(title)
+        .title_style(theme.colour(Color::Reset).add_modifier(Modifier::BOLD))
+}
+
 fn draw_contacts(model: &Model, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
-    let lines: Vec<_> = model
-        .contacts
-        .iter()
-        .map(|contact| {
-            let open = Some(contact.account) == model.open;
-            let mut style = if contact.unread > 0 { Style::new().add_modifier(Modifier::BOLD) } else { Style::new() };
-            if open {
-                style = style.add_modifier(Modifier::REVERSED);
-            }
-            let mark = match contact.status {
-                _ if contact.blocked => " (blocked)",
-                ContactStatus::Requested => " (asked)",
-                ContactStatus::Asking => " (asks you)",
-                ContactStatus::Declined => " (declined)",
-                ContactStatus::Established => "",
-            };
-            let writing = if model.is_typing(&contact.account) { " ..." } else { "" };
-            let mut spans = vec![
-                Span::raw(if open { "> " } else { "  " }),
-                Span::raw(called(contact)),
-                Span::styled(mark, theme.colour(Color::Yellow)),
-                Span::raw(writing),
-            ];
-            if contact.unread > 0 {
-                spans.push(Span::styled(format!(" [{}]", contact.unread), theme.colour(Color::Green)));
-            }
-            Line::from(spans).style(style)
-        })
-        .collect();
+    let width = usize::from(area.width.saturating_sub(2));
+    let lines: Vec<_> = model.contacts.iter().map(|contact| contact_line(model, contact, theme, width)).collect();
     // The open contact stays in sight.
     let at = model.contacts.iter().position(|contact| Some(contact.account) == model.open).unwrap_or_default();
     let rows = usize::from(area.height.saturating_sub(2)).max(1);
     let above = u16::try_from((at + 1).saturating_sub(rows)).unwrap_or(u16::MAX);
-    frame.render_widget(Paragraph::new(lines).scroll((above, 0)).block(Block::bordered().title(" Contacts ")), area);
+    frame.render_widget(Paragraph::new(lines).scroll((above, 0)).block(framed(theme, " Contacts ")), area);
+}
+
+/// Their name, and at the end of the line what is new about them.
+fn contact_line(model: &Model, contact: &ContactSummary, theme: Theme, width: usize) -> Line<'static> {
+    let open = Some(contact.account) == model.open;
+    let mut style = if contact.unread > 0 { Style::new().add_modifier(Modifier::BOLD) } else { Style::new() };
+    if open {
+        style = style.add_modifier(Modifier::REVERSED);
+    }
+    let (mark, colour) = match contact.status {
+        _ if contact.blocked => ("blocked ".to_owned(), Color::Red),
+        _ if model.is_typing(&contact.account) => ("writing ".to_owned(), Color::Cyan),
+        _ if contact.unread > 0 => (format!("{} new ", contact.unread), Color::Green),
+        ContactStatus::Requested => ("asked ".to_owned(), Color::DarkGray),
+        ContactStatus::Asking => ("asks you ".to_owned(), Color::Yellow),
+        ContactStatus::Declined => ("declined ".to_owned(), Color::DarkGray),
+        ContactStatus::Established => (String::new(), Color::Reset),
+    };
+    let name = Span::raw(format!("{}{} ", if open { "> " } else { "  " }, called(contact)));
+    let gap = " ".repeat(width.saturating_sub(name.width() + mark.len()));
+    Line::from(vec![name, Span::raw(gap), Span::styled(mark, theme.colour(if open { Color::Reset } else { colour }))])
+        .style(style)
 }
 
 fn draw_messages(model: &Model, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
@@ -96,7 +103,8 @@ fn draw_messages(model: &Model, theme: Theme, frame: &mut Frame<'_>, area: Rect)
         let writing = if model.is_typing(&contact.account) { "is writing... " } else { "" };
         format!(" {} {writing}", called(contact))
     });
-    let block = Block::bordered().title(title);
+    let block = framed(theme, title).padding(Padding::horizontal(1));
+    let inner = block.inner(area);
     let mut lines = Vec::new();
     match model.contact() {
         None => lines.push(Line::raw("No contacts yet: ask somebody with `skep contact request`.")),
@@ -109,11 +117,12 @@ fn draw_messages(model: &Model, theme: Theme, frame: &mut Frame<'_>, area: Rect)
         }
         Some(_) => {}
     }
+    let mut before = None;
     for message in &model.messages {
-        lines.extend(message_lines(model, message, theme));
+        lines.extend(message_lines(model, message, before, theme, usize::from(inner.width)));
+        before = Some(message);
     }
     let paragraph = Paragraph::new(lines).wrap(Wrap { trim: false });
-    let inner = block.inner(area);
     let height = wrapped_height(&paragraph, inner.width);
     let last = height.saturating_sub(inner.height);
     frame.render_widget(paragraph.scroll((last.saturating_sub(model.scroll), 0)).block(block), area);
@@ -124,27 +133,84 @@ fn wrapped_height(paragraph: &Paragraph<'_>, width: u16) -> u16 {
     u16::try_from(paragraph.line_count(width)).unwrap_or(u16::MAX)
 }
 
-fn message_lines<'a>(model: &'a Model, message: &'a Message, theme: Theme) -> Vec<Line<'a>> {
-    let who = if message.mine { "you".to_owned() } else { model.contact().map_or_else(String::new, called) };
-    let style = theme.colour(if message.mine { Color::Cyan } else { Color::Magenta }).add_modifier(Modifier::BOLD);
-    let mut lines = Vec::new();
-    if let Some(id) = &message.reply_to {
-        let answered = format!("  | {}", answered(model, id));
-        lines.push(Line::styled(answered, Style::new().add_modifier(Modifier::DIM)));
-    }
-    let text = match &message.text {
-        Some(text) => Shown(text).to_string(),
-        None => "(unsent)".into(),
+/// A message: ours on the right, theirs on the left. What is the same as of the message before is not said again.
+fn message_lines(
+    model: &Model,
+    message: &Message,
+    before: Option<&Message>,
+    theme: Theme,
+    width: usize,
+) -> Vec<Line<'static>> {
+    let (who, colour, side) = match message.mine {
+        true => ("you".to_owned(), Color::Cyan, Alignment::Right),
+        false => (model.contact().map_or_else(String::new, called), Color::Magenta, Alignment::Left),
     };
-    let mut parts = text.split('\n');
-    let mut first =
-        vec![Span::styled(format!("{who}: "), style), Span::raw(parts.next().unwrap_or_default().to_owned())];
-    if let Some(state) = state_text(message) {
-        first.push(Span::styled(format!("  {state}"), Style::new().add_modifier(Modifier::DIM)));
+    let (age, dim) = (age(model.now, message.timestamp), theme.colour(Color::DarkGray));
+    let goes_on = before.is_some_and(|before| {
+        let soon = message.timestamp.saturating_sub(before.timestamp) < ONE_BREATH;
+        soon && before.mine == message.mine && state(before) == state(message)
+    });
+    let mut lines = Vec::new();
+    if !goes_on || message.reply_to.is_some() {
+        lines.extend(before.map(|_| Line::raw("")));
+        let mut heading = vec![
+            Span::styled(who, theme.colour(colour).add_modifier(Modifier::BOLD)),
+            Span::styled(format!("  {age}"), dim),
+        ];
+        if let Some((state, colour)) = state(message) {
+            heading.push(Span::styled(format!("  {state}"), theme.colour(colour)));
+        }
+        lines.push(Line::from(heading));
     }
-    lines.push(Line::from(first));
-    lines.extend(parts.map(|part| Line::raw(format!("  {part}"))));
+    if let Some(id) = &message.reply_to {
+        lines.push(Line::styled(format!("| {}", answered(model, id)), dim));
+    }
+    match &message.text {
+        Some(text) => lines.extend(block_of(&Shown(text).to_string(), width * 3 / 4)),
+        None => lines.push(Line::styled("(unsent)", dim)),
+    }
+    lines.into_iter().map(|line| line.alignment(side)).collect()
+}
+
+/// A text in lines of at most `width` columns, filled up to the longest of them, so that it is straight on both sides.
+fn block_of(text: &str, width: usize) -> Vec<Line<'static>> {
+    let lines: Vec<_> = text.split('\n').flat_map(|line| broken(line, width.max(1))).collect();
+    let columns = |line: &String| Span::raw(line.as_str()).width();
+    let longest = lines.iter().map(columns).max().unwrap_or_default();
+    let filled = |line: String| {
+        let gap = longest.saturating_sub(columns(&line));
+        Line::raw(format!("{line}{}", " ".repeat(gap)))
+    };
+    lines.into_iter().map(filled).collect()
+}
+
+/// One line, broken between words, or within those that are too long.
+fn broken(line: &str, width: usize) -> Vec<String> {
+    let columns = |text: &str| Span::raw(text).width();
+    let (mut lines, mut last) = (Vec::new(), String::new());
+    for word in line.split_inclusive(' ') {
+        if !last.is_empty() && columns(&last) + columns(word.trim_end()) > width {
+            lines.push(std::mem::take(&mut last).trim_end().to_owned());
+        }
+        for c in word.chars() {
+            if c != ' ' && columns(&last) >= width {
+                lines.push(std::mem::take(&mut last));
+            }
+            last.push(c);
+        }
+    }
+    lines.push(last.trim_end().to_owned());
     lines
+}
+
+/// How long ago that was.
+fn age(now: Moment, then: Moment) -> String {
+    match now.saturating_sub(then) / 60_000 {
+        0 => "now".to_owned(),
+        minutes @ 1..60 => format!("{minutes} min"),
+        minutes @ 60..1440 => format!("{} h", minutes / 60),
+        minutes => format!("{} d", minutes / 1440),
+    }
 }
 
 /// The beginning of the message that is answered.
@@ -157,24 +223,24 @@ fn answered(model: &Model, id: &MessageId) -> String {
 }
 
 /// How far a message of ours has come.
-fn state_text(message: &Message) -> Option<String> {
+fn state(message: &Message) -> Option<(String, Color)> {
     match message.state {
-        MessageState::Queued => Some("(waiting)".into()),
-        MessageState::OnSwarm { receipts } => Some(format!("(sent, on {receipts} nodes)")),
-        MessageState::Direct => Some("(sent directly)".into()),
-        MessageState::Delivered { .. } => Some("(delivered)".into()),
-        MessageState::Read { .. } if message.mine => Some("(read)".into()),
-        MessageState::Failed => Some("(NOT DELIVERED)".into()),
+        MessageState::Queued => Some(("waiting".into(), Color::Yellow)),
+        MessageState::OnSwarm { receipts } => Some((format!("sent, on {receipts} nodes"), Color::DarkGray)),
+        MessageState::Direct => Some(("sent directly".into(), Color::DarkGray)),
+        MessageState::Delivered { .. } => Some(("delivered".into(), Color::Blue)),
+        MessageState::Read { .. } if message.mine => Some(("read".into(), Color::Green)),
+        MessageState::Failed => Some(("NOT DELIVERED".into(), Color::Red)),
         MessageState::Read { .. } | MessageState::Unread | MessageState::Note => None,
     }
 }
 
-fn draw_input(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+fn draw_input(model: &Model, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
     let title = match &model.reply_to {
         Some(id) => format!(" Answering: {} ", answered(model, id)),
         None => " Message ".into(),
     };
-    let block = Block::bordered().title(title);
+    let block = framed(theme, title).padding(Padding::horizontal(1));
     let inner = block.inner(area);
     // The end of what is written stays in sight.
     let room = usize::from(inner.width.saturating_sub(1));
@@ -191,20 +257,26 @@ fn draw_status(model: &Model, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
         Some(true) => Span::styled("online", theme.colour(Color::Green)),
         Some(false) => Span::styled("OFFLINE", theme.colour(Color::Red)),
     };
-    let mut first =
-        vec![Span::raw(one_line(&model.name)), Span::raw(format!(" {}  ", short(&model.own.to_string()))), state];
+    let mut first = vec![
+        Span::styled(format!(" {}", one_line(&model.name)), Style::new().add_modifier(Modifier::BOLD)),
+        Span::styled(format!("  {}  ", short(&model.own.to_string())), theme.colour(Color::DarkGray)),
+        state,
+    ];
     if !model.path.is_empty() {
-        first.push(Span::raw(format!("  path: you > {} > swarm", model.path)));
+        first.push(Span::styled(format!("  path: you > {} > swarm", model.path), theme.colour(Color::DarkGray)));
     }
     if model.sending > 0 {
         first.push(Span::raw(format!("  sending {}", model.sending)));
     }
     let second = if model.remark.is_empty() {
-        "Tab next contact, Enter send, Ctrl-R answer, Up/Down scroll, Esc leave".to_owned()
+        Line::styled(
+            " Tab next contact, Enter send, Ctrl-R answer, Up/Down scroll, Esc leave",
+            theme.colour(Color::DarkGray),
+        )
     } else {
-        one_line(&model.remark)
+        Line::styled(format!(" {}", one_line(&model.remark)), theme.colour(Color::Yellow))
     };
-    frame.render_widget(Paragraph::new(vec![Line::from(first), Line::raw(second)]), area);
+    frame.render_widget(Paragraph::new(vec![Line::from(first), second]), area);
 }
 
 #[cfg(test)]

@@ -520,8 +520,11 @@ impl fmt::Display for Up {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "The devnet is up after {} s: {} service nodes in {} swarms, block {} finalized.",
-            self.seconds, self.service_nodes, self.swarms, self.finalized
+            "The devnet is up after {} s: {} service nodes in {}, block {} finalized.",
+            self.seconds,
+            self.service_nodes,
+            if self.swarms == 1 { "one swarm".to_owned() } else { format!("{} swarms", self.swarms) },
+            self.finalized
         )?;
         writeln!(f, "Its files are in {}.", self.dir.display())?;
         writeln!(f, "For `skep` and messaging nodes:  export SKEP_CHAIN={}", self.chain.join(","))?;

@@ -52,7 +52,7 @@ fn model() -> Model {
 }
 
 fn buffer(model: &Model, colours: bool) -> Buffer {
-    let mut terminal = Terminal::new(TestBackend::new(90, 20)).unwrap();
+    let mut terminal = Terminal::new(TestBackend::new(90, 30)).unwrap();
     terminal.draw(|frame| draw(model, colours, frame)).unwrap();
     terminal.backend().buffer().clone()
 }
@@ -77,13 +77,45 @@ fn press(model: &mut Model, keys: &str) -> Vec<Effect> {
 fn contacts_unread_counts_and_delivery_states_are_shown() {
     let model = model();
     for text in
-        ["> Bob", "Dan [3]", "Carol (asks you)", "you: hello  (read)", "Bob: how are you?", "(sent, on 5 nodes)"]
+        ["> Bob", "3 new", "Carol", "asks you", "you  now  read", "Bob  now", "how are you?", "sent, on 5 nodes"]
     {
         shows(&model, text);
     }
-    for text in ["| how are you?", "see you  (delivered)", "lost  (NOT DELIVERED)", "connecting"] {
+    for text in ["| how are you?", "you  now  delivered", "you  now  NOT DELIVERED", "connecting"] {
         shows(&model, text);
     }
+}
+
+#[test]
+fn what_is_the_same_as_before_is_said_once() {
+    let mut model = model();
+    model.update(Input::Tick(8 * 60_000));
+    let said = |number, mine, timestamp| {
+        let state = if mine { MessageState::Read { at: 1 } } else { MessageState::Unread };
+        Message { timestamp, ..message(number, mine, &format!("text {number}"), state) }
+    };
+    let messages = vec![said(1, false, 0), said(2, false, 1), said(3, true, 2), said(4, true, 400_000)];
+    model.update(Input::History(account(1), messages));
+    let screen = screen(&model);
+    let count = |text: &str| screen.matches(text).count();
+    assert_eq!((count("Bob  8 min"), count("you  7 min  read"), count("you  1 min  read")), (1, 1, 1), "{screen}");
+    assert!((1..=4).all(|number| count(&format!("text {number}")) == 1), "{screen}");
+    assert_eq!([0, 59 * 60_000, 60 * 60_000, 3 * 86_400_000].map(|then| age(then, 0)), ["now", "59 min", "1 h", "3 d"]);
+}
+
+#[test]
+fn long_texts_are_broken_between_words_and_lose_nothing() {
+    assert_eq!(broken("", 5), [""]);
+    assert_eq!(broken("to be or not", 5), ["to be", "or", "not"]);
+    assert_eq!(broken("a abcdefgh", 3), ["a", "abc", "def", "gh"]);
+    let text = "What is said in many words needs more than one line, ünd wörds with ümläuts, too.";
+    for width in 1..100 {
+        let lines = broken(text, width);
+        assert!(lines.iter().all(|line| Span::raw(line.as_str()).width() <= width), "{lines:?}");
+        assert_eq!(lines.concat().replace(' ', ""), text.replace(' ', ""));
+    }
+    let block = block_of("one\nthree", 10);
+    assert!(block.iter().all(|line| line.width() == 5), "{block:?}");
 }
 
 #[test]
@@ -130,7 +162,7 @@ fn writing_of_others_is_shown_and_fades() {
     assert_eq!(model.update(typing(true)), []);
     shows(&model, "Bob is writing...");
     for _ in 0..30 {
-        model.update(Input::Tick);
+        model.update(Input::Tick(0));
     }
     assert!(!screen(&model).contains("is writing"));
     model.update(typing(true));
