@@ -32,6 +32,14 @@ impl<T: frame_system::Config> WeightInfo for Measured<T> {
         Weight::from_parts(29_278_000, 0).saturating_add(T::DbWeight::get().reads_writes(3, 5))
     }
 
+    fn authorize_announce() -> Weight {
+        Weight::from_parts(100_000_000, 0).saturating_add(T::DbWeight::get().reads_writes(8, 0))
+    }
+
+    fn announce() -> Weight {
+        Weight::from_parts(35_000_000, 0).saturating_add(T::DbWeight::get().reads_writes(8, 6))
+    }
+
     fn set_session_keys() -> Weight {
         Weight::from_parts(159_742_000, 0).saturating_add(T::DbWeight::get().reads_writes(4, 2))
     }
