@@ -139,8 +139,8 @@ pub fn authorize(Weighed(record): Weighed, is_revoked: bool) -> Result<Record, S
 }
 
 /// Whether what admitted `record` once verifies, whenever that was: the owner's signature where the namespace needs one,
-/// and the work it carries.
-pub(crate) fn judge_proofs(record: &Record) -> Result<(), ()> {
+/// and the work it carries, as known at `now` (ms).
+pub(crate) fn judge_proofs(record: &Record, now: u64) -> Result<(), ()> {
     let deposit = record.deposit();
     let namespace = deposit.namespace;
     if !namespace.anyone_may_store() {
@@ -148,7 +148,7 @@ pub(crate) fn judge_proofs(record: &Record) -> Result<(), ()> {
         let message = signed::store(namespace, *timestamp);
         verify_owner(&deposit.account, auth, write_access(namespace), &message).map_err(|_| ())?;
     }
-    work::judge_replica(record).map_err(|_| ())
+    work::judge_replica(record, now).map_err(|_| ())
 }
 
 /// The rights a subaccount needs to store. What is stored in an outbox replaces what was there.

@@ -26,6 +26,7 @@
 
 mod admission;
 mod command;
+mod deposits;
 mod memory;
 mod name;
 mod owner;

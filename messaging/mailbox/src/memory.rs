@@ -3,8 +3,8 @@
 use crate::{
     Allowance, Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Put, Query, Quotas, Record,
     Standing, Store, StoreError, Tallies, Tally, Touched, Usage,
+    deposits::{Known, choose},
     name::spaced,
-    quota::rank,
     ruling::{Ruling, Rulings, is_deleted, settled_expiry},
     store::{MAX_ORDER_BYTES, MAX_ORDERS, REVOCATION_BYTES, is_wanted, nth_expiry},
 };
@@ -17,6 +17,7 @@ use skep_proto::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    convert::Infallible,
     ops::Bound,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -174,21 +175,24 @@ impl Inner {
         }
         if let Some(&position) = self.positions.get(&(id, record.hash())) {
             let entry = self.boxes.get(&id).and_then(|entries| entries.get(&position));
-            let known = entry.map(|entry| (entry.expiry, entry.record.standing(), entry.record.deposit().timestamp));
-            if let Some((known, standing, timestamp)) = known {
-                if known > now {
-                    let is_better =
-                        rank(expiry, record.standing(), deposit.timestamp) > rank(known, standing, timestamp);
-                    let may_change = standing == record.standing()
-                        || self.allowance(&id.0, quotas).may_change_to(record.standing(), deposit.data.len() as u64);
-                    if !is_better || !may_change {
-                        return Put::Stored { expiry: known, already: true };
-                    }
-                    self.replace(id, position, record);
+            if let Some(Entry { record: kept, expiry: until }) = entry {
+                let (until, standing) = (*until, kept.standing());
+                if until > now {
+                    let StoreRequest { timestamp, expiry: deposited, .. } = *kept.deposit();
+                    let known = Known { expiry: until, timestamp, deposited, standing };
+                    let Ok(chosen) = choose(record, expiry, &known, || Ok::<_, Infallible>(kept.clone()));
+                    let may_change = |record: &Record| {
+                        standing == record.standing()
+                            || self.allowance(&id.0, quotas).may_change_to(record.standing(), deposit.data.len() as u64)
+                    };
+                    let Some((record, expiry)) = chosen.filter(|(record, _)| may_change(record)) else {
+                        return Put::Stored { expiry: until, already: true };
+                    };
+                    self.replace(id, position, &record);
                     self.move_expiry(id, position, expiry);
                     return Put::Stored { expiry, already: true };
                 }
-                self.remove(known, id, position);
+                self.remove(until, id, position);
             }
         }
         let size = deposit.data.len() as u64;

@@ -11,12 +11,6 @@ pub enum Standing {
     Unproven,
 }
 
-/// Orders the deposits of one message, the best last: the one that lasts longest, of those the one that was paid for, of those
-/// the latest. Every member orders them alike, so that they keep the same one.
-pub(crate) const fn rank(expiry: u64, standing: Standing, timestamp: u64) -> (u64, bool, u64) {
-    (expiry, matches!(standing, Standing::Proven), timestamp)
-}
-
 /// A bound on messages and the bytes of their data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {

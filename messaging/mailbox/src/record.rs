@@ -1,6 +1,6 @@
 //! What a store keeps.
 
-use crate::{ItemName, Standing};
+use crate::{ItemName, Standing, deposits::pays_until};
 use skep_proto::{
     account::{AccountAddress, ParseAccountError},
     peer,
@@ -77,6 +77,13 @@ impl Record {
     /// The deposit as it was made.
     pub const fn deposit(&self) -> &StoreRequest {
         &self.deposit
+    }
+
+    /// The same message deposited at `timestamp` until `expiry` (ms) with the work of this one, if that pays for it.
+    pub(crate) fn lend(&self, timestamp: u64, expiry: u64) -> Option<Self> {
+        let pays = |work| timestamp <= pays_until(work, self.deposit.namespace);
+        let pays = self.deposit.work.as_ref().is_some_and(pays);
+        pays.then(|| Self { deposit: StoreRequest { timestamp, expiry, ..self.deposit.clone() }, ..*self })
     }
 
     /// The form it travels to other members in, and is kept on disk in.

@@ -36,7 +36,7 @@ pub fn admit_replica(record: Record, now: u64) -> Result<Record, ReplicaRefusal>
     if !possible {
         return Err(ReplicaRefusal::Times);
     }
-    judge_proofs(&record).map_err(|()| ReplicaRefusal::Proof)?;
+    judge_proofs(&record, now).map_err(|()| ReplicaRefusal::Proof)?;
     Ok(record.handed_over())
 }
 

@@ -9,9 +9,9 @@ mod replicate;
 mod sums;
 
 use crate::{
-    Allowance, Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Put, Query, Quotas, Record, Store,
-    StoreError, Tally, Usage,
-    quota::rank,
+    Allowance, Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Put, Query, Quotas, Record,
+    Standing, Store, StoreError, Tally, Usage,
+    deposits::{Known, choose},
     ruling::{is_deleted, settled_expiry},
 };
 pub use accounts::Recount;
@@ -207,6 +207,11 @@ fn read_position(bytes: &[u8]) -> Result<u64, StoreError> {
     bytes.try_into().map(u64::from_be_bytes).map_err(|_| StoreError::Damaged("a message's position"))
 }
 
+/// When a message expires stands in its entry only.
+fn on_disk(record: &Record) -> Vec<u8> {
+    record.to_wire().encode_to_vec()
+}
+
 /// Puts that are not written yet: what a later record of the same batch must see.
 struct Pending<'a> {
     store: &'a RocksStore,
@@ -235,6 +240,14 @@ impl Pending<'_> {
         self.store.find(&id, &hash)
     }
 
+    /// Whether putting `record` may need work that this very batch has brought.
+    fn may_lend(&self, record: &Record) -> bool {
+        let deposit = record.deposit();
+        let id = BoxId::new(&deposit.account, deposit.namespace);
+        let known = self.known.get(&(id, record.hash()));
+        record.standing() == Standing::Unproven && known.is_some_and(|(_, meta)| meta.standing == Standing::Proven)
+    }
+
     fn put(&mut self, record: &Record, now: u64) -> Result<Put, StoreError> {
         let deposit = record.deposit();
         let id = BoxId::new(&deposit.account, deposit.namespace);
@@ -246,18 +259,20 @@ impl Pending<'_> {
                 return Ok(Put::Gone);
             }
         }
-        // When it expires stands in its entry only.
-        let wire = record.to_wire();
         if let Some((position, meta)) = self.find(id, record.hash())? {
             if meta.expiry > now {
+                let Meta { timestamp, deposited, standing, .. } = meta;
+                let known = Known { expiry: meta.expiry, timestamp, deposited, standing };
+                let read = || self.store.read_record(&id, position)?.ok_or(StoreError::Damaged("a message"));
+                let Some((record, expiry)) = choose(record, expiry, &known, read)? else {
+                    return Ok(Put::Stored { expiry: meta.expiry, already: true });
+                };
                 let standing = record.standing();
-                let is_better =
-                    rank(expiry, standing, deposit.timestamp) > rank(meta.expiry, meta.standing, meta.timestamp);
-                if !is_better || !self.restand(&id, &meta, standing)? {
+                if !self.restand(&id, &meta, standing)? {
                     return Ok(Put::Stored { expiry: meta.expiry, already: true });
                 }
-                self.batch.put(id.data(position), wire.encode_to_vec());
-                let (timestamp, deposited) = (deposit.timestamp, deposit.expiry);
+                self.batch.put(id.data(position), on_disk(&record));
+                let (timestamp, deposited) = (record.deposit().timestamp, record.deposit().expiry);
                 let better = Meta { expiry, timestamp, deposited, standing, ..meta };
                 self.rename(&id, position, &meta, &better);
                 self.enter(id, position, better, Some(meta.bucket));
@@ -283,7 +298,7 @@ impl Pending<'_> {
             standing,
         };
         self.batch.put(id.by_hash(&record.hash()), position.to_be_bytes());
-        self.batch.put(id.data(position), wire.encode_to_vec());
+        self.batch.put(id.data(position), on_disk(record));
         self.name(record.name(), Place::Message(id, position));
         self.enter(id, position, meta, None);
         Ok(Put::Stored { expiry, already: false })
@@ -363,6 +378,10 @@ impl Store for RocksStore {
                     outcomes.push(Put::Gone);
                     continue;
                 }
+            }
+            if pending.may_lend(record) {
+                *state = pending.write(PUT)?;
+                pending = self.pending(*state);
             }
             outcomes.push(pending.put(record, now)?);
         }

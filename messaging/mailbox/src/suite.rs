@@ -525,7 +525,9 @@ pub(crate) fn quotas() -> Quotas {
 /// Message `number` of `owner`, longer the higher the number; with work or without.
 fn weighed(owner: u8, number: u8, is_proven: bool, expiry: u64) -> Record {
     let deposit = sized(owner, 0, number.into(), expiry, 8 + 7 * usize::from(number)).deposit().clone();
-    Record::new(StoreRequest { work: is_proven.then(Work::default), ..deposit })
+    let (timestamp, ttl) = (deposit.timestamp, deposit.expiry.saturating_sub(deposit.timestamp));
+    let work = is_proven.then(|| Work { timestamp, ttl, ..Work::default() });
+    Record::new(StoreRequest { work, ..deposit })
 }
 
 /// For a store within [`quotas`].
@@ -577,9 +579,26 @@ pub(crate) fn what_comes_again_with_work_is_proven(store: impl Store) {
     assert_eq!((counts(), standing()), ((1, 0), Standing::Proven), "less than is kept changes nothing");
     let longer = Put::Stored { expiry: 3 * LATER, already: true };
     assert_eq!(put(&store, &weighed(1, 3, false, 3 * LATER), 0), longer);
-    assert_eq!((counts(), standing()), ((0, 1), Standing::Unproven), "nobody paid for that much");
-    assert_eq!(put(&store, &weighed(1, 3, true, 3 * LATER), 0), longer);
+    assert_eq!((counts(), standing()), ((1, 0), Standing::Proven), "work that paid for a message stays with it");
+    let sent_later = |timestamp, expiry| {
+        Record::new(StoreRequest { timestamp, expiry, ..weighed(1, 3, false, LATER).deposit().clone() })
+    };
+    let longest = Put::Stored { expiry: 4 * LATER, already: true };
+    assert_eq!(put(&store, &sent_later(2 * LATER + 1, 4 * LATER), LATER), longest);
+    assert_eq!((counts(), standing()), ((0, 1), Standing::Unproven), "what it paid for is over when this is sent");
+    assert_eq!(
+        put(&store, &weighed(1, 3, true, 3 * LATER), LATER),
+        longest,
+        "work takes nothing from a message's life"
+    );
     assert_eq!((counts(), standing()), ((1, 0), Standing::Proven));
+
+    let (short, long) = (weighed(1, 2, true, LATER), weighed(1, 2, false, 2 * LATER));
+    let outcomes = put_all(&store, &[short, long], 0).unwrap();
+    let [first, second] = [(LATER, false), (2 * LATER, true)].map(|(expiry, already)| Put::Stored { expiry, already });
+    assert_eq!((outcomes, counts()), (vec![first, second], (2, 0)), "in one batch");
+    let deletion = Change::Delete { account: account(1), messages: vec![weighed(1, 2, true, 0).hash()], until: LATER };
+    store.change(&deletion, None, 0).unwrap();
     assert_eq!(store.usage().messages, 1);
 
     for number in 4..9 {
@@ -647,8 +666,9 @@ pub(crate) fn quotas_hold(store: &impl Store, steps: Vec<Load>) {
                     (unpaid.messages < bounds.unproven.messages, bytes)
                 };
                 if let Some(known) = kept.iter_mut().find(|kept| (kept.0, kept.1) == (owner, number)) {
-                    if (expiry, is_proven) > (known.3, known.2) && (is_proven == known.2 || (messages && bytes)) {
-                        (known.2, known.3) = (is_proven, expiry);
+                    // Each message is always sent at the same time here, so its work pays for all that comes.
+                    if !is_proven || known.2 || (messages && bytes) {
+                        (known.2, known.3) = (is_proven || known.2, expiry.max(known.3));
                     }
                     assert_eq!(outcome, Put::Stored { expiry: known.3, already: true });
                 } else if messages && bytes && total + size(number) <= bounds.capacity {

@@ -1,6 +1,6 @@
 //! Making one member equal: finding what it lacks, and handing that over.
 
-use crate::{MAX_REPLICAS, Session, wire::CompareError};
+use crate::{MAX_REPLICAS, Session, refusals::Refusals, wire::CompareError};
 use prost::Message;
 use skep_mailbox::{Fetched, ItemName, NameRange, Order, Store, StoreError};
 use skep_proto::peer::{self, replica::Item, request::Request, response::Response};
@@ -23,6 +23,7 @@ pub struct BringUp {
     handing: Vec<ItemName>,
     handed: u64,
     refused: u64,
+    refusals: Refusals,
     spent: u64,
     budget: u64,
 }
@@ -65,14 +66,26 @@ pub enum Failure {
 }
 
 impl BringUp {
-    /// Begins; `budget` is how many bytes may be exchanged until it rests, give or take one request.
+    /// Begins with a member of which no refusals are known; `budget` is how many bytes may be exchanged until it rests, give or take one request.
     pub fn new(ranges: Vec<NameRange>, budget: u64) -> Self {
-        Self { session: Session::new(ranges), handing: Vec::new(), handed: 0, refused: 0, spent: 0, budget }
+        Self::knowing(Refusals::default(), ranges, budget)
     }
 
-    /// Goes on with a new budget.
+    /// Begins with a member that has refused these things.
+    pub(crate) fn knowing(refusals: Refusals, ranges: Vec<NameRange>, budget: u64) -> Self {
+        let session = Session::new(ranges);
+        Self { session, handing: Vec::new(), handed: 0, refused: 0, refusals, spent: 0, budget }
+    }
+
+    /// Goes on with a new budget, in another round.
     pub fn resume(&mut self) {
         self.spent = 0;
+        self.refusals.next_round();
+    }
+
+    /// What the member has refused so far.
+    pub(crate) fn into_refusals(self) -> Refusals {
+        self.refusals
     }
 
     /// Things handed over so far.
@@ -91,10 +104,13 @@ impl BringUp {
             return Ok(Step::Rest);
         }
         loop {
-            let gifts = self.session.take_gifts(store, MAX_REPLICAS)?;
+            let mut gifts = self.session.take_gifts(store, MAX_REPLICAS)?;
             if gifts.is_empty() {
                 break;
             }
+            let found = gifts.len();
+            gifts.retain(|name| !self.refusals.contains(name));
+            self.refused = self.refused.saturating_add((found - gifts.len()) as u64);
             let replicas = self.fetch(store, gifts, now)?;
             if !replicas.is_empty() {
                 return Ok(self.asking(Request::HandOver(peer::HandOver { replicas })));
@@ -114,7 +130,9 @@ impl BringUp {
                 Ok(self.session.handle(store, &answers)?)
             }
             Some(Response::Taken(peer::Taken { statuses })) if statuses.len() == self.handing.len() => {
-                self.handing.clear();
+                for (name, status) in self.handing.drain(..).zip(&statuses) {
+                    self.refusals.heard(&name, *status);
+                }
                 let taken = statuses.iter().filter(|status| **status == 200).count() as u64;
                 self.handed = self.handed.saturating_add(taken);
                 self.refused = self.refused.saturating_add(statuses.len() as u64 - taken);

@@ -36,6 +36,7 @@ mod answer;
 mod bring_up;
 mod fan_out;
 mod judge;
+mod refusals;
 mod release;
 mod round;
 mod session;

@@ -1,6 +1,6 @@
 //! One node's turn: every member that should have something of what is kept here.
 
-use crate::{BringUp, Failure, Release, Step, enough};
+use crate::{BringUp, Failure, Release, Step, enough, refusals::Refusals};
 use skep_mailbox::{ItemName, NameRange, Store};
 use skep_primitives::{ServiceNodeId, SwarmId};
 use skep_proto::peer::{self, request::Request};
@@ -30,13 +30,15 @@ pub struct Target {
 /// | [`Round::poll`] | what to do next |
 /// | [`Round::handle`] | a member's answer, or none |
 ///
-/// What has spent its budget or its time rests and goes on in the next round.
+/// What has spent its budget or its time rests and goes on in the next round. What a member has no room for is not offered
+/// to it again for some rounds.
 #[derive(Debug)]
 pub struct Round {
     budget: u64,
     targets: Vec<Target>,
     now: Option<(Target, Phase)>,
     resting: HashMap<(SwarmId, ServiceNodeId), BringUp>,
+    refusals: HashMap<(SwarmId, ServiceNodeId), Refusals>,
     handed: u64,
 }
 
@@ -72,7 +74,7 @@ pub enum Next {
 impl Round {
     /// No round yet; `budget` is how many bytes may be exchanged with one member in one round.
     pub fn new(budget: u64) -> Self {
-        Self { budget, targets: Vec::new(), now: None, resting: HashMap::new(), handed: 0 }
+        Self { budget, targets: Vec::new(), now: None, resting: HashMap::new(), refusals: HashMap::new(), handed: 0 }
     }
 
     /// Begins a round. What is left of one before counts no more.
@@ -82,9 +84,10 @@ impl Round {
         self.now = None;
     }
 
-    /// Swarms have changed: what rests may belong elsewhere.
+    /// Swarms have changed: what rests may belong elsewhere, and what was refused may be welcome.
     pub fn start_over(&mut self) {
         self.resting.clear();
+        self.refusals.clear();
     }
 
     /// Things handed over since this was asked last.
@@ -149,7 +152,7 @@ impl Round {
         answer: Option<peer::Response>,
     ) -> Result<(), Failure> {
         match &mut self.now {
-            Some((_, Phase::Comparing { members, .. })) => {
+            Some((target, Phase::Comparing { members, .. })) => {
                 let Some(running) = members.get_mut(&member).filter(|running| running.is_awaited) else {
                     return Ok(());
                 };
@@ -158,9 +161,11 @@ impl Round {
                     Some(answer) => running.bring_up.handle(store, answer),
                     None => Err(Failure::Unexpected),
                 };
-                if handled.is_err() {
-                    self.handed += running.bring_up.handed().saturating_sub(running.handed_before);
-                    members.remove(&member);
+                if handled.is_err()
+                    && let Some(Member { bring_up, handed_before, .. }) = members.remove(&member)
+                {
+                    self.handed += bring_up.handed().saturating_sub(handed_before);
+                    self.refusals.insert((target.swarm, member), bring_up.into_refusals());
                 }
                 handled
             }
@@ -177,8 +182,11 @@ impl Round {
 
     fn compare(&mut self, target: &Target, now: u64) -> Phase {
         let begin = |member: &ServiceNodeId| {
-            let resting = self.resting.remove(&(target.swarm, *member));
-            let mut bring_up = resting.unwrap_or_else(|| BringUp::new(target.ranges.clone(), self.budget));
+            let key = (target.swarm, *member);
+            let mut bring_up = self.resting.remove(&key).unwrap_or_else(|| {
+                let refusals = self.refusals.remove(&key).unwrap_or_default();
+                BringUp::knowing(refusals, target.ranges.clone(), self.budget)
+            });
             bring_up.resume();
             let handed_before = bring_up.handed();
             let until = now.saturating_add(LONGEST_COMPARISON);
@@ -207,13 +215,16 @@ impl Round {
             }
             let Some(Member { bring_up, handed_before, .. }) = members.remove(&id) else { continue };
             self.handed += bring_up.handed().saturating_sub(handed_before);
+            let key = (target.swarm, id);
             match step {
                 Ok(Step::Rest) => {
-                    self.resting.insert((target.swarm, id), bring_up);
+                    self.resting.insert(key, bring_up);
+                    continue;
                 }
                 Ok(Step::Done { .. }) => reached.push(id),
                 Ok(Step::Ask(_)) | Err(_) => {}
             }
+            self.refusals.insert(key, bring_up.into_refusals());
         }
         asks
     }
@@ -222,18 +233,19 @@ impl Round {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusals::ROUNDS;
     use crate::{
         bring_up::testing::serve,
         session::testing::{NOW, message, store_of},
     };
-    use skep_mailbox::{Change, MemoryStore};
+    use skep_mailbox::{Change, MemoryStore, Quotas};
 
     fn id(number: u8) -> ServiceNodeId {
         ServiceNodeId([number; 32])
     }
 
-    /// Runs a round of `ours` with members that answer, or do not.
-    fn run(round: &mut Round, ours: &MemoryStore, members: &[Option<&MemoryStore>], is_own: bool) {
+    /// Runs a round of `ours` with members that answer, or do not. How many things were offered.
+    fn run(round: &mut Round, ours: &MemoryStore, members: &[Option<&MemoryStore>], is_own: bool) -> usize {
         let target = Target {
             swarm: SwarmId(7),
             ranges: vec![NameRange::ALL],
@@ -241,10 +253,14 @@ mod tests {
             is_own,
         };
         round.begin(vec![target]);
+        let mut offered = 0;
         loop {
             match round.poll(ours, NOW) {
                 Next::Ask(asks) => {
                     for (member, request) in asks {
+                        if let Request::HandOver(peer::HandOver { replicas }) = &request {
+                            offered += replicas.len();
+                        }
                         let answer = members[usize::from(member.0[0])].map(|store| serve(store, request, NOW));
                         let _ = round.handle(ours, member, answer);
                     }
@@ -254,7 +270,7 @@ mod tests {
                     ours.change(&Change::Forget { names }, None, NOW).expect("memory");
                 }
                 Next::Wait => panic!("every answer has been given"),
-                Next::Done => return,
+                Next::Done => return offered,
             }
         }
     }
@@ -288,6 +304,26 @@ mod tests {
         run(&mut round, &ours, &[Some(&a), Some(&b), None], false);
         assert_eq!(ours.usage().messages, 30);
         assert!(a.has(&message(3).name()).expect("memory"), "but they have it already");
+    }
+
+    #[test]
+    fn what_is_refused_is_not_offered_each_round() {
+        let no_unproven = Quotas { unproven_capacity: 8 * 10, ..u64::MAX.into() };
+        let (ours, full) = (store_of(0..300), MemoryStore::new(no_unproven));
+        let mut round = Round::new(u64::MAX);
+        let mut offered = || run(&mut round, &ours, &[Some(&full)], true);
+        assert_eq!(offered(), 300);
+        for _ in 0..ROUNDS {
+            assert_eq!(offered(), 0);
+        }
+        ours.put(&[message(300)], NOW).expect("memory");
+        assert_eq!(offered(), 1, "what is new is");
+        let again: usize = (0..ROUNDS).map(|_| offered()).sum();
+        assert_eq!(again, 290, "once more, later");
+        full.set_quotas(u64::MAX.into());
+        round.start_over();
+        assert_eq!(run(&mut round, &ours, &[Some(&full)], true), 291, "at once where the swarm has changed");
+        assert_eq!(full.usage().messages, 301);
     }
 
     #[test]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::Standing;
 use crate::testing::{NOW, account, auth};
 use skep_proto::{
     account::AccountAddress,
@@ -63,6 +64,25 @@ fn a_lying_member_pays_the_floor() {
     for cheap in [0, 1, FLOOR - 1] {
         assert_eq!(judged(cheap), Err(ReplicaRefusal::Proof), "{cheap}");
     }
+}
+
+#[test]
+fn work_pays_for_other_deposits_of_its_message_while_its_time_lasts() {
+    let deposit = record(0).deposit().clone();
+    let StoreRequest { account, namespace, timestamp, .. } = deposit;
+    let judged = |done: u64, ttl, made| {
+        let (hash, block_hash) = (record(0).hash(), [9; 32]);
+        let challenge = Challenge { account, namespace, hash, timestamp: done, ttl, effort: FLOOR, block_hash };
+        let proof = solve(&challenge, [0; 16], || true).expect("never gives up");
+        let work = Some(challenge.to_wire(&proof));
+        let record = StoreRequest { timestamp: made, expiry: made + 14 * DAY, work, ..deposit.clone() };
+        admit_replica(Record::new(record), NOW).map(|record| record.standing())
+    };
+    assert_eq!(judged(timestamp, DAY, timestamp + DAY), Ok(Standing::Proven));
+    assert_eq!(judged(timestamp, DAY, timestamp + DAY + 1), Err(ReplicaRefusal::Proof));
+    assert_eq!(judged(timestamp + DAY, DAY, timestamp), Ok(Standing::Proven), "done for a later deposit");
+    assert_eq!(judged(NOW + DAY, DAY, timestamp), Err(ReplicaRefusal::Proof), "in the future");
+    assert_eq!(judged(NOW - 30 * DAY, u64::MAX, timestamp), Err(ReplicaRefusal::Proof), "nothing lasts that long");
 }
 
 #[test]

@@ -108,13 +108,16 @@ impl RocksStore {
         place.map(|place| Place::read(&place).ok_or(StoreError::Damaged("a name"))).transpose()
     }
 
+    pub(super) fn read_record(&self, id: &BoxId, position: u64) -> Result<Option<Record>, StoreError> {
+        let data = self.db.get_pinned(id.data(position)).map_err(failed("read a message"))?;
+        let read = |data: &[u8]| peer::Store::decode(data).ok().and_then(|wire| Record::from_wire(wire).ok());
+        data.map(|data| read(&data).ok_or(StoreError::Damaged("a message"))).transpose()
+    }
+
     pub(super) fn fetch_message(&self, id: &BoxId, position: u64, now: u64) -> Result<Option<Fetched>, StoreError> {
         let Some(meta) = self.read_meta(id, position)?.filter(|meta| meta.expiry > now) else { return Ok(None) };
-        let data = self.db.get_pinned(id.data(position)).map_err(failed("read a message"))?;
         // It may have been deleted meanwhile.
-        let Some(data) = data else { return Ok(None) };
-        let record = peer::Store::decode(data.as_ref()).ok().and_then(|wire| Record::from_wire(wire).ok());
-        let record = record.ok_or(StoreError::Damaged("a message"))?;
+        let Some(record) = self.read_record(id, position)? else { return Ok(None) };
         let outlives = meta.expiry > meta.deposited;
         let extension = if outlives { self.extension(id, &meta.hash, meta.expiry)? } else { None };
         Ok(Some(Fetched::Message { record, extension }))
