@@ -50,6 +50,11 @@ fn as_json(answer: &impl Serialize) -> String {
     serde_json::to_string(answer).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
 }
 
+/// So many of something, as English says it.
+pub(crate) fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A stranger's text, safe on a terminal: control characters (and those that turn the direction of writing) are escaped,
 /// line breaks stay.
 #[derive(Clone, Copy, Debug)]

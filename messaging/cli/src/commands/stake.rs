@@ -3,6 +3,7 @@
 use crate::{
     context::Context,
     failure::Failure,
+    output::count,
     signer::{Block, SignerArgs, SignerError},
     tokens::Tokens,
 };
@@ -474,7 +475,10 @@ impl fmt::Display for StakeReport {
                 block.height
             ),
             Self::Pools { pools, height } => {
-                writeln!(f, "At block {height}, {} take stake:", count(pools.len(), "node"))?;
+                if pools.is_empty() {
+                    return write!(f, "At block {height} no node takes stake.");
+                }
+                writeln!(f, "At block {height}, stake is taken by {}:", count(pools.len(), "node"))?;
                 for pool in pools {
                     writeln!(
                         f,
@@ -548,10 +552,6 @@ impl fmt::Display for StakeReport {
             }
         }
     }
-}
-
-fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! How nodes stand with the network, and why.
 
-use crate::{context::Context, failure::Failure};
+use crate::{context::Context, failure::Failure, output::count};
 use serde::Serialize;
 use skep_primitives::{
     BlockNumber, Cause, Deregistration, Moment, NodeState, ServiceNodeId, Standing, StandingChange, StandingEvent,
@@ -36,7 +36,7 @@ pub(super) async fn look(node: Option<ServiceNodeId>, context: &Context) -> Resu
 
 impl fmt::Display for Standings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} nodes at block {}", self.nodes.len(), self.height)?;
+        write!(f, "{} at block {}", count(self.nodes.len(), "node"), self.height)?;
         self.nodes.iter().try_for_each(|standing| write!(f, "\n{}", Shown(standing)))
     }
 }
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(
             text(standing(Whereabouts::Roster(state), Some(7_500_000), vec![event])),
             format!(
-                "1 nodes at block 99\n\
+                "1 node at block 99\n\
                  {NODE}  decommissioned since block 40; deregistered if it fails after block 100; may fail for 2 h 5 min\n    \
                  block 40: decommissioned by testing round 8; all testers saw: not reached over QUIC; some of them: \
                  clock is off"
