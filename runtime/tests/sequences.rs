@@ -7,8 +7,8 @@ use codec::Encode;
 use frame_support::traits::{OnFinalize, OnInitialize};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use skep_primitives::{
-    Balance, CodeHash, Endpoint, Motion, NodeState, Permyriad, Reason, Reasons, Reservation, ServiceNodeId,
-    SoftwareVersion, StakerId, Subject, UNIT, Vote, signing,
+    Announcement, Balance, CodeHash, Endpoint, Motion, NodeState, Permyriad, Reason, Reasons, Reservation,
+    ServiceNodeId, SoftwareVersion, StakerId, Subject, UNIT, Vote, signing,
 };
 use skep_runtime::{
     AllPalletsWithSystem, Balances, Header, Runtime, RuntimeCall, RuntimeEvent, RuntimeGenesisConfig, RuntimeOrigin,
@@ -141,7 +141,14 @@ impl Run {
             60..65 => Nodes::withdraw { node }.into(),
             65..70 => {
                 let endpoint = Endpoint { ipv4: [127, 0, self.random.random(), 1], https_port: 1, quic_port: 1 };
-                Nodes::update_endpoint { node, endpoint, version: SoftwareVersion([0, 2, 0]) }.into()
+                let version = SoftwareVersion([0, 2, 0]);
+                if self.random.random_bool(0.5) {
+                    let after = System::block_number().saturating_sub(self.random.random_range(0..30));
+                    let announcement = Announcement { node, endpoint, version, after };
+                    let call = Nodes::announce { announcement, signature: [0; 64] };
+                    return (frame_system::RawOrigin::Authorized.into(), call.into());
+                }
+                Nodes::update_endpoint { node, endpoint, version }.into()
             }
             70..73 => Nodes::retract_session_keys { node }.into(),
             73..79 => return (frame_system::RawOrigin::Authorized.into(), self.verdict()),

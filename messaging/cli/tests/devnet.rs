@@ -88,6 +88,10 @@ fn the_roster_is_proven(network: &Network) {
     let chain_nodes = list(&found["chain_nodes"]);
     assert_eq!(chain_nodes.len(), 4, "{found}");
     assert!(chain_nodes.iter().all(|node| node["verdict"] == "proven" && node["nodes"] == 12), "{found}");
+    // What a release would ship now, and clients could begin with.
+    let checkpoint = network.skep(&["nodes", "checkpoint"]).succeeds();
+    assert_eq!(checkpoint["genesis"], found["checkpoint"]["genesis"]);
+    assert!(checkpoint["number"].as_u64() >= found["roster"]["finalized"].as_u64(), "{checkpoint}");
 }
 
 /// Of four chain nodes three lie about one node each; every one is named, and the roster is proven by the fourth.
@@ -131,6 +135,8 @@ fn stakes_come_and_go(network: &Network, scratch: &Path) {
     let error = network.stake("//Charlie", &["withdraw", node]).fails(2);
     assert!(error.contains("has no stake"), "{error}");
 
+    a_node_says_where_it_is(network, &scratch.join("13.key"), node);
+
     let stakes = network.stake("//Bob", &["status"]).succeeds();
     assert!(
         list(&stakes["stakes"]).iter().any(|stake| stake["node"] == node && stake["lock"] == "gathering"),
@@ -141,6 +147,20 @@ fn stakes_come_and_go(network: &Network, scratch: &Path) {
     assert!(list(&stakes["stakes"]).iter().all(|stake| stake["node"] != node), "{stakes}");
     network.stake("//Alice", &["withdraw", node]).succeeds();
     assert!(list(&network.nodes()).iter().all(|listed| listed["id"] != node));
+}
+
+/// By its own key once an epoch, by its operator at any time.
+fn a_node_says_where_it_is(network: &Network, key: &Path, node: &str) {
+    let ip = || list(&network.nodes()).iter().find(|listed| listed["id"] == node).expect("registered")["ip"].clone();
+    let (code, told) = network.announce(key, "127.0.13.1");
+    assert!(code == 0 && told.contains("knows this already"), "{told}");
+    let (code, told) = network.announce(key, "127.0.14.1");
+    assert!(code == 0 && told.contains(&format!("{node} is reached at 127.0.14.1")), "{told}");
+    assert_eq!(ip(), "127.0.14.1");
+    let (code, told) = network.announce(key, "127.0.1.1");
+    assert!(code == 1 && told.contains("refused the transaction"), "another node's address: {told}");
+    network.stake("//Alice", &["endpoint", node, "--ip", "127.0.15.1"]).succeeds();
+    assert_eq!(ip(), "127.0.15.1");
 }
 
 fn a_stake_is_asked_back(network: &Network) {

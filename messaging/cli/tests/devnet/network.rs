@@ -118,6 +118,14 @@ impl Network {
         serde_json::from_str(&proof.stdout).expect("answers in JSON")
     }
 
+    /// `skep-messaging announce` for a node with this key: how it ended, and what it said.
+    pub(crate) fn announce(&self, key: &Path, ip: &str) -> (i32, String) {
+        let (messaging, key) = (Path::new(SKEP).with_file_name("skep-messaging"), key.to_str().expect("is text"));
+        let arguments = ["announce", "--key", key, "--chain", &self.chain(), "--ip", ip];
+        let told = run(messaging.to_str().expect("is text"), &arguments, &[]);
+        (told.code, format!("{}{}", told.stdout, told.stderr))
+    }
+
     /// Ids of every recorded process.
     pub(crate) fn pids(&self) -> Vec<u64> {
         let record = std::fs::read_to_string(self.dir.join("processes.json")).expect("is recorded");
