@@ -23,7 +23,7 @@ use tokio::{
 const POLL: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5));
 /// The longest pause after failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How long telling the listening node that the account is closed may take.
+/// How long telling the listening node and the guards that the account is closed may take.
 const GOODBYE: Duration = Duration::from_millis(1_500);
 /// What a listener may be behind; one that is further behind is told so.
 const MOST_NOTICES: usize = 1024;
@@ -342,7 +342,11 @@ async fn live(mut client: Client, mut jobs: mpsc::Receiver<Job>, notices: broadc
             calls.spawn(call);
         }
     }
-    let _ = timeout(GOODBYE, client.hang_up()).await;
+    let _ = timeout(GOODBYE, async {
+        client.hang_up().await;
+        client.close_paths().await;
+    })
+    .await;
 }
 
 /// A time of the wall clock as this program's clock has it; soon, if it is past.

@@ -32,6 +32,7 @@ use std::{
     net::UdpSocket,
     path::PathBuf,
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -82,6 +83,27 @@ impl Network {
         view.members(swarm).map(|member| member.id).collect()
     }
 
+    /// Waits until so many places of established paths are taken on all nodes together. Hops forget a path that nobody closed
+    /// three minutes after its last request.
+    async fn serves_paths(&self, expected: usize) {
+        const NAME: &str = "skep_messaging_established_paths ";
+        let until = Instant::now() + Duration::from_secs(40);
+        loop {
+            let mut places = 0;
+            for node in self.nodes.iter().flatten() {
+                let url = format!("http://{}/metrics", node.metrics_address().expect("enabled"));
+                let metrics = reqwest::get(url).await.expect("an answer").text().await.expect("text");
+                let count = metrics.lines().find_map(|line| line.strip_prefix(NAME)).expect("counted");
+                places += count.parse::<usize>().expect("a number");
+            }
+            if places == expected {
+                return;
+            }
+            assert!(Instant::now() < until, "{places} places, not {expected}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     async fn stop(&mut self, id: ServiceNodeId) -> usize {
         let number = self.entries.iter().position(|entry| entry.id == id).expect("a node of ours");
         self.nodes[number].take().expect("still running").stop().await;
@@ -113,7 +135,7 @@ async fn start_node(
     let config = format!(
         "chain = [\"ws://127.0.0.1:1\"]\n\
          listen = {{ address = \"127.0.{number}.1\", https_port = {https_port}, quic_port = {quic_port} }}\n\
-         metrics = {{ enabled = false }}\n"
+         metrics = {{ address = \"127.0.0.1:0\" }}\n"
     );
     let config = Config::parse(&config).expect("a valid configuration");
     let key = NodeKey::from_seed(&[number; 32]);
@@ -277,6 +299,31 @@ async fn hops_agree_on_keys_and_agree_anew_when_one_has_lost_them() {
     let paths = client.paths().await.expect("they work");
     assert!(paths.iter().all(|path| path.established), "{paths:?}");
     assert_eq!(bob.receive_texts().await, ["one", "two", "three", "four"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hops_are_told_of_paths_that_are_over() {
+    let mut network = Network::start(12).await;
+    let (alice, bob) = met(&network).await;
+    let bob_account = bob.client().account();
+    network.serves_paths(0).await;
+    let mut client = alice.client();
+    let hops = client.send(bob_account, "one").await.expect("delivered").path.len();
+    let places = hops * client.paths().await.expect("they work").len();
+    network.serves_paths(places).await;
+    // A hop has lost its keys: the path is opened anew, and the guard need not keep the old one.
+    let [.., last] = client.send(bob_account, "two").await.expect("delivered").path;
+    network.restart(last).await;
+    client.send(bob_account, "three").await.expect("delivered");
+    client.paths().await.expect("they work");
+    network.serves_paths(places).await;
+    drop(client);
+    network.serves_paths(0).await;
+    let (account, _news) = Account::start(alice.client());
+    account.paths().await.expect("they work");
+    network.serves_paths(places).await;
+    drop(account);
+    network.serves_paths(0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -68,6 +68,13 @@ impl Client {
         self.lines = None;
     }
 
+    /// The client ends: hops need not keep its paths until those are idle for long.
+    pub(crate) async fn close_paths(&mut self) {
+        if let Some(network) = &mut self.network {
+            network.close_paths().await;
+        }
+    }
+
     /// A call to the listening node, if one is to be made now.
     pub(crate) async fn listen(&mut self) -> Option<Waiting> {
         let now = clock::now();

@@ -12,3 +12,4 @@ mod storage;
 mod support;
 mod survival;
 mod tls;
+mod versions;

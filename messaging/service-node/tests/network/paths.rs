@@ -29,7 +29,7 @@ async fn give(network: &Network, guard: usize, frame: Vec<u8>) -> (u16, Vec<u8>)
     (response.status().as_u16(), response.bytes().await.expect("a body").to_vec())
 }
 
-async fn try_open(network: &Network, path: &[usize]) -> Result<EstablishedPath, OpenPathError> {
+pub(crate) async fn try_open(network: &Network, path: &[usize]) -> Result<EstablishedPath, OpenPathError> {
     let (opening, frame) = PathOpening::start(&hops(network, path), &mut rand::rng()).expect("a path");
     let (status, answer) = give(network, path[0], frame).await;
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&answer));

@@ -15,9 +15,9 @@ use std::{
 };
 
 /// Compares every second, so that tests need not wait.
-const HASTY: &str = "replication = { interval_seconds = 1 }";
+pub(crate) const HASTY: &str = "replication = { interval_seconds = 1 }";
 
-async fn store(network: &Network, node: usize, owner: &Owner, data: &[u8]) -> MessageHash {
+pub(crate) async fn store(network: &Network, node: usize, owner: &Owner, data: &[u8]) -> MessageHash {
     let deposit = owner.deposit(data);
     let hash = MessageHash::of(&deposit.account, deposit.namespace, data);
     let (status, answer) = network.ask(node, Method::Store(deposit)).await;
@@ -25,7 +25,7 @@ async fn store(network: &Network, node: usize, owner: &Owner, data: &[u8]) -> Me
     hash
 }
 
-async fn order(network: &Network, node: usize, owner: &Owner, action: Action) {
+pub(crate) async fn order(network: &Network, node: usize, owner: &Owner, action: Action) {
     let auth = owner.auth(&signed::command(&action), 0).auth;
     let command = Command { account: owner.account(), action, auth };
     let (status, answer) = network.ask(node, Method::Command(command)).await;
@@ -33,7 +33,7 @@ async fn order(network: &Network, node: usize, owner: &Owner, action: Action) {
 }
 
 /// What a node shows of a mailbox, or the status with which it refuses.
-async fn kept(network: &Network, node: usize, owner: &Owner) -> Result<Vec<MessageHash>, u16> {
+pub(crate) async fn kept(network: &Network, node: usize, owner: &Owner) -> Result<Vec<MessageHash>, u16> {
     let (status, answer) = network.ask(node, Method::Retrieve(owner.retrieval())).await;
     if status != 200 {
         return Err(status);
@@ -42,7 +42,7 @@ async fn kept(network: &Network, node: usize, owner: &Owner) -> Result<Vec<Messa
 }
 
 /// Waits until a node shows exactly these messages, in whatever order.
-async fn shows(network: &Network, node: usize, owner: &Owner, expected: &[MessageHash]) {
+pub(crate) async fn shows(network: &Network, node: usize, owner: &Owner, expected: &[MessageHash]) {
     let until = Instant::now() + Duration::from_secs(30);
     let mut expected = expected.to_vec();
     expected.sort_unstable();
