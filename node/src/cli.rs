@@ -30,6 +30,9 @@ pub enum Subcommand {
     /// Write a network's chain specification (with `--raw` the form that a network starts from).
     ExportChainSpec(sc_cli::ExportChainSpecCmd),
 
+    /// Write a chain specification that begins with the state of a block, for looking into it; the node must be stopped.
+    ExportState(sc_cli::ExportStateCmd),
+
     /// Delete the chain's database. Keys stay.
     PurgeChain(sc_cli::PurgeChainCmd),
 }

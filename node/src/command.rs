@@ -66,6 +66,13 @@ pub fn run() -> sc_cli::Result<()> {
             let spec = cli.load_spec(&command.chain)?;
             command.run(spec)
         }
+        Some(Subcommand::ExportState(command)) => {
+            let runner = cli.create_runner(command)?;
+            runner.async_run(|config| {
+                let (client, tasks) = service::open(&config)?;
+                Ok((command.run(client, config.chain_spec), tasks))
+            })
+        }
         Some(Subcommand::PurgeChain(command)) => {
             let runner = cli.create_runner(command)?;
             runner.sync_run(|config| command.run(config.database))

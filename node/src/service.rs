@@ -6,8 +6,8 @@ use sc_client_api::BlockBackend;
 use sc_consensus_babe::SlotProportion;
 use sc_consensus_grandpa::{FinalityProofProvider, SharedVoterState};
 use sc_network_sync::strategy::warp::{WarpSyncConfig, WarpSyncProvider};
-use sc_service::{ChainType, Configuration, TaskManager, error::Error as ServiceError};
-use sc_telemetry::{Telemetry, TelemetryWorker};
+use sc_service::{ChainType, Configuration, KeystoreContainer, TaskManager, error::Error as ServiceError};
+use sc_telemetry::{Telemetry, TelemetryHandle, TelemetryWorker};
 use sc_transaction_pool_api::OffchainTransactionPoolFactory;
 use skep_runtime::{OpaqueBlock as Block, apis::RuntimeApi};
 use sp_consensus_babe::inherents::InherentDataProvider as BabeSlot;
@@ -20,11 +20,30 @@ pub type FullClient =
 /// Its database.
 pub type FullBackend = sc_service::TFullBackend<Block>;
 
+type Parts = (FullClient, Arc<FullBackend>, KeystoreContainer, TaskManager);
+
 /// Blocks between two justifications kept for light clients and warp sync.
 const JUSTIFICATION_PERIOD: u32 = 512;
 
 /// How long GRANDPA waits before it repeats what its peers may have missed.
 const GOSSIP_INTERVAL: Duration = Duration::from_millis(333);
+
+/// Opens the chain's database, to read it and no more.
+pub fn open(config: &Configuration) -> Result<(Arc<FullClient>, TaskManager), ServiceError> {
+    let (client, _, _, task_manager) = parts(config, None)?;
+    Ok((Arc::new(client), task_manager))
+}
+
+/// The database and what reads and writes it.
+fn parts(config: &Configuration, telemetry: Option<TelemetryHandle>) -> Result<Parts, ServiceError> {
+    sc_service::new_full_parts(
+        config,
+        telemetry,
+        sc_service::new_wasm_executor(&config.executor),
+        // Warp proofs are made of these justifications, so blocks that carry one are not pruned.
+        vec![Arc::new(sc_consensus_grandpa::GrandpaPruningFilter)],
+    )
+}
 
 /// Starts the node; it runs until the returned tasks end.
 pub fn start(config: Configuration, front_door: SocketAddr) -> Result<TaskManager, ServiceError> {
@@ -51,14 +70,8 @@ fn start_on<N: sc_network::NetworkBackend<Block, <Block as BlockT>::Hash>>(
             Ok((worker, telemetry))
         })
         .transpose()?;
-    let executor = sc_service::new_wasm_executor(&config.executor);
-    let (client, backend, keystore, mut task_manager) = sc_service::new_full_parts::<Block, RuntimeApi, _>(
-        &config,
-        telemetry.as_ref().map(|(_, telemetry)| telemetry.handle()),
-        executor,
-        // Warp proofs are made of these justifications, so blocks that carry one are not pruned.
-        vec![Arc::new(sc_consensus_grandpa::GrandpaPruningFilter)],
-    )?;
+    let (client, backend, keystore, mut task_manager) =
+        parts(&config, telemetry.as_ref().map(|(_, telemetry)| telemetry.handle()))?;
     let client = Arc::new(client);
     let mut telemetry = telemetry.map(|(worker, telemetry)| {
         task_manager.spawn_handle().spawn("telemetry", None, worker.run());

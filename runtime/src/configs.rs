@@ -89,6 +89,7 @@ impl frame_system::Config for Runtime {
     type AccountData = pallet_balances::AccountData<Balance>;
     type SS58Prefix = Ss58Prefix;
     type MaxConsumers = ConstU32<16>;
+    type SingleBlockMigrations = crate::migrations::Migrations;
 }
 
 impl pallet_network::Config for Runtime {}

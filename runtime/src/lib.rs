@@ -1,7 +1,7 @@
 //! Skep's runtime: the chain's law as one Wasm program that every network runs.
 //!
-//! It wires the pallets together ([`configs`]), answers nodes and wallets ([`apis`]) and knows how each network begins
-//! ([`presets`]). The numbers in which networks differ come from `pallet-network`'s genesis, so the blob is the same
+//! It wires the pallets together ([`configs`]), answers nodes and wallets ([`apis`]), knows how each network begins
+//! ([`presets`]) and what it changes in the state of an older one ([`migrations`]). The numbers in which networks differ come from `pallet-network`'s genesis, so the blob is the same
 //! everywhere.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![recursion_limit = "256"]
@@ -22,6 +22,7 @@ pub mod apis;
 mod benchmarks;
 pub mod configs;
 pub mod equivocation;
+pub mod migrations;
 pub mod presets;
 
 use alloc::{borrow::Cow, vec::Vec};
@@ -81,18 +82,28 @@ impl_opaque_keys! {
     }
 }
 
-/// Which runtime this is.
-#[runtime_version]
-pub const VERSION: RuntimeVersion = RuntimeVersion {
-    spec_name: Cow::Borrowed("skep"),
-    impl_name: Cow::Borrowed("skep-node"),
-    authoring_version: 1,
-    spec_version: 2,
-    impl_version: 1,
-    apis: apis::RUNTIME_API_VERSIONS,
-    transaction_version: 1,
-    system_version: 1,
-};
+/// `VERSION` with a literal spec version: the one form in which it also goes into the Wasm for nodes to read.
+macro_rules! version {
+    ($spec_version:tt) => {
+        /// Which runtime this is.
+        #[runtime_version]
+        pub const VERSION: RuntimeVersion = RuntimeVersion {
+            spec_name: Cow::Borrowed("skep"),
+            impl_name: Cow::Borrowed("skep-node"),
+            authoring_version: 1,
+            spec_version: $spec_version,
+            impl_version: 1,
+            apis: apis::RUNTIME_API_VERSIONS,
+            transaction_version: 1,
+            system_version: 1,
+        };
+    };
+}
+
+#[cfg(not(feature = "rehearsal"))]
+version!(2);
+#[cfg(feature = "rehearsal")]
+version!(3);
 
 /// The pallets. Their order is the order of their work in a block: the epoch turns (Session), then swarms place who
 /// waits, then nodes end (so that they wait in the new epoch), then a testing round is drawn from those that are left,
@@ -146,4 +157,18 @@ mod runtime {
     pub type Authorities = pallet_authorities;
     #[runtime::pallet_index(15)]
     pub type Obligations = pallet_obligations;
+}
+
+/// Whether every pallet's invariants hold in the state at hand; if not, whose and which.
+#[cfg(feature = "std")]
+pub fn check_state() -> Result<(), alloc::string::String> {
+    let checks = [
+        ("service nodes", ServiceNodes::check_state()),
+        ("swarms", Swarms::check_state()),
+        ("rewards", pallet_rewards::RewardQueue::<Runtime>::check_state()),
+        ("governance", Governance::check_state()),
+        ("authorities", Authorities::check_state()),
+        ("obligations", Obligations::check_state()),
+    ];
+    checks.into_iter().try_for_each(|(pallet, check)| check.map_err(|broken| alloc::format!("{pallet}: {broken}")))
 }

@@ -1,12 +1,17 @@
 //! Whole blocks, carried out by the native build and by the Wasm blob every network runs: both must agree on every
 //! header, and what the chain then says must be what its rules promise.
 
+#[path = "chain/announcements.rs"]
+mod announcements;
+#[path = "chain/upgrades.rs"]
+mod upgrades;
 #[path = "chain/verdicts.rs"]
 mod verdicts;
 
 use codec::{Decode, Encode};
 use frame_support::traits::Get;
 use sc_executor::WasmExecutor;
+use skep_chain_client::{Authorized, authorized_transaction};
 use skep_primitives::{
     Endpoint, NodeState, Permyriad, RosterEntry, ServiceNodeId, SoftwareVersion, StakerId, SwarmMembers, UNIT, signing,
 };
@@ -20,7 +25,7 @@ use sp_consensus_babe::{
     make_vrf_sign_data,
 };
 use sp_core::{
-    Pair,
+    OpaqueMetadata, Pair,
     crypto::VrfSecret,
     ed25519,
     traits::{CallContext, CodeExecutor, RuntimeCode, WrappedRuntimeCode},
@@ -306,6 +311,19 @@ fn equivocation(chain: &mut Chain, index: u32) -> UncheckedExtrinsic {
     UncheckedExtrinsic::new_bare(RuntimeCall::Babe(report))
 }
 
+/// A transaction that authorizes itself, as `chain/client` makes it of what this runtime tells of itself.
+fn authorized(chain: &mut Chain, call: &Authorized) -> UncheckedExtrinsic {
+    let versions: Vec<u32> = chain.call("Metadata_metadata_versions", &());
+    // The unstable one is numbered u32::MAX.
+    let newest = versions.into_iter().filter(|version| *version < u32::MAX).max().expect("some version");
+    let metadata: Option<OpaqueMetadata> = chain.call("Metadata_metadata_at_version", &newest);
+    let bytes = authorized_transaction(&metadata.expect("it has that version"), &chain.genesis.0, call);
+    let bytes = bytes.expect("the metadata knows the call");
+    let transaction = UncheckedExtrinsic::decode(&mut bytes.as_slice()).expect("the runtime reads it");
+    assert_eq!(transaction.encode(), bytes, "what is carried out is what was sent, to the byte");
+    transaction
+}
+
 /// What the pool says of a transaction; nothing of the question stays in the state.
 fn validate(chain: &mut Chain, source: TransactionSource, transaction: &UncheckedExtrinsic) -> TransactionValidity {
     let question = (source, transaction, chain.head.hash());
@@ -362,39 +380,6 @@ fn authorities_are_drawn_from_the_nodes_that_are_offered() {
 }
 
 #[test]
-fn an_upgrade_that_operators_approved_may_be_applied_by_anyone() {
-    let mut chain = Chain::begin(Engine::Native, presets::DEV);
-    grow(std::slice::from_mut(&mut chain));
-    let code = b"\0asm a runtime".to_vec();
-    let code_hash = skep_primitives::CodeHash(sp_io::hashing::blake2_256(&code));
-    let operators: std::collections::BTreeSet<_> = chain.roster().iter().map(|node| node.operator).collect();
-    let signers: Vec<_> =
-        Sr25519Keyring::well_known().filter(|who| operators.contains(&StakerId(who.to_raw_public()))).collect();
-    let genesis = chain.genesis;
-    let call = |chain: &mut Chain, who: Sr25519Keyring, call| {
-        let nonce = chain.state.execute_with(|| frame_system::Pallet::<Runtime>::account_nonce(who.to_account_id()));
-        if chain.head.number.is_multiple_of(BLOCKS_OF_AN_EPOCH) {
-            // The first block of an epoch is full by itself.
-            chain.make_block(&[]);
-        }
-        chain.make_block(&[signed(who, nonce, genesis, RuntimeCall::Governance(call))]);
-    };
-    let motion = skep_primitives::Motion::Upgrade { code_hash };
-    call(&mut chain, signers[0], pallet_governance::Call::propose { motion });
-    for who in &signers[1..] {
-        call(&mut chain, *who, pallet_governance::Call::approve { proposal: 0 });
-    }
-    let governance: skep_primitives::Governance = chain.call("SkepApi_governance", &());
-    assert!(governance.proposals[0].enact_from.is_some(), "{governance:?}");
-    for _ in 0..10 {
-        chain.make_block(&[]);
-    }
-    call(&mut chain, Sr25519Keyring::Ferdie, pallet_governance::Call::enact { proposal: 0 });
-    let governance: skep_primitives::Governance = chain.call("SkepApi_governance", &());
-    assert_eq!(governance.authorized_upgrade, Some(code_hash));
-}
-
-#[test]
 fn only_producers_may_set_session_keys_in_the_session_pallet() {
     let mut chain = Chain::begin(Engine::Native, presets::LOCAL);
     let may = |chain: &mut Chain, who: Sr25519Keyring| {
@@ -423,9 +408,49 @@ fn every_preset_builds_its_genesis_natively_and_in_wasm() {
 }
 
 #[test]
+fn a_launch_genesis_is_the_main_preset_with_keys_and_tokens() {
+    // What docs/economics.md tells a launch to fill in.
+    let founders = [Sr25519Keyring::Alice, Sr25519Keyring::Bob, Sr25519Keyring::Charlie, Sr25519Keyring::Dave];
+    let operator = Sr25519Keyring::Eve;
+    let keys: Vec<_> = founders
+        .iter()
+        .map(|founder| {
+            let account = founder.to_account_id();
+            let grandpa: sp_consensus_grandpa::AuthorityId =
+                ed25519::Pair::from_seed(&founder.to_raw_public()).public().into();
+            let babe: AuthorityId = founder.public().into();
+            serde_json::json!([account, account, { "babe": babe, "grandpa": grandpa }])
+        })
+        .collect();
+    let mut chain = Chain::begin_as(Engine::Native, presets::MAIN, |genesis| {
+        genesis["session"] = serde_json::json!({ "keys": keys });
+        genesis["balances"] = serde_json::json!({ "balances": [[operator.to_account_id(), 105_100 * UNIT]] });
+    });
+    let genesis = chain.genesis;
+    chain.make_block(&[]);
+    assert_eq!(chain.call::<BabeConfiguration>("BabeApi_configuration", &()).authorities.len(), 4);
+    let issued = chain.state.execute_with(Balances::total_issuance);
+    assert!(issued - 105_100 * UNIT < 7 * UNIT, "besides, only the first block's reward: {issued}");
+    // A stake of the main network, from a public address.
+    let key = ed25519::Pair::from_seed(&[1; 32]);
+    let (fee, staker) = (Permyriad::default(), StakerId(operator.to_raw_public()));
+    let call = pallet_service_nodes::Call::register {
+        node: ServiceNodeId(key.public().0),
+        proof: key.sign(&signing::registration(&genesis.0, &staker, fee)).0,
+        fee,
+        endpoint: Endpoint { ipv4: [9, 9, 9, 9], https_port: 22021, quic_port: 22020 },
+        version: SoftwareVersion([0, 1, 0]),
+        stake: 15_000 * UNIT,
+        reserved: Default::default(),
+    };
+    chain.make_block(&[signed(operator, 0, genesis, RuntimeCall::ServiceNodes(call))]);
+    assert!(matches!(chain.roster()[0].state, NodeState::Active { .. }));
+}
+
+#[test]
 fn the_metadata_names_what_clients_call() {
     let mut chain = Chain::begin(blob(), presets::DEV);
-    let metadata: sp_core::OpaqueMetadata = chain.call("Metadata_metadata", &());
+    let metadata: OpaqueMetadata = chain.call("Metadata_metadata", &());
     // Names stand in SCALE as plain text.
     let metadata = String::from_utf8_lossy(&metadata).into_owned();
     for name in ["ServiceNodes", "register", "contribute", "request_unlock", "withdraw", "CheckMetadataHash"] {

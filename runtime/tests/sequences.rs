@@ -193,12 +193,7 @@ impl Run {
 
     /// What the chain promises at the end of each block.
     fn check(&mut self) {
-        ServiceNodes::check_state().expect("service nodes");
-        pallet_swarms::Pallet::<Runtime>::check_state().expect("swarms");
-        pallet_rewards::RewardQueue::<Runtime>::check_state().expect("rewards");
-        pallet_governance::Pallet::<Runtime>::check_state().expect("governance");
-        pallet_authorities::Pallet::<Runtime>::check_state().expect("authorities");
-        Obligations::check_state().expect("obligations");
+        skep_runtime::check_state().expect("sound");
 
         self.issued -= dust();
         let created = pallet_rewards::Created::<Runtime>::get() - pallet_rewards::Owed::<Runtime>::get();

@@ -4,7 +4,7 @@
 //! ChainUrls --> follow() ------> watch::Receiver<Arc<RosterView>>   messaging nodes and clients
 //!           \-> ChainClient ---> roster(), stakes(), finalized()    one-off questions
 //!           |-> Submitter -----> register(), contribute(), ...      signed by a StakerKey
-//!           \-> submit_verdict()                                    signed by the testers in it
+//!           \-> submit_authorized()                                 signed by testers, or by a node's key
 //! ```
 //!
 //! Every door takes several chain nodes and goes on with the next one when one is gone; all must share a genesis block.
@@ -19,6 +19,7 @@
 )]
 
 mod account;
+mod authorized;
 mod client;
 mod connection;
 mod follow;
@@ -31,10 +32,10 @@ mod roster;
 mod source;
 mod submit;
 mod urls;
-mod verdict;
 mod verifier;
 
 pub use account::{ContributionError, ParseAccountError, Pool, parse_account, ss58};
+pub use authorized::{Authorized, authorized_transaction, submit_authorized};
 pub use client::{AskError, ChainClient, Finalized, MadeSessionKeys};
 pub use connection::ConnectError;
 pub use follow::{FollowError, RosterReceiver, SessionError, follow};
@@ -46,7 +47,6 @@ pub use skep_primitives::{AuthoritySet, Checkpoint};
 pub use source::{RosterSource, Trust};
 pub use submit::{Included, Registration, SessionKeys, SubmitError, Submitter, Wait};
 pub use urls::{ChainUrls, ParseUrlsError};
-pub use verdict::{submit_verdict, verdict_transaction};
 pub use verifier::{
     Difference, HearError, Lie, Memory, ProvenRoster, RosterVerifier, STALE, Testimony, VerifyError, difference,
 };

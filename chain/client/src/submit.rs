@@ -22,7 +22,7 @@ use subxt::{
 };
 
 /// The runtime's name for the pallet that keeps registrations and stakes.
-const SERVICE_NODES: &str = "ServiceNodes";
+pub(crate) const SERVICE_NODES: &str = "ServiceNodes";
 
 /// A call not in a block after this time is given up.
 const INCLUSION_TIMEOUT: Duration = Duration::from_secs(180);
@@ -306,7 +306,7 @@ fn failure(error: TransactionEventsError) -> SubmitError {
     }
 }
 
-fn endpoint_value(endpoint: &Endpoint) -> Value {
+pub(crate) fn endpoint_value(endpoint: &Endpoint) -> Value {
     Value::named_composite([
         ("ipv4", Value::from_bytes(endpoint.ipv4)),
         ("https_port", Value::u128(endpoint.https_port.into())),
@@ -314,7 +314,7 @@ fn endpoint_value(endpoint: &Endpoint) -> Value {
     ])
 }
 
-fn version_value(SoftwareVersion(parts): SoftwareVersion) -> Value {
+pub(crate) fn version_value(SoftwareVersion(parts): SoftwareVersion) -> Value {
     Value::unnamed_composite(parts.map(|part| Value::u128(part.into())))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::share;
 use primitive_types::U256;
-use skep_primitives::{Balance, MAX_CONTRIBUTORS, Permyriad};
+use skep_primitives::{Balance, MAX_CONTRIBUTORS, OpenPool, Permyriad, Spot};
 
 /// The least share of the requirement an operator brings: 25 %.
 pub const OPERATOR_MINIMUM: Permyriad = share(2_500);
@@ -19,17 +19,6 @@ pub const fn operator_minimum(requirement: Balance) -> Balance {
 pub fn is_small_stake(amount: Balance, requirement: Balance) -> bool {
     let steps = |share: Permyriad| U256::from(share.steps());
     U256::from(amount) * steps(Permyriad::WHOLE) < U256::from(requirement) * steps(SMALL_STAKE)
-}
-
-/// What place in a pool an offer is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spot {
-    /// Anybody's: the next in order of arrival.
-    Free,
-    /// Kept for whoever offers, who brings at least this much, in smallest units.
-    Reserved(Balance),
-    /// Taken by whoever offers: more is added to a stake that is there.
-    Own,
 }
 
 /// The stake of one node as far as it has been brought together. The first contribution is the operator's.
@@ -68,6 +57,17 @@ pub enum ContributionError {
         /// The most that is accepted now.
         maximum: Balance,
     },
+}
+
+impl From<&OpenPool> for Pool {
+    /// The pool as the chain told one account of it, for whom others' reserved spots are taken.
+    fn from(told: &OpenPool) -> Self {
+        Self {
+            requirement: told.requirement,
+            reserved: told.requirement.saturating_sub(told.room),
+            contributors: MAX_CONTRIBUTORS.saturating_sub(told.free_spots),
+        }
+    }
 }
 
 impl Pool {

@@ -31,11 +31,11 @@ pub use proof::{HeadProof, ROSTER_TRIE, RosterProof, SWARMS_TRIE, StateNodes};
 pub use record::{RecordedStake, RosterRecord};
 pub use reward::{NodeRewards, Reward};
 pub use roster::{
-    Contribution, Endpoint, Leave, MAX_CONTRIBUTORS, MAX_STAKES, NodeState, RosterEntry, RosterSnapshot,
+    Announcement, Contribution, Endpoint, Leave, MAX_CONTRIBUTORS, MAX_STAKES, NodeState, RosterEntry, RosterSnapshot,
     SoftwareVersion, SwarmMembers,
 };
 pub use serving::{Candidate, Candidates, NodeStakes, NodeStates, NodeWhereabouts, Payees, ServingNodes};
-pub use stake::{OpenPool, Reservation, Stake, StakeLock, StakingTerms};
+pub use stake::{OpenPool, Reservation, Spot, Stake, StakeLock, StakingTerms};
 pub use testing::{
     Cause, Deregistration, Findings, InvalidTestingTerms, MAX_TESTERS, Reason, Reasons, Standing, StandingChange,
     StandingEvent, Subject, TestingRound, TestingTerms, Verdict, Vote, Whereabouts,

@@ -78,6 +78,32 @@ impl fmt::Display for SoftwareVersion {
     }
 }
 
+/// What a node says of itself in its own name: where it is reached now and what it runs.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    Serialize,
+    Deserialize,
+)]
+pub struct Announcement {
+    /// The node.
+    pub node: ServiceNodeId,
+    /// Where it is reached.
+    pub endpoint: Endpoint,
+    /// What it runs.
+    pub version: SoftwareVersion,
+    /// Height of a block that was final when the node said so.
+    pub after: BlockNumber,
+}
+
 /// One stake in a node.
 #[derive(
     Clone,

@@ -1,6 +1,6 @@
 //! What the chain answers about stakes.
 
-use crate::{Balance, BlockNumber, Permyriad, ServiceNodeId, StakerId};
+use crate::{Balance, BlockNumber, NodeState, Permyriad, ServiceNodeId, StakerId};
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -42,6 +42,18 @@ pub struct Reservation {
     pub amount: Balance,
 }
 
+/// What place in a pool an offer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spot {
+    /// Anybody's: the next in order of arrival.
+    Free,
+    /// Kept for whoever offers, who brings at least this much, in smallest units.
+    Reserved(#[serde(with = "crate::amount::decimal")] Balance),
+    /// Taken by whoever offers: more is added to a stake that is there.
+    Own,
+}
+
 /// A node that takes stake now, as one account finds it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, Serialize, Deserialize)]
 pub struct OpenPool {
@@ -69,8 +81,11 @@ pub struct OpenPool {
     pub reserved: Vec<Reservation>,
     /// Block at which every stake returns unless the node is filled.
     pub closes_at: BlockNumber,
-    /// Whether the node serves already and somebody's stake is to be replaced.
-    pub serves: bool,
+    /// The place this account would take.
+    pub spot: Spot,
+    /// Where the node stands: it gathers its first stakes, or somebody's stake is to be replaced, perhaps in a node that is
+    /// decommissioned and earns nothing until it passes again.
+    pub state: NodeState,
 }
 
 /// One stake of one account.

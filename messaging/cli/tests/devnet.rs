@@ -5,12 +5,14 @@
 
 mod devnet {
     pub(super) mod cookbook;
+    pub(super) mod liar;
     #[allow(dead_code, reason = "what the other test of a whole network needs besides")]
     pub(super) mod network;
 }
 
 use devnet::{
     cookbook,
+    liar::{Liar, Lie},
     network::{Network, Run},
 };
 use serde_json::Value;
@@ -26,6 +28,7 @@ fn one_message_crosses_the_whole_network() {
     check_processes(&network);
     check_demo(&network.demo());
     the_roster_is_proven(&network);
+    lying_chain_nodes_are_caught(&network);
 
     let scratch = tempfile::tempdir().expect("creates a directory");
     cookbook::check(scratch.path());
@@ -85,6 +88,24 @@ fn the_roster_is_proven(network: &Network) {
     let chain_nodes = list(&found["chain_nodes"]);
     assert_eq!(chain_nodes.len(), 4, "{found}");
     assert!(chain_nodes.iter().all(|node| node["verdict"] == "proven" && node["nodes"] == 12), "{found}");
+}
+
+/// Of four chain nodes three lie about one node each; every one is named, and the roster is proven by the fourth.
+fn lying_chain_nodes_are_caught(network: &Network) {
+    let chain = network.chain();
+    let honest = chain.split(',').next().expect("one");
+    let liars = [Lie::Drops, Lie::Adds, Lie::Alters].map(|lie| Liar::in_front_of(honest, lie));
+    let asked: Vec<_> = liars.iter().map(|liar| liar.url.as_str()).chain([honest]).collect();
+    let told = network.verify_in_words(&asked.join(","));
+    println!("{}\n{}", told.stdout, told.stderr);
+    assert_eq!(told.code, 1, "{}", told.stderr);
+    for liar in &liars {
+        let line = told.stdout.lines().find(|line| line.contains(&liar.url)).expect("is named");
+        assert!(line.contains("LIES"), "{line}");
+    }
+    assert!(told.stdout.contains(&format!("{honest}: proves")), "{}", told.stdout);
+    assert!(told.stdout.contains("proven: 12 nodes"), "{}", told.stdout);
+    assert!(told.stderr.contains("3 of the chain nodes asked lie"), "{}", told.stderr);
 }
 
 /// A thirteenth node gathers stake and gives it back.

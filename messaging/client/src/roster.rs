@@ -28,19 +28,15 @@ impl RosterFeed {
     /// Begins where this client left off. Binds the state to the network.
     pub(crate) async fn open(source: RosterSource, state: &mut State) -> Result<Self, NetworkError> {
         let RosterSource { urls, trust } = source;
-        match trust {
-            Trust::Checkpoint(checkpoint) => {
-                state.bind_network(&checkpoint.genesis)?;
-                let verifier = RosterVerifier::new(&urls, MOST_ASKED, *checkpoint, state.roster_memory()?);
-                Ok(Self::Proven(Box::new(verifier)))
-            }
-            Trust::ChainNodes => {
-                let chain = ChainClient::connect(urls.clone()).await?;
-                state.bind_network(&chain.genesis_hash())?;
-                Ok(Self::Trusted { chain, witnesses: witnesses(&urls).await })
-            }
-            Trust::Release => Err(NetworkError::NoCheckpoint),
+        if trust == Trust::ChainNodes {
+            let chain = ChainClient::connect(urls.clone()).await?;
+            state.bind_network(&chain.genesis_hash())?;
+            return Ok(Self::Trusted { chain, witnesses: witnesses(&urls).await });
         }
+        let checkpoint = trust.checkpoint().ok_or(NetworkError::NoCheckpoint)?;
+        state.bind_network(&checkpoint.genesis)?;
+        let verifier = RosterVerifier::new(&urls, MOST_ASKED, checkpoint, state.roster_memory()?);
+        Ok(Self::Proven(Box::new(verifier)))
     }
 
     /// The network's name.

@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod announce;
 mod check_config;
 mod config;
 mod db;
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Prove(prove::Prove),
     /// Makes session keys in a chain node and prints what it takes to offer this node as a block producer, as JSON
     Offer(offer::Offer),
+    /// Tells the chain where the node is reached now, in the node's own name
+    Announce(announce::Announce),
     /// Reads a configuration and says whether the node could start with it
     CheckConfig(check_config::CheckConfig),
     /// Says whether the node would pass its tests now, and what to do if not
@@ -46,6 +49,7 @@ impl Command {
             Self::Keygen(command) => command.run(),
             Self::Prove(command) => command.run(),
             Self::Offer(command) => command.run(),
+            Self::Announce(command) => command.run(),
             Self::CheckConfig(command) => command.run(),
             Self::Doctor(command) => command.run(),
             Self::Db(command) => command.run(),

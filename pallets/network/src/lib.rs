@@ -30,7 +30,11 @@ pub mod pallet {
     use super::*;
     use frame_support::pallet_prelude::*;
 
+    /// Rises with each migration of what this pallet keeps.
+    const STORAGE_VERSION: StorageVersion = StorageVersion::new(0);
+
     #[pallet::pallet]
+    #[pallet::storage_version(STORAGE_VERSION)]
     pub struct Pallet<T>(_);
 
     #[pallet::config]

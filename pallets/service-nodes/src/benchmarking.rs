@@ -111,6 +111,17 @@ fn offered<T: Config>(number: u32) -> Result<ServiceNodeId, BenchmarkError> {
     Ok(node)
 }
 
+/// What a node says of itself that has done so before.
+fn announcement<T: Config>() -> Result<(Announcement, RawSignature), BenchmarkError> {
+    let node = active::<T>(0)?;
+    let after = pallet_network::Network::<T>::get().epoch_blocks.saturating_add(1);
+    EndpointChangedAt::<T>::insert(node, 1);
+    frame_system::Pallet::<T>::set_block_number(after.saturating_add(1).into());
+    let announcement = Announcement { node, endpoint: endpoint(1), version: VERSION, after };
+    let message = signing::announcement(&pallet_network::Pallet::<T>::genesis_hash(), &announcement);
+    Ok((announcement, signature(node, &message)?))
+}
+
 fn state_of(node: ServiceNodeId) -> Option<NodeState> {
     Roster::get(node).map(|record| record.state)
 }
@@ -171,6 +182,25 @@ mod benchmarks {
         #[extrinsic_call]
         _(RawOrigin::Signed(staker(0, 0)), node, endpoint(1), VERSION);
         assert!(Roster::get(node).is_some_and(|record| record.endpoint == endpoint(1)));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn announce() -> Result<(), BenchmarkError> {
+        let (announcement, signature) = announcement::<T>()?;
+        #[extrinsic_call]
+        _(RawOrigin::Authorized, announcement, signature);
+        assert!(Roster::get(announcement.node).is_some_and(|record| record.endpoint == announcement.endpoint));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn authorize_announce() -> Result<(), BenchmarkError> {
+        let (announcement, signature) = announcement::<T>()?;
+        #[block]
+        {
+            Announcements::<T>::authorize(&announcement, &signature)?;
+        }
         Ok(())
     }
 

@@ -17,6 +17,7 @@
 
 extern crate alloc;
 
+pub mod announce;
 #[cfg(feature = "runtime-benchmarks")]
 pub mod benchmarking;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use roster::Roster;
 pub use weights::WeightInfo;
 
 use alloc::vec::Vec;
+use announce::Announcements;
 use frame_support::{
     pallet_prelude::*,
     traits::{
@@ -41,12 +43,12 @@ use frame_support::{
         tokens::Precision,
     },
 };
-use frame_system::pallet_prelude::*;
+use frame_system::{ensure_authorized, pallet_prelude::*};
 use skep_economics::{ContributionError, is_small_stake, operator_minimum};
 use skep_primitives::{
-    Balance, BlockNumber, Candidate, Candidates, Deregistration, Endpoint, Findings, Leave, NodeStakes, NodeState,
-    NodeStates, NodeWhereabouts, OpenPool, Payees, Permyriad, ServiceNodeId, ServingNodes, SoftwareVersion, Stake,
-    StakeLock, StakerId, StakingTerms, Whereabouts, is_public_v4, signing,
+    Announcement, Balance, BlockNumber, Candidate, Candidates, Deregistration, Endpoint, Findings, Leave, NodeStakes,
+    NodeState, NodeStates, NodeWhereabouts, OpenPool, Payees, Permyriad, ServiceNodeId, ServingNodes, SoftwareVersion,
+    Stake, StakeLock, StakerId, StakingTerms, Whereabouts, is_public_v4, signing,
 };
 use sp_runtime::{AccountId32, SaturatedConversion, traits::OpaqueKeys};
 
@@ -109,6 +111,10 @@ pub mod pallet {
     /// Addresses and ports in use: no two nodes share one.
     #[pallet::storage]
     pub type Sockets<T> = StorageMap<_, Blake2_128Concat, Socket, ServiceNodeId, OptionQuery>;
+
+    /// When a node's endpoint or version last changed, since it registered.
+    #[pallet::storage]
+    pub type EndpointChangedAt<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, BlockNumber, OptionQuery>;
 
     /// Nodes that end at a block: pools that expire, unlocks that are due.
     #[pallet::storage]
@@ -240,6 +246,8 @@ pub mod pallet {
         NotOffered,
         /// The node was deregistered: its stakes return by themselves, and its key cannot be registered until then.
         NodeDeregistered,
+        /// The announcement counts no more: the node's endpoint was changed before it in this block, or the address taken.
+        Overtaken,
     }
 
     #[pallet::hooks]
@@ -319,12 +327,8 @@ pub mod pallet {
             let who = ensure_signed(origin)?;
             let staker = StakerId(who.clone().into());
             let mut record = Self::registered(node)?;
-            if let NodeState::Gathering { expires_at } = record.state {
-                ensure!(Self::now() < expires_at, Error::<T>::PoolExpired);
-            } else if let Some(Leave { leaves_at, .. }) = record.state.leave() {
-                ensure!(record.operator_stays(), Error::<T>::StakeComplete);
-                ensure!(Self::now() < leaves_at, Error::<T>::PoolExpired);
-            }
+            let closes_at = record.closes_at().ok_or(Error::<T>::StakeComplete)?;
+            ensure!(Self::now() < closes_at, Error::<T>::PoolExpired);
             let accepted = Self::join_pool(&who, node, &mut record, amount)?;
             Self::stake_joined(node, record, staker, accepted);
             Ok(())
@@ -416,12 +420,15 @@ pub mod pallet {
                 record.state = NodeState::Active { since: Self::now() };
             }
             Roster::remove(node);
+            EndpointChangedAt::<T>::remove(node);
             for stake in &record.stakes {
                 StakedIn::<T>::remove(stake.staker, node);
                 StakedIn::<T>::insert(stake.staker, to, ());
             }
             Self::take_sockets(to, &record.endpoint);
             Roster::put(to, &record);
+            // What the key said under an earlier registration says nothing of this one.
+            EndpointChangedAt::<T>::insert(to, Self::now());
             T::Listener::handed_over(node, to);
             if serves {
                 T::Listener::started(to);
@@ -439,14 +446,27 @@ pub mod pallet {
             endpoint: Endpoint,
             version: SoftwareVersion,
         ) -> DispatchResult {
-            let mut record = Self::operated_by(ensure_signed(origin)?, node)?;
+            let record = Self::operated_by(ensure_signed(origin)?, node)?;
             Self::endpoint_is_free(node, &endpoint)?;
-            Self::free_sockets(&record.endpoint);
-            Self::take_sockets(node, &endpoint);
-            record.endpoint = endpoint;
-            record.version = version;
-            Roster::put(node, &record);
-            Self::deposit_event(Event::EndpointUpdated { node, endpoint, version });
+            Self::move_to(node, record, endpoint, version);
+            Ok(())
+        }
+
+        /// The same in the node's own name, for a server whose address changed.
+        ///
+        /// Needs no account and costs no fee: the node key's signature over the announcement
+        /// ([`skep_primitives::signing::announcement`]) authorizes it. At most once an epoch ([`announce`]).
+        #[pallet::call_index(12)]
+        #[pallet::weight((T::WeightInfo::announce(), DispatchClass::Normal, Pays::No))]
+        #[pallet::authorize(|_source, announcement, signature| Announcements::<T>::authorize(announcement, signature))]
+        #[pallet::weight_of_authorize(T::WeightInfo::authorize_announce())]
+        pub fn announce(origin: OriginFor<T>, announcement: Announcement, signature: RawSignature) -> DispatchResult {
+            ensure_authorized(origin)?;
+            // It was verified a moment ago, for this origin.
+            let _ = signature;
+            let record = Announcements::<T>::judge(&announcement).map_err(|_| Error::<T>::Overtaken)?;
+            let Announcement { node, endpoint, version, .. } = announcement;
+            Self::move_to(node, record, endpoint, version);
             Ok(())
         }
 
@@ -753,6 +773,7 @@ impl<T: Config> Pallet<T> {
     fn leave_roster(node: ServiceNodeId, record: &NodeRecord) {
         Self::free_sockets(&record.endpoint);
         AuthorityCandidates::<T>::remove(node);
+        EndpointChangedAt::<T>::remove(node);
         Roster::remove(node);
         RosterSize::<T>::mutate(|size| *size = size.saturating_sub(1));
         if record.state.is_serving() {
@@ -886,6 +907,8 @@ impl<T: Config> Pallet<T> {
         }
         ensure!(RosterSize::<T>::get() == size, "the size counts the roster");
         ensure!(Sockets::<T>::iter().count() == 2 * size as usize, "no socket without a node");
+        let is_known = |(node, at): (ServiceNodeId, BlockNumber)| Roster::get(node).is_some() && at <= Self::now();
+        ensure!(EndpointChangedAt::<T>::iter().all(is_known), "only nodes of the roster have changed, and not ahead");
         let mut stakes = Roster::iter().map(|(_, record)| record.stakes.len()).sum::<usize>();
         for (node, gone) in Deregistered::<T>::iter() {
             ensure!(Agenda::<T>::contains_key(gone.deregistration.stakes_return_at, node), "locked stakes return");

@@ -3,10 +3,10 @@
 use codec::{Decode, Encode, MaxEncodedLen};
 use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
-use skep_economics::{Pool, Spot};
+use skep_economics::Pool;
 use skep_primitives::{
     Balance, BlockNumber, Contribution, Deregistration, Endpoint, Leave, MAX_CONTRIBUTORS, MAX_STAKES, NodeState,
-    OpenPool, Permyriad, Reservation, RosterEntry, ServiceNodeId, SoftwareVersion, StakerId, SwarmId,
+    OpenPool, Permyriad, Reservation, RosterEntry, ServiceNodeId, SoftwareVersion, Spot, StakerId, SwarmId,
 };
 use sp_runtime::SaturatedConversion;
 
@@ -128,14 +128,20 @@ impl NodeRecord {
         };
     }
 
+    /// Block from which the node takes no stake any more; `None` if it takes none now. The places of those who leave are open
+    /// while their operator stays, in a decommissioned node too.
+    pub fn closes_at(&self) -> Option<BlockNumber> {
+        match self.state {
+            NodeState::Gathering { expires_at } => Some(expires_at),
+            NodeState::Active { .. } | NodeState::Leaving { .. } | NodeState::Decommissioned { .. } => {
+                self.state.leave().filter(|_| self.operator_stays()).map(|leave| leave.leaves_at)
+            }
+        }
+    }
+
     /// The node as `staker` may join it now; `None` if it takes no stake.
     pub fn open_pool(&self, node: ServiceNodeId, staker: StakerId) -> Option<OpenPool> {
-        let closes_at = match self.state {
-            NodeState::Gathering { expires_at } => expires_at,
-            NodeState::Leaving { leaves_at, .. } if self.operator_stays() => leaves_at,
-            // A decommissioned node may be filled again, but nobody should find it by looking for a place.
-            NodeState::Leaving { .. } | NodeState::Active { .. } | NodeState::Decommissioned { .. } => return None,
-        };
+        let closes_at = self.closes_at()?;
         let (pool, spot) = self.pool_for(staker);
         (!pool.is_complete()).then(|| OpenPool {
             node,
@@ -148,7 +154,8 @@ impl NodeRecord {
             free_spots: pool.free_spots(),
             reserved: self.reserved.to_vec(),
             closes_at,
-            serves: self.state.is_serving(),
+            spot,
+            state: self.state,
         })
     }
 

@@ -1,17 +1,19 @@
 //! Tests of the calls, of what becomes due, and of what no sequence of calls can break.
 
+mod announcements;
 mod standing;
 
 use crate::{AuthorityCandidates, EndReason, Error, Event, Roster, RosterSize, Unreturned, mock::*};
 use codec::Encode;
 use frame_support::{assert_noop, assert_ok, traits::fungible::Inspect};
+use skep_economics::Pool;
 use skep_primitives::{
-    Balance, Endpoint, NodeStakes, NodeState, NodeStates, ServiceNodeId, SoftwareVersion, Stake, StakeLock,
+    Balance, Endpoint, NodeStakes, NodeState, NodeStates, ServiceNodeId, SoftwareVersion, Spot, Stake, StakeLock,
     StakingTerms, UNIT, signing,
 };
 use sp_core::Pair;
 use sp_runtime::{
-    DispatchError,
+    DispatchError, TransactionOutcome,
     testing::{TestSignature, UintAuthorityId},
 };
 
@@ -453,6 +455,16 @@ fn spots_are_kept_for_those_they_are_reserved_for() {
         let open = |number| ServiceNodes::open_pools(staker(number)).pop().expect("gathers");
         assert_eq!((open(4).room, open(4).minimum, open(4).free_spots), (quarter, quarter / 7, 7));
         assert_eq!((open(2).room, open(2).minimum), (2 * quarter, quarter));
+        assert_eq!((open(4).spot, open(2).spot, open(1).spot), (Spot::Free, Spot::Reserved(quarter), Spot::Own));
+        // Who computes with what the chain told finds what the call says.
+        for (number, offered) in [(4, quarter + quarter / 100 + 1), (2, quarter - 1), (4, quarter), (5, 0)] {
+            let told = open(number);
+            let accepted = Pool::from(&told).accept_for(told.spot, offered).map_err(Failure::from);
+            let called = frame_support::storage::with_transaction(|| {
+                TransactionOutcome::Rollback(contribute(number, 1, offered))
+            });
+            assert_eq!(accepted.map(|_| ()).map_err(DispatchError::from), called, "{offered} of {number}");
+        }
         assert_noop!(contribute(4, 1, quarter + quarter / 100 + 1), Failure::StakeTooLarge);
         assert_noop!(contribute(2, 1, quarter - 1), Failure::StakeTooSmall);
         assert_ok!(contribute(4, 1, quarter));
@@ -493,7 +505,7 @@ fn a_place_that_is_filled_again_lets_the_node_live_on() {
         assert_ok!(ServiceNodes::request_unlock(origin(2), node(1)));
         assert_eq!(state(1), Some(NodeState::Leaving { requested_at: 5, leaves_at: 5 + UNLOCK }));
         let open = ServiceNodes::open_pools(staker(3)).pop().expect("a place is open");
-        assert_eq!((open.room, open.closes_at, open.serves), (half, 5 + UNLOCK, true));
+        assert_eq!((open.room, open.closes_at, open.state.is_serving()), (half, 5 + UNLOCK, true));
         assert_noop!(contribute(2, 1, half), Failure::AlreadyLeaving);
         assert_ok!(contribute(3, 1, half / 2));
         assert!(matches!(state(1), Some(NodeState::Leaving { .. })), "half of the place is still open");

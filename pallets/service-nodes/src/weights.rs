@@ -18,6 +18,10 @@ pub trait WeightInfo {
     fn withdraw() -> Weight;
     /// `update_endpoint`.
     fn update_endpoint() -> Weight;
+    /// `announce`, authorized.
+    fn announce() -> Weight;
+    /// Authorizing `announce`: one verification.
+    fn authorize_announce() -> Weight;
     /// `set_session_keys`: three verifications.
     fn set_session_keys() -> Weight;
     /// `hand_over`: one verification, one key check.

@@ -1,13 +1,12 @@
 //! Verdicts from end to end: the bytes a messaging node sends, through the pool's own check, into a block and what follows.
 
 use super::*;
-use skep_chain_client::verdict_transaction;
+use skep_chain_client::Authorized;
 use skep_primitives::{
     Cause, Reason, Reasons, Stake, StakeLock, Standing, StandingChange, Subject, TestingRound, Verdict, Vote,
     Whereabouts,
 };
 use skep_runtime::AccountId;
-use sp_core::OpaqueMetadata;
 use sp_runtime::transaction_validity::UnknownTransaction;
 
 const FAILS: Reasons = Reasons::NONE.with(Reason::HttpsUnreachable);
@@ -47,17 +46,8 @@ fn verdict(chain: &Chain, round: &TestingRound, node: ServiceNodeId, reasons: Re
     Verdict { subject, votes: (0..7).map(vote).collect() }
 }
 
-/// The transaction as `chain/client` makes it of what this runtime tells of itself.
 fn transaction(chain: &mut Chain, verdict: &Verdict) -> UncheckedExtrinsic {
-    let versions: Vec<u32> = chain.call("Metadata_metadata_versions", &());
-    // The unstable one is numbered u32::MAX.
-    let newest = versions.into_iter().filter(|version| *version < u32::MAX).max().expect("some version");
-    let metadata: Option<OpaqueMetadata> = chain.call("Metadata_metadata_at_version", &newest);
-    let bytes = verdict_transaction(&metadata.expect("it has that version"), &chain.genesis.0, verdict);
-    let bytes = bytes.expect("the metadata knows the call");
-    let transaction = UncheckedExtrinsic::decode(&mut bytes.as_slice()).expect("the runtime reads it");
-    assert_eq!(transaction.encode(), bytes, "what is carried out is what was sent, to the byte");
-    transaction
+    authorized(chain, &Authorized::Verdict(verdict.clone()))
 }
 
 fn standing(chain: &mut Chain, node: ServiceNodeId) -> Option<Standing> {

@@ -1,5 +1,6 @@
 //! The network's service nodes and swarms.
 
+mod checkpoint;
 mod rewards;
 mod standing;
 mod verify;
@@ -38,12 +39,20 @@ pub(crate) enum Command {
     },
     /// Have every chain node prove the roster, down to the checkpoint, and name those that lie
     Verify,
+    /// Write the checkpoint of the newest block that is proven, for clients to begin with; with --trust-chain what your own
+    /// chain node says of it
+    Checkpoint {
+        /// Of the network's first block, which nothing proves: only with --trust-chain
+        #[arg(long)]
+        genesis: bool,
+    },
 }
 
 /// Looks.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Verify => return verify::run(context).await,
+        Command::Checkpoint { genesis } => return checkpoint::run(genesis, context).await,
         Command::List { all } => {
             let view = plain_view(context).await?;
             let nodes = view.nodes().filter(|node| all || node.state.is_serving()).map(Node::from).collect();

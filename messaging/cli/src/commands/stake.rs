@@ -13,8 +13,8 @@ use skep_chain_client::{
     SessionKeys, StakerKey, SubmitError, Submitter, Wait, parse_account, ss58,
 };
 use skep_primitives::{
-    Balance, Endpoint, NodeState, OpenPool, Permyriad, Reservation, RosterEntry, ServiceNodeId, SoftwareVersion, Stake,
-    StakeLock, StakerId, StakingTerms,
+    Balance, Endpoint, NodeState, OpenPool, Permyriad, Reservation, RosterEntry, ServiceNodeId, SoftwareVersion, Spot,
+    Stake, StakeLock, StakerId, StakingTerms,
 };
 use std::{
     fmt, io,
@@ -57,6 +57,21 @@ enum StakeCommand {
         /// What `skep-messaging prove` printed for the new key, this operator and the same fee.
         #[arg(long, value_name = "FILE")]
         proof: PathBuf,
+    },
+    /// Change where a node of yours is reached, at once; what is not given stays. (`skep-messaging announce` does it with the
+    /// node's key.)
+    Endpoint {
+        /// The node.
+        node: ServiceNodeId,
+        /// Public IPv4 address.
+        #[arg(long, required_unless_present_any = ["https_port", "quic_port"])]
+        ip: Option<Ipv4Addr>,
+        /// TCP port of the node's client API.
+        #[arg(long)]
+        https_port: Option<u16>,
+        /// UDP port on which other nodes reach it.
+        #[arg(long)]
+        quic_port: Option<u16>,
     },
     /// Take the stake back from a node that has not gathered its whole stake yet.
     Withdraw {
@@ -231,6 +246,13 @@ pub(crate) enum StakeReport {
         #[serde(flatten)]
         block: Block,
     },
+    /// A node is reached elsewhere.
+    Moved {
+        node: ServiceNodeId,
+        endpoint: Endpoint,
+        #[serde(flatten)]
+        block: Block,
+    },
     /// A stake was asked back.
     UnlockRequested {
         node: ServiceNodeId,
@@ -284,6 +306,17 @@ async fn act(StakeArgs { signer, command }: StakeArgs, urls: ChainUrls) -> Resul
                 Submitter::connect(&urls, signer.key()?).await?.hand_over(node, to, &proof, Wait::Finalized).await?;
             Ok(StakeReport::HandedOver { from: node, to, block: included.into() })
         }
+        StakeCommand::Endpoint { node, ip, https_port, quic_port } => {
+            let RosterEntry { endpoint: old, version, .. } = entry(node, &urls).await?;
+            let endpoint = Endpoint {
+                ipv4: ip.map_or(old.ipv4, |ip| ip.octets()),
+                https_port: https_port.unwrap_or(old.https_port),
+                quic_port: quic_port.unwrap_or(old.quic_port),
+            };
+            let submitter = Submitter::connect(&urls, signer.key()?).await?;
+            let included = submitter.update_endpoint(node, &endpoint, version, Wait::Finalized).await?;
+            Ok(StakeReport::Moved { node, endpoint, block: included.into() })
+        }
         StakeCommand::Unlock { node } => unlock(node, signer.key()?, urls).await,
         StakeCommand::Withdraw { node } => withdraw(node, signer.key()?, urls).await,
         StakeCommand::Offer { offer: file } => offer(&file, signer.key()?, urls).await,
@@ -323,7 +356,7 @@ async fn register(args: RegisterArgs, key: StakerKey, urls: ChainUrls) -> Result
     let requirement = ChainClient::connect(urls.clone()).await?.staking_terms().await?.requirement;
     let offered = args.stake.unwrap_or(Tokens(requirement));
     let kept = args.reserve.iter().fold(0, |sum: Balance, spot| sum.saturating_add(spot.amount));
-    let stake = accepted(node, Pool { reserved: kept, ..Pool::new(requirement) }, offered)?;
+    let stake = accepted(node, Pool { reserved: kept, ..Pool::new(requirement) }, Spot::Free, offered)?;
     let endpoint = Endpoint { ipv4: args.ip.octets(), https_port: args.https_port, quic_port: args.quic_port };
     let registration =
         Registration { node, proof, fee, endpoint, version: own_version(), stake, reserved: args.reserve };
@@ -342,7 +375,7 @@ async fn contribute(
         entry(node, &urls).await?;
         return Err(StakeError::NotGathering(node));
     };
-    let staked = contribution(&pool, offered)?;
+    let staked = accepted(node, Pool::from(&pool), pool.spot, offered)?;
     let included = Submitter::connect(&urls, key).await?.contribute(node, staked, Wait::Finalized).await?;
     Ok(StakeReport::Contributed { node, staked, block: included.into() })
 }
@@ -398,24 +431,9 @@ async fn own_entry(node: ServiceNodeId, staker: StakerId, urls: &ChainUrls) -> R
     if contributes { Ok(entry) } else { Err(StakeError::NoStake { staker, node }) }
 }
 
-/// What of an offer a pool takes, as the chain says it would.
-fn contribution(pool: &OpenPool, offered: Tokens) -> Result<Balance, StakeError> {
-    let OpenPool { node, room, minimum, maximum, .. } = *pool;
-    if minimum == 0 {
-        return Err(StakeError::NoFreeSpot(node));
-    }
-    if offered.0 < minimum {
-        return Err(StakeError::TooLittle { offered, minimum: Tokens(minimum) });
-    }
-    if offered.0 > maximum {
-        return Err(StakeError::TooMuch { offered, room: Tokens(room), maximum: Tokens(maximum) });
-    }
-    Ok(offered.0.min(room))
-}
-
-/// What of an operator's offer is staked, by the chain's own rule.
-fn accepted(node: ServiceNodeId, pool: Pool, offered: Tokens) -> Result<Balance, StakeError> {
-    pool.accept(offered.0).map_err(|error| match error {
+/// What of an offer for this spot is staked, by the chain's own rule.
+fn accepted(node: ServiceNodeId, pool: Pool, spot: Spot, offered: Tokens) -> Result<Balance, StakeError> {
+    pool.accept_for(spot, offered.0).map_err(|error| match error {
         ContributionError::StakeComplete => StakeError::NotGathering(node),
         ContributionError::NoFreeSpot => StakeError::NoFreeSpot(node),
         ContributionError::TooLittle { minimum, .. } => StakeError::TooLittle { offered, minimum: Tokens(minimum) },
@@ -467,7 +485,12 @@ impl fmt::Display for StakeReport {
                         count(pool.free_spots.try_into().unwrap_or(usize::MAX), "free spot"),
                         f64::from(pool.fee.steps()) / 100.0,
                         pool.closes_at,
-                        if pool.serves { " (it serves already)" } else { "" },
+                        match pool.state {
+                            NodeState::Gathering { .. } => "",
+                            NodeState::Active { .. } | NodeState::Leaving { .. } => " (it serves already)",
+                            NodeState::Decommissioned { .. } =>
+                                " (decommissioned: it earns nothing until it passes again)",
+                        },
                     )?;
                 }
                 write!(f, "Lock stake with `skep stake contribute NODE TOKENS`.")
@@ -475,6 +498,12 @@ impl fmt::Display for StakeReport {
             Self::HandedOver { from, to, block } => {
                 write!(f, "{from} goes on as {to} since block {}: start the server with the new key.", block.height)
             }
+            Self::Moved { node, endpoint: Endpoint { ipv4, https_port, quic_port }, block } => write!(
+                f,
+                "{node} is reached at {}, ports {https_port} and {quic_port}, since block {}.",
+                Ipv4Addr::from(*ipv4),
+                block.height
+            ),
             Self::Withdrawn { node, block } => {
                 write!(f, "The stake in {node} was returned in block {}.", block.height)
             }
@@ -535,11 +564,13 @@ mod tests {
     #[test]
     fn too_much_says_how_much_there_is_room_for() {
         let pool = Pool { requirement: 100 * UNIT, reserved: 60 * UNIT, contributors: 1 };
-        let error = accepted(NODE, pool, Tokens(41 * UNIT)).expect_err("more than 101 % of the room").to_string();
+        let error =
+            accepted(NODE, pool, Spot::Free, Tokens(41 * UNIT)).expect_err("more than 101 % of the room").to_string();
         assert_eq!(error, "41 SKEP is too much: the node has room for 40 SKEP, so bring at most 40.4 SKEP");
-        let error = accepted(NODE, pool, Tokens(UNIT)).expect_err("less than a ninth of the room").to_string();
+        let error =
+            accepted(NODE, pool, Spot::Free, Tokens(UNIT)).expect_err("less than a ninth of the room").to_string();
         assert_eq!(error, "1 SKEP is too little: bring at least 4.444444444 SKEP");
-        assert_eq!(accepted(NODE, pool, Tokens(404 * UNIT / 10)).expect("101 %"), 40 * UNIT);
+        assert_eq!(accepted(NODE, pool, Spot::Free, Tokens(404 * UNIT / 10)).expect("101 %"), 40 * UNIT);
     }
 
     #[test]

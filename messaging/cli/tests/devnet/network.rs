@@ -52,6 +52,12 @@ impl Network {
         run(SKEP, &[&["--json"], arguments].concat(), &environment)
     }
 
+    /// `skep nodes verify` of these chain nodes, as people see it.
+    pub(crate) fn verify_in_words(&self, chain: &str) -> Run {
+        let checkpoint = self.summary["checkpoint"].as_str().expect("told by `up`");
+        run(SKEP, &["nodes", "verify"], &[("SKEP_CHAIN", chain), ("SKEP_CHECKPOINT", checkpoint)])
+    }
+
     /// `skep ...`, as people see it.
     pub(crate) fn skep_in_words(&self, arguments: &[&str]) -> Run {
         run(SKEP, arguments, &[("SKEP_CHAIN", &self.chain())])
@@ -118,7 +124,8 @@ impl Network {
         }
     }
 
-    fn chain(&self) -> String {
+    /// Addresses of the chain nodes, separated by commas.
+    pub(crate) fn chain(&self) -> String {
         let urls = self.summary["chain"].as_array().expect("told by `up`");
         urls.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")
     }

@@ -2,7 +2,7 @@
 
 use super::testing::{Court, CourtError, Terms};
 use futures::future::{BoxFuture, FutureExt};
-use skep_chain_client::{AskError, ChainClient, ChainUrls, SubmitError, submit_verdict};
+use skep_chain_client::{AskError, Authorized, ChainClient, ChainUrls, SubmitError, Wait, submit_authorized};
 use skep_primitives::{TestingRound, Verdict};
 use std::{
     sync::{
@@ -58,7 +58,7 @@ impl Court for Chain {
 
     fn submit(&self, verdict: Verdict) -> BoxFuture<'_, Result<(), CourtError>> {
         async move {
-            match submit_verdict(self.client.urls(), &verdict).await {
+            match submit_authorized(self.client.urls(), &Authorized::Verdict(verdict), Wait::InBlock).await {
                 Ok(_) => Ok(()),
                 Err(error @ (SubmitError::Refused(_) | SubmitError::Failed { .. } | SubmitError::Dispatch(_))) => {
                     Err(CourtError::Refused(error.to_string()))

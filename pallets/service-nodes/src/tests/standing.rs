@@ -93,7 +93,11 @@ fn a_place_in_a_decommissioned_node_may_be_filled_again() {
         assert_ok!(contribute(2, 1, REQUIREMENT / 2));
         assert_ok!(ServiceNodes::request_unlock(origin(2), node(1)));
         assert!(ServiceNodes::decommission(node(1), 40, findings()));
-        assert_eq!(ServiceNodes::open_pools(staker(3)), [], "nobody is led to it");
+        let open = ServiceNodes::open_pools(staker(3)).pop().expect("a place is open");
+        assert_eq!(
+            (open.room, open.closes_at, open.state),
+            (REQUIREMENT / 2, 1 + UNLOCK, state(1).expect("registered"))
+        );
         assert_ok!(contribute(3, 1, REQUIREMENT / 2));
         assert_eq!(state(1), decommissioned(1, 40, None));
         run_to(1 + UNLOCK);

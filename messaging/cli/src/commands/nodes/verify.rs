@@ -3,7 +3,7 @@
 use crate::{context::Context, failure::Failure};
 use serde::Serialize;
 use skep_chain_client::{
-    Checkpoint, Difference, RosterVerifier, STALE, Testimony, Trust,
+    Checkpoint, Difference, RosterVerifier, STALE, Testimony,
     proof::{Head, Span},
 };
 use skep_client::NetworkError;
@@ -14,15 +14,20 @@ use std::{
 };
 
 /// Most chain nodes asked.
-const MOST_ASKED: usize = 16;
+pub(super) const MOST_ASKED: usize = 16;
+
+/// Unix time in ms.
+pub(super) fn now() -> Moment {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    Moment::try_from(now).unwrap_or(Moment::MAX)
+}
 
 /// Asks every chain node, checks every answer, names liars.
 pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     let source = context.roster_source()?;
-    let Trust::Checkpoint(checkpoint) = source.trust else { return Err(NetworkError::NoCheckpoint.into()) };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let now = Moment::try_from(now).unwrap_or(Moment::MAX);
-    let mut verifier = RosterVerifier::new(&source.urls, MOST_ASKED, *checkpoint, None);
+    let checkpoint = source.trust.checkpoint().ok_or(NetworkError::NoCheckpoint)?;
+    let now = now();
+    let mut verifier = RosterVerifier::new(&source.urls, MOST_ASKED, checkpoint, None);
     let (testimonies, proven) = verifier.examine(now).await.map_err(Failure::network)?;
 
     let mut chain_nodes = Vec::with_capacity(testimonies.len());

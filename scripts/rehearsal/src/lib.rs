@@ -1,0 +1,1 @@
+//! The next runtime, built for rehearsing an upgrade: everything happens in `build.rs`.
