@@ -8,8 +8,8 @@ use sp_runtime::{BuildStorage, traits::Dispatchable};
 
 /// How many people there are beside the nodes' operators, of each of two kinds.
 pub(crate) const CALLS: u32 = 1_000;
-/// Milliseconds.
-pub(crate) const BLOCK_TIME: u64 = 6_000;
+/// Milliseconds: long enough for a block of a thousand of each call.
+pub(crate) const BLOCK_TIME: u64 = 10_000;
 
 /// Whoever signs call `number`; each has an account, and the even ones operate a node that is complete, the odd ones one that
 /// gathers.

@@ -13,6 +13,6 @@ pub struct Measured<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> WeightInfo for Measured<T> {
     fn note_produced() -> Weight {
-        Weight::from_parts(8_452_000, 0).saturating_add(T::DbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(8_881_000, 0).saturating_add(T::DbWeight::get().reads_writes(2, 1))
     }
 }

@@ -13,22 +13,22 @@ pub struct Measured<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> WeightInfo for Measured<T> {
     fn propose() -> Weight {
-        Weight::from_parts(84_558_000, 0).saturating_add(T::DbWeight::get().reads_writes(7, 4))
+        Weight::from_parts(88_638_000, 0).saturating_add(T::DbWeight::get().reads_writes(7, 4))
     }
 
     fn approve() -> Weight {
-        Weight::from_parts(32_754_000, 0).saturating_add(T::DbWeight::get().reads_writes(5, 2))
+        Weight::from_parts(30_979_000, 0).saturating_add(T::DbWeight::get().reads_writes(5, 2))
     }
 
     fn withdraw_approval() -> Weight {
-        Weight::from_parts(27_485_000, 0).saturating_add(T::DbWeight::get().reads_writes(4, 2))
+        Weight::from_parts(26_118_000, 0).saturating_add(T::DbWeight::get().reads_writes(4, 2))
     }
 
     fn enact() -> Weight {
-        Weight::from_parts(97_355_000, 0).saturating_add(T::DbWeight::get().reads_writes(5, 4))
+        Weight::from_parts(92_329_000, 0).saturating_add(T::DbWeight::get().reads_writes(5, 4))
     }
 
     fn close() -> Weight {
-        Weight::from_parts(46_696_000, 0).saturating_add(T::DbWeight::get().reads_writes(2, 2))
+        Weight::from_parts(44_507_000, 0).saturating_add(T::DbWeight::get().reads_writes(2, 2))
     }
 }

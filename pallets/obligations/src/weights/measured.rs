@@ -13,38 +13,38 @@ pub struct Measured<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> WeightInfo for Measured<T> {
     fn authorize_verdict(v: u32) -> Weight {
-        Weight::from_parts(75_643_333, 0)
+        Weight::from_parts(33_097_450, 0)
             .saturating_add(T::DbWeight::get().reads_writes(8, 0))
-            .saturating_add(Weight::from_parts(34_321_833, 0).saturating_mul(v.into()))
+            .saturating_add(Weight::from_parts(37_790_216, 0).saturating_mul(v.into()))
     }
 
     fn submit_verdict() -> Weight {
-        Weight::from_parts(175_884_000, 0).saturating_add(T::DbWeight::get().reads_writes(18, 23))
+        Weight::from_parts(165_918_000, 0).saturating_add(T::DbWeight::get().reads_writes(18, 24))
     }
 
     fn within_a_round() -> Weight {
-        Weight::from_parts(3_896_000, 0).saturating_add(T::DbWeight::get().reads_writes(1, 0))
+        Weight::from_parts(3_853_000, 0).saturating_add(T::DbWeight::get().reads_writes(1, 0))
     }
 
     fn begin_round(d: u32) -> Weight {
-        Weight::from_parts(18_732_137, 0).saturating_add(T::DbWeight::get().reads_writes(6, 3)).saturating_add(
-            Weight::from_parts(2_831_300, 0)
+        Weight::from_parts(20_062_196, 0).saturating_add(T::DbWeight::get().reads_writes(6, 3)).saturating_add(
+            Weight::from_parts(2_765_232, 0)
                 .saturating_add(T::DbWeight::get().reads_writes(1, 0))
                 .saturating_mul(d.into()),
         )
     }
 
     fn season(n: u32) -> Weight {
-        Weight::from_parts(19_689_947, 0).saturating_add(T::DbWeight::get().reads_writes(5, 5)).saturating_add(
-            Weight::from_parts(37_554_570, 0)
+        Weight::from_parts(46_900_854, 0).saturating_add(T::DbWeight::get().reads_writes(5, 5)).saturating_add(
+            Weight::from_parts(36_435_232, 0)
                 .saturating_add(T::DbWeight::get().reads_writes(3, 3))
                 .saturating_mul(n.into()),
         )
     }
 
     fn forget_round(f: u32) -> Weight {
-        Weight::from_parts(5_488_973, 0).saturating_add(T::DbWeight::get().reads_writes(0, 1)).saturating_add(
-            Weight::from_parts(821_778, 0)
+        Weight::from_parts(5_969_841, 0).saturating_add(T::DbWeight::get().reads_writes(0, 1)).saturating_add(
+            Weight::from_parts(811_753, 0)
                 .saturating_add(T::DbWeight::get().reads_writes(1, 1))
                 .saturating_mul(f.into()),
         )

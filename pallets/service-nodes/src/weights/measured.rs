@@ -13,49 +13,49 @@ pub struct Measured<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> WeightInfo for Measured<T> {
     fn register() -> Weight {
-        Weight::from_parts(204_692_000, 0).saturating_add(T::DbWeight::get().reads_writes(21, 22))
+        Weight::from_parts(200_121_000, 0).saturating_add(T::DbWeight::get().reads_writes(21, 22))
     }
 
     fn contribute() -> Weight {
-        Weight::from_parts(126_421_000, 0).saturating_add(T::DbWeight::get().reads_writes(16, 19))
+        Weight::from_parts(119_369_000, 0).saturating_add(T::DbWeight::get().reads_writes(16, 19))
     }
 
     fn request_unlock() -> Weight {
-        Weight::from_parts(25_256_000, 0).saturating_add(T::DbWeight::get().reads_writes(2, 2))
+        Weight::from_parts(24_945_000, 0).saturating_add(T::DbWeight::get().reads_writes(2, 2))
     }
 
     fn withdraw() -> Weight {
-        Weight::from_parts(398_077_000, 0).saturating_add(T::DbWeight::get().reads_writes(24, 36))
+        Weight::from_parts(398_713_000, 0).saturating_add(T::DbWeight::get().reads_writes(24, 37))
     }
 
     fn update_endpoint() -> Weight {
-        Weight::from_parts(29_278_000, 0).saturating_add(T::DbWeight::get().reads_writes(3, 5))
-    }
-
-    fn authorize_announce() -> Weight {
-        Weight::from_parts(100_000_000, 0).saturating_add(T::DbWeight::get().reads_writes(8, 0))
+        Weight::from_parts(33_183_000, 0).saturating_add(T::DbWeight::get().reads_writes(3, 6))
     }
 
     fn announce() -> Weight {
-        Weight::from_parts(35_000_000, 0).saturating_add(T::DbWeight::get().reads_writes(8, 6))
+        Weight::from_parts(41_943_000, 0).saturating_add(T::DbWeight::get().reads_writes(5, 6))
+    }
+
+    fn authorize_announce() -> Weight {
+        Weight::from_parts(67_438_000, 0).saturating_add(T::DbWeight::get().reads_writes(6, 0))
     }
 
     fn set_session_keys() -> Weight {
-        Weight::from_parts(159_742_000, 0).saturating_add(T::DbWeight::get().reads_writes(4, 2))
+        Weight::from_parts(163_688_000, 0).saturating_add(T::DbWeight::get().reads_writes(4, 2))
     }
 
     fn retract_session_keys() -> Weight {
-        Weight::from_parts(31_793_000, 0).saturating_add(T::DbWeight::get().reads_writes(3, 2))
+        Weight::from_parts(29_608_000, 0).saturating_add(T::DbWeight::get().reads_writes(3, 2))
     }
 
     fn hand_over() -> Weight {
-        Weight::from_parts(339_693_000, 0).saturating_add(T::DbWeight::get().reads_writes(26, 57))
+        Weight::from_parts(319_652_000, 0).saturating_add(T::DbWeight::get().reads_writes(26, 59))
     }
 
     fn work_off_agenda(n: u32) -> Weight {
-        Weight::from_parts(6_564_000, 0).saturating_add(T::DbWeight::get().reads_writes(7, 4)).saturating_add(
-            Weight::from_parts(938_784_706, 0)
-                .saturating_add(T::DbWeight::get().reads_writes(50, 77))
+        Weight::from_parts(6_732_000, 0).saturating_add(T::DbWeight::get().reads_writes(7, 4)).saturating_add(
+            Weight::from_parts(897_734_579, 0)
+                .saturating_add(T::DbWeight::get().reads_writes(50, 78))
                 .saturating_mul(n.into()),
         )
     }
