@@ -452,10 +452,10 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(16))]
         #[test]
-        fn whatever_is_done_to_a_store_it_is_sound(steps in suite::steps()) {
+        fn whatever_is_done_to_a_store_it_is_sound(steps in suite::walk::steps()) {
             let directory = tempdir().unwrap();
             let store = RocksStore::open(directory.path(), u64::MAX).unwrap();
-            suite::behaves_like_a_list(&store, steps);
+            suite::walk::behaves_like_a_list(&store, steps);
             prop_assert_eq!(faults(&store), vec![]);
         }
     }

@@ -1,0 +1,93 @@
+//! What owners order.
+
+use super::*;
+
+pub(crate) fn deletes_what_is_named_and_nothing_else(store: impl Store) {
+    let [a, b, elsewhere, brief] = [(1, 0, 1, LATER), (1, 5, 2, LATER), (2, 0, 1, LATER), (1, 0, 4, MINUTE)]
+        .map(|(o, n, i, e)| record(o, n, i, e));
+    put_all(&store, &[a.clone(), b.clone(), elsewhere.clone(), brief.clone()], 0).unwrap();
+    let named = [&b, &a, &b, &elsewhere, &brief].map(Record::hash).to_vec();
+    let delete = Change::Delete { account: account(1), messages: named, until: u64::MAX };
+    let mut expected = [(0, a.hash(), LATER, true), (5, b.hash(), LATER, true)];
+    expected.sort_unstable();
+    assert_eq!(touched(&store, &delete, 2 * MINUTE), expected, "once each; not another's; not what has expired");
+    assert_eq!(touched(&store, &delete, 2 * MINUTE), []);
+    assert_eq!(store.usage().messages, 2);
+    store.expire(2 * MINUTE, 10).unwrap();
+    assert_eq!(store.usage().messages, 1);
+    assert_eq!(put(&store, &a, 2 * MINUTE), Put::Stored { expiry: LATER, already: false }, "it may come again");
+}
+
+pub(crate) fn deletes_by_box_and_time(store: impl Store) {
+    let sent = |namespace, number, timestamp| {
+        let deposit = record(1, namespace, number, LATER).deposit().clone();
+        Record::new(StoreRequest { timestamp, ..deposit })
+    };
+    let records = [sent(0, 1, 10), sent(0, 2, 20), sent(5, 3, 10), sent(-10, 4, 30)];
+    put_all(&store, &records, 0).unwrap();
+    put_all(&store, &[record(2, 0, 1, LATER)], 0).unwrap();
+    let delete = |scope, until| Change::DeleteSent { account: account(1), scope, until };
+    let gone = |change| touched(&store, &change, 0).into_iter().map(|(namespace, ..)| namespace).collect::<Vec<_>>();
+    assert!(gone(delete(Scope::One(Namespace(0)), 9)).is_empty());
+    assert_eq!(gone(delete(Scope::One(Namespace(0)), 10)), [0]);
+    assert_eq!(gone(delete(Scope::All, 20)), [0, 5]);
+    assert_eq!(gone(delete(Scope::All, u64::MAX)), [-10]);
+    assert_eq!(store.usage().messages, 1, "another's is left");
+}
+
+pub(crate) fn moves_expiries_as_wanted(store: impl Store) {
+    let records: Vec<_> = (0..3).map(|number| record(1, 0, number, (number + 1) * 10 * MINUTE)).collect();
+    let hashes: Vec<_> = records.iter().map(Record::hash).collect();
+    put_all(&store, &records, 0).unwrap();
+    let outcome = |number: u8, expiry: &[u64], mode| {
+        let action = Action::Expire { messages: hashes.clone(), expiry: expiry.to_vec(), mode };
+        let order = ordered(number, action, 100 + u64::from(number));
+        let Changed::Messages(touched) = carry_out(&store, &order, 0) else { panic!("messages") };
+        touched.into_iter().map(|touched| (touched.expiry / MINUTE, touched.changed)).collect::<Vec<_>>()
+    };
+    let at = |minutes: u64| minutes * MINUTE;
+    assert_eq!(outcome(1, &[at(20)], ExpiryMode::Extend), [(20, true), (20, false), (30, false)]);
+    assert_eq!(outcome(2, &[at(25)], ExpiryMode::Shorten), [(20, false), (20, false), (25, true)]);
+    assert_eq!(outcome(3, &[at(40), at(50), at(5)], ExpiryMode::Set), [(40, true), (50, true), (5, true)]);
+    let mut told = store.expiries(&account(1), &hashes, 0).unwrap();
+    told.sort_unstable_by_key(|(_, expiry)| *expiry);
+    assert_eq!(told, [(hashes[2], at(5)), (hashes[0], at(40)), (hashes[1], at(50))]);
+    assert_eq!(store.expiries(&account(1), &hashes, at(45)).unwrap(), [(hashes[1], at(50))]);
+    assert_eq!(store.expiries(&account(2), &hashes, 0).unwrap(), []);
+
+    assert_eq!(store.expire(at(10), 10).unwrap().removed, 1, "at its new time");
+    let limit = Change::LimitExpiry { account: account(1), scope: Scope::All, expiry: at(45), at: u64::MAX };
+    assert_eq!(touched(&store, &limit, at(10)), [(0, hashes[1], at(45), true)]);
+    assert_eq!(store.expire(at(45), 10).unwrap().removed, 2);
+}
+
+pub(crate) fn an_outbox_holds_one_message(store: impl Store) {
+    let records = [record(1, -1, 1, LATER), record(1, -1, 2, LATER), record(1, 0, 3, LATER), record(1, -1, 4, LATER)];
+    put_all(&store, &records[..1], 0).unwrap();
+    assert_eq!(put(&store, &records[0], 0), Put::Stored { expiry: LATER, already: true }, "itself it leaves alone");
+    put_all(&store, &records[1..], 0).unwrap();
+    assert_eq!(hashes(&store.retrieve(&query(1, -1), 0).unwrap()), [records[3].hash()]);
+    assert_eq!(store.usage().messages, 2);
+    assert_eq!(store.usage().bytes, 16);
+}
+
+pub(crate) fn remembers_the_newest_revocations(store: impl Store) {
+    let token = |number: u8| SubaccountToken::new(5, Access::READ, &[number; 32]);
+    let change = |change| match store.change(&change, None, 0).unwrap() {
+        Changed::Tokens(count) => count,
+        other @ (Changed::Messages(_) | Changed::Full) => panic!("about tokens: {other:?}"),
+    };
+    let revoke = |tokens: Vec<SubaccountToken>, at| Change::Revoke { account: account(1), tokens, at };
+    assert_eq!(change(revoke(vec![token(1), token(2), token(1)], 10)), 2);
+    assert_eq!(change(revoke(vec![token(1)], 20)), 0, "known, but newer now");
+    assert_eq!(store.revoked(&account(1)).unwrap(), [token(1), token(2)]);
+    assert_eq!(store.revoked(&account(2)).unwrap(), []);
+    change(revoke((100..149).map(token).collect(), 15));
+    let kept = store.revoked(&account(1)).unwrap();
+    assert_eq!((kept.len(), kept[0], kept.contains(&token(2))), (MAX_REVOCATIONS, token(1), false));
+    let bytes = store.usage().bytes;
+    let unrevoke = Change::Unrevoke { account: account(1), tokens: vec![token(1), token(2)] };
+    assert_eq!(change(unrevoke), 1);
+    assert!(!store.revoked(&account(1)).unwrap().contains(&token(1)));
+    assert!(store.usage().bytes < bytes);
+}
