@@ -117,11 +117,13 @@ pub(crate) fn is_deleted(timestamp: u64, rulings: &[Ruling]) -> bool {
     rulings.iter().any(|ruling| matches!(ruling.sentence, Sentence::Delete(until) if timestamp <= until))
 }
 
-/// When a deposit expires by what was said of its expiry, from the first word to the last.
+/// When a deposit expires by what was said of its expiry, from the first word to the last. What had ended when a word was given
+/// is not concerned: whoever still has it, or hands it over once more, does not bring it back.
 pub(crate) fn settled_expiry(timestamp: u64, expiry: u64, rulings: &[Ruling]) -> u64 {
     let mut concerned: Vec<_> = rulings.iter().filter(|ruling| timestamp <= ruling.at).collect();
     concerned.sort_unstable();
     concerned.into_iter().fold(expiry, |expiry, ruling| match ruling.sentence {
+        _ if expiry <= ruling.at => expiry,
         Sentence::Delete(_) => expiry,
         Sentence::Set(time) => time,
         Sentence::Extend(time) => expiry.max(time),
@@ -179,6 +181,10 @@ mod tests {
         assert_eq!(settle(5, 60, &[shorten, set, extend]), Some(70));
         assert_eq!(settle(15, 60, &[shorten, set, extend]), Some(70));
         assert_eq!(settle(25, 60, &[set, extend]), Some(60), "stored again after both");
+        assert_eq!(settle(5, 15, &[extend]), Some(15), "ended before it was to last longer");
+        assert_eq!(settle(5, 20, &[extend]), Some(20), "ends just then");
+        assert_eq!(settle(5, 21, &[extend]), Some(90));
+        assert_eq!(settle(5, 60, &[set, at(55, Sentence::Set(99))]), Some(50), "ended by an earlier word");
         assert_eq!(settle(5, 60, &[set, at(7, Sentence::Delete(7))]), None);
         assert_eq!(settle(8, 60, &[set, at(7, Sentence::Delete(7))]), Some(50), "stored again after it was deleted");
     }

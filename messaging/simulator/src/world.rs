@@ -71,6 +71,7 @@ enum Pending {
 #[derive(Debug, Default)]
 struct Reader {
     after: Option<MessageHash>,
+    /// What was shown: the timestamp of its deposit. What was deleted and is stored again is another one.
     seen: BTreeMap<MessageHash, u64>,
 }
 
@@ -595,12 +596,12 @@ impl World {
         let (now, expiry) = (self.now, self.now + life);
         let record = self.owners[owner].deposit(namespace, now, expiry, data.clone());
         let hash = record.hash();
+        let Some(peers) = self.members[node].peers(&record.deposit().account) else { return };
         for member in &mut self.members {
             if let Some(lie) = &mut member.lie {
                 lie.hear(&self.owners[owner], &record);
             }
         }
-        let Some(peers) = self.members[node].peers(&record.deposit().account) else { return };
         let is_drop = matches!(self.members[node].lie, Some(Lie::Drop));
         let own = match is_drop {
             true => Ok(self.members[node].sign(hash, expiry, false)),
@@ -764,8 +765,8 @@ impl World {
             if message.expiration <= clock {
                 return Err(Violation::new(format!("node {node} shows {} after its end", message.hash)));
             }
-            if let Some(seen) = reader.seen.insert(message.hash, self.now)
-                && known.stored <= seen
+            if let Some(seen) = reader.seen.insert(message.hash, message.timestamp)
+                && seen >= message.timestamp
             {
                 return Err(Violation::new(format!("node {node} shows {} twice to a cursor", message.hash)));
             }

@@ -56,7 +56,7 @@ pub(crate) fn moves_expiries_as_wanted(store: impl Store) {
     assert_eq!(store.expiries(&account(2), &hashes, 0).unwrap(), []);
 
     assert_eq!(store.expire(at(10), 10).unwrap().removed, 1, "at its new time");
-    let limit = Change::LimitExpiry { account: account(1), scope: Scope::All, expiry: at(45), at: u64::MAX };
+    let limit = Change::LimitExpiry { account: account(1), scope: Scope::All, expiry: at(45), at: at(10) };
     assert_eq!(touched(&store, &limit, at(10)), [(0, hashes[1], at(45), true)]);
     assert_eq!(store.expire(at(45), 10).unwrap().removed, 2);
 }
