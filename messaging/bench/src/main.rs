@@ -11,6 +11,7 @@ mod onion;
 mod ratchet;
 mod relay;
 mod retrieve;
+mod startup;
 mod store;
 mod work;
 mod wrap;
@@ -71,8 +72,11 @@ fn run(group: Group) -> Outcome {
             established::rows(&mut report)?;
             relay::rows(&mut report)?;
             store::rows(&mut report)?;
-            if ["retrieve", "expiry", "resident"].iter().any(|part| report.wants(part)) || report.wants("stored") {
+            if ["retrieve", "expiry", "resident", "startup"].iter().any(|part| report.wants(part))
+                || report.wants("stored")
+            {
                 let large = messages::Large::make(options.messages)?;
+                startup::rows(&mut report, &large)?;
                 retrieve::rows(&mut report, &large)?;
                 memory::rows(&mut report, &large)?;
                 expiry::rows(&mut report, large)?;
