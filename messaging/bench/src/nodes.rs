@@ -5,12 +5,6 @@ use jsonrpsee::{
     server::{Server, ServerHandle},
     types::ErrorObjectOwned,
 };
-use rustls::{
-    ClientConfig, DigitallySignedStruct, Error as TlsError, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::ring,
-    pki_types::{CertificateDer, ServerName, UnixTime},
-};
 use skep_chain_client::{ChainUrls, RosterView};
 use skep_mailbox::Store;
 use skep_messaging::{
@@ -22,6 +16,7 @@ use skep_onion::Hop;
 use skep_primitives::{
     Endpoint, NodeState, Permyriad, RosterEntry, RosterSnapshot, SoftwareVersion, StakerId, SwarmId,
 };
+use skep_trusting_tls::trusting;
 use std::{error::Error, sync::Arc};
 use tokio::{
     runtime::{Builder, Runtime},
@@ -116,52 +111,4 @@ fn entry(number: u8, key: &NodeKey, node: &MessagingNode) -> RosterEntry {
 /// An HTTPS client that takes any certificate and keeps its connections.
 pub(crate) fn https_client() -> Result<reqwest::Client, Box<dyn Error>> {
     Ok(reqwest::Client::builder().use_preconfigured_tls(trusting()?).no_proxy().build()?)
-}
-
-/// TLS that takes any certificate.
-pub(crate) fn trusting() -> Result<ClientConfig, TlsError> {
-    Ok(ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody))
-        .with_no_client_auth())
-}
-
-/// Both ends are ours.
-#[derive(Debug)]
-struct Anybody;
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, TlsError> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        ring::default_provider().signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -10,7 +10,7 @@
 
 use crate::{
     Outcome,
-    nodes::{Nodes, https_client, runtime, trusting},
+    nodes::{Nodes, https_client, runtime},
     onion::{SIZES, derive, node, open},
 };
 use bytes::Bytes;
@@ -27,6 +27,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use skep_mailbox::{MemoryStore, Store};
 use skep_measure::{Aim, Report, Row, duration, quartiles};
 use skep_onion::{EncType, Frame, Hop, WrapOptions, wrap};
+use skep_trusting_tls::trusting;
 use std::{
     error::Error,
     net::SocketAddr,

@@ -108,6 +108,13 @@ fn messaging_needs_no_substrate() {
 }
 
 #[test]
+fn nothing_shipped_takes_any_certificate() {
+    let crates = crates().unwrap();
+    let takers = crates.iter().filter(|one| one.imports.iter().any(|import| import == "skep-trusting-tls"));
+    assert_eq!(takers.map(|one| one.name.as_str()).collect::<Vec<_>>(), ["skep-bench"]);
+}
+
+#[test]
 fn every_room_has_its_line() {
     let page = read("ARCHITECTURE.md").unwrap();
     let line = |one: &Crate| format!("| `{}` |", one.folder.display());

@@ -136,12 +136,7 @@ impl Drop for Node {
 
 /// A client that opens a connection for each request.
 fn client() -> reqwest::Client {
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("known versions")
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(anybody::Anybody))
-        .with_no_client_auth();
+    let tls = skep_trusting_tls::trusting().expect("known versions");
     reqwest::Client::builder()
         .use_preconfigured_tls(tls)
         .no_proxy()
@@ -347,53 +342,4 @@ async fn dashboard_and_guide_name_what_the_node_tells() {
     let health: Value = serde_json::from_str(&health.text().await.expect("a body")).expect("JSON");
     assert_eq!(health["status"], json!("ready"));
     node.stop();
-}
-
-mod anybody {
-    //! Trusts whoever answers: the port says who that is.
-
-    use rustls::{
-        DigitallySignedStruct, Error, SignatureScheme,
-        client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        crypto::ring,
-        pki_types::{CertificateDer, ServerName, UnixTime},
-    };
-
-    #[derive(Debug)]
-    pub(crate) struct Anybody;
-
-    impl ServerCertVerifier for Anybody {
-        fn verify_server_cert(
-            &self,
-            _: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, Error> {
-            Ok(ServerCertVerified::assertion())
-        }
-
-        fn verify_tls12_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            ring::default_provider().signature_verification_algorithms.supported_schemes()
-        }
-    }
 }
