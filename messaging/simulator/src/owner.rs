@@ -81,6 +81,14 @@ pub(crate) struct Known {
 /// Things closer together than this may be taken for the other way round: clocks differ (ms).
 pub(crate) const APART: u64 = 15_000;
 
+/// Within this time every member hears of an order, whatever is in its way (ms).
+const HEARD: u64 = 10 * 60 * 1_000;
+
+/// Whether messages may last longer by an action.
+const fn lengthens(action: &Action) -> bool {
+    matches!(action, Action::Expire { mode: ExpiryMode::Set | ExpiryMode::Extend, .. })
+}
+
 /// What the owner knows of its messages.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
@@ -111,7 +119,9 @@ impl Model {
             let Some(known) = self.messages.get_mut(&hash) else { continue };
             let ends_now = known.expiry.is_some_and(|expiry| expiry.abs_diff(now) < APART);
             known.is_close |= known.stored + APART > now || ends_now;
-            known.is_uncertain |= !is_done;
+            // Those who carried it out may not have had the message, and those who have it may hear of it only after its end.
+            let is_late = known.expiry.is_some_and(|expiry| expiry < now + HEARD) && lengthens(action);
+            known.is_uncertain |= !is_done || is_late;
             known.expiry = match (known.expiry.filter(|expiry| *expiry > now), action) {
                 (None, _) | (_, Action::Delete { .. } | Action::DeleteAll { .. }) => None,
                 (expiry, Action::DeleteBefore { before, .. }) => expiry.filter(|_| known.stored > *before),
