@@ -420,6 +420,9 @@ impl World {
                     let is_own = |name: &_| own.iter().any(|range| range.contains(name));
                     let names: Vec<_> = names.into_iter().filter(|name| !is_own(name)).collect();
                     self.stats.let_go += names.len() as u64;
+                    // What comes back to a swarm's former member is new there.
+                    let readers = self.readers.iter_mut().filter(|((.., at), _)| *at == node);
+                    readers.for_each(|(_, reader)| reader.seen.clear());
                     let _ = member.disk.change(&Change::Forget { names }, None, clock);
                 }
                 Next::Wait => break,
