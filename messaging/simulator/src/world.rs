@@ -71,8 +71,9 @@ enum Pending {
 #[derive(Debug, Default)]
 struct Reader {
     after: Option<MessageHash>,
-    /// What was shown: the timestamp of its deposit. What was deleted and is stored again is another one.
-    seen: BTreeMap<MessageHash, u64>,
+    /// What was shown: the timestamp of its deposit, and its end. What was deleted and is stored again is another one; what had
+    /// ended here, though its owner had it last longer elsewhere, arrives anew.
+    seen: BTreeMap<MessageHash, (u64, u64)>,
 }
 
 pub(crate) struct World {
@@ -768,8 +769,9 @@ impl World {
             if message.expiration <= clock {
                 return Err(Violation::new(format!("node {node} shows {} after its end", message.hash)));
             }
-            if let Some(seen) = reader.seen.insert(message.hash, message.timestamp)
-                && seen >= message.timestamp
+            if let Some((stored, ends)) = reader.seen.insert(message.hash, (message.timestamp, message.expiration))
+                && stored >= message.timestamp
+                && ends > clock
             {
                 return Err(Violation::new(format!("node {node} shows {} twice to a cursor", message.hash)));
             }
