@@ -657,7 +657,10 @@ impl World {
         let command = self.owners[owner].command(action.clone());
         let Some(peers) = self.members[node].peers(&command.account) else { return };
         let Some((change, order)) = self.members[node].stamp(&command, write(command.clone()), now) else { return };
-        self.given.insert(order.signature, (now, action.clone()));
+        if self.given.insert(order.signature, (now, action.clone())).is_some() {
+            // The same words are signed alike: who has carried out the earlier order has not carried out this one.
+            self.done.values_mut().for_each(|done| drop(done.remove(&order.signature)));
+        }
         self.stats.orders += 1;
         let number = self.number();
         let me = self.members[node].id;
