@@ -659,7 +659,9 @@ impl World {
         let Some((change, order)) = self.members[node].stamp(&command, write(command.clone()), now) else { return };
         if self.given.insert(order.signature, (now, action.clone())).is_some() {
             // The same words are signed alike: who has carried out the earlier order has not carried out this one.
-            self.done.values_mut().for_each(|done| drop(done.remove(&order.signature)));
+            for done in self.done.values_mut() {
+                done.remove(&order.signature);
+            }
         }
         self.stats.orders += 1;
         let number = self.number();
