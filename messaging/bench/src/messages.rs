@@ -18,6 +18,8 @@ pub(crate) const NOW: u64 = 1_700_000_000_000;
 const HOUR: u64 = 3_600_000;
 /// Bytes of a message.
 pub(crate) const BYTES: usize = 1024;
+/// Mailboxes of [`records`].
+pub(crate) const ACCOUNTS: u64 = 1000;
 /// Messages in each mailbox of a large store.
 pub(crate) const EACH: u64 = 100;
 
@@ -54,7 +56,7 @@ pub(crate) fn record(account: AccountAddress, expiry: u64) -> Record {
 
 /// Messages of many accounts that last long.
 pub(crate) fn records(number: usize) -> Vec<Record> {
-    (0..number as u64).map(|number| record(account(number % 1000), NOW + 300 * HOUR)).collect()
+    (0..number as u64).map(|number| record(account(number % ACCOUNTS), NOW + 300 * HOUR)).collect()
 }
 
 /// Reads a whole mailbox of a large store.

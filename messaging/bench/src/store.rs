@@ -8,7 +8,7 @@
 
 use crate::{
     Outcome,
-    messages::{NOW, directory, records},
+    messages::{ACCOUNTS, NOW, directory, records},
     nodes::runtime,
 };
 use rand::RngCore;
@@ -124,7 +124,7 @@ impl Raw {
             for value in batch {
                 let position = self.next.fetch_add(1, Ordering::Relaxed);
                 let mut account = [0; 35];
-                account[..8].copy_from_slice(&position.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+                account[..8].copy_from_slice(&(position % ACCOUNTS).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
                 let place = [&account[..], &position.to_be_bytes()].concat();
                 let (hash, bucket) = (value.first_chunk::<32>().ok_or("a short value")?, position / 1000);
                 written.put([b"h", &account[..33], hash, &account[33..]].concat(), position.to_be_bytes());
@@ -133,6 +133,8 @@ impl Raw {
                 written.put([b"m", &place[..]].concat(), [7; 68]);
                 let name = [b"c", &position.to_be_bytes()[..], hash].concat();
                 written.put(name, [b"m", &place[..]].concat());
+                // Each account's counts, written once a batch: few of a batch's messages are for the same account.
+                written.put([b"q", &account[..33]].concat(), [7; 32]);
             }
             written.put(b"s", [0; 36]);
             self.db.write(written)?;

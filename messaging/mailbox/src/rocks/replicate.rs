@@ -180,15 +180,14 @@ impl RocksStore {
     pub(super) fn expire_orders(&self, now: u64, limit: usize) -> Result<(), StoreError> {
         let mut bounds = ReadOptions::default();
         bounds.set_iterate_range(order_expiry_start(0)..order_expiry_start(now.saturating_add(1)));
-        let mut state = self.state();
-        let mut pending = self.pending(*state);
+        let mut pending = self.pending();
         for entry in self.db.iterator_opt(IteratorMode::Start, bounds).take(limit) {
             let (key, _) = entry.map_err(failed("look for orders"))?;
             let (account, signature) = read_order_expiry(&key).ok_or(StoreError::Damaged("an order's end"))?;
             pending.forget(&account, &signature)?;
         }
         if !pending.batch.is_empty() {
-            *state = pending.write("remove orders")?;
+            pending.write("remove orders")?;
         }
         Ok(())
     }
