@@ -18,7 +18,7 @@ pub use accounts::Recount;
 use accounts::{Counts, Shift};
 use keys::{BoxId, FORMAT, Meta, Place, STATE, State, TalliesKey, bucket_of, bucket_start, last_expired, read_expiry};
 use prost::Message;
-use read::BoxReader;
+use read::Entries;
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, IteratorMode, Options, ReadOptions, SnapshotWithThreadMode,
     WriteBatch,
@@ -161,17 +161,18 @@ impl RocksStore {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a batch.
-    fn pending(&self) -> Pending<'_> {
+    /// Begins a batch about so many messages.
+    fn pending(&self, messages: usize) -> Pending<'_> {
         let counts = self.counts();
         Pending {
             store: self,
             counts,
             state: self.state(),
             batch: WriteBatch::default(),
-            known: HashMap::new(),
-            shifts: HashMap::new(),
-            names: Vec::new(),
+            known: HashMap::with_capacity(messages),
+            brings_paid: false,
+            shifts: HashMap::with_capacity(messages),
+            names: Vec::with_capacity(messages),
             orders: HashMap::new(),
         }
     }
@@ -204,6 +205,7 @@ pub fn database_options() -> Options {
     // In parts, so that looking up one key reads a block of each, not a MiB for a file of 64.
     tables.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
     tables.set_partition_filters(true);
+    tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
     let mut options = Options::default();
     options.create_if_missing(true);
     options.set_block_based_table_factory(&tables);
@@ -244,6 +246,8 @@ struct Pending<'a> {
     state: State,
     batch: WriteBatch,
     known: HashMap<(BoxId, MessageHash), (u64, Meta)>,
+    /// One of those was paid for.
+    brings_paid: bool,
     /// How the counts of accounts change, by where those stand.
     shifts: HashMap<TalliesKey, Shift>,
     names: Vec<NameChange>,
@@ -269,9 +273,10 @@ impl Pending<'_> {
     /// Whether putting `record` may need work that this very batch has brought.
     fn may_lend(&self, record: &Record) -> bool {
         let deposit = record.deposit();
-        let id = BoxId::new(&deposit.account, deposit.namespace);
-        let known = self.known.get(&(id, record.hash()));
-        record.standing() == Standing::Unproven && known.is_some_and(|(_, meta)| meta.standing == Standing::Proven)
+        let known = || self.known.get(&(BoxId::new(&deposit.account, deposit.namespace), record.hash()));
+        self.brings_paid
+            && record.standing() == Standing::Unproven
+            && known().is_some_and(|(_, meta)| meta.standing == Standing::Proven)
     }
 
     fn put(&mut self, record: &Record, now: u64) -> Result<Put, StoreError> {
@@ -362,6 +367,7 @@ impl Pending<'_> {
             self.batch.put(id.expiry(bucket, position), []);
         }
         self.batch.put(id.meta(position), meta.to_bytes());
+        self.brings_paid |= meta.standing == Standing::Proven;
         self.known.insert((id, meta.hash), (position, meta));
     }
 
@@ -390,13 +396,13 @@ impl Pending<'_> {
 
 impl Store for RocksStore {
     fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError> {
-        let mut pending = self.pending();
+        let mut pending = self.pending(records.len());
         let mut outcomes = Vec::with_capacity(records.len());
         for record in records {
             if record.deposit().namespace.is_public_outbox() {
                 // What lies in an outbox is found in the database, so all that came before must be there.
                 pending.write(PUT)?;
-                pending = self.pending();
+                pending = self.pending(records.len());
                 if !pending.has_room(record)? {
                     outcomes.push(Put::Full);
                     continue;
@@ -408,7 +414,7 @@ impl Store for RocksStore {
             }
             if pending.may_lend(record) {
                 pending.write(PUT)?;
-                pending = self.pending();
+                pending = self.pending(records.len());
             }
             outcomes.push(pending.put(record, now)?);
         }
@@ -417,7 +423,7 @@ impl Store for RocksStore {
     }
 
     fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError> {
-        let mut pending = self.pending();
+        let mut pending = self.pending(0);
         let changed = pending.change(change, now)?;
         if let Some(order) = order {
             pending.remember(order, change)?;
@@ -439,28 +445,31 @@ impl Store for RocksStore {
         let synced = self.synced.load(Ordering::Acquire);
         let snapshot = self.db.snapshot();
         let after = match query.after {
-            Some(hash) => cursor(&snapshot, &id, hash, now)?.filter(|position| *position < synced),
+            Some(hash) => cursor(&snapshot, &id, &hash)?.filter(|position| *position < synced),
             None => None,
         };
-        let start = after.map_or(0, |position| position + 1);
-        let mut reader = BoxReader::new(&snapshot, id, start..synced.max(start));
-        let mut page = Page::default();
-        let mut size = 0;
-        while let Some((position, meta)) = reader.next()? {
+        let mut entries = Entries::new(&snapshot, &id, after.unwrap_or(0)..synced);
+        if after.is_some() {
+            let (_, meta) = entries.next()?.ok_or(StoreError::Damaged("a message's entry"))?;
+            if meta.expiry <= now {
+                // It is not there any more.
+                entries = Entries::new(&snapshot, &id, 0..synced);
+            }
+        }
+        let (mut shown, mut size, mut more) = (Vec::new(), 0, false);
+        while let Some((position, meta)) = entries.next()? {
             if meta.expiry <= now {
                 continue;
             }
             size += retrieved_size(meta.size as usize);
-            let fits = page.messages.len() < query.window.count && size <= query.window.size;
-            if !fits && !page.messages.is_empty() {
-                page.more = true;
+            let fits = shown.len() < query.window.count && size <= query.window.size;
+            if !fits && !shown.is_empty() {
+                more = true;
                 break;
             }
-            let data = reader.data(position)?;
-            let Meta { hash, timestamp, expiry: expiration, .. } = meta;
-            page.messages.push(RetrievedMessage { hash, timestamp, expiration, data });
+            shown.push((position, meta));
         }
-        Ok(page)
+        Ok(Page { messages: read::messages(&snapshot, &id, &shown)?, more })
     }
 
     fn message(
@@ -534,7 +543,7 @@ impl Store for RocksStore {
 
     fn expire(&self, now: u64, limit: usize) -> Result<Expired, StoreError> {
         self.expire_orders(now, limit)?;
-        let mut pending = self.pending();
+        let mut pending = self.pending(0);
         let state = pending.state;
         let end = last_expired(now).saturating_add(1);
         if end <= state.first_bucket {
@@ -587,19 +596,14 @@ fn shown(meta: &Meta, data: Option<&[u8]>) -> Result<RetrievedMessage, StoreErro
     Ok(RetrievedMessage { hash, timestamp, expiration, data: record.data.into() })
 }
 
-/// The position of a message that has not expired.
+/// The position of a message.
 fn cursor(
     snapshot: &SnapshotWithThreadMode<'_, DB>,
     id: &BoxId,
-    hash: MessageHash,
-    now: u64,
+    hash: &MessageHash,
 ) -> Result<Option<u64>, StoreError> {
-    let read = failed("look up a message");
-    let Some(position) = snapshot.get_pinned(id.by_hash(&hash)).map_err(&read)? else { return Ok(None) };
-    let position = read_position(&position)?;
-    let meta = snapshot.get_pinned(id.meta(position)).map_err(&read)?;
-    let meta = meta.and_then(|meta| Meta::read(&meta)).ok_or(StoreError::Damaged("a message's entry"))?;
-    Ok((meta.expiry > now).then_some(position))
+    let position = snapshot.get_pinned(id.by_hash(hash)).map_err(failed("look up a message"))?;
+    position.map(|position| read_position(&position)).transpose()
 }
 
 impl fmt::Debug for RocksStore {
