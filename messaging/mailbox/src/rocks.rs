@@ -20,8 +20,8 @@ use keys::{BoxId, FORMAT, Meta, Place, STATE, State, TalliesKey, bucket_of, buck
 use prost::Message;
 use read::Entries;
 use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, IteratorMode, Options, ReadOptions, SnapshotWithThreadMode,
-    WriteBatch,
+    BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, IteratorMode, Options, ReadOptions,
+    SnapshotWithThreadMode, WriteBatch,
     statistics::{StatsLevel, Ticker},
 };
 use skep_proto::{

@@ -158,13 +158,15 @@ struct Round<'a> {
     depositors: Vec<Done<Put>>,
     /// Told once it is durable, or why it is not.
     waiting: Vec<Synced>,
+    /// Comes last, and ends the round: nobody's message waits for it.
+    expiry: Option<(u64, usize, Done<Expired>)>,
     jobs: usize,
     bytes: usize,
 }
 
 impl Round<'_> {
     fn has_room(&self) -> bool {
-        self.jobs < BATCH_RECORDS && self.bytes < BATCH_BYTES
+        self.jobs < BATCH_RECORDS && self.bytes < BATCH_BYTES && self.expiry.is_none()
     }
 
     fn take(&mut self, job: Job) {
@@ -185,8 +187,7 @@ impl Round<'_> {
                     Err(error) => done(Err(error.into())),
                 }
             }
-            // Removing needs no sync of its own: if it is lost, it is done again.
-            Job::Expire { now, limit, done } => done(self.store.expire(now, limit).map_err(WriteError::from)),
+            Job::Expire { now, limit, done } => self.expiry = Some((now, limit, done)),
         }
     }
 
@@ -205,10 +206,18 @@ impl Round<'_> {
         self.records.clear();
     }
 
-    /// Who waits for the sync of it.
-    fn finish(mut self) -> Vec<Synced> {
+    /// Puts what is left, and hands over who waits for the sync.
+    fn finish(mut self, unsynced: &SyncSender<Vec<Synced>>) {
         self.put_all();
-        self.waiting
+        if !self.waiting.is_empty()
+            && let Err(unsent) = unsynced.send(self.waiting)
+        {
+            unsent.0.into_iter().for_each(|answer| answer(Err(WriteError::Closed)));
+        }
+        if let Some((now, limit, done)) = self.expiry {
+            // Removing needs no sync of its own: if it is lost, it is done again.
+            done(self.store.expire(now, limit).map_err(WriteError::from));
+        }
     }
 }
 
@@ -235,6 +244,7 @@ fn write(
             records: Vec::new(),
             depositors: Vec::new(),
             waiting: Vec::new(),
+            expiry: None,
             jobs: 0,
             bytes: 0,
         };
@@ -243,12 +253,7 @@ fn write(
             let Ok(next) = jobs.try_recv().map(taken) else { break };
             round.take(next);
         }
-        let waiting = round.finish();
-        if !waiting.is_empty()
-            && let Err(unsent) = unsynced.send(waiting)
-        {
-            unsent.0.into_iter().for_each(|answer| answer(Err(WriteError::Closed)));
-        }
+        round.finish(unsynced);
     }
 }
 

@@ -71,10 +71,15 @@ pub(super) fn messages(
     let size: usize = entries.iter().map(|(_, meta)| meta.size as usize + AROUND_DATA).sum();
     if size > LEAST_AHEAD {
         options.set_readahead_size(size.min(MOST_AHEAD));
+        // It would look up each block to come in the cache, where none is.
+        options.set_auto_readahead_size(false);
     }
     let mut found = within(snapshot, id.data(*first)..id.data(last.saturating_add(1)), options);
     let mut messages = Vec::with_capacity(entries.len());
-    for (position, meta) in entries {
+    for (number, (position, meta)) in entries.iter().enumerate() {
+        if number > 0 {
+            found.next();
+        }
         // It is the next one, unless some in between are not wanted.
         if found.key().is_some_and(|key| !key.ends_with(&position.to_be_bytes())) {
             found.seek(id.data(*position));
@@ -86,7 +91,6 @@ pub(super) fn messages(
         let data = DataOnly::decode(value).map_err(|_| StoreError::Damaged("a message"))?.data.into();
         let Meta { hash, timestamp, expiry: expiration, .. } = *meta;
         messages.push(RetrievedMessage { hash, timestamp, expiration, data });
-        found.next();
     }
     Ok(messages)
 }

@@ -4,9 +4,12 @@ use skep_proto::{
     account::AccountAddress,
     storage::{MessageHash, Namespace, RetrievedMessage, SubaccountToken},
 };
-use std::sync::{
-    Condvar, Mutex,
-    mpsc::{Sender, channel},
+use std::{
+    sync::{
+        Condvar, Mutex,
+        mpsc::{Sender, channel},
+    },
+    time::Duration,
 };
 
 /// What happened, in order.
@@ -252,6 +255,33 @@ fn after_a_failed_sync_nothing_is_acknowledged_ever_again() {
     assert_eq!(answers.recv().unwrap(), failed);
     drop(writer);
     assert!(events.try_recv().is_err(), "neither put nor synced again");
+}
+
+#[test]
+fn expiry_keeps_no_message_waiting() {
+    let (store, _, events, gate) = watched(false);
+    let writer = Writer::start(store).unwrap();
+    let (answer, answers) = channel();
+    let (told, outcome) = channel();
+    let put = |number| {
+        let answer = answer.clone();
+        writer.put(record(1, 0, number, 100), 0, move |outcome| answer.send(outcome.is_ok()).unwrap());
+    };
+    put(1);
+    put(2);
+    writer.expire(0, 1, move |expired| {
+        // What was queued before it is answered while the writer is still busy with it.
+        let answered = [(); 2].map(|()| answers.recv_timeout(Duration::from_secs(60)));
+        told.send((expired.is_ok(), answered, answers)).unwrap();
+    });
+    put(3);
+    open(&gate);
+    let (expired, answered, answers) = outcome.recv().unwrap();
+    assert_eq!((expired, answered), (true, [Ok(true); 2]));
+    assert!(answers.recv().unwrap());
+    drop(writer);
+    let stored = events.try_iter().map(|event| if let Event::Put(records) = event { records } else { 0 });
+    assert_eq!(stored.sum::<usize>(), 3);
 }
 
 /// Returns once everything queued so far has been taken.
