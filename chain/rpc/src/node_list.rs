@@ -7,6 +7,10 @@ use serde_json::{Map, Value, json};
 use skep_primitives::{BlockHash, BlockNumber, Findings, NodeState, RosterEntry, ServiceNodeId};
 use std::collections::BTreeMap;
 
+/// The release of the storage server whose calls a messaging node answers as that does: what clients take a node to be able to do.
+/// Says nothing of this software's own age (decision 47).
+pub const STORAGE_SERVER_VERSION: [u16; 3] = [2, 8, 0];
+
 /// Says "every field" in a query.
 const ALL_FIELDS: &str = "all";
 
@@ -85,6 +89,7 @@ fn state(entry: &RosterEntry, x25519: impl Fn(&ServiceNodeId) -> [u8; 32], field
         ("storage_port", json!(endpoint.https_port)),
         ("storage_lmq_port", json!(endpoint.quic_port)),
         ("service_node_version", json!(entry.version.0)),
+        ("storage_server_version", json!(STORAGE_SERVER_VERSION)),
         ("active", json!(state.is_serving())),
         ("state", json!(state_name(state))),
         ("decommission_findings", json!(findings(state))),

@@ -57,7 +57,8 @@ struct Inner {
     orders: BTreeMap<OrderId, Kept>,
     names: BTreeMap<ItemName, Named>,
     /// The newest last.
-    revoked: HashMap<AccountAddress, Vec<(u64, SubaccountToken)>>,
+    /// When the owner said so, when a member was told, and of which.
+    revoked: HashMap<AccountAddress, Vec<((u64, u64), SubaccountToken)>>,
     usage: Usage,
     /// Bytes of all unproven mail.
     unproven: u64,
@@ -67,14 +68,15 @@ struct Inner {
 #[derive(Debug)]
 struct Entry {
     record: Record,
+    /// When the first deposit that came here was sent.
+    sent: u64,
     expiry: u64,
 }
 
 impl Entry {
     fn shown(&self) -> RetrievedMessage {
-        let StoreRequest { timestamp, data, .. } = self.record.deposit();
-        let (hash, data) = (self.record.hash(), data.clone());
-        RetrievedMessage { hash, timestamp: *timestamp, expiration: self.expiry, data }
+        let (hash, data) = (self.record.hash(), self.record.deposit().data.clone());
+        RetrievedMessage { hash, timestamp: self.sent, expiration: self.expiry, data }
     }
 }
 
@@ -175,7 +177,7 @@ impl Inner {
         }
         if let Some(&position) = self.positions.get(&(id, record.hash())) {
             let entry = self.boxes.get(&id).and_then(|entries| entries.get(&position));
-            if let Some(Entry { record: kept, expiry: until }) = entry {
+            if let Some(Entry { record: kept, expiry: until, .. }) = entry {
                 let (until, standing) = (*until, kept.standing());
                 if until > now {
                     let StoreRequest { timestamp, expiry: deposited, .. } = *kept.deposit();
@@ -218,7 +220,10 @@ impl Inner {
         self.positions.insert((id, record.hash()), position);
         self.expiries.insert((expiry, id, position));
         self.names.insert(record.name(), Named::Message(id, position));
-        self.boxes.entry(id).or_default().insert(position, Entry { record: record.clone(), expiry });
+        self.boxes
+            .entry(id)
+            .or_default()
+            .insert(position, Entry { record: record.clone(), sent: deposit.timestamp, expiry });
         self.count(record);
         Put::Stored { expiry, already: false }
     }
@@ -375,12 +380,13 @@ impl Inner {
                 }
                 Changed::Messages(touched)
             }
-            Change::Revoke { account, tokens, at } => {
+            Change::Revoke { account, tokens, at, given } => {
+                let revoked = (*at, *given);
                 let mut all = self.revoked.get(account).cloned().unwrap_or_default();
                 let before = all.clone();
                 for token in tokens {
                     let known = all.iter().position(|(_, known)| known == token).map(|at| all.remove(at));
-                    all.push((known.map_or(*at, |(known, _)| known.max(*at)), *token));
+                    all.push((known.map_or(revoked, |(known, _)| known.max(revoked)), *token));
                 }
                 all.sort_unstable();
                 all.drain(..all.len().saturating_sub(MAX_REVOCATIONS));

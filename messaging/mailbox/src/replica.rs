@@ -69,12 +69,12 @@ pub fn admit_order(
 /// Of subaccounts, the later word counts, whichever is heard first.
 fn heard_late(command: &Command, change: Change, token_orders: &[Order]) -> Change {
     match (&command.action, change) {
-        (Action::Revoke { tokens, timestamp }, Change::Revoke { account, at, .. }) => {
+        (Action::Revoke { tokens, timestamp }, Change::Revoke { account, at, given, .. }) => {
             let tokens = without(tokens, *timestamp, token_orders, |action| match action {
                 Action::Unrevoke { tokens, timestamp } => Some((tokens, *timestamp)),
                 _ => None,
             });
-            Change::Revoke { account, tokens, at }
+            Change::Revoke { account, tokens, at, given }
         }
         (Action::Unrevoke { tokens, timestamp }, Change::Unrevoke { account, .. }) => {
             let tokens = without(tokens, *timestamp, token_orders, |action| match action {

@@ -290,6 +290,7 @@ impl Pending<'_> {
         let meta = Meta {
             hash: record.hash(),
             timestamp: deposit.timestamp,
+            sent: deposit.timestamp,
             expiry,
             deposited: deposit.expiry,
             bucket: 0,
@@ -430,7 +431,7 @@ impl Store for RocksStore {
                 break;
             }
             let data = reader.data(position)?;
-            let Meta { hash, timestamp, expiry: expiration, .. } = meta;
+            let Meta { hash, sent: timestamp, expiry: expiration, .. } = meta;
             page.messages.push(RetrievedMessage { hash, timestamp, expiration, data });
         }
         Ok(page)
@@ -556,7 +557,7 @@ impl Store for RocksStore {
 /// A message as it is shown, from its entry and what lies on disk.
 fn shown(meta: &Meta, data: Option<&[u8]>) -> Result<RetrievedMessage, StoreError> {
     let record = data.and_then(|data| peer::Store::decode(data).ok()).ok_or(StoreError::Damaged("a message"))?;
-    let Meta { hash, timestamp, expiry: expiration, .. } = *meta;
+    let Meta { hash, sent: timestamp, expiry: expiration, .. } = *meta;
     Ok(RetrievedMessage { hash, timestamp, expiration, data: record.data.into() })
 }
 

@@ -161,8 +161,10 @@ pub enum Change {
         account: AccountAddress,
         /// Which.
         tokens: Vec<SubaccountToken>,
-        /// When they were revoked.
+        /// When they were revoked, as the owner signed it.
         at: u64,
+        /// When a member was told so, which orders those of one moment.
+        given: u64,
     },
     /// Forget that subaccounts were revoked.
     Unrevoke {

@@ -218,7 +218,7 @@ pub struct Receipt {
 pub struct IfElseResponse {
     /// Protocol generation.
     pub hf: [u16; 2],
-    /// The node's software.
+    /// What the node can do, as the release of the storage server that can.
     pub v: [u16; 3],
     /// The chain's height, as the node sees it.
     pub height: u64,
@@ -317,7 +317,7 @@ pub struct SwarmNode {
 /// Answer to `info`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InfoResponse {
-    /// The node's software.
+    /// What the node can do, as the release of the storage server that can.
     pub version: [u16; 3],
     /// The node's clock.
     pub timestamp: u64,

@@ -171,6 +171,11 @@ pub(crate) fn keeps_the_deposit_that_lasts(store: impl Store) {
     assert_eq!(put(&store, &shorter.handed_over(), 30), Put::Stored { expiry: 2 * LATER, already: true });
     assert_eq!(store.names(&NameRange::ALL, 9).unwrap(), [longer.name()]);
     assert_eq!(store.usage().messages, 1);
+    let page = store.retrieve(&query(1, 0), 30).unwrap();
+    let shown: Vec<_> = page.messages.iter().map(|message| (message.timestamp, message.expiration)).collect();
+    assert_eq!(shown, [(message.deposit().timestamp, 2 * LATER)], "sent when it was first sent");
+    let named = store.message(&account(1), Namespace::DEFAULT, &message.hash(), 30).unwrap();
+    assert_eq!(named.as_ref(), page.messages.first());
 }
 
 pub(crate) fn an_outbox_keeps_what_is_newest(store: impl Store) {

@@ -245,3 +245,24 @@ async fn orders_for_other_swarms_are_sent_there() {
     assert_eq!(network.ask(1, delete).await.0, 200);
     network.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn made_up_hashes_are_signed_for_as_they_came() {
+    let network = Network::start(&[0, 0]).await;
+    let owner = Owner::new(50);
+    let hash = store(&network, owner.deposit(b"a")).await;
+    // Texts whose last character says more than a hash has room for; some clients name the first beside every real one.
+    let made_up: [MessageHash; 2] =
+        ["///////////////////////////////////////////", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopq"]
+            .map(|text| text.parse().expect("43 characters of base64"));
+    let named = vec![made_up[0], hash, made_up[1]];
+    let now = now_ms();
+    let auth = owner.auth(&signed::get_expiries(now, &named), now);
+    let question = ExpiriesRequest { account: owner.account(), messages: named.clone(), auth };
+    let (status, answer) = network.ask(0, Method::Expiries(question)).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(read::<ExpiriesResponse>(answer).expiries.into_keys().collect::<Vec<_>>(), [hash]);
+    let deleted = effect(&network, 1, order(&owner, Action::Delete { messages: named, required: true })).await;
+    assert_eq!(deleted, CommandEffect::Deleted { deleted: Hashes::List(vec![hash]) });
+    network.stop().await;
+}

@@ -12,6 +12,7 @@ use skep_proto::storage::{
     Request, RetrieveRequest, RetrieveResponse, StoreRequest, StoreResponse, SwarmResponse, limits::MAX_REQUEST_BYTES,
     signed,
 };
+use skep_rpc::node_list::STORAGE_SERVER_VERSION;
 use skep_work::FLOOR;
 use std::{
     sync::Arc,
@@ -220,7 +221,7 @@ async fn batches_and_questions_about_the_network() {
     assert_eq!(results.iter().map(|result| result.code).collect::<Vec<_>>(), [200, 200, 401, 200, 200]);
     assert_eq!(results[2].body, json!("retrieve: request signature required"));
     let info: InfoResponse = read(results[1].body.clone());
-    assert_eq!(info.version, skep_messaging::VERSION);
+    assert_eq!(info.version, STORAGE_SERVER_VERSION);
     assert!(now_ms().abs_diff(info.timestamp) < 5_000);
     let list = &results[4].body["result"];
     assert_eq!(list["service_node_states"].as_array().expect("a list").len(), 3);

@@ -134,7 +134,10 @@ impl Node {
         self.members(&self.view(), &request.account)?;
         let is_revoked = self.is_revoked(&request.account, request.auth.as_ref().map(|timed| &timed.auth)).await?;
         let mut query = may_retrieve(&request, now, is_revoked).map_err(|refusal| refuse_retrieve(&refusal))?;
-        query.window.size = query.window.size.min(room);
+        let account = query.account;
+        let kept = self.read_store(move |store| store.allowance(&account)).await?.mailbox.retrieved_size();
+        // Most mailboxes are small: whoever asks for much takes no more room than there are messages.
+        query.window.size = query.window.size.min(room).min(kept);
         // The messages and their JSON, for a moment at the same time.
         let mut lease = self.budget.lease_soon(2 * query.window.size).await.ok_or_else(|| self.busy())?;
         let reply = self

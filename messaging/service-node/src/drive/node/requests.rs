@@ -2,7 +2,6 @@
 
 use super::{Node, Served, Upstream};
 use crate::{
-    VERSION,
     core::Reply,
     drive::{budget::Lease, now_ms},
 };
@@ -10,6 +9,7 @@ use futures::future::{BoxFuture, FutureExt, join_all};
 use skep_proto::storage::{
     InfoResponse, ListenRequest, Method, NodeListResponse, PROTOCOL_GENERATION, Request, limits::MAX_RETRIEVE_BYTES,
 };
+use skep_rpc::node_list::STORAGE_SERVER_VERSION;
 
 const ONLY_OVER_WEBSOCKET: &str = "monitor: open a WebSocket at /monitor/v1";
 
@@ -50,7 +50,7 @@ impl Node {
                 }
                 Request::IfElse(ifelse) => {
                     let height = self.view().height();
-                    let holds = ifelse.condition.holds(PROTOCOL_GENERATION, VERSION, height.into());
+                    let holds = ifelse.condition.holds(PROTOCOL_GENERATION, STORAGE_SERVER_VERSION, height.into());
                     match if holds { ifelse.then } else { ifelse.otherwise } {
                         None => Reply::branch(holds, height.into(), None).into(),
                         Some(branch) => {
@@ -77,8 +77,8 @@ impl Node {
             Method::GetSwarm(account) => Ok(Reply::json(200, &self.swarm_of(&account))),
             Method::Info => {
                 let now = now_ms();
-                let info = InfoResponse { version: VERSION, timestamp: now, t: now, hf: PROTOCOL_GENERATION };
-                Ok(Reply::json(200, &info))
+                let (version, hf) = (STORAGE_SERVER_VERSION, PROTOCOL_GENERATION);
+                Ok(Reply::json(200, &InfoResponse { version, timestamp: now, t: now, hf }))
             }
             Method::NodeList(query) => return self.node_list(query),
             // As a chain answers where nobody has registered the name: there are no names.
