@@ -57,13 +57,15 @@ struct Inner {
     orders: BTreeMap<OrderId, Kept>,
     names: BTreeMap<ItemName, Named>,
     /// The newest last.
-    /// When the owner said so, when a member was told, and of which.
-    revoked: HashMap<AccountAddress, Vec<((u64, u64), SubaccountToken)>>,
+    revoked: HashMap<AccountAddress, Vec<Revoked>>,
     usage: Usage,
     /// Bytes of all unproven mail.
     unproven: u64,
     mailboxes: HashMap<AccountAddress, Tallies>,
 }
+
+/// When the owner revoked a subaccount, when a member was told, and which it is.
+type Revoked = ((u64, u64), SubaccountToken);
 
 #[derive(Debug)]
 struct Entry {
@@ -457,7 +459,7 @@ impl Store for MemoryStore {
         Ok(match inner.names.get(name) {
             Some(Named::Message(id, position)) => {
                 let entry = inner.boxes.get(id).and_then(|entries| entries.get(position));
-                entry.filter(|entry| entry.expiry > now).map(|Entry { record, expiry }| {
+                entry.filter(|entry| entry.expiry > now).map(|Entry { record, expiry, .. }| {
                     let outlives = *expiry > record.deposit().expiry;
                     let extension = outlives.then(|| inner.extension(*id, &record.hash(), *expiry)).flatten();
                     Fetched::Message { record: record.clone(), extension }
