@@ -11,6 +11,7 @@ use skep_proto::storage::{
     Action, Command, Method, Request, SubaccountToken,
     limits::{MIN_TTL, max_ttl},
 };
+use std::collections::HashSet;
 
 /// Why a replica is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,8 +99,9 @@ fn without(
     opposite: fn(&Action) -> Option<Word<'_>>,
 ) -> Vec<SubaccountToken> {
     let actions: Vec<_> = orders.iter().filter_map(action_of).collect();
-    let later: Vec<_> = actions.iter().filter_map(opposite).filter(|(_, at)| *at > then).collect();
-    tokens.iter().filter(|token| !later.iter().any(|(tokens, _)| tokens.contains(token))).copied().collect()
+    let later = actions.iter().filter_map(opposite).filter(|(_, at)| *at > then);
+    let later: HashSet<_> = later.flat_map(|(tokens, _)| tokens).collect();
+    tokens.iter().filter(|token| !later.contains(token)).copied().collect()
 }
 
 fn action_of(order: &Order) -> Option<Action> {

@@ -232,6 +232,21 @@ async fn batches_and_questions_about_the_network() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_read_in_the_order_it_was_stored_in() {
+    let network = Network::start(&[0, 0]).await;
+    let owner = Owner::new(50);
+    let deposits: Vec<_> = (0..20_u8).map(|number| owner.deposit(&[number; 300])).collect();
+    let sent: Vec<_> = deposits.iter().map(|sent| MessageHash::of(&sent.account, sent.namespace, &sent.data)).collect();
+    let batch = Request::Batch(deposits.into_iter().map(Method::Store).collect());
+    let (status, _) = network.post(0, "/storage_rpc/v1", serde_json::to_vec(&batch).expect("serializes")).await;
+    assert_eq!(status, 200);
+    let (_, answer) = network.ask(0, Method::Retrieve(owner.retrieval())).await;
+    let kept = read::<RetrieveResponse>(answer).messages;
+    assert_eq!(kept.iter().map(|message| message.hash).collect::<Vec<_>>(), sent);
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn both_tls_versions_and_health() {
     let network = Network::start(&[9]).await;
     let address = network.nodes[0].https_address();
