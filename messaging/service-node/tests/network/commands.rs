@@ -261,6 +261,8 @@ async fn made_up_hashes_are_signed_for_as_they_came() {
     let question = ExpiriesRequest { account: owner.account(), messages: named.clone(), auth };
     let (status, answer) = network.ask(0, Method::Expiries(question)).await;
     assert_eq!(status, 200, "{answer}");
+    let keys: Vec<_> = answer.as_object().into_iter().flat_map(|body| body.keys()).collect();
+    assert_eq!(keys, ["expiries"], "compared as a whole by others' tests");
     assert_eq!(read::<ExpiriesResponse>(answer).expiries.into_keys().collect::<Vec<_>>(), [hash]);
     let deleted = effect(&network, 1, order(&owner, Action::Delete { messages: named, required: true })).await;
     assert_eq!(deleted, CommandEffect::Deleted { deleted: Hashes::List(vec![hash]) });
