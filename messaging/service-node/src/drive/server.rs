@@ -50,7 +50,7 @@ const REPLAYS: ReplayLimits = ReplayLimits { layers: 1_000_000, layers_per_upstr
 const UNDER_WAY: usize = 32;
 /// How often expired messages are removed, and how many in one go.
 const EXPIRY_PAUSE: Duration = Duration::from_secs(10);
-const EXPIRY_BATCH: usize = 500;
+const EXPIRY_BATCH: usize = 100;
 /// How often what is idle is looked for.
 const IDLE_PAUSE: Duration = Duration::from_secs(5);
 /// How long requests under way may take once the node is told to stop. Short, since those who connect meanwhile wait for the
