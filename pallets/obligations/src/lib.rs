@@ -46,8 +46,8 @@ use frame_system::{ensure_authorized, pallet_prelude::*};
 use skep_obligations::{Brake, Census, Consequence, Duty, consequence, credit_of, draw_round, outcome};
 use skep_primitives::{
     BlockHash, BlockNumber, Cause, Findings, MAX_HAND_OVERS, MAX_TESTERS, Moment, NodeStates, NodeWhereabouts,
-    ServiceNodeId, ServingNodes, Standing, StandingChange, StandingEvent, Subject, TestingRound, TestingTerms, Vote,
-    Whereabouts, signing,
+    ServiceNodeId, ServingNodes, StakerId, Standing, StandingChange, StandingEvent, Subject, TestingRound,
+    TestingTerms, Vote, Whereabouts, signing,
 };
 use sp_core::ed25519::{Public, Signature};
 use sp_runtime::SaturatedConversion;
@@ -373,11 +373,18 @@ impl<T: Config> Pallet<T> {
         Self::accountable(node).is_some_and(|node| Self::deregister(node, Cause::Equivocation))
     }
 
-    /// Who answers for what was signed by this key: the node registered under it, or the one it was handed over to.
+    /// Who answers for what was signed by this key: the node it was handed over by, even if somebody gathers stake under it
+    /// again, or else the node registered under it.
     pub fn accountable(key: ServiceNodeId) -> Option<ServiceNodeId> {
         let is_registered =
             |node: &ServiceNodeId| matches!(T::Nodes::whereabouts(*node), Some((_, Whereabouts::Roster(_))));
-        Some(key).filter(is_registered).or_else(|| Successor::<T>::get(key).filter(is_registered))
+        Successor::<T>::get(key).filter(is_registered).or_else(|| Some(key).filter(is_registered))
+    }
+
+    /// Who operates the node that has this key, or had it before a hand-over; nobody if nothing of it is left.
+    pub fn operator_behind(key: ServiceNodeId) -> Option<StakerId> {
+        let node = Successor::<T>::get(key).unwrap_or(key);
+        T::Nodes::whereabouts(node).map(|(operator, _)| operator)
     }
 
     fn deregister(node: ServiceNodeId, cause: Cause) -> bool {
