@@ -5,7 +5,7 @@ export const NODE = process.env.SKEP_NODE ?? "ws://127.0.0.1:9944";
 export const TRANSFER = 1_000_000_000n;
 export const TOKEN = { symbol: "SKEP", decimals: 9, prefix: 42 };
 // Pallets of this project: what they offer must be explained in wallets.
-export const OURS = ["ServiceNodes", "Swarms", "Rewards", "Network"];
+export const OURS = ["ServiceNodes", "Swarms", "Rewards", "Network", "Governance", "Authorities", "Obligations"];
 
 export function expect(what, is) {
     if (!is) throw new Error(`not as expected: ${what}`);

@@ -12,12 +12,13 @@ await run("polkadot-api", async () => {
     expect("the token's symbol", spec.properties.tokenSymbol === TOKEN.symbol);
     const api = client.getUnsafeApi();
     const derive = sr25519CreateDerive(entropyToMiniSecret(mnemonicToEntropy(DEV_PHRASE)));
-    const [alice, bob] = [derive("//Alice"), derive("//Bob")];
+    // Not the account of another client: this one takes its nonce from a block in which that one's call may be missing.
+    const [ferdie, bob] = [derive("//Ferdie"), derive("//Bob")];
     const address = ss58Address(bob.publicKey, TOKEN.prefix);
     const balance = async () => (await api.query.System.Account.getValue(address)).data.free;
     const before = await balance();
     const transfer = api.tx.Balances.transfer_keep_alive({ dest: { type: "Id", value: address }, value: TRANSFER });
-    const outcome = await transfer.signAndSubmit(getPolkadotSigner(alice.publicKey, "Sr25519", alice.sign));
+    const outcome = await transfer.signAndSubmit(getPolkadotSigner(ferdie.publicKey, "Sr25519", ferdie.sign));
     expect("a call that succeeds", outcome.ok);
     expect("the transferred amount", (await balance()) - before >= TRANSFER);
     const nodes = await api.query.ServiceNodes.RosterSize.getValue();

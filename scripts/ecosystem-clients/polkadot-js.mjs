@@ -19,6 +19,11 @@ await run("@polkadot/api", async () => {
                 if (variant.docs.length === 0) undocumented.push(`${pallet.name}.${variant.name}`);
             }
         }
+        const values = pallet.storage.isSome ? [...pallet.storage.unwrap().items] : [];
+        for (const value of [...values, ...pallet.constants]) {
+            documented += 1;
+            if (value.docs.length === 0) undocumented.push(`${pallet.name}.${value.name}`);
+        }
     }
     expect(`documentation of ${undocumented.join(", ")}`, undocumented.length === 0 && documented > 10);
 

@@ -99,7 +99,9 @@ pub(crate) fn change_of(command: &Command, at: u64) -> Option<Change> {
             Change::SetExpiry { account, messages, expiry, mode: permitted(*mode, auth)?, at }
         }
         Action::ExpireAll { scope, expiry } => Change::LimitExpiry { account, scope: *scope, expiry: *expiry, at },
-        Action::Revoke { tokens, timestamp } => Change::Revoke { account, tokens: tokens.clone(), at: *timestamp },
+        Action::Revoke { tokens, timestamp } => {
+            Change::Revoke { account, tokens: tokens.clone(), at: *timestamp, given: at }
+        }
         Action::Unrevoke { tokens, .. } => Change::Unrevoke { account, tokens: tokens.clone() },
     })
 }

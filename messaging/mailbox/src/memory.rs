@@ -5,7 +5,7 @@ use crate::{
     Standing, Store, StoreError, Tallies, Tally, Touched, Usage,
     deposits::{Known, choose},
     name::spaced,
-    ruling::{Ruling, Rulings, is_deleted, settled_expiry},
+    ruling::{Ruling, Rulings, admitted_until, settled_expiry},
     store::{MAX_ORDER_BYTES, MAX_ORDERS, REVOCATION_BYTES, is_wanted, nth_expiry},
 };
 use skep_proto::{
@@ -57,24 +57,28 @@ struct Inner {
     orders: BTreeMap<OrderId, Kept>,
     names: BTreeMap<ItemName, Named>,
     /// The newest last.
-    revoked: HashMap<AccountAddress, Vec<(u64, SubaccountToken)>>,
+    revoked: HashMap<AccountAddress, Vec<Revoked>>,
     usage: Usage,
     /// Bytes of all unproven mail.
     unproven: u64,
     mailboxes: HashMap<AccountAddress, Tallies>,
 }
 
+/// When the owner revoked a subaccount, when a member was told, and which it is.
+type Revoked = ((u64, u64), SubaccountToken);
+
 #[derive(Debug)]
 struct Entry {
     record: Record,
+    /// When the first deposit that came here was sent.
+    sent: u64,
     expiry: u64,
 }
 
 impl Entry {
     fn shown(&self) -> RetrievedMessage {
-        let StoreRequest { timestamp, data, .. } = self.record.deposit();
-        let (hash, data) = (self.record.hash(), data.clone());
-        RetrievedMessage { hash, timestamp: *timestamp, expiration: self.expiry, data }
+        let (hash, data) = (self.record.hash(), self.record.deposit().data.clone());
+        RetrievedMessage { hash, timestamp: self.sent, expiration: self.expiry, data }
     }
 }
 
@@ -165,17 +169,11 @@ impl Inner {
     fn put(&mut self, record: &Record, now: u64, quotas: Quotas) -> Put {
         let deposit = record.deposit();
         let id = (deposit.account, deposit.namespace);
-        let mut expiry = deposit.expiry;
-        if record.is_replica() {
-            let rulings = self.rulings(id, &record.hash());
-            expiry = settled_expiry(deposit.timestamp, deposit.expiry, &rulings);
-            if expiry <= now || is_deleted(deposit.timestamp, &rulings) {
-                return Put::Gone;
-            }
-        }
+        let rulings = self.rulings(id, &record.hash());
+        let Some(expiry) = admitted_until(record, &rulings, now) else { return Put::Gone };
         if let Some(&position) = self.positions.get(&(id, record.hash())) {
             let entry = self.boxes.get(&id).and_then(|entries| entries.get(&position));
-            if let Some(Entry { record: kept, expiry: until }) = entry {
+            if let Some(Entry { record: kept, expiry: until, .. }) = entry {
                 let (until, standing) = (*until, kept.standing());
                 if until > now {
                     let StoreRequest { timestamp, expiry: deposited, .. } = *kept.deposit();
@@ -218,7 +216,10 @@ impl Inner {
         self.positions.insert((id, record.hash()), position);
         self.expiries.insert((expiry, id, position));
         self.names.insert(record.name(), Named::Message(id, position));
-        self.boxes.entry(id).or_default().insert(position, Entry { record: record.clone(), expiry });
+        self.boxes
+            .entry(id)
+            .or_default()
+            .insert(position, Entry { record: record.clone(), sent: deposit.timestamp, expiry });
         self.count(record);
         Put::Stored { expiry, already: false }
     }
@@ -375,12 +376,13 @@ impl Inner {
                 }
                 Changed::Messages(touched)
             }
-            Change::Revoke { account, tokens, at } => {
+            Change::Revoke { account, tokens, at, given } => {
+                let revoked = (*at, *given);
                 let mut all = self.revoked.get(account).cloned().unwrap_or_default();
                 let before = all.clone();
                 for token in tokens {
                     let known = all.iter().position(|(_, known)| known == token).map(|at| all.remove(at));
-                    all.push((known.map_or(*at, |(known, _)| known.max(*at)), *token));
+                    all.push((known.map_or(revoked, |(known, _)| known.max(revoked)), *token));
                 }
                 all.sort_unstable();
                 all.drain(..all.len().saturating_sub(MAX_REVOCATIONS));
@@ -451,7 +453,7 @@ impl Store for MemoryStore {
         Ok(match inner.names.get(name) {
             Some(Named::Message(id, position)) => {
                 let entry = inner.boxes.get(id).and_then(|entries| entries.get(position));
-                entry.filter(|entry| entry.expiry > now).map(|Entry { record, expiry }| {
+                entry.filter(|entry| entry.expiry > now).map(|Entry { record, expiry, .. }| {
                     let outlives = *expiry > record.deposit().expiry;
                     let extension = outlives.then(|| inner.extension(*id, &record.hash(), *expiry)).flatten();
                     Fetched::Message { record: record.clone(), extension }

@@ -1,6 +1,7 @@
 //! How much is kept of one mailbox and of all, apart for mail that was paid for and mail that was not; pure (decision 17).
 
 use crate::Usage;
+use skep_proto::storage::limits::retrieved_size;
 
 /// Whether a message was paid for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,6 +74,17 @@ impl Tallies {
             Standing::Proven => &mut self.proven,
             Standing::Unproven => &mut self.unproven,
         }
+    }
+
+    /// The most that a retrieve of all of it counts ([`retrieved_size`]).
+    pub fn retrieved_size(&self) -> usize {
+        let number = |of: fn(&Usage) -> u64| {
+            let sum = of(&self.proven).saturating_add(of(&self.unproven));
+            usize::try_from(sum).unwrap_or(usize::MAX)
+        };
+        // Each may need its own last group of base64.
+        let each = retrieved_size(1).saturating_mul(number(|usage| usage.messages));
+        retrieved_size(number(|usage| usage.bytes)).saturating_add(each)
     }
 
     /// One message more.
@@ -180,6 +192,20 @@ mod tests {
     fn taken(allowance: &Allowance, load: u32) -> u32 {
         let dice = (0..1000_u32).map(|number| number * (u32::MAX / 1000));
         dice.map(|dice| u32::from(allowance.draws(100, load, dice))).sum()
+    }
+
+    proptest! {
+        #[test]
+        fn no_retrieve_counts_more_than_the_mailbox(sizes in proptest::collection::vec(0..76_800_usize, 0..50)) {
+            let mut mailbox = Tallies::default();
+            for (number, size) in sizes.iter().enumerate() {
+                let standing = if number % 2 == 0 { Standing::Proven } else { Standing::Unproven };
+                mailbox.enter(standing, *size as u64);
+            }
+            let counted: usize = sizes.iter().map(|size| retrieved_size(*size)).sum();
+            prop_assert!(mailbox.retrieved_size() >= counted);
+            prop_assert!(mailbox.retrieved_size() <= counted + (sizes.len() + 1) * retrieved_size(1));
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use skep_proto::storage::{
     Action, Command, Method, Request, SubaccountToken,
     limits::{MIN_TTL, max_ttl},
 };
+use std::collections::HashSet;
 
 /// Why a replica is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,12 +70,12 @@ pub fn admit_order(
 /// Of subaccounts, the later word counts, whichever is heard first.
 fn heard_late(command: &Command, change: Change, token_orders: &[Order]) -> Change {
     match (&command.action, change) {
-        (Action::Revoke { tokens, timestamp }, Change::Revoke { account, at, .. }) => {
+        (Action::Revoke { tokens, timestamp }, Change::Revoke { account, at, given, .. }) => {
             let tokens = without(tokens, *timestamp, token_orders, |action| match action {
                 Action::Unrevoke { tokens, timestamp } => Some((tokens, *timestamp)),
                 _ => None,
             });
-            Change::Revoke { account, tokens, at }
+            Change::Revoke { account, tokens, at, given }
         }
         (Action::Unrevoke { tokens, timestamp }, Change::Unrevoke { account, .. }) => {
             let tokens = without(tokens, *timestamp, token_orders, |action| match action {
@@ -98,8 +99,9 @@ fn without(
     opposite: fn(&Action) -> Option<Word<'_>>,
 ) -> Vec<SubaccountToken> {
     let actions: Vec<_> = orders.iter().filter_map(action_of).collect();
-    let later: Vec<_> = actions.iter().filter_map(opposite).filter(|(_, at)| *at > then).collect();
-    tokens.iter().filter(|token| !later.iter().any(|(tokens, _)| tokens.contains(token))).copied().collect()
+    let later = actions.iter().filter_map(opposite).filter(|(_, at)| *at > then);
+    let later: HashSet<_> = later.flat_map(|(tokens, _)| tokens).collect();
+    tokens.iter().filter(|token| !later.contains(token)).copied().collect()
 }
 
 fn action_of(order: &Order) -> Option<Action> {

@@ -12,7 +12,7 @@ use crate::{
     Allowance, Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Put, Query, Quotas, Record,
     Standing, Store, StoreError, Tally, Usage,
     deposits::{Known, choose},
-    ruling::{is_deleted, settled_expiry},
+    ruling::admitted_until,
 };
 pub use accounts::Recount;
 use accounts::{Counts, Shift};
@@ -190,6 +190,13 @@ impl RocksStore {
         Ok((position, meta))
     }
 
+    /// Until when a record lasts by the orders kept; `None` if it is gone.
+    fn admitted_until(&self, record: &Record, now: u64) -> Result<Option<u64>, StoreError> {
+        let deposit = record.deposit();
+        let rulings = self.rulings(&BoxId::new(&deposit.account, deposit.namespace), &record.hash())?;
+        Ok(admitted_until(record, &rulings, now))
+    }
+
     fn read_meta(&self, id: &BoxId, position: u64) -> Result<Option<Meta>, StoreError> {
         let bytes = self.db.get_pinned(id.meta(position)).map_err(failed("read a message's entry"))?;
         bytes.map(|bytes| Meta::read(&bytes).ok_or(StoreError::Damaged("a message's entry"))).transpose()
@@ -279,17 +286,10 @@ impl Pending<'_> {
             && known().is_some_and(|(_, meta)| meta.standing == Standing::Proven)
     }
 
-    fn put(&mut self, record: &Record, now: u64) -> Result<Put, StoreError> {
+    /// Puts a record that lasts until `expiry`.
+    fn put(&mut self, record: &Record, expiry: u64, now: u64) -> Result<Put, StoreError> {
         let deposit = record.deposit();
         let id = BoxId::new(&deposit.account, deposit.namespace);
-        let mut expiry = deposit.expiry;
-        if record.is_replica() {
-            let rulings = self.store.rulings(&id, &record.hash())?;
-            expiry = settled_expiry(deposit.timestamp, deposit.expiry, &rulings);
-            if expiry <= now || is_deleted(deposit.timestamp, &rulings) {
-                return Ok(Put::Gone);
-            }
-        }
         if let Some((position, meta)) = self.find(id, record.hash())? {
             if meta.expiry > now {
                 let Meta { timestamp, deposited, standing, .. } = meta;
@@ -321,6 +321,7 @@ impl Pending<'_> {
         let meta = Meta {
             hash: record.hash(),
             timestamp: deposit.timestamp,
+            sent: deposit.timestamp,
             expiry,
             deposited: deposit.expiry,
             bucket: 0,
@@ -399,6 +400,10 @@ impl Store for RocksStore {
         let mut pending = self.pending(records.len());
         let mut outcomes = Vec::with_capacity(records.len());
         for record in records {
+            let Some(expiry) = self.admitted_until(record, now)? else {
+                outcomes.push(Put::Gone);
+                continue;
+            };
             if record.deposit().namespace.is_public_outbox() {
                 // What lies in an outbox is found in the database, so all that came before must be there.
                 pending.write(PUT)?;
@@ -416,7 +421,7 @@ impl Store for RocksStore {
                 pending.write(PUT)?;
                 pending = self.pending(records.len());
             }
-            outcomes.push(pending.put(record, now)?);
+            outcomes.push(pending.put(record, expiry, now)?);
         }
         pending.write(PUT)?;
         Ok(outcomes)
@@ -592,7 +597,7 @@ impl Store for RocksStore {
 /// A message as it is shown, from its entry and what lies on disk.
 fn shown(meta: &Meta, data: Option<&[u8]>) -> Result<RetrievedMessage, StoreError> {
     let record = data.and_then(|data| peer::Store::decode(data).ok()).ok_or(StoreError::Damaged("a message"))?;
-    let Meta { hash, timestamp, expiry: expiration, .. } = *meta;
+    let Meta { hash, sent: timestamp, expiry: expiration, .. } = *meta;
     Ok(RetrievedMessage { hash, timestamp, expiration, data: record.data.into() })
 }
 

@@ -179,6 +179,11 @@ macro_rules! prove {
             suite::replicas::what_was_deleted_does_not_come_back_by_a_member(store);
         }
         #[test]
+        fn what_was_deleted_does_not_come_back_by_a_deposit() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::replicas::what_was_deleted_does_not_come_back_by_a_deposit(store);
+        }
+        #[test]
         fn the_last_word_on_an_expiry_counts_whichever_is_heard_first() {
             let (store, _guard) = $make(u64::MAX);
             suite::replicas::the_last_word_on_an_expiry_counts_whichever_is_heard_first(store);

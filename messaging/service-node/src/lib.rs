@@ -31,7 +31,7 @@ mod testing;
 
 pub use key::{KeyFileError, NodeKey};
 
-/// Version of this software: three numbers, as `info` tells them.
+/// Version of this software: three numbers, as `/health` tells them.
 pub const VERSION: [u16; 3] = {
     const fn number(digits: &str) -> u16 {
         match u16::from_str_radix(digits, 10) {

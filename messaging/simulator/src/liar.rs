@@ -8,6 +8,9 @@ use skep_proto::{
     storage::{Action, ExpiryMode, MessageHash, Namespace, Scope, StoreRequest},
 };
 
+/// Most things a liar brings up at once.
+const AT_ONCE: usize = 5;
+
 /// What a member lies about.
 #[derive(Debug)]
 pub(crate) enum Lie {
@@ -15,6 +18,8 @@ pub(crate) enum Lie {
     Drop,
     /// It hands over everything it ever had, whatever has been ordered since.
     Resurrect(Vec<peer::Store>),
+    /// The same, as if a client had just brought it everything.
+    Repeat(Vec<peer::Store>),
     /// It hands over messages and orders that nobody signed.
     Inject(Vec<MessageHash>),
     /// It hands over orders that let messages last longer, or end sooner, than their owners said.
@@ -40,24 +45,32 @@ impl Lie {
                 });
                 Some(Response::Reconciled(peer::Reconciled { answers: answers.collect() }))
             }
-            (Self::Drop | Self::Resurrect(_) | Self::Inject(_) | Self::Extend(_), _) => None,
+            (Self::Drop | Self::Resurrect(_) | Self::Repeat(_) | Self::Inject(_) | Self::Extend(_), _) => None,
         }
     }
 
     /// Takes note of what a client stores.
     pub(crate) fn hear(&mut self, owner: &Owner, record: &Record) {
         match self {
-            Self::Resurrect(heard) => heard.push(record.to_wire()),
+            Self::Resurrect(heard) | Self::Repeat(heard) => heard.push(record.to_wire()),
             Self::Extend(heard) => heard.push((owner.clone(), record.hash())),
             Self::Drop | Self::Inject(_) => {}
         }
     }
 
+    /// What it says to others unasked.
+    pub(crate) fn push(&mut self, owners: &[Owner], now: u64, rng: &mut impl Rng) -> Vec<Request> {
+        if let Self::Repeat(heard) = self {
+            return heard.choose_multiple(rng, AT_ONCE).map(|wire| Request::Store(wire.clone())).collect();
+        }
+        let replicas = self.hand_over(owners, now, rng);
+        if replicas.is_empty() { Vec::new() } else { vec![Request::HandOver(peer::HandOver { replicas })] }
+    }
+
     /// What it hands over, as if the others lacked it.
-    pub(crate) fn push(&mut self, owners: &[Owner], now: u64, rng: &mut impl Rng) -> Vec<peer::Replica> {
-        const AT_ONCE: usize = 5;
+    fn hand_over(&mut self, owners: &[Owner], now: u64, rng: &mut impl Rng) -> Vec<peer::Replica> {
         match self {
-            Self::Drop => Vec::new(),
+            Self::Drop | Self::Repeat(_) => Vec::new(),
             Self::Resurrect(heard) => {
                 let some = heard.choose_multiple(rng, AT_ONCE);
                 some.map(|wire| message(wire.clone())).collect()

@@ -7,7 +7,7 @@
 //! **What goes wrong.** Messages between members are lost, late, or cut off by a partition; members crash, and find of what was
 //! not synced only a beginning; disks are full; clocks are off; nodes join, leave and change swarms, which begin and are
 //! dissolved, and each member hears of it in its own time; up to two members lie: they keep nothing, bring back what was
-//! deleted, or hand over messages and orders that nobody signed.
+//! deleted (by handing it over, or as if a client had just stored it), or hand over messages and orders that nobody signed.
 //!
 //! **What must hold.** An acknowledged message is at every honest member (with room on its disk) until its end, once it has had
 //! time to compare; nobody shows it after its end, nor after having carried out its owner's order to delete it; no cursor is

@@ -117,10 +117,11 @@ impl World {
         for member in members.iter_mut().take(2) {
             if rng.random_bool(0.5) {
                 member.is_small = false;
-                member.lie = Some(match rng.random_range(0..4) {
+                member.lie = Some(match rng.random_range(0..5) {
                     0 => Lie::Drop,
                     1 => Lie::Resurrect(Vec::new()),
-                    2 => Lie::Inject(Vec::new()),
+                    2 => Lie::Repeat(Vec::new()),
+                    3 => Lie::Inject(Vec::new()),
                     _ => Lie::Extend(Vec::new()),
                 });
             }
@@ -436,9 +437,9 @@ impl World {
     /// A lying member says what is not so.
     fn lie(&mut self, node: usize) {
         let Some(mut lie) = self.members[node].lie.take() else { return };
-        let replicas = lie.push(&self.owners, self.now, &mut self.rng);
+        let requests = lie.push(&self.owners, self.now, &mut self.rng);
         self.members[node].lie = Some(lie);
-        if replicas.is_empty() {
+        if requests.is_empty() {
             return;
         }
         let me = self.members[node].id;
@@ -446,9 +447,10 @@ impl World {
         let victims: Vec<_> = others.choose_multiple(&mut self.rng, 2).copied().collect();
         for victim in victims {
             self.stats.lies += 1;
-            let request = Request::HandOver(peer::HandOver { replicas: replicas.clone() });
-            // Nobody waits for the answer.
-            self.ask(node, victim, Asked::Client(0, victim), request);
+            for request in &requests {
+                // Nobody waits for the answer.
+                self.ask(node, victim, Asked::Client(0, victim), request.clone());
+            }
         }
     }
 

@@ -5,12 +5,24 @@ use crate::account::AccountAddress;
 use base64::Engine;
 use blake2::{Blake2b, Digest, digest::consts::U32};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::{fmt, str::FromStr};
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+};
 
 /// Names a message: BLAKE2b-256 over the account's 33 bytes, the namespace in decimal (nothing for 0) and the data;
-/// written as 43 characters of unpadded base64 (`protocol.md` section 4). What members sign is that text.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MessageHash([u8; 32]);
+/// written as 43 characters of unpadded base64 (`protocol.md` section 4). What members and owners sign is that text.
+///
+/// The last character has two bits more than the hash needs. Clients that ask about made-up messages set them, and sign what
+/// they wrote, so the text stays as it came; which message it names does not depend on them.
+#[derive(Clone, Copy)]
+pub struct MessageHash {
+    hash: [u8; 32],
+    /// The bits to spare, in the place they have in a 33rd byte.
+    spare: u8,
+}
 
 /// Not 43 characters of base64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,24 +39,53 @@ impl MessageHash {
         hasher.update(account.as_bytes());
         hasher.update(namespace.signed_form());
         hasher.update(data);
-        Self(hasher.finalize().into())
+        <[u8; 32]>::from(hasher.finalize()).into()
     }
 
     /// The hash itself.
     pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
+        &self.hash
     }
 }
 
 impl From<[u8; 32]> for MessageHash {
     fn from(hash: [u8; 32]) -> Self {
-        Self(hash)
+        Self { hash, spare: 0 }
+    }
+}
+
+impl PartialEq for MessageHash {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+}
+
+impl Eq for MessageHash {}
+
+impl PartialOrd for MessageHash {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for MessageHash {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.hash.cmp(&other.hash)
+    }
+}
+
+impl Hash for MessageHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.hash.hash(state);
     }
 }
 
 impl fmt::Display for MessageHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&encoding::UNPADDED.encode(self.0))
+        let mut bytes = [self.spare; 33];
+        bytes[..32].copy_from_slice(&self.hash);
+        let text = encoding::UNPADDED.encode(bytes);
+        f.write_str(text.get(..Self::TEXT_LEN).unwrap_or_default())
     }
 }
 
@@ -61,7 +102,10 @@ impl FromStr for MessageHash {
         if text.len() != Self::TEXT_LEN {
             return Err(ParseMessageHashError);
         }
-        encoding::decode_exactly(text).map(Self).ok_or(ParseMessageHashError)
+        // Without the last character's bits to spare there would be no whole bytes: six zero bits make them whole.
+        let bytes: [u8; 33] = encoding::decode_exactly(&format!("{text}A")).ok_or(ParseMessageHashError)?;
+        let (hash, spare) = bytes.split_first_chunk::<32>().ok_or(ParseMessageHashError)?;
+        Ok(Self { hash: *hash, spare: spare.first().copied().unwrap_or_default() })
     }
 }
 
@@ -116,10 +160,16 @@ mod tests {
         }
 
         #[test]
+        fn a_text_stays_as_it_came(text in "[A-Za-z0-9+/]{43}") {
+            let hash: MessageHash = text.parse().unwrap();
+            prop_assert_eq!(hash.to_string(), text);
+            prop_assert_eq!(MessageHash::from(*hash.as_bytes()), hash);
+        }
+
+        #[test]
         fn other_texts_never_panic(text in ".{0,60}") {
             if let Ok(hash) = text.parse::<MessageHash>() {
-                prop_assert_eq!(text.len(), MessageHash::TEXT_LEN);
-                prop_assert_eq!(&hash.to_string()[..42], &text[..42]);
+                prop_assert_eq!(hash.to_string(), text);
             }
         }
     }

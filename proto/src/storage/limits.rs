@@ -16,7 +16,7 @@ pub const DEFAULT_RETRIEVE_FRACTION: usize = 5;
 pub const MAX_BATCH: usize = 20;
 /// Most messages one request may name.
 pub const MAX_LISTED_MESSAGES: usize = 32_000;
-/// Most subaccounts one request may revoke, and most revocations one account has: the newest count.
+/// Most subaccounts one request may revoke (it may take back as many revocations as it likes), and most revocations one account has: the newest count.
 pub const MAX_REVOCATIONS: usize = 50;
 /// Most messages one request may ask receipts for.
 pub const MAX_RECEIPTS: usize = 20;

@@ -163,9 +163,9 @@ pub enum ParamsError {
     /// Not a token to revoke or unrevoke.
     #[error("invalid {0}: expected base64 or hex-encoded subaccount tag")]
     Token(&'static str),
-    /// Too many tokens.
-    #[error("invalid {0}: cannot {0} more than {MAX_REVOCATIONS} subaccounts at once")]
-    TooManyTokens(&'static str),
+    /// More subaccounts to revoke than are remembered.
+    #[error("invalid revoke: cannot revoke more than {MAX_REVOCATIONS} subaccounts at once")]
+    TooManyTokens,
     /// No message is named.
     #[error("messages does not contain any message hashes")]
     NoMessages,

@@ -164,15 +164,11 @@ mod by_namespace {
     }
 }
 
-/// Answer to `get_expiries`.
+/// Answer to `get_expiries`: alone among all, it tells neither `t` nor `hf`, as clients know it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpiriesResponse {
     /// When those messages that are here expire.
     pub expiries: BTreeMap<MessageHash, u64>,
-    /// The node's clock.
-    pub t: u64,
-    /// Protocol generation.
-    pub hf: [u16; 2],
 }
 
 /// Answer to `revoked_subaccounts`.
@@ -218,7 +214,7 @@ pub struct Receipt {
 pub struct IfElseResponse {
     /// Protocol generation.
     pub hf: [u16; 2],
-    /// The node's software.
+    /// What the node can do, as the release of the storage server that can.
     pub v: [u16; 3],
     /// The chain's height, as the node sees it.
     pub height: u64,
@@ -317,7 +313,7 @@ pub struct SwarmNode {
 /// Answer to `info`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InfoResponse {
-    /// The node's software.
+    /// What the node can do, as the release of the storage server that can.
     pub version: [u16; 3],
     /// The node's clock.
     pub timestamp: u64,

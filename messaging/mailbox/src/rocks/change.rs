@@ -2,8 +2,7 @@
 
 use super::{
     Pending, RocksStore, failed,
-    keys::{BoxId, Meta, Place, hash_prefix, meta_prefix, read_revocation, revocation, revocation_prefix},
-    read_position,
+    keys::{BoxId, Meta, Place, Revoked, hash_prefix, meta_prefix, read_revocation, revocation, revocation_prefix},
 };
 use crate::{
     Change, Changed, Record, StoreError, Touched,
@@ -83,12 +82,12 @@ impl RocksStore {
     }
 
     /// Revocations with their times, the newest first.
-    pub(super) fn revocations(&self, account: &AccountAddress) -> Result<Vec<(u64, SubaccountToken)>, StoreError> {
+    pub(super) fn revocations(&self, account: &AccountAddress) -> Result<Vec<(Revoked, SubaccountToken)>, StoreError> {
         let mut found = Vec::new();
         for entry in self.with_prefix(revocation_prefix(account)) {
-            let (key, at) = entry.map_err(failed("look up revocations"))?;
+            let (key, revoked) = entry.map_err(failed("look up revocations"))?;
             let token = read_revocation(&key).ok_or(StoreError::Damaged("a revocation"))?;
-            found.push((read_position(&at)?, token));
+            found.push((Revoked::read(&revoked).ok_or(StoreError::Damaged("a revocation"))?, token));
         }
         found.sort_unstable_by(|a, b| b.cmp(a));
         Ok(found)
@@ -164,7 +163,9 @@ impl Pending<'_> {
                 }
                 Ok(Changed::Messages(touched))
             }
-            Change::Revoke { account, tokens, at } => self.revoke(account, tokens, *at),
+            Change::Revoke { account, tokens, at, given } => {
+                self.revoke(account, tokens, Revoked { at: *at, given: *given })
+            }
             Change::Unrevoke { account, tokens } => self.unrevoke(account, tokens),
         }
     }
@@ -194,12 +195,17 @@ impl Pending<'_> {
         Ok(Touched { namespace: id.namespace(), hash: meta.hash, expiry, changed })
     }
 
-    fn revoke(&mut self, account: &AccountAddress, tokens: &[SubaccountToken], at: u64) -> Result<Changed, StoreError> {
+    fn revoke(
+        &mut self,
+        account: &AccountAddress,
+        tokens: &[SubaccountToken],
+        revoked: Revoked,
+    ) -> Result<Changed, StoreError> {
         let known = self.store.revocations(account)?;
         let mut all: Vec<_> = known.iter().copied().filter(|(_, token)| !tokens.contains(token)).collect();
         for token in tokens {
-            let known_at = known.iter().find(|(_, known)| known == token).map_or(0, |(at, _)| *at);
-            all.push((at.max(known_at), *token));
+            let known = known.iter().find(|(_, known)| known == token).map(|(known, _)| *known);
+            all.push((known.map_or(revoked, |known| known.max(revoked)), *token));
         }
         all.sort_unstable_by(|a, b| b.cmp(a));
         all.dedup_by_key(|(_, token)| *token);
@@ -213,8 +219,8 @@ impl Pending<'_> {
             self.batch.delete(revocation(account, token));
         }
         let mut added = 0;
-        for (at, token) in &all {
-            self.batch.put(revocation(account, token), at.to_be_bytes());
+        for (revoked, token) in &all {
+            self.batch.put(revocation(account, token), revoked.to_bytes());
             added += u64::from(!known.iter().any(|(_, known)| known == token));
         }
         Ok(Changed::Tokens(added))

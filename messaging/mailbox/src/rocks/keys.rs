@@ -6,7 +6,7 @@
 //! | `m` box position | [`Meta`] | a box is read in order of arrival |
 //! | `d` box position | the record (`skep.peer.v1.Store`) | a message is shown |
 //! | `e` bucket box position | - | what expires next is sought |
-//! | `r` account token | time of revocation | a subaccount signs |
+//! | `r` account token | [`Revoked`] | a subaccount signs |
 //! | `o` account signature | time, request | an order is handed on |
 //! | `i` account hash signature | [`Ruling`] | a message named in an order is put or changed |
 //! | `g` account scope signature | [`Ruling`], or nothing about subaccounts | any message of the scope is put or changed |
@@ -159,6 +159,31 @@ pub(super) fn revocation(account: &AccountAddress, token: &SubaccountToken) -> V
 pub(super) fn read_revocation(key: &[u8]) -> Option<SubaccountToken> {
     let token: [u8; SubaccountToken::LEN] = key.get(1 + AccountAddress::LEN..)?.try_into().ok()?;
     Some(token.into())
+}
+
+/// When a subaccount was revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Revoked {
+    /// As the owner signed it.
+    pub(super) at: u64,
+    /// When a member was told. Zero in what was written without it.
+    pub(super) given: u64,
+}
+
+impl Revoked {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        [self.at, self.given].map(u64::to_be_bytes).concat()
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let (numbers, []) = bytes.as_chunks::<8>() else { return None };
+        let number = u64::from_be_bytes;
+        match *numbers {
+            [at] => Some(Self { at: number(at), given: 0 }),
+            [at, given] => Some(Self { at: number(at), given: number(given) }),
+            _ => None,
+        }
+    }
 }
 
 /// First key of a bucket.
@@ -334,7 +359,10 @@ impl Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Meta {
     pub(super) hash: MessageHash,
+    /// When the deposit that is kept was sent.
     pub(super) timestamp: u64,
+    /// When the first deposit that came here was sent, which is what clients are told.
+    pub(super) sent: u64,
     pub(super) expiry: u64,
     /// When its deposit expires, whatever has been ordered since.
     pub(super) deposited: u64,
@@ -354,6 +382,7 @@ impl Meta {
     }
 
     pub(super) fn to_bytes(self) -> Vec<u8> {
+        let sent = self.sent.to_be_bytes();
         [
             &self.hash.as_bytes()[..],
             &self.timestamp.to_be_bytes(),
@@ -362,6 +391,8 @@ impl Meta {
             &self.bucket.to_be_bytes(),
             &self.size.to_be_bytes(),
             &[u8::from(self.standing == Standing::Proven)],
+            // Few messages are deposited twice.
+            if self.sent == self.timestamp { &[] } else { &sent },
         ]
         .concat()
     }
@@ -373,14 +404,17 @@ impl Meta {
         let (deposited, rest) = rest.split_first_chunk()?;
         let (bucket, rest) = rest.split_first_chunk()?;
         let (size, rest) = rest.split_first_chunk()?;
-        let standing = match rest {
-            [0] => Standing::Unproven,
-            [1] => Standing::Proven,
+        let (standing, sent) = rest.split_first()?;
+        let standing = match standing {
+            0 => Standing::Unproven,
+            1 => Standing::Proven,
             _ => return None,
         };
+        let sent = if sent.is_empty() { timestamp } else { sent.try_into().ok()? };
         Some(Self {
             hash: (*hash).into(),
             timestamp: u64::from_be_bytes(*timestamp),
+            sent: u64::from_be_bytes(*sent),
             expiry: u64::from_be_bytes(*expiry),
             deposited: u64::from_be_bytes(*deposited),
             bucket: u64::from_be_bytes(*bucket),
@@ -468,9 +502,14 @@ mod tests {
             prop_assert_eq!(read_expiry(&id.expiry(bucket, position)), Some((bucket, id, position)));
             let standing = if proven { Standing::Proven } else { Standing::Unproven };
             let meta = Meta {
-                hash: hash.into(), timestamp: times.0, expiry: times.1, deposited: times.0, bucket, size, standing,
+                hash: hash.into(), timestamp: times.0, sent: times.0, expiry: times.1, deposited: times.0, bucket, size,
+                standing,
             };
             prop_assert_eq!(Meta::read(&meta.to_bytes()), Some(meta));
+            let twice = Meta { sent: times.1, ..meta };
+            prop_assert_eq!(Meta::read(&twice.to_bytes()), Some(twice));
+            let revoked = Revoked { at: times.0, given: times.1 };
+            prop_assert_eq!(Revoked::read(&revoked.to_bytes()), Some(revoked));
             let counts = Tallies {
                 proven: Usage { messages: position, bytes: times.0 },
                 unproven: Usage { messages: bucket, bytes: times.1 },

@@ -89,7 +89,7 @@ pub(super) fn messages(
             return Err(StoreError::Damaged("a message"));
         };
         let data = DataOnly::decode(value).map_err(|_| StoreError::Damaged("a message"))?.data.into();
-        let Meta { hash, timestamp, expiry: expiration, .. } = *meta;
+        let Meta { hash, sent: timestamp, expiry: expiration, .. } = *meta;
         messages.push(RetrievedMessage { hash, timestamp, expiration, data });
     }
     Ok(messages)

@@ -143,6 +143,10 @@ impl RocksStore {
     pub(super) fn rulings(&self, id: &BoxId, hash: &MessageHash) -> Result<Vec<Ruling>, StoreError> {
         let account = id.account().ok_or(StoreError::Damaged("a message's key"))?;
         let mut rulings = Vec::new();
+        // Most accounts have given no orders, and one look-up tells.
+        if self.order_count(&account)? == (0, 0) {
+            return Ok(rulings);
+        }
         for prefix in [
             named_prefix(&account, hash),
             scoped_prefix(&account, About::All),

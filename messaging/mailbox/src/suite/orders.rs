@@ -77,7 +77,8 @@ pub(crate) fn remembers_the_newest_revocations(store: impl Store) {
         Changed::Tokens(count) => count,
         other @ (Changed::Messages(_) | Changed::Full) => panic!("about tokens: {other:?}"),
     };
-    let revoke = |tokens: Vec<SubaccountToken>, at| Change::Revoke { account: account(1), tokens, at };
+    let revoke_at = |tokens, at, given| Change::Revoke { account: account(1), tokens, at, given };
+    let revoke = |tokens: Vec<SubaccountToken>, at| revoke_at(tokens, at, 7);
     assert_eq!(change(revoke(vec![token(1), token(2), token(1)], 10)), 2);
     assert_eq!(change(revoke(vec![token(1)], 20)), 0, "known, but newer now");
     assert_eq!(store.revoked(&account(1)).unwrap(), [token(1), token(2)]);
@@ -90,4 +91,12 @@ pub(crate) fn remembers_the_newest_revocations(store: impl Store) {
     assert_eq!(change(unrevoke), 1);
     assert!(!store.revoked(&account(1)).unwrap().contains(&token(1)));
     assert!(store.usage().bytes < bytes);
+
+    // Of one moment those count that were told last, whatever they are called.
+    change(revoke_at(vec![token(200)], 30, 40));
+    change(revoke_at((100..149).map(token).collect(), 30, 41));
+    assert!(store.revoked(&account(1)).unwrap().contains(&token(200)));
+    change(revoke_at(vec![token(50)], 30, 42));
+    let kept = store.revoked(&account(1)).unwrap();
+    assert_eq!((kept[0], kept.len(), kept.contains(&token(200))), (token(50), MAX_REVOCATIONS, false));
 }

@@ -11,7 +11,10 @@ pub(crate) fn refuses_beyond_its_capacity(store: impl Store) {
     let known = sized(1, 0, 1, LATER + 1, 60);
     assert_eq!(put_all(&store, &[known], 0).unwrap(), [stored(LATER + 1, true)], "what is here may be extended");
     let tokens = vec![SubaccountToken::new(5, Access::READ, &[1; 32])];
-    assert_eq!(store.change(&Change::Revoke { account: account(1), tokens, at: 0 }, None, 0).unwrap(), Changed::Full);
+    assert_eq!(
+        store.change(&Change::Revoke { account: account(1), tokens, at: 0, given: 0 }, None, 0).unwrap(),
+        Changed::Full
+    );
     store.set_quotas(141.into());
     assert_eq!(put(&store, &sized(1, 0, 2, LATER, 41), 0), stored(LATER, false), "there is more room now");
 }

@@ -1,7 +1,6 @@
 //! What clients are told, and with which status (`protocol.md` section 4).
 
 use super::{DeliverRefusal, Directory, ListenRefusal};
-use crate::VERSION;
 use serde::Serialize;
 use serde_json::json;
 use skep_chain_client::RosterView;
@@ -14,6 +13,7 @@ use skep_proto::{
         listening::{HANDLE_TAKEN, NOBODY_LISTENS},
     },
 };
+use skep_rpc::node_list::STORAGE_SERVER_VERSION;
 
 /// Text of a 503 for lack of room.
 pub const SERVER_BUSY: &str = "Server busy, try again later";
@@ -86,7 +86,8 @@ impl Reply {
 
     /// The answer to `ifelse`, with that of the branch taken, if there is one.
     pub fn branch(condition: bool, height: u64, inner: Option<&Self>) -> Self {
-        let head = json!({ "hf": PROTOCOL_GENERATION, "v": VERSION, "height": height, "condition": condition });
+        let head =
+            json!({ "hf": PROTOCOL_GENERATION, "v": STORAGE_SERVER_VERSION, "height": height, "condition": condition });
         let mut json = head.to_string();
         if let Some(inner) = inner {
             json.truncate(json.len() - 1);
@@ -184,7 +185,10 @@ mod tests {
             Body::Text(text) => panic!("{text}"),
         };
         let none = read(Reply::branch(false, 7, None));
-        assert_eq!((none.hf, none.v, none.height, none.condition), (PROTOCOL_GENERATION, VERSION, 7, false));
+        assert_eq!(
+            (none.hf, none.v, none.height, none.condition),
+            (PROTOCOL_GENERATION, STORAGE_SERVER_VERSION, 7, false)
+        );
         assert_eq!(none.result, None);
         let inner = Reply::text(421, "a \"text\"");
         let result = read(Reply::branch(true, 7, Some(&inner))).result;

@@ -320,7 +320,8 @@ impl Door {
             return Err(refuse_too_large(body).await);
         }
         let first = announced.min(FIRST);
-        let mut lease = self.node.budget.lease(first).ok_or_else(|| self.node.busy())?;
+        // One large answer may hold the room that many small requests wait for a moment.
+        let mut lease = self.node.budget.lease_soon(first).await.ok_or_else(|| self.node.busy())?;
         let mut bytes = Vec::with_capacity(first);
         loop {
             let Ok(frame) = timeout(READ_STALL, body.frame()).await else { return Ok(None) };

@@ -5,6 +5,7 @@ use crate::{
     support::{BLOCK, GENESIS, Network, Owner, config, entry, node_key, now_ms, start_node, view, worked},
 };
 use ed25519_dalek::{Signature, VerifyingKey};
+use futures::future::join_all;
 use serde_json::{Value, json};
 use skep_chain_client::RosterView;
 use skep_mailbox::{MemoryStore, Quota, Quotas, Store};
@@ -56,6 +57,13 @@ async fn a_test_suite_without_work_finds_room_for_120_messages_of_70_kb() {
         assert_eq!(status, 200, "message {number}: {answer}");
     }
     assert_eq!(kept(&network, 0, &owner).await, 120);
+
+    // Many who ask for all there may be, and small requests in between: nobody is turned away.
+    let whole = RetrieveRequest { max_size: Some(-1), ..owner.retrieval() };
+    let empty = RetrieveRequest { max_size: Some(-1), ..Owner::new(51).retrieval() };
+    let asked = (0..8).flat_map(|_| [Method::Retrieve(whole.clone()), Method::Retrieve(empty.clone()), Method::Info]);
+    let answers = join_all(asked.map(|method| network.ask(0, method))).await;
+    assert!(answers.iter().all(|(status, _)| *status == 200), "{:?}", answers.iter().map(|(code, _)| code));
     network.stop().await;
 }
 

@@ -12,6 +12,7 @@ use skep_proto::storage::{
     Request, RetrieveRequest, RetrieveResponse, StoreRequest, StoreResponse, SwarmResponse, limits::MAX_REQUEST_BYTES,
     signed,
 };
+use skep_rpc::node_list::STORAGE_SERVER_VERSION;
 use skep_work::FLOOR;
 use std::{
     sync::Arc,
@@ -220,13 +221,28 @@ async fn batches_and_questions_about_the_network() {
     assert_eq!(results.iter().map(|result| result.code).collect::<Vec<_>>(), [200, 200, 401, 200, 200]);
     assert_eq!(results[2].body, json!("retrieve: request signature required"));
     let info: InfoResponse = read(results[1].body.clone());
-    assert_eq!(info.version, skep_messaging::VERSION);
+    assert_eq!(info.version, STORAGE_SERVER_VERSION);
     assert!(now_ms().abs_diff(info.timestamp) < 5_000);
     let list = &results[4].body["result"];
     assert_eq!(list["service_node_states"].as_array().expect("a list").len(), 3);
 
     let (_, answer) = network.ask(1, Method::Retrieve(owner.retrieval())).await;
     assert_eq!(read::<RetrieveResponse>(answer).messages.len(), 1);
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_read_in_the_order_it_was_stored_in() {
+    let network = Network::start(&[0, 0]).await;
+    let owner = Owner::new(50);
+    let deposits: Vec<_> = (0..20_u8).map(|number| owner.deposit(&[number; 300])).collect();
+    let sent: Vec<_> = deposits.iter().map(|sent| MessageHash::of(&sent.account, sent.namespace, &sent.data)).collect();
+    let batch = Request::Batch(deposits.into_iter().map(Method::Store).collect());
+    let (status, _) = network.post(0, "/storage_rpc/v1", serde_json::to_vec(&batch).expect("serializes")).await;
+    assert_eq!(status, 200);
+    let (_, answer) = network.ask(0, Method::Retrieve(owner.retrieval())).await;
+    let kept = read::<RetrieveResponse>(answer).messages;
+    assert_eq!(kept.iter().map(|message| message.hash).collect::<Vec<_>>(), sent);
     network.stop().await;
 }
 

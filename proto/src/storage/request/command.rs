@@ -9,6 +9,7 @@ use crate::{
     account::AccountAddress,
     storage::{
         MessageHash, Namespace, Scope, SubaccountToken,
+        limits::MAX_REVOCATIONS,
         loose::{LooseParams, Scalar},
     },
 };
@@ -168,6 +169,9 @@ impl Command {
             },
             REVOKE => |params| {
                 let tokens = tokens("revoke", &params.revoke)?;
+                if tokens.len() > MAX_REVOCATIONS {
+                    return Err(ParamsError::TooManyTokens);
+                }
                 Ok(Action::Revoke { tokens, timestamp: required("timestamp", &params.timestamp)? })
             },
             UNREVOKE => |params| {

@@ -6,7 +6,7 @@ use crate::{
     account::AccountAddress,
     storage::{
         MessageHash, Namespace, Scope, SubaccountToken,
-        limits::{MAX_REVOCATIONS, MIN_TIMESTAMP},
+        limits::MIN_TIMESTAMP,
         loose::{LooseParams, Names, Scalar, Scalars},
     },
 };
@@ -152,8 +152,5 @@ pub(super) fn messages<R>(params: &LooseParams<'_, R>) -> Result<Vec<MessageHash
 
 pub(super) fn tokens(field: &'static str, value: &Scalars<'_>) -> Result<Vec<SubaccountToken>, ParamsError> {
     let texts = texts(field, value)?.ok_or(ParamsError::Missing(field))?;
-    if texts.len() > MAX_REVOCATIONS {
-        return Err(ParamsError::TooManyTokens(field));
-    }
     texts.iter().map(|text| text.parse().map_err(|_| ParamsError::Token(field))).collect()
 }

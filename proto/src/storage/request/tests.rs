@@ -405,6 +405,16 @@ fn commands_are_refused_in_the_known_words() {
 }
 
 #[test]
+fn more_revocations_than_are_remembered_may_be_taken_back() {
+    let tokens = vec!["A".repeat(48); 61];
+    let params = json!({"pubkey": ACCOUNT, "signature": "A".repeat(86), "timestamp": NOW, "unrevoke": tokens});
+    let Ok(Request::Single(Method::Command(command))) = parse("unrevoke_subaccount", params) else {
+        panic!("should be read")
+    };
+    assert!(matches!(command.action, Action::Unrevoke { tokens, .. } if tokens.len() == 61));
+}
+
+#[test]
 fn one_may_stand_for_a_list() {
     let hash = MessageHash::from([0; 32]);
     let params = json!({"pubkey": ACCOUNT, "signature": "A".repeat(86), "messages": hash, "expiry": NOW});

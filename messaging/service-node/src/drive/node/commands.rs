@@ -71,7 +71,7 @@ impl Node {
         let ExpiriesRequest { account, messages, .. } = request;
         let expiries = self.read_store(move |store| store.expiries(&account, &messages, now)).await?;
         let expiries = expiries.into_iter().collect();
-        Ok(Reply::json(200, &ExpiriesResponse { expiries, t: now, hf: PROTOCOL_GENERATION }))
+        Ok(Reply::json(200, &ExpiriesResponse { expiries }))
     }
 
     /// Tells which subaccounts are revoked.

@@ -21,13 +21,25 @@ use skep_work::FLOOR;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::timeout};
 
+/// A client's message that this node takes.
+pub(super) struct Admitted {
+    view: Arc<RosterView>,
+    record: Record,
+    now: u64,
+}
+
 impl Node {
-    /// Takes a message from a client, passes it on to the swarm, and tells who has it.
-    pub(super) async fn store(&self, request: StoreRequest) -> Result<Reply, Reply> {
-        let view = self.view();
-        let now = now_ms();
-        let peers = self.members(&view, &request.account)?;
+    /// Judges a message from a client.
+    pub(super) async fn take_in(&self, request: StoreRequest) -> Result<Admitted, Reply> {
+        let (view, now) = (self.view(), now_ms());
+        self.members(&view, &request.account)?;
         let record = self.admit(request, Origin::Client, &view, now).await?;
+        Ok(Admitted { view, record, now })
+    }
+
+    /// Keeps a message, passes it on to the swarm, and tells who has it. Of several the disk keeps first what is polled first.
+    pub(super) async fn store(&self, Admitted { view, record, now }: Admitted) -> Result<Reply, Reply> {
+        let peers = self.members(&view, &record.deposit().account)?;
         let hash = record.hash();
         let wire = PeerRequest::Store(record.to_wire());
         let read = |peer: &_, answer| read_stored(peer, hash, answer);
@@ -134,7 +146,10 @@ impl Node {
         self.members(&self.view(), &request.account)?;
         let is_revoked = self.is_revoked(&request.account, request.auth.as_ref().map(|timed| &timed.auth)).await?;
         let mut query = may_retrieve(&request, now, is_revoked).map_err(|refusal| refuse_retrieve(&refusal))?;
-        query.window.size = query.window.size.min(room);
+        let account = query.account;
+        let kept = self.read_store(move |store| store.allowance(&account)).await?.mailbox.retrieved_size();
+        // Most mailboxes are small: whoever asks for much takes no more room than there are messages.
+        query.window.size = query.window.size.min(room).min(kept);
         // The messages and their JSON, for a moment at the same time.
         let mut lease = self.budget.lease_soon(2 * query.window.size).await.ok_or_else(|| self.busy())?;
         let reply = self

@@ -1,8 +1,7 @@
 //! Requests of the storage RPC: one, or several in one.
 
-use super::{Node, Served, Upstream};
+use super::{Node, Served, Upstream, messages::Admitted};
 use crate::{
-    VERSION,
     core::Reply,
     drive::{budget::Lease, now_ms},
 };
@@ -10,8 +9,15 @@ use futures::future::{BoxFuture, FutureExt, join_all};
 use skep_proto::storage::{
     InfoResponse, ListenRequest, Method, NodeListResponse, PROTOCOL_GENERATION, Request, limits::MAX_RETRIEVE_BYTES,
 };
+use skep_rpc::node_list::STORAGE_SERVER_VERSION;
 
 const ONLY_OVER_WEBSOCKET: &str = "monitor: open a WebSocket at /monitor/v1";
+
+/// A method of several, its mail judged.
+enum Judged {
+    Store(Result<Admitted, Reply>),
+    Other(Method),
+}
 
 impl Node {
     /// Answers a body of `POST /storage_rpc/v1` that `upstream` gave, whichever way it came.
@@ -31,8 +37,10 @@ impl Node {
                 Request::Single(method) => self.method(upstream, method, MAX_RETRIEVE_BYTES).await,
                 Request::Batch(methods) => {
                     let rooms = rooms(&methods);
+                    // Mail is read in the order in which the disk got it: that of the list, however long judging each takes.
+                    let judged = join_all(methods.into_iter().map(|method| self.judged(method))).await;
                     let answers =
-                        methods.into_iter().zip(rooms).map(|(method, room)| self.method(upstream, method, room));
+                        judged.into_iter().zip(rooms).map(|(judged, room)| self.one_of(upstream, judged, room));
                     together(join_all(answers).await)
                 }
                 Request::Sequence(methods) => {
@@ -50,7 +58,7 @@ impl Node {
                 }
                 Request::IfElse(ifelse) => {
                     let height = self.view().height();
-                    let holds = ifelse.condition.holds(PROTOCOL_GENERATION, VERSION, height.into());
+                    let holds = ifelse.condition.holds(PROTOCOL_GENERATION, STORAGE_SERVER_VERSION, height.into());
                     match if holds { ifelse.then } else { ifelse.otherwise } {
                         None => Reply::branch(holds, height.into(), None).into(),
                         Some(branch) => {
@@ -64,10 +72,27 @@ impl Node {
         .boxed()
     }
 
+    async fn judged(&self, method: Method) -> Judged {
+        let Method::Store(request) = method else { return Judged::Other(method) };
+        Judged::Store(self.take_in(request).await)
+    }
+
+    /// Answers one of several methods; a retrieve within `room` bytes.
+    async fn one_of(&self, upstream: Upstream, judged: Judged, room: usize) -> Served {
+        match judged {
+            Judged::Store(Ok(admitted)) => self.store(admitted).await.unwrap_or_else(|refusal| refusal).into(),
+            Judged::Store(Err(refusal)) => refusal.into(),
+            Judged::Other(method) => self.method(upstream, method, room).await,
+        }
+    }
+
     /// Answers one method; a retrieve within `room` bytes.
     async fn method(&self, upstream: Upstream, method: Method, room: usize) -> Served {
         let answer = match method {
-            Method::Store(request) => self.store(request).await,
+            Method::Store(request) => match self.take_in(request).await {
+                Ok(admitted) => self.store(admitted).await,
+                Err(refusal) => Err(refusal),
+            },
             Method::Retrieve(request) => return self.retrieve(request, room).await.unwrap_or_else(Served::from),
             Method::Command(command) => self.command(command).await,
             Method::Expiries(request) => self.expiries(request).await,
@@ -77,8 +102,8 @@ impl Node {
             Method::GetSwarm(account) => Ok(Reply::json(200, &self.swarm_of(&account))),
             Method::Info => {
                 let now = now_ms();
-                let info = InfoResponse { version: VERSION, timestamp: now, t: now, hf: PROTOCOL_GENERATION };
-                Ok(Reply::json(200, &info))
+                let (version, hf) = (STORAGE_SERVER_VERSION, PROTOCOL_GENERATION);
+                Ok(Reply::json(200, &InfoResponse { version, timestamp: now, t: now, hf }))
             }
             Method::NodeList(query) => return self.node_list(query),
             // As a chain answers where nobody has registered the name: there are no names.
