@@ -1,7 +1,7 @@
 //! What calls and the hook weigh at worst: nodes with as many stakes as they may have, and every listener told.
 
 use super::*;
-use alloc::format;
+use alloc::{format, vec::Vec};
 use frame_benchmarking::v2::*;
 use frame_support::traits::fungible::Unbalanced;
 use frame_system::RawOrigin;
