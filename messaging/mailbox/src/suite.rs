@@ -88,7 +88,7 @@ fn ordered(number: u8, action: Action, at: u64) -> (Change, Order) {
     let auth = OwnerAuth { signature: [number; 64], ed25519_key: None, subaccount: None };
     let command = Command { account: account(1), action, auth };
     let request = serde_json::to_vec(&Request::Single(Method::Command(command.clone()))).unwrap();
-    give(&command, request, at).unwrap()
+    give(&command, request, at, &[]).unwrap()
 }
 
 fn carry_out(store: &impl Store, (change, order): &(Change, Order), now: u64) -> Changed {

@@ -179,7 +179,7 @@ fn child() -> Outcome {
         let auth = OwnerAuth { signature, ed25519_key: None, subaccount: None };
         let order = Signed { account: account(), action, auth };
         let request = serde_json::to_vec(&Request::Single(Method::Command(order.clone())))?;
-        let (change, order) = give(&order, request, NOW).ok_or("may be given")?;
+        let (change, order) = give(&order, request, NOW, &[]).ok_or("may be given")?;
         // From now on it may have happened.
         say("asked", about)?;
         let done = told(what, about);

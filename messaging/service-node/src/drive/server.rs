@@ -17,7 +17,7 @@ use super::{
 use crate::{
     NodeKey,
     config::{self, Config, Limits},
-    core::{Demand, Directory, Listening, ListeningLimits},
+    core::{Directory, Listening, ListeningLimits},
 };
 use axum::{
     Router,
@@ -25,8 +25,8 @@ use axum::{
     http::{StatusCode, header},
     routing::get,
 };
-use skep_chain_client::{ChainUrls, RosterReceiver};
-use skep_mailbox::{Store, Writer};
+use skep_chain_client::{ChainClient, RosterReceiver};
+use skep_mailbox::{Demand, Store, Writer};
 use skep_onion::{
     ReplayGuard, ReplayLimits,
     established::{PathLimits, PathTable},
@@ -144,6 +144,7 @@ impl MessagingNode {
             metrics: Metrics::new(),
             genesis,
             exits: Exits::new(&config.exit)?,
+            disk: Arc::default(),
             demand: Mutex::new(Demand::new(limits.work_effort)),
             spent: Mutex::default(),
             monitors: Monitors::new(MonitorLimits::of(&limits)),
@@ -197,7 +198,7 @@ impl MessagingNode {
     }
 
     /// Asks for the work that the network's operators have decided on, from now on. Without this, for the own floor only.
-    pub fn follow_work_floor(&self, chain: ChainUrls) {
+    pub fn follow_work_floor(&self, chain: Arc<ChainClient>) {
         let following = floor::follow(Arc::clone(&self.node), chain);
         self.tasks.spawn(until(self.stop.clone().cancelled_owned(), following));
     }
@@ -254,7 +255,9 @@ async fn until(stop: impl Future<Output = ()>, task: impl Future<Output = ()>) {
 async fn expire(node: Arc<Node>) {
     loop {
         let (done, outcome) = oneshot::channel();
+        let disk = Arc::clone(&node.disk);
         node.writer.expire(now_ms(), EXPIRY_BATCH, move |outcome| {
+            disk.note(&outcome, |expired| expired.removed > 0);
             let _ = done.send(outcome);
         });
         let more = match outcome.await {

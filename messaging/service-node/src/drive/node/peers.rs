@@ -1,6 +1,6 @@
 //! What other service nodes ask.
 
-use super::{Node, OnionServed, Upstream};
+use super::{Node, OnionServed, Upstream, messages::is_written, swarm::revoked_by};
 use crate::{
     core::{Body, Placement, Reply, own_swarm},
     drive::{
@@ -13,7 +13,7 @@ use crate::{
 use bytes::Bytes;
 use prost::Message;
 use skep_chain_client::RosterView;
-use skep_mailbox::{Changed, Origin, Put, Record, give};
+use skep_mailbox::{Changed, Origin, Put, Record, give, token_orders};
 use skep_primitives::ServiceNodeId;
 use skep_proto::{
     account::AccountAddress,
@@ -145,7 +145,9 @@ impl Node {
         }
         // Who does not tell when it was given gives it now.
         let at = if wire.at == 0 { now } else { wire.at };
-        let Some((change, order)) = give(&command, wire.request.to_vec(), at) else {
+        let asked = command.clone();
+        let kept = self.read_store(move |store| token_orders(store, &asked, now)).await.map_err(refused)?;
+        let Some((change, order)) = give(&command, wire.request.to_vec(), at, &kept) else {
             return Err(refusal(400, "the command cannot be given"));
         };
         let done = self.carry_out(&command, change, order).await.map_err(failed)?;
@@ -211,23 +213,33 @@ impl Node {
     fn queue(&self, work: Vec<Work>, now: u64) -> Vec<oneshot::Receiver<u32>> {
         let step = |work| {
             let (done, status) = oneshot::channel();
+            let disk = Arc::clone(&self.disk);
             match work {
                 Work::Put(record) => {
                     let (monitors, push) = (self.monitors.clone(), self.monitors.watched(&record, &self.budget));
                     self.writer.put(record, now, move |outcome| {
+                        disk.note(&outcome, is_written);
                         if let (Some(push), Ok(Put::Stored { expiry, already: false })) = (push, &outcome) {
                             monitors.publish(push, *expiry, now);
                         }
                         let _ = done.send(outcome.map_or(503, |put| status_of(&put)));
                     });
                 }
-                Work::Change(change, order) => self.writer.change(change, Some(order), now, move |outcome| {
-                    let _ = done.send(match outcome {
-                        Ok(Changed::Messages(_) | Changed::Tokens(_)) => 200,
-                        Ok(Changed::Full) => 507,
-                        Err(_) => 503,
+                Work::Change(change, order) => {
+                    let (monitors, revoked) = (self.monitors.clone(), revoked_by(&change));
+                    self.writer.change(change, Some(order), now, move |outcome| {
+                        disk.note(&outcome, |_| true);
+                        let status = match outcome {
+                            Ok(Changed::Messages(_) | Changed::Tokens(_)) => 200,
+                            Ok(Changed::Full) => 507,
+                            Err(_) => 503,
+                        };
+                        if let (200, Some((account, tokens))) = (status, revoked) {
+                            monitors.revoke(&account, &tokens);
+                        }
+                        let _ = done.send(status);
                     });
-                }),
+                }
             }
             status
         };
