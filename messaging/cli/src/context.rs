@@ -5,12 +5,21 @@ use clap::Args;
 use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
 use skep_chain_client::{ChainClient, ChainUrls, Checkpoint, RosterSource, SocksProxy};
 use skep_client::Client;
-use std::path::{Path, PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 /// Directory of the named accounts, below the home.
 const ACCOUNTS: &str = "accounts";
 /// Where help lists the options below.
 const EVERYWHERE: &str = "Options of every command";
+/// Where the proxy is told, with its password if it has one.
+pub(crate) const PROXY: &str = "SKEP_PROXY";
+/// Where `--checkpoint` and `--trust-chain` are told. They are not read with the options: which goes before which depends on where
+/// each is from.
+const CHECKPOINT: &str = "SKEP_CHECKPOINT";
+const TRUST_CHAIN: &str = "SKEP_TRUST_CHAIN";
 /// The chain node asked if none is named.
 const CHAIN: &str = "ws://127.0.0.1:9944";
 
@@ -27,14 +36,14 @@ pub(crate) struct Context {
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "URLS", env = "SKEP_CHAIN")]
     chain_url: Option<ChainUrls>,
     /// A SOCKS5 proxy, Tor's for example, through which everything goes that leaves this machine: socks5h://127.0.0.1:9050
-    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "URL", env = "SKEP_PROXY")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "URL", env = PROXY, hide_env_values = true)]
     proxy: Option<SocksProxy>,
     /// The checkpoint to prove the roster of service nodes from: a file of your network's, as `skep devnet up` writes one
-    /// [default: the one this version ships]
-    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = "SKEP_CHECKPOINT")]
+    /// [env: SKEP_CHECKPOINT] [default: the one this version ships]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
-    /// Believe what the chain nodes say instead: only for chain nodes of your own
-    #[arg(long, global = true, help_heading = EVERYWHERE, env = "SKEP_TRUST_CHAIN", value_parser = clap::builder::BoolishValueParser::new(), conflicts_with = "checkpoint")]
+    /// Believe what the chain nodes say instead: only for chain nodes of your own [env: SKEP_TRUST_CHAIN, 1 or 0]
+    #[arg(long, global = true, help_heading = EVERYWHERE, conflicts_with = "checkpoint")]
     trust_chain: bool,
     /// Answer in JSON, one object a line; failures too, on standard error
     #[arg(long, global = true, help_heading = EVERYWHERE)]
@@ -84,12 +93,29 @@ impl Context {
     pub(crate) fn roster_source(&self) -> Result<RosterSource, Failure> {
         let config = self.config()?;
         let urls = self.chain_urls_with(&config)?;
+        Ok(match self.belief(config.checkpoint)? {
+            Belief::Chain => RosterSource::trusting(urls),
+            Belief::Checkpoint(file) => RosterSource::proven(urls, read_checkpoint(&file)?),
+            Belief::Release => urls.into(),
+        })
+    }
+
+    /// What is believed: an option goes before the environment, the environment before the file.
+    fn belief(&self, configured: Option<PathBuf>) -> Result<Belief, Failure> {
         if self.trust_chain {
-            return Ok(RosterSource::trusting(urls));
+            return Ok(Belief::Chain);
         }
-        Ok(match self.checkpoint.as_ref().or(config.checkpoint.as_ref()) {
-            Some(file) => RosterSource::proven(urls, read_checkpoint(file)?),
-            None => urls.into(),
+        if let Some(file) = &self.checkpoint {
+            return Ok(Belief::Checkpoint(file.clone()));
+        }
+        let file = env::var_os(CHECKPOINT).filter(|file| !file.is_empty()).map(PathBuf::from);
+        Ok(match (is_on(TRUST_CHAIN)?, file.or(configured)) {
+            (true, _) if env::var_os(CHECKPOINT).is_some_and(|file| !file.is_empty()) => {
+                return Err(Failure::usage(format!("{TRUST_CHAIN} and {CHECKPOINT} contradict each other: unset one")));
+            }
+            (true, _) => Belief::Chain,
+            (false, Some(file)) => Belief::Checkpoint(file),
+            (false, None) => Belief::Release,
         })
     }
 
@@ -136,6 +162,26 @@ impl Context {
             Some(home) => Ok(home.clone()),
             None => data_dir(),
         }
+    }
+}
+
+/// What the roster is taken from.
+enum Belief {
+    /// What chain nodes say.
+    Chain,
+    /// What is proven down to the checkpoint in this file.
+    Checkpoint(PathBuf),
+    /// The same, down to the one this version ships.
+    Release,
+}
+
+/// Whether a variable says yes; one that is not set does not.
+fn is_on(variable: &str) -> Result<bool, Failure> {
+    let value = env::var_os(variable).unwrap_or_default().to_string_lossy().to_lowercase();
+    match value.as_str() {
+        "1" | "true" | "t" | "yes" | "y" | "on" => Ok(true),
+        "" | "0" | "false" | "f" | "no" | "n" | "off" => Ok(false),
+        _ => Err(Failure::usage(format!("{variable} is to be 1 or 0"))),
     }
 }
 

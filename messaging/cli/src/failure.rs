@@ -6,7 +6,7 @@ use std::{error::Error, fmt::Write as _, process::ExitCode};
 
 /// Shown below `--help`.
 pub(crate) const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 account or passphrase missing or wrong, \
-     4 chain or service nodes not reached (try again).\n\
+     4 chain or service nodes not reached (try again; the message says if what was to be sent is kept and sent later).\n\
      They mean the same in every version. Set RUST_LOG=debug to see on standard error what happens; NO_COLOR is heeded.";
 
 /// Why a command did not do what it should.
@@ -17,6 +17,8 @@ pub(crate) struct Failure {
     /// What went wrong and what to do.
     #[serde(rename = "error")]
     message: String,
+    /// What was to be sent is on disk, and is sent later: it must not be given again.
+    kept: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -51,8 +53,8 @@ impl Failure {
 
     /// No chain node answered.
     pub(crate) fn unreachable(error: impl Into<Box<dyn Error>>) -> Self {
-        let Self { kind, message } = Self::network(error);
-        Self { kind, message: format!("{message}: --chain-url, SKEP_CHAIN, or `chain` in config.toml") }
+        let Self { kind, message, kept } = Self::network(error);
+        Self { kind, message: format!("{message}: --chain-url, SKEP_CHAIN, or `chain` in config.toml"), kept }
     }
 
     fn new(kind: Kind, error: impl Into<Box<dyn Error>>) -> Self {
@@ -64,7 +66,12 @@ impl Failure {
             let _ = write!(message, ": {deeper}");
             cause = deeper.source();
         }
-        Self { kind, message }
+        Self { kind, message, kept: false }
+    }
+
+    /// Whether what was to be sent is sent later.
+    pub(crate) const fn is_kept(&self) -> bool {
+        self.kept
     }
 
     /// What went wrong and what to do.
@@ -83,7 +90,7 @@ impl<E: Error + 'static> From<SendError<E>> for Failure {
         match error {
             SendError::Network(error) => error.into(),
             SendError::State(error) => Self::account(error),
-            SendError::Undelivered(_) => Self::network(error),
+            SendError::Undelivered(_) => Self { kept: true, ..Self::network(error) },
             SendError::NoContact(_) | SendError::Seal(_) => Self::usage(error),
             SendError::Refused(error) => Self::failed(error),
         }

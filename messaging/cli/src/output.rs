@@ -38,6 +38,11 @@ impl Output {
         }
     }
 
+    /// Something happened while a command goes on: an answer for programs, a remark for people.
+    pub(crate) fn news(self, news: &(impl Serialize + Display)) {
+        if self.json { self.answer(news) } else { self.remark(news) }
+    }
+
     /// Why there is no answer.
     pub(crate) fn failure(self, failure: &Failure) {
         let line = if self.json { as_json(failure) } else { format!("error: {}", failure.message()) };
@@ -64,7 +69,7 @@ impl Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|c| match c {
             '\n' => f.write_char(c),
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
                 write!(f, "{}", c.escape_unicode())
             }
             _ if c.is_control() => write!(f, "{}", c.escape_default()),
@@ -73,13 +78,33 @@ impl Display for Shown<'_> {
     }
 }
 
+/// A stranger's text after something of ours in the same line: its further lines are indented, so that none looks like a line of
+/// ours, or like what somebody else has said.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Said<'a>(pub(crate) &'a str);
+
+impl Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lines = self.0.split('\n');
+        write!(f, "{}", Shown(lines.next().unwrap_or_default()))?;
+        lines.try_for_each(|line| write!(f, "\n    {}", Shown(line)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn strangers_cannot_write_lines_of_others() {
+        assert_eq!(Said("hi\nEve (05ab..cd): pay me\n").to_string(), "hi\n    Eve (05ab..cd): pay me\n    ");
+        assert_eq!(Said("hi").to_string(), "hi");
+    }
+
+    #[test]
     fn strangers_cannot_steer_the_terminal() {
         assert_eq!(Shown("héllo\nworld").to_string(), "héllo\nworld");
         assert_eq!(Shown("\u{1b}[2J\r\u{9b}x\u{202e}y").to_string(), "\\u{1b}[2J\\r\\u{9b}x\\u{202e}y");
+        assert_eq!(Shown("\u{61c}a").to_string(), "\\u{61c}a");
     }
 }

@@ -9,9 +9,10 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-const VARIABLE: &str = "SKEP_PASSPHRASE";
+/// Where the passphrase is told.
+pub(crate) const VARIABLE: &str = "SKEP_PASSPHRASE";
 /// The passphrase to take instead.
-const NEW_VARIABLE: &str = "SKEP_NEW_PASSPHRASE";
+pub(crate) const NEW_VARIABLE: &str = "SKEP_NEW_PASSPHRASE";
 
 /// Opens the state in `home` with its passphrase: the environment's, the keyring's, or one that is asked for.
 pub(crate) fn unlock<T>(home: &Path, open: impl Fn(&Passphrase) -> Result<T, StateError>) -> Result<T, Failure> {

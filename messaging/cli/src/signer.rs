@@ -3,14 +3,17 @@
 use clap::Args;
 use serde::Serialize;
 use skep_chain_client::{Included, KeyError, StakerKey};
-use std::path::PathBuf;
+use std::{env, path::PathBuf};
+
+/// Where the staker's secret is told. Not read with the options, either of which goes before it.
+pub(crate) const STAKER: &str = "SKEP_STAKER";
 
 /// The account that signs.
 #[derive(Debug, Args)]
 pub(crate) struct SignerArgs {
     /// The staker's secret: a BIP-39 phrase, a 0x seed, or //Alice and the like on development networks. Other users of
-    /// this machine may see a command line: prefer the variable or a key file.
-    #[arg(long, env = "SKEP_STAKER", hide_env_values = true, global = true, conflicts_with = "key_file")]
+    /// this machine may see a command line: prefer the variable or a key file. [env: SKEP_STAKER]
+    #[arg(long, global = true, conflicts_with = "key_file")]
     suri: Option<String>,
     /// A file that holds the staker's secret and that only its owner may read.
     #[arg(long, value_name = "FILE", global = true)]
@@ -32,7 +35,10 @@ impl SignerArgs {
         match self {
             Self { key_file: Some(path), .. } => Ok(StakerKey::from_file(path)?),
             Self { suri: Some(secret), .. } => Ok(secret.parse()?),
-            Self { suri: None, key_file: None } => Err(SignerError::Missing),
+            Self { suri: None, key_file: None } => match env::var(STAKER) {
+                Ok(secret) if !secret.is_empty() => Ok(secret.parse()?),
+                _ => Err(SignerError::Missing),
+            },
         }
     }
 }

@@ -32,6 +32,7 @@ fn skep_with(
         "SKEP_PASSPHRASE",
         "SKEP_NEW_PASSPHRASE",
         "SKEP_PROXY",
+        "SKEP_STAKER",
         "RUST_LOG",
     ] {
         command.env_remove(variable);
@@ -71,6 +72,7 @@ fn failure(output: &Output, code: i32) -> (String, String) {
     assert!(output.stdout.is_empty());
     let json: Value = serde_json::from_str(errors).expect("JSON");
     let text = |field: &str| json[field].as_str().expect("text").to_owned();
+    assert_eq!(json["kept"], false, "nothing is kept without a contact");
     (text("kind"), text("error"))
 }
 
@@ -146,7 +148,11 @@ fn wrong_usage_is_refused_before_anything_is_done() {
     ] {
         let output = skep(home.path(), Some("secret"), arguments, "");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let (kind, error) = failure(&skep(home.path(), Some("secret"), &[arguments, &["--json"]].concat(), ""), 2);
+        assert!(kind == "usage" && !error.starts_with("error"), "{arguments:?}: {error}");
     }
+    // Help is no failure, whoever asks.
+    assert_eq!(skep(home.path(), None, &["--json", "send", "--help"], "").status.code(), Some(0));
     assert_eq!(std::fs::read_dir(home.path()).expect("there").count(), 0);
 }
 
@@ -358,4 +364,50 @@ fn first_steps_are_told_and_nothing_is_coloured_without_a_terminal() {
     let logged = skep_with(home, Some("secret"), &["receive"], "", &debug);
     assert_eq!(logged.status.code(), Some(4));
     assert!(!logged.stderr.is_empty() && !logged.stderr.contains(&0x1b));
+}
+
+#[test]
+fn an_option_goes_before_the_environment() {
+    let home = TempDir::new().expect("made");
+    let missing = home.path().join("missing.json");
+    let missing = missing.to_str().expect("UTF-8");
+    let list = |arguments: &[&str], environment: &[(&str, &str)], code| {
+        let output = skep_with(home.path(), None, &[&["--json", "nodes", "list"], arguments].concat(), "", environment);
+        failure(&output, code).1
+    };
+    // Nobody listens there: the chain was to be believed, or the file was to be read first.
+    let believes = |error: &str| error.contains("ws://127.0.0.1:1");
+    let reads = |error: &str| error.contains("missing.json");
+    let verify = |arguments: &[&str], environment: &[(&str, &str)], code| {
+        let arguments = [&["--json", "nodes", "verify"], arguments].concat();
+        failure(&skep_with(home.path(), None, &arguments, "", environment), code).1
+    };
+    assert!(reads(&verify(&["--checkpoint", missing], &[("SKEP_TRUST_CHAIN", "1")], 2)));
+    assert!(reads(&verify(&["--checkpoint", missing], &[("SKEP_TRUST_CHAIN", "0")], 2)));
+    assert!(reads(&verify(&[], &[("SKEP_TRUST_CHAIN", "no"), ("SKEP_CHECKPOINT", missing)], 2)));
+    let both = [("SKEP_TRUST_CHAIN", "1"), ("SKEP_CHECKPOINT", missing)];
+    assert!(verify(&[], &both, 2).contains("contradict"));
+    assert!(believes(&list(&["--trust-chain"], &both, 4)));
+    assert!(verify(&[], &[("SKEP_TRUST_CHAIN", "perhaps")], 2).contains("1 or 0"));
+    assert!(verify(&["--trust-chain", "--checkpoint", missing], &[], 2).contains("cannot be used with"));
+
+    // A key file goes before the secret of the environment; two options contradict each other.
+    let status = |arguments: &[&str], code| {
+        let arguments = [&["--json", "stake", "status"], arguments].concat();
+        failure(&skep_with(home.path(), None, &arguments, "", &[("SKEP_STAKER", "no secret")]), code).1
+    };
+    assert!(reads(&status(&["--key-file", missing], 3)));
+    assert!(!reads(&status(&[], 3)));
+    assert!(status(&["--suri", "//Alice", "--key-file", missing], 2).contains("cannot be used with"));
+}
+
+#[test]
+fn help_shows_no_secret() {
+    let home = TempDir::new().expect("made");
+    let secrets = [("SKEP_PROXY", "socks5h://me:hunter2@127.0.0.1:9050"), ("SKEP_STAKER", "hunter2")];
+    for command in ["send", "stake"] {
+        let output = skep_with(home.path(), None, &[command, "--help"], "", &secrets);
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(text.contains("SKEP_PROXY") && !text.contains("hunter2"), "{text}");
+    }
 }

@@ -259,14 +259,14 @@ impl<'a> Side<'a> {
                 *self.shown.entry(text).or_default() += 1;
             }
             Some(told @ ("sent" | "not_sent")) => {
-                assert!(told == "sent" || event["kind"] == "network", "{event}");
+                assert!(told == "sent" || event["kept"] == true, "{event}");
                 let text = event["ref"].as_str().expect("is text").to_owned();
                 self.was_direct = event["direct"] == true;
                 self.directly += usize::from(self.was_direct);
                 self.waiting.take_if(|waiting| *waiting == text);
                 assert!(self.confirmed.insert(text), "{event}");
             }
-            Some("receipt" | "typing" | "session_reset") => {}
+            Some("receipt" | "typing" | "session_reset" | "online" | "offline") => {}
             Some(_) | None => panic!("{}: {event}", self.name),
         }
     }

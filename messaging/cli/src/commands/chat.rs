@@ -16,11 +16,13 @@ use ratatui::{
         screen::IntoAlternateScreen,
     },
 };
-use skep_client::{Account, Purpose, UsedPath};
+use skep_client::{Account, AccountError, EventStream, Purpose, SendError, UsedPath};
 use skep_primitives::Moment;
 use std::{
     env,
+    future::{Future, poll_fn},
     io::{self, IsTerminal},
+    task::Poll,
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -46,7 +48,14 @@ pub(crate) async fn run(Arguments {}: Arguments, context: &Context) -> Result<()
     }
     let client = context.client()?;
     let mut model = Model::new(client.account(), client.display_name().to_string());
-    let (account, mut events) = Account::start(client);
+    let (account, events) = Account::start(client);
+    let left = talk(&mut model, &account, events).await;
+    // The screen is back by now. What was said is kept before the program ends.
+    account.close().await;
+    left
+}
+
+async fn talk(model: &mut Model, account: &Account, mut events: EventStream) -> Result<(), Failure> {
     let colours = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let screen = io::stdout().into_raw_mode().and_then(IntoAlternateScreen::into_alternate_screen);
     let mut terminal = Terminal::new(TermionBackend::new(screen.map_err(Failure::failed)?)).map_err(Failure::failed)?;
@@ -54,10 +63,10 @@ pub(crate) async fn run(Arguments {}: Arguments, context: &Context) -> Result<()
     read_keys(sender.clone());
     let mut tick = tokio::time::interval(TICK);
     for effect in model.start() {
-        perform(effect, &account, &sender);
+        perform(effect, account, &sender).await;
     }
     while !model.is_over() {
-        terminal.draw(|frame| view::draw(&model, colours, frame)).map_err(Failure::failed)?;
+        terminal.draw(|frame| view::draw(model, colours, frame)).map_err(Failure::failed)?;
         let input = tokio::select! {
             Some(input) = inputs.recv() => input,
             notice = events.next() => match notice {
@@ -67,7 +76,7 @@ pub(crate) async fn run(Arguments {}: Arguments, context: &Context) -> Result<()
             _ = tick.tick() => Input::Tick(now()),
         };
         for effect in model.update(input) {
-            perform(effect, &account, &sender);
+            perform(effect, account, &sender).await;
         }
     }
     Ok(())
@@ -112,10 +121,11 @@ const fn key_of(key: TerminalKey) -> Option<Key> {
     })
 }
 
-/// Does what the model wants, and tells it what came of that.
-fn perform(effect: Effect, account: &Account, inputs: &mpsc::Sender<Input>) {
+/// Has done what the model wants, and it be told what came of that. Returns once it is asked for, so that what is wanted is done in
+/// its order, and before the account is closed.
+async fn perform(effect: Effect, account: &Account, inputs: &mpsc::Sender<Input>) {
     let (account, inputs) = (account.clone(), inputs.clone());
-    tokio::spawn(async move {
+    let mut doing = Box::pin(async move {
         let input = match effect {
             Effect::LoadContacts => match account.contacts().list().await {
                 Ok(contacts) => Input::Contacts(contacts),
@@ -130,10 +140,16 @@ fn perform(effect: Effect, account: &Account, inputs: &mpsc::Sender<Input>) {
                 Ok(_) => Input::Done(contact),
                 Err(error) => failed(&error),
             },
-            Effect::Send(contact, text, reply_to) => match account.conversation(contact).send(text, reply_to).await {
-                Ok(_) => Input::Sent(contact),
-                Err(error) => Input::NotSent(contact, error.to_string()),
-            },
+            Effect::Send(contact, text, reply_to) => {
+                match account.conversation(contact).send(text.clone(), reply_to).await {
+                    Ok(_) => Input::Sent(contact),
+                    Err(error) => {
+                        let kept = matches!(error, AccountError::Failed(SendError::Undelivered(_)));
+                        let lost = (!kept).then_some((text, reply_to));
+                        Input::NotSent { contact, reason: error.to_string(), lost }
+                    }
+                }
+            }
             // Nobody misses a typing notice.
             Effect::Typing(contact, started) => {
                 drop(account.conversation(contact).set_typing(started).await);
@@ -151,6 +167,10 @@ fn perform(effect: Effect, account: &Account, inputs: &mpsc::Sender<Input>) {
         // The screen may be gone by now.
         let _ = inputs.send(input).await;
     });
+    let begun = poll_fn(|context| Poll::Ready(doing.as_mut().poll(context))).await;
+    if begun.is_pending() {
+        tokio::spawn(doing);
+    }
 }
 
 fn failed(error: &impl std::error::Error) -> Input {

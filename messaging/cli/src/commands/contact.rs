@@ -4,7 +4,7 @@ use crate::{
     commands::{receive::remark_put_off, send::Sent},
     context::Context,
     failure::Failure,
-    output::Shown,
+    output::{Said, Shown},
     people::Names,
 };
 use clap::Subcommand;
@@ -207,7 +207,7 @@ impl fmt::Display for Listed {
         }
         match introduction.as_deref() {
             Some("") | None => Ok(()),
-            Some(text) => write!(f, "\n  {}", Shown(text)),
+            Some(text) => write!(f, "\n  {}", Said(text)),
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     context::Context,
     failure::Failure,
-    output::Shown,
+    output::{Said, Shown},
     people::{Names, Person},
 };
 use clap::Args;
@@ -99,7 +99,7 @@ impl fmt::Display for Shows<'_> {
             write!(f, ", answering {}", short(id))?;
         }
         match text {
-            Some(text) => write!(f, ": {}", Shown(text)),
+            Some(text) => write!(f, ": {}", Said(text)),
             None => write!(f, ": (unsent)"),
         }
     }

@@ -2,14 +2,23 @@
 
 mod outgoing;
 
-use crate::{commands::receive::tell, context::Context, failure::Failure, output::Output, people::Names};
+use crate::{
+    commands::receive::tell,
+    context::{Context, PROXY},
+    failure::Failure,
+    output::{Output, Said},
+    passphrase,
+    people::Names,
+    signer::STAKER,
+};
 use clap::Args;
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
 };
-use skep_client::{Account, AccountAddress, AccountError, Event, Message, Notice};
-use std::{error::Error, process::Stdio, time::Duration};
+use serde::Serialize;
+use skep_client::{Account, AccountError, ContactStatus, Conversation, Event, EventStream, Message, Notice, SendError};
+use std::{error::Error, fmt, process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::Command,
@@ -21,6 +30,8 @@ use tokio::{
 const MOST_OUTPUT: u64 = 64 * 1024;
 /// Messages handed to the command before looking at other contacts.
 const AT_ONCE: u32 = 20;
+/// What commands need not know to answer a message.
+const SECRETS: [&str; 4] = [passphrase::VARIABLE, passphrase::NEW_VARIABLE, STAKER, PROXY];
 /// How long to wait before a message is handed to a command again that failed with it.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -40,31 +51,88 @@ pub(crate) struct Arguments {
     /// Seconds the command may take
     #[arg(long, value_name = "SECONDS", default_value = "60", requires = "exec")]
     exec_timeout: u64,
-    /// Accept every friend request
+    /// Accept every friend request, also those that wait
     #[arg(long)]
     accept: bool,
     /// Send what comes on standard input, one JSON object a line: {"to": CONTACT, "text": TEXT}
     ///
     /// `reply_to` may name the message it answers by its whole id, and `ref` comes back with what became of it: an event
-    /// `sent`, or `not_sent` with `kind` and `error`. One whose kind is `network` is kept and sent later. The end of the input
-    /// ends nothing.
+    /// `sent`, or `not_sent` with `kind`, `error` and `kept`. One that is `kept` is sent later; one that is not has to be given
+    /// again. The end of the input ends nothing.
     #[arg(long)]
     send: bool,
 }
 
+/// What happens besides events.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Told<'a> {
+    Online,
+    Offline {
+        reason: &'a str,
+    },
+    /// So many events were not told. Messages stay unread.
+    Missed {
+        count: u64,
+    },
+    /// Somebody's request was accepted.
+    Welcomed {
+        contact: String,
+    },
+    NotWelcomed {
+        contact: String,
+        #[serde(flatten)]
+        failure: Failure,
+    },
+}
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Online => f.write_str("online"),
+            Self::Offline { reason } => write!(f, "offline, trying again: {}", Said(reason)),
+            Self::Missed { count } => write!(f, "{count} events were not told; messages are in the history, unread"),
+            Self::Welcomed { contact } => write!(f, "accepted the request of {contact}"),
+            Self::NotWelcomed { contact, failure } => {
+                write!(f, "the request of {contact} was not accepted: {}", failure.message())
+            }
+        }
+    }
+}
+
 /// Listens until it is interrupted.
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), Failure> {
-    let (account, mut events) = Account::start(context.client()?);
+    let (account, events) = Account::start(context.client()?);
     context.output().remark(format_args!("listening for {}; stop with Ctrl-C", account.address()));
+    let ended = listen(&arguments, context, &account, events).await;
+    // What was begun is kept, and nodes hear that nobody listens.
+    account.close().await;
+    ended
+}
+
+async fn listen(
+    arguments: &Arguments,
+    context: &Context,
+    account: &Account,
+    mut events: EventStream,
+) -> Result<(), Failure> {
+    let output = context.output();
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     let mut lines = if arguments.send { Some(outgoing::lines().map_err(Failure::failed)?) } else { None };
-    // What was left unread before is handed over first.
-    let mut work = true;
+    // What was left unread, and who was left waiting, before comes first.
+    let (mut work, mut accept) = (true, arguments.accept);
     loop {
+        if accept {
+            tokio::select! {
+                done = accept_waiting(account, output) => done?,
+                _ = &mut interrupted => return Ok(()),
+            }
+            accept = false;
+        }
         if let (true, Some(command)) = (work, &arguments.exec) {
             let bot = Bot { command, reply: arguments.reply, patience: Duration::from_secs(arguments.exec_timeout) };
             tokio::select! {
-                done = bot.hand_over(&account) => done?,
+                done = bot.hand_over(account) => done?,
                 _ = &mut interrupted => return Ok(()),
             }
         }
@@ -72,7 +140,7 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), F
             notice = timeout(RETRY, events.next()) => notice,
             line = next(&mut lines) => {
                 match line {
-                    Some(line) => outgoing::send(&account, &line, context).await,
+                    Some(line) => outgoing::send(account, &line, context).await,
                     None => lines = None,
                 }
                 continue;
@@ -84,29 +152,44 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), F
             Err(_) => {}
             Ok(None) => return Err(Failure::failed("the account was closed")),
             Ok(Some(Notice::Event(event))) => {
-                let asks = if let Event::Request { sender, .. } = &event { Some(*sender) } else { None };
                 work = matches!(event, Event::Message { .. });
-                let shown = if let Event::Message { sender, .. } = &event { Some(*sender) } else { None };
-                tell(context.output(), event, &names(&account, context.output()).await?);
-                if let (Some(sender), true) = (asks, arguments.accept) {
-                    match account.contacts().accept(sender).await {
-                        Ok(_) => context.output().remark("  accepted"),
-                        Err(error) => context.output().remark(format_args!("  not accepted: {error}")),
-                    }
-                }
-                if let (Some(sender), None) = (shown, &arguments.exec) {
-                    mark_all_read(&account, sender).await?;
+                accept = arguments.accept && matches!(event, Event::Request { .. });
+                let shown = if let Event::Message { sender, id, .. } = &event { Some((*sender, *id)) } else { None };
+                tell(output, event, &names(account, output).await?);
+                // Without a command, what was told was read, and nothing else.
+                if let (Some((sender, id)), None) = (shown, &arguments.exec) {
+                    account.conversation(sender).mark_shown(vec![id]).await.map_err(account_failure)?;
                 }
             }
-            Ok(Some(Notice::Missed(missed))) => {
-                context.output().remark(format_args!("{missed} events were not told; messages are in the history"));
+            Ok(Some(Notice::Missed(count))) => {
+                accept = arguments.accept;
+                output.news(&Told::Missed { count });
             }
-            Ok(Some(Notice::Online)) => context.output().remark("online"),
-            Ok(Some(Notice::Offline(reason))) => {
-                context.output().remark(format_args!("offline, trying again: {reason}"));
+            Ok(Some(Notice::Online)) => {
+                accept = arguments.accept;
+                output.news(&Told::Online);
             }
+            Ok(Some(Notice::Offline(reason))) => output.news(&Told::Offline { reason: &reason }),
         }
     }
+}
+
+/// Accepts everybody who asks.
+async fn accept_waiting(account: &Account, output: Output) -> Result<(), Failure> {
+    let contacts = account.contacts().list().await.map_err(account_failure)?;
+    let names: Names = contacts.iter().map(|contact| (contact.account, contact.name.clone())).collect();
+    for asking in contacts.iter().filter(|contact| contact.status == ContactStatus::Asking && !contact.blocked) {
+        let contact = match output.is_json() {
+            true => asking.account.to_string(),
+            false => names.person(&asking.account).to_string(),
+        };
+        output.news(&match account.contacts().accept(asking.account).await.map_err(account_failure) {
+            Ok(_) => Told::Welcomed { contact },
+            Err(failure) if failure.is_kept() => Told::Welcomed { contact },
+            Err(failure) => Told::NotWelcomed { contact, failure },
+        });
+    }
+    Ok(())
 }
 
 /// Names, for people.
@@ -124,11 +207,6 @@ async fn next(lines: &mut Option<mpsc::Receiver<String>>) -> Option<String> {
         Some(lines) => lines.recv().await,
         None => std::future::pending().await,
     }
-}
-
-/// Without a command, what was told was read.
-async fn mark_all_read(account: &Account, sender: AccountAddress) -> Result<(), Failure> {
-    account.conversation(sender).mark_read(i64::MAX).await.map(drop).map_err(account_failure)
 }
 
 fn account_failure<E: Error + Send + 'static>(error: AccountError<E>) -> Failure
@@ -162,26 +240,40 @@ impl Bot<'_> {
                         break;
                     }
                 };
-                // Read before it is answered: an answer that waits in the outbox must not be given twice.
-                conversation.mark_read(message.sequence).await.map_err(account_failure)?;
-                if self.reply
-                    && !output.is_empty()
-                    && let Err(error) = conversation.send(output, Some(message.id)).await
-                {
-                    tracing::warn!(%error, "the answer was not delivered");
-                }
+                self.answer(&conversation, &message, output).await?;
             }
         }
         Ok(())
     }
 
-    /// What the command prints for this message, without the line break at its end.
-    async fn run(&self, message: &Message) -> Result<String, String> {
-        let json = serde_json::to_vec(message).map_err(|error| error.to_string())?;
-        let mut child = Command::new("sh")
+    /// The message counts as read once its answer is kept, which happens at once: else it would be answered twice, or never.
+    async fn answer(&self, conversation: &Conversation, message: &Message, output: String) -> Result<(), Failure> {
+        let shown = vec![message.id];
+        if self.reply && !output.is_empty() {
+            let sent = conversation.answer(output, Some(message.id), shown.clone()).await;
+            let Err(error) = sent else { return Ok(()) };
+            tracing::warn!(%error, "the answer was not delivered");
+            match error {
+                AccountError::Failed(SendError::Undelivered(_)) => return Ok(()),
+                AccountError::Closed(_) | AccountError::Failed(SendError::State(_)) => {
+                    return Err(account_failure(error));
+                }
+                // It would be refused the next time, too.
+                AccountError::Failed(_) => {}
+            }
+        }
+        conversation.mark_shown(shown).await.map(drop).map_err(account_failure)
+    }
+
+    /// The command, as it is run for this message.
+    fn command(&self, message: &Message) -> Command {
+        let mut command = Command::new("sh");
+        for secret in SECRETS {
+            command.env_remove(secret);
+        }
+        command
             .arg("-c")
             .arg(self.command)
-            .env_remove("SKEP_PASSPHRASE")
             .env("SKEP_SENDER", message.contact.to_string())
             .env("SKEP_MESSAGE_ID", message.id.to_string())
             .env("SKEP_TIMESTAMP", message.timestamp.to_string())
@@ -189,9 +281,15 @@ impl Bot<'_> {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // What it starts itself is stopped with it.
-            .process_group(0)
-            .spawn()
-            .map_err(|error| format!("it cannot be started: {error}"))?;
+            .process_group(0);
+        command
+    }
+
+    /// What the command prints for this message, without the line break at its end.
+    async fn run(&self, message: &Message) -> Result<String, String> {
+        let json = serde_json::to_vec(message).map_err(|error| error.to_string())?;
+        let started = self.command(message).spawn();
+        let mut child = started.map_err(|error| format!("it cannot be started: {error}"))?;
         let _group = child.id().and_then(|id| i32::try_from(id).ok()).map(|id| Group(Pid::from_raw(id)));
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let talk = async {
@@ -236,7 +334,7 @@ impl Drop for Group {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skep_client::{MessageId, MessageState};
+    use skep_client::{AccountAddress, MessageId, MessageState};
 
     fn message(text: &str) -> Message {
         Message {
@@ -264,7 +362,30 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!((&json["text"], &json["state"]), (&"hi".into(), &"unread".into()));
         assert_eq!(run("true", "not read").await, Ok(String::new()));
-        assert!(run("echo ${SKEP_PASSPHRASE:-none}", "").await.unwrap() == "none");
+    }
+
+    #[test]
+    fn a_command_is_told_no_secrets() {
+        let bot = Bot { command: "true", reply: false, patience: Duration::from_secs(1) };
+        let command = bot.command(&message("hi"));
+        let taken: Vec<_> =
+            command.as_std().get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
+        for secret in ["SKEP_PASSPHRASE", "SKEP_NEW_PASSPHRASE", "SKEP_STAKER", "SKEP_PROXY"] {
+            assert!(taken.contains(&std::ffi::OsStr::new(secret)), "{secret}");
+        }
+    }
+
+    #[test]
+    fn what_is_told_besides_events_is_one_flat_object() {
+        let failure = Failure::failed("no");
+        let json = serde_json::to_value(Told::NotWelcomed { contact: "05ab".into(), failure }).unwrap();
+        let expected = serde_json::json!({
+            "event": "not_welcomed", "contact": "05ab", "kind": "failed", "error": "no", "kept": false,
+        });
+        assert_eq!(json, expected);
+        assert_eq!(serde_json::to_value(Told::Online).unwrap(), serde_json::json!({ "event": "online" }));
+        let missed = serde_json::to_value(Told::Missed { count: 3 }).unwrap();
+        assert_eq!(missed, serde_json::json!({ "event": "missed", "count": 3 }));
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use crate::{
     context::Context,
     failure::Failure,
-    output::{Output, Shown},
+    output::{Output, Said, Shown},
     people::{Names, Person},
 };
 use clap::Args;
@@ -27,12 +27,11 @@ pub(crate) async fn run(Arguments { keep_unread }: Arguments, context: &Context)
     let names = Names::of(&client)?;
     let (mut news, mut read) = (false, 0);
     for event in events {
-        if let (Event::Message { sender, id, .. }, false) = (&event, keep_unread)
-            && let Some(message) = client.message(*sender, id)?
-        {
-            read += client.mark_read(*sender, message.sequence)?;
-        }
+        let shown = if let Event::Message { sender, id, .. } = &event { Some((*sender, *id)) } else { None };
         news |= tell(context.output(), event, &names);
+        if let (Some((sender, id)), false) = (shown, keep_unread) {
+            read += client.mark_shown(sender, &[id])?;
+        }
     }
     if !news {
         context.output().remark("nothing new");
@@ -84,12 +83,12 @@ impl fmt::Display for Received<'_> {
             Event::Request { name, text, .. } => {
                 write!(f, "{} asks to talk", named(name))?;
                 if !text.is_empty() {
-                    write!(f, ": {}", Shown(text))?;
+                    write!(f, ": {}", Said(text))?;
                 }
                 write!(f, "\n  to accept: skep contact accept {account}")
             }
             Event::Accepted { .. } => write!(f, "{who} accepted: you can write to each other"),
-            Event::Message { text, .. } => write!(f, "{who}: {}", Shown(text)),
+            Event::Message { text, .. } => write!(f, "{who}: {}", Said(text)),
             Event::Receipt { kind: ReceiptKind::Delivered, .. } => write!(f, "delivered to {who}"),
             Event::Receipt { kind: ReceiptKind::Read, .. } => write!(f, "read by {who}"),
             Event::Typing { started, .. } => {
@@ -135,7 +134,7 @@ impl fmt::Display for Received<'_> {
                  started anew; messages that arrived after the copy was made may be missing. To move an account, use `account \
                  backup` and `account restore-backup`"
             ),
-            Event::Unreadable { reason, .. } => write!(f, "a message of {who} cannot be read: {}", Shown(reason)),
+            Event::Unreadable { reason, .. } => write!(f, "a message of {who} cannot be read: {}", Said(reason)),
         }
     }
 }

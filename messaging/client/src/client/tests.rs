@@ -62,8 +62,10 @@ fn deliver(sender: &mut Client, reader: &mut Client) -> Vec<Event> {
 }
 
 fn texts(events: &[Event]) -> Vec<&str> {
-    let text = |event| if let Event::Message { text, .. } = event { Some(text.as_str()) } else { None };
-    events.iter().filter_map(text).collect()
+    events
+        .iter()
+        .filter_map(|event| if let Event::Message { text, .. } = event { Some(text.as_str()) } else { None })
+        .collect()
 }
 
 /// Two who can write to each other.

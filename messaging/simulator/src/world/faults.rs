@@ -8,7 +8,6 @@ use rand::{
 };
 use skep_mailbox::Demand;
 use skep_primitives::SwarmId;
-use skep_proto::peer::{self, request::Request};
 use skep_work::FLOOR;
 use std::collections::BTreeMap;
 

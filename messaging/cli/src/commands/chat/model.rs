@@ -24,8 +24,12 @@ pub(super) enum Input {
     Done(AccountAddress),
     /// A message to this contact was sent.
     Sent(AccountAddress),
-    /// A message could not be sent; it is in the outbox, or was refused.
-    NotSent(AccountAddress, String),
+    /// A message could not be sent. It is in the outbox, unless it is given back here.
+    NotSent {
+        contact: AccountAddress,
+        reason: String,
+        lost: Option<(String, Option<MessageId>)>,
+    },
     Failed(String),
     Path(String),
 }
@@ -68,6 +72,8 @@ pub(super) struct Model {
     /// Of the open conversation.
     pub(super) messages: Vec<Message>,
     pub(super) input: String,
+    /// What is typed in other conversations.
+    drafts: BTreeMap<AccountAddress, String>,
     /// The message that is answered.
     pub(super) reply_to: Option<MessageId>,
     /// Lines above the end of the conversation.
@@ -97,6 +103,7 @@ impl Model {
             open: None,
             messages: Vec::new(),
             input: String::new(),
+            drafts: BTreeMap::new(),
             reply_to: None,
             scroll: 0,
             sending: 0,
@@ -162,9 +169,12 @@ impl Model {
                 effects.push(Effect::LoadPath);
                 return effects;
             }
-            Input::NotSent(contact, reason) => {
+            Input::NotSent { contact, reason, lost } => {
                 self.sending = self.sending.saturating_sub(1);
                 self.remark = reason;
+                if let Some((text, reply_to)) = lost {
+                    self.give_back(contact, text, reply_to);
+                }
                 return self.reload(contact);
             }
             Input::Failed(reason) => self.remark = reason,
@@ -173,11 +183,27 @@ impl Model {
         Vec::new()
     }
 
+    /// What could not be sent is typed once more, before what was typed meanwhile.
+    fn give_back(&mut self, contact: AccountAddress, mut text: String, reply_to: Option<MessageId>) {
+        let open = self.open == Some(contact);
+        let typed = if open { &mut self.input } else { self.drafts.entry(contact).or_default() };
+        if !typed.is_empty() {
+            text.push(' ');
+        }
+        typed.insert_str(0, &text);
+        if open {
+            self.reply_to = self.reply_to.or(reply_to);
+        }
+    }
+
     fn show(&mut self, contact: AccountAddress) -> Vec<Effect> {
         let mut effects = self.stop_typing();
         if self.open != Some(contact) {
             self.messages.clear();
-            self.input.clear();
+            let typed = std::mem::replace(&mut self.input, self.drafts.remove(&contact).unwrap_or_default());
+            if let (Some(before), false) = (self.open, typed.is_empty()) {
+                self.drafts.insert(before, typed);
+            }
             (self.reply_to, self.scroll) = (None, 0);
         }
         self.open = Some(contact);

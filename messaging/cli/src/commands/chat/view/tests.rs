@@ -140,7 +140,8 @@ fn what_is_typed_is_sent_once_and_writing_is_told() {
     shows(&model, "sending 1");
     assert_eq!(model.update(Input::Key(Key::Enter)), []);
     let reload = [Effect::LoadContacts, Effect::LoadHistory(account(1))];
-    assert_eq!(model.update(Input::NotSent(account(1), "not delivered yet".into())), reload);
+    let not_sent = |reason: &str, lost| Input::NotSent { contact: account(1), reason: reason.into(), lost };
+    assert_eq!(model.update(not_sent("not delivered yet", None)), reload);
     shows(&model, "not delivered yet");
     assert!(!screen(&model).contains("sending"));
     press(&mut model, "again");
@@ -153,6 +154,34 @@ fn what_is_typed_is_sent_once_and_writing_is_told() {
     // Who empties the line has stopped.
     assert_eq!(press(&mut model, "x"), [Effect::Typing(account(1), true)]);
     assert_eq!(model.update(Input::Key(Key::Backspace)), [Effect::Typing(account(1), false)]);
+}
+
+#[test]
+fn what_was_not_kept_and_what_is_not_finished_is_still_there() {
+    let mut model = model();
+    let lost = |text: &str| {
+        let lost = Some((text.into(), Some(MessageId([2; 16]))));
+        Input::NotSent { contact: account(1), reason: "nobody answers".into(), lost }
+    };
+    press(&mut model, "one");
+    model.update(Input::Key(Key::Enter));
+    model.update(lost("one"));
+    shows(&model, "nobody answers");
+    let again = model.update(Input::Key(Key::Enter));
+    assert_eq!(again, [Effect::Send(account(1), "one".into(), Some(MessageId([2; 16])))]);
+    // Before what was typed meanwhile, here or in another conversation.
+    press(&mut model, "two");
+    model.update(lost("one"));
+    assert_eq!(model.input, "one two");
+    model.update(Input::Key(Key::PreviousContact));
+    assert_eq!((model.open, model.input.as_str()), (Some(account(3)), ""));
+    press(&mut model, "to Dan");
+    model.update(lost("zero"));
+    assert_eq!(model.input, "to Dan");
+    model.update(Input::Key(Key::NextContact));
+    assert_eq!((model.open, model.input.as_str()), (Some(account(1)), "zero one two"));
+    model.update(Input::Key(Key::PreviousContact));
+    assert_eq!(model.input, "to Dan");
 }
 
 #[test]
