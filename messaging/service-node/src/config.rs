@@ -372,7 +372,7 @@ impl Default for Limits {
             mailbox_messages: 100_000,
             unproven_mailbox_mib: 64,
             unproven_mailbox_messages: 20_000,
-            memory_mib: 32,
+            memory_mib: 64,
             connections: 512,
             connections_per_address: 64,
             connections_per_subnet: 256,

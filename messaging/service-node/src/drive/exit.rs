@@ -10,7 +10,7 @@
 //! | bounded in time, size and number | |
 
 use super::{
-    budget::{Budget, Lease},
+    budget::{Budget, Holder, Lease},
     node::OnionServed,
 };
 use crate::config::ExitConfig;
@@ -123,14 +123,21 @@ impl Exits {
         (url.path() == target && url.query().is_none() && url.fragment().is_none()).then_some(url)
     }
 
-    /// Brings `payload` there and the answer back.
-    pub(crate) async fn carry(&self, url: Url, payload: Vec<u8>, budget: &Budget) -> Result<Carried, ExitFailure> {
+    /// Brings `payload` there and the answer back, which is held for `holder`.
+    pub(crate) async fn carry(
+        &self,
+        holder: Holder,
+        url: Url,
+        payload: Vec<u8>,
+        budget: &Budget,
+    ) -> Result<Carried, ExitFailure> {
+        let lease = budget.lease(holder, 0).ok_or(ExitFailure::Busy)?;
         let _slot = self.slots.try_acquire().map_err(|_| ExitFailure::Busy)?;
-        let carried = timeout(Duration::from_millis(EXIT_TIMEOUT), self.exchange(url, payload, budget)).await;
+        let carried = timeout(Duration::from_millis(EXIT_TIMEOUT), self.exchange(url, payload, lease)).await;
         carried.unwrap_or(Err(ExitFailure::TimedOut))
     }
 
-    async fn exchange(&self, url: Url, payload: Vec<u8>, budget: &Budget) -> Result<Carried, ExitFailure> {
+    async fn exchange(&self, url: Url, payload: Vec<u8>, mut lease: Lease) -> Result<Carried, ExitFailure> {
         let failed = |error: reqwest::Error| {
             tracing::debug!(error = %error.without_url(), "a server outside the network did not answer");
             ExitFailure::Unreachable
@@ -138,13 +145,13 @@ impl Exits {
         let request = self.client.post(url).header(CONTENT_TYPE, "application/octet-stream").body(payload);
         let mut response = request.send().await.map_err(failed)?;
         let status = response.status().as_u16();
-        let (mut body, mut lease) = (Vec::new(), budget.lease(0).ok_or(ExitFailure::Busy)?);
+        let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             let length = body.len() + chunk.len();
             if length > self.most {
                 return Err(ExitFailure::Unreachable);
             }
-            if !lease.grow(length, budget) {
+            if !lease.grow(length) {
                 return Err(ExitFailure::Busy);
             }
             body.extend_from_slice(&chunk);
@@ -248,7 +255,7 @@ mod tests {
 
     async fn carry(exits: &Exits, target: &str, port: u16) -> Result<(u16, Vec<u8>), ExitFailure> {
         let url = exits.url(&request(target, port)).expect("may go there");
-        let carried = exits.carry(url, b"payload".to_vec(), &Budget::new(1 << 20)).await;
+        let carried = exits.carry(Holder::Watchers, url, b"payload".to_vec(), &Budget::new(1 << 20)).await;
         carried.map(|carried| (carried.status, carried.body))
     }
 

@@ -13,7 +13,7 @@ mod swarm;
 mod testing;
 
 use super::{
-    budget::{Budget, Lease},
+    budget::{Budget, Holder, Lease},
     defences::Defences,
     exit::Exits,
     metrics::{Metrics, Shed, Snapshot},
@@ -117,6 +117,14 @@ pub(crate) struct OnionServed {
     pub(crate) lease: Option<Lease>,
 }
 
+impl OnionServed {
+    /// The same once it has been sealed, which makes it longer; or a refusal if there is no memory for that.
+    fn grown(mut self) -> Self {
+        let fits = self.lease.as_mut().is_none_or(|lease| lease.grow(self.body.len()));
+        if fits { self } else { Self { status: 503, body: SERVER_BUSY.into(), lease: None } }
+    }
+}
+
 impl From<PathError> for OnionServed {
     fn from(error: PathError) -> Self {
         Self { status: error.status(), body: error.to_string().into_bytes(), lease: None }
@@ -204,14 +212,11 @@ impl Node {
         Arc::clone(&directory)
     }
 
-    fn node_list(&self, query: NodeListQuery) -> Served {
-        /// More than one entry of the list takes in JSON.
-        const ENTRY: usize = 1024;
+    fn node_list(&self, query: NodeListQuery) -> Reply {
         let view = self.view();
-        let Some(lease) = self.budget.lease(view.nodes().len() * ENTRY) else { return self.busy().into() };
         let result = list_nodes(&view, &self.directory(&view), query, &mut rand::rng());
         let response = NodeListResponse { result, t: now_ms(), hf: PROTOCOL_GENERATION };
-        Served { reply: Reply::json(200, &response), lease: Some(lease) }
+        Reply::json(200, &response)
     }
 
     /// The other members of the swarm that keeps the mailbox of `account`, or the answer if this node is none of it.
@@ -230,10 +235,11 @@ impl Node {
         Ok(revoked.contains(&subaccount.token))
     }
 
-    /// Asks another node on behalf of somebody who waits. Not for much longer once this node is told to stop: a request may be
-    /// held for half a minute.
+    /// Asks another node on behalf of `upstream`, who waits and for whom the answer is held. Not for much longer once this node
+    /// is told to stop: a request may be held for half a minute.
     async fn ask_for_another(
         &self,
+        upstream: Upstream,
         node: &RosterEntry,
         request: &peer::Request,
         patience: Duration,
@@ -243,7 +249,7 @@ impl Node {
             sleep(LAST_ANSWERS).await;
         };
         tokio::select! {
-            answer = self.peers.ask(node, request, patience) => answer,
+            answer = self.peers.ask_for(upstream.into(), node, request, patience) => answer,
             () = stopped => Err(PeerError::TimedOut),
         }
     }

@@ -1,7 +1,7 @@
 //! Service nodes among themselves: one QUIC endpoint for both directions, one request a stream.
 
 use super::{
-    budget::{Budget, Lease},
+    budget::{Budget, Holder, Lease},
     metrics::Shed,
     node::Node,
     peer_tls,
@@ -130,11 +130,23 @@ impl Peers {
         request: &peer::Request,
         patience: Duration,
     ) -> Result<(peer::Response, Lease), PeerError> {
-        timeout(patience, self.ask_patiently(peer, request)).await.unwrap_or(Err(PeerError::TimedOut))
+        self.ask_for(Holder::Node(peer.id), peer, request, patience).await
+    }
+
+    /// The same; the answer's memory is held for `holder`.
+    pub(crate) async fn ask_for(
+        &self,
+        holder: Holder,
+        peer: &RosterEntry,
+        request: &peer::Request,
+        patience: Duration,
+    ) -> Result<(peer::Response, Lease), PeerError> {
+        timeout(patience, self.ask_patiently(holder, peer, request)).await.unwrap_or(Err(PeerError::TimedOut))
     }
 
     async fn ask_patiently(
         &self,
+        holder: Holder,
         peer: &RosterEntry,
         request: &peer::Request,
     ) -> Result<(peer::Response, Lease), PeerError> {
@@ -144,9 +156,9 @@ impl Peers {
             Err(PeerError::Broken(_)) if !fresh => {
                 connection.close(VarInt::from_u32(0), b"broken");
                 let (connection, _) = self.connection(peer).await?;
-                ask_over(&connection, request, &self.budget).await
+                Ok(ask(&connection).await?)
             }
-            outcome => outcome,
+            outcome => Ok(outcome?),
         }
     }
 
@@ -340,13 +352,20 @@ async fn serve_connection(
         let Ok((mut send, receive)) = stream else { return };
         let node = Arc::clone(node);
         tasks.spawn(async move {
-            let response = match timeout(READ_REQUEST, read(receive, MAX_REQUEST, &node.budget)).await {
-                Ok(Ok((request, lease))) => node.answer_peer(peer, request, lease).await,
-                Ok(Err(error)) => Refused::from(error).into_response(),
-                Err(_) => Refused { status: 408, reason: "the request did not arrive in time" }.into_response(),
+            let asked = async {
+                let room = node.budget.lease(Holder::Node(peer), 0).ok_or(ReadError::NoRoom)?;
+                read(receive, MAX_REQUEST, room).await
             };
+            // The answer's memory is held until it is gone.
+            let (response, _lease) = match timeout(READ_REQUEST, asked).await {
+                Ok(Ok((request, lease))) => node.answer_peer(peer, request, lease).await,
+                Ok(Err(error)) => (Refused::from(error).into_response(), None),
+                Err(_) => (Refused { status: 408, reason: "the request did not arrive in time" }.into_response(), None),
+            };
+            let encoded = response.encode_to_vec();
+            drop(response);
             // A peer that has gone away needs no answer; one that does not take it gets no more of it.
-            match timeout(WRITE_ANSWER, send.write_all(&response.encode_to_vec())).await {
+            match timeout(WRITE_ANSWER, send.write_all(&encoded)).await {
                 Ok(Ok(())) => {
                     let _ = send.finish();
                 }
@@ -398,22 +417,21 @@ impl From<ReadError> for Refused {
     }
 }
 
-/// Reads a whole message of at most `most` bytes, taking room for it as it comes. What is decoded from it shares its bytes.
-async fn read(mut receive: RecvStream, most: usize, budget: &Budget) -> Result<(Bytes, Lease), ReadError> {
+/// Reads a whole message of at most `most` bytes, taking more room for it as it comes. What is decoded from it shares its bytes.
+async fn read(mut receive: RecvStream, most: usize, mut room: Lease) -> Result<(Bytes, Lease), ReadError> {
     const CHUNK: usize = 64 * 1024;
     let mut bytes = Vec::new();
-    let mut lease = budget.lease(0).ok_or(ReadError::NoRoom)?;
     while let Some(chunk) = receive.read_chunk(CHUNK, true).await.map_err(ReadError::Broken)? {
         let length = bytes.len() + chunk.bytes.len();
         if length > most {
             return Err(ReadError::TooLong);
         }
-        if !lease.grow(length, budget) {
+        if !room.grow(length) {
             return Err(ReadError::NoRoom);
         }
         bytes.extend_from_slice(&chunk.bytes);
     }
-    Ok((bytes.into(), lease))
+    Ok((bytes.into(), room))
 }
 
 #[cfg(test)]

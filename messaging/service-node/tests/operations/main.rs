@@ -1,4 +1,4 @@
-//! The real program as its operator runs it, with a chain node that tells one roster: restarts, reloads, numbers.
+//! The real program as its operator runs it, with a chain node that tells one roster: restarts, kills, reloads, numbers, logs.
 
 mod chain;
 
@@ -234,7 +234,7 @@ async fn limits_change_while_the_node_runs_and_a_bad_file_changes_nothing() {
     let number = async |name: &str| number(&http, &metrics, name).await;
     let reaches = async |name: &str, expected: u64| reaches(&http, &metrics, name, expected).await;
     let memory = "skep_messaging_memory_bytes_limit";
-    assert_eq!(number(memory).await, Some(32 << 20));
+    assert_eq!(number(memory).await, Some(64 << 20));
 
     for (round, bad) in
         ["[limits]\nmemory_mib = 1", "[limits]\ncolour = 1", "level = \"skep=loud\"", "]["].iter().enumerate()
@@ -242,7 +242,7 @@ async fn limits_change_while_the_node_runs_and_a_bad_file_changes_nothing() {
         machine.configure(bad);
         node.signal("HUP");
         reaches("skep_messaging_config_reloads_total{outcome=\"refused\"}", round as u64 + 1).await;
-        assert_eq!(number(memory).await, Some(32 << 20), "{bad}");
+        assert_eq!(number(memory).await, Some(64 << 20), "{bad}");
     }
     let refusal = node
         .line(|line| (line["level"] == "ERROR").then(|| line["fields"]["error"].as_str().map(str::to_owned)).flatten());

@@ -5,7 +5,7 @@ use crate::{
     config::Limits,
     core::{Placement, Reply, refuse_retrieve},
     drive::{
-        budget::{Budget, Lease},
+        budget::{Budget, Holder, Lease},
         now_ms,
     },
 };
@@ -152,7 +152,7 @@ impl Monitors {
             return None;
         }
         // The data stands in it in base64, beside a few fields.
-        let lease = budget.lease(deposit.data.len() * 3 / 2 + 1024);
+        let lease = budget.lease(Holder::Watchers, deposit.data.len() * 3 / 2 + 1024);
         let message = lease.map(|lease| {
             let (timestamp, expiration, data) = (deposit.timestamp, deposit.expiry, deposit.data.clone());
             (RetrievedMessage { hash: record.hash(), timestamp, expiration, data }, lease)

@@ -28,10 +28,16 @@ use std::{sync::Arc, time::Instant};
 use tokio::sync::oneshot;
 
 impl Node {
-    /// Answers another service node. The request's lease is held until then.
-    pub(crate) async fn answer_peer(&self, peer: ServiceNodeId, request: Bytes, _lease: Lease) -> peer::Response {
+    /// Answers another service node, and with what memory. The request's lease is held until then.
+    pub(crate) async fn answer_peer(
+        &self,
+        peer: ServiceNodeId,
+        request: Bytes,
+        _lease: Lease,
+    ) -> (peer::Response, Option<Lease>) {
         let arrived = Instant::now();
-        let response = self.answer_peer_inner(peer, request).await;
+        let mut lease = None;
+        let response = self.answer_peer_inner(peer, request, &mut lease).await;
         self.metrics.time_request("peer", arrived.elapsed());
         let status = match &response.response {
             Some(PeerResponse::Refusal(refusal)) => u16::try_from(refusal.status).unwrap_or(500),
@@ -51,10 +57,11 @@ impl Node {
             | None => 200,
         };
         self.metrics.count_request("peer", status);
-        response
+        (response, lease)
     }
 
-    async fn answer_peer_inner(&self, peer: ServiceNodeId, request: Bytes) -> peer::Response {
+    /// The answer; `held` gets the lease of what may be long of it.
+    async fn answer_peer_inner(&self, peer: ServiceNodeId, request: Bytes, held: &mut Option<Lease>) -> peer::Response {
         let view = self.view();
         // A connection may outlive a registration.
         if !view.node(&peer).is_some_and(|entry| entry.state.is_tested()) {
@@ -85,7 +92,8 @@ impl Node {
                 Err(refused) => return refused,
             },
             PeerRequest::Onion(onion) => {
-                let OnionServed { status, body, .. } = self.onion(Upstream::Node(peer), &onion.body).await;
+                let OnionServed { status, body, lease } = self.onion(Upstream::Node(peer), &onion.body).await;
+                *held = lease;
                 PeerResponse::Onion(peer::OnionAnswer { status: status.into(), body: body.into() })
             }
             PeerRequest::Ping(peer::Ping {}) => PeerResponse::Pong(self.pong(peer)),
@@ -103,7 +111,8 @@ impl Node {
                 Err(refused) => return refused.into_response(),
             },
             PeerRequest::Path(peer::PathFrame { frame }) => {
-                let OnionServed { status, body, lease: _lease } = self.path(Upstream::Node(peer), &frame).await;
+                let OnionServed { status, body, lease } = self.path(Upstream::Node(peer), &frame).await;
+                *held = lease;
                 PeerResponse::Path(peer::PathAnswer { status: status.into(), body: body.into() })
             }
         };
@@ -170,6 +179,7 @@ impl Node {
     /// Takes what this node lacks of its own swarm's from another node. It is judged by its proofs.
     async fn take_over(
         &self,
+        peer: ServiceNodeId,
         peer::HandOver { replicas }: peer::HandOver,
         view: Arc<RosterView>,
     ) -> Result<peer::Taken, peer::Response> {
