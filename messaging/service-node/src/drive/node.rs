@@ -11,6 +11,7 @@ mod peers;
 mod requests;
 mod swarm;
 mod testing;
+mod writes;
 
 use super::{
     budget::{Budget, Holder, Lease},

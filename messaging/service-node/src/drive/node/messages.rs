@@ -117,20 +117,12 @@ impl Node {
     pub(super) async fn keep(&self, record: Record, now: u64) -> Result<MemberStored, MemberFailure> {
         let hash = record.hash();
         let (done, outcome) = oneshot::channel();
-        self.writer.put(record, now, move |outcome| {
+        self.put(record, now, move |outcome| {
             // Nobody waits any more if the client has gone.
             let _ = done.send(outcome);
         });
         match written(outcome).await? {
             Put::Stored { expiry, already } => {
-                if !already {
-                    if let Some(work) = &work {
-                        self.spent().spend(work, now);
-                    }
-                    if let Some(push) = push {
-                        self.monitors.publish(push, expiry, now);
-                    }
-                }
                 Ok(MemberStored { hash, signature: self.key.sign(&signed::stored(&hash)), expiry, already })
             }
             Put::Full => Err(MemberFailure::Refused { code: FULL, reason: NO_ROOM.into() }),

@@ -13,7 +13,7 @@ use crate::{
 use bytes::Bytes;
 use prost::Message;
 use skep_chain_client::RosterView;
-use skep_mailbox::{Changed, Origin, Put, Record, give};
+use skep_mailbox::{Changed, Origin, Record, give};
 use skep_primitives::ServiceNodeId;
 use skep_proto::{
     account::AccountAddress,
@@ -222,16 +222,10 @@ impl Node {
         let step = |work| {
             let (done, status) = oneshot::channel();
             match work {
-                Work::Put(record) => {
-                    let (monitors, push) = (self.monitors.clone(), self.monitors.watched(&record, &self.budget));
-                    self.writer.put(record, now, move |outcome| {
-                        if let (Some(push), Ok(Put::Stored { expiry, already: false })) = (push, &outcome) {
-                            monitors.publish(push, *expiry, now);
-                        }
-                        let _ = done.send(outcome.map_or(503, |put| status_of(&put)));
-                    });
-                }
-                Work::Change(change, order) => self.writer.change(change, Some(order), now, move |outcome| {
+                Work::Put(record) => self.put(record, now, move |outcome| {
+                    let _ = done.send(outcome.map_or(503, |put| status_of(&put)));
+                }),
+                Work::Change(change, order) => self.write(change, Some(order), now, move |outcome| {
                     let _ = done.send(match outcome {
                         Ok(Changed::Messages(_) | Changed::Tokens(_)) => 200,
                         Ok(Changed::Full) => 507,

@@ -68,18 +68,12 @@ impl Node {
         change: Change,
         order: Option<Order>,
     ) -> Result<Changed, MemberFailure> {
-        let revoked =
-            if let Change::Revoke { account, tokens, .. } = &change { Some((*account, tokens.clone())) } else { None };
         let (done, outcome) = oneshot::channel();
-        self.writer.change(change, order, now_ms(), move |outcome| {
+        self.write(change, order, now_ms(), move |outcome| {
             // Nobody waits any more if the client has gone.
             let _ = done.send(outcome);
         });
-        let changed = written(outcome).await?;
-        if let Some((account, tokens)) = revoked {
-            self.monitors.revoke(&account, &tokens);
-        }
-        Ok(changed)
+        written(outcome).await
     }
 }
 
