@@ -31,7 +31,7 @@ use crate::{
 use serde_json::json;
 use skep_chain_client::{RosterReceiver, RosterView};
 use skep_mailbox::{Store, StoreError, Writer};
-use skep_onion::{HopSecret, PathError, ReplayGuard, established::PathTable};
+use skep_onion::{HopSecret, NeighbourKind, PathError, ReplayGuard, established::PathTable};
 use skep_primitives::{BlockHash, RosterEntry, ServiceNodeId};
 use skep_proto::{
     account::AccountAddress,
@@ -95,6 +95,25 @@ pub(crate) enum Upstream {
     Client(IpAddr),
     /// The hop before.
     Node(ServiceNodeId),
+}
+
+impl Upstream {
+    /// What kind of neighbour it is, for the memory of layers.
+    pub(crate) const fn kind(self) -> NeighbourKind {
+        match self {
+            Self::Client(_) => NeighbourKind::Client,
+            Self::Node(_) => NeighbourKind::Node,
+        }
+    }
+}
+
+impl From<Upstream> for Holder {
+    fn from(upstream: Upstream) -> Self {
+        match upstream {
+            Upstream::Client(host) => Self::Client(host),
+            Upstream::Node(node) => Self::Node(node),
+        }
+    }
 }
 
 /// An answer and the memory it stands for.

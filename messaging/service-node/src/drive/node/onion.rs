@@ -32,7 +32,7 @@ impl Node {
             Err(PeelError::Path(error)) => return error.into(),
         };
         // Only now: what could not be decrypted proves nothing about its ephemeral key.
-        match self.replays().check(upstream, &frame.ephemeral_key, now_ms()) {
+        match self.replays().check((upstream.kind(), upstream), &frame.ephemeral_key, now_ms()) {
             Freshness::Fresh => {}
             Freshness::Repeated => return PathError::InvalidCiphertext.into(),
             Freshness::NoRoom => {

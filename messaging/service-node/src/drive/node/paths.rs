@@ -66,7 +66,7 @@ impl Node {
         }
         let Ok(accepted) = Accepted::read(&self.hop, handshake, &mut rand::rng()) else { return PathBroken.into() };
         // Only now: what could not be read proves nothing about its key.
-        match self.replays().check(upstream, accepted.ephemeral_key(), now_ms()) {
+        match self.replays().check((upstream.kind(), upstream), accepted.ephemeral_key(), now_ms()) {
             Freshness::Fresh => {}
             Freshness::Repeated => return PathBroken.into(),
             Freshness::NoRoom => return Refusal::NoRoom.into(),
