@@ -1,6 +1,9 @@
 //! The real program as its operator runs it, with a chain node that tells one roster: restarts, kills, reloads, numbers, logs.
 
 mod chain;
+mod kills;
+mod logs;
+mod owner;
 
 use chain::Chain;
 use serde_json::{Value, json};
