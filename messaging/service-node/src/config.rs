@@ -224,7 +224,9 @@ impl ExitConfig {
     fn check(&self) -> Result<(), ConfigError> {
         let is_name = |host: &str| {
             let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-            !host.is_empty() && host.len() <= 253 && host.bytes().all(allowed) && host.parse::<IpAddr>().is_err()
+            // What is no name to whoever connects, "127.1" for one, would go past the look-up that judges addresses.
+            let is_looked_up = || Url::parse(&format!("https://{host}/")).is_ok_and(|url| url.domain().is_some());
+            !host.is_empty() && host.len() <= 253 && host.bytes().all(allowed) && is_looked_up()
         };
         match self.hosts.iter().find(|host| !is_name(host)) {
             None => Ok(()),

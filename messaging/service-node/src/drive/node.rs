@@ -46,7 +46,11 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::oneshot, task::spawn_blocking, time::sleep};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task::spawn_blocking,
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 
 /// How long other nodes may still take to answer once this one is told to stop: less than it waits for requests under way.
@@ -74,7 +78,9 @@ pub(crate) struct Node {
     /// What servers outside the network this node carries requests to.
     pub(crate) exits: Option<Exits>,
     pub(crate) demand: Mutex<Demand>,
-    pub(crate) spent: Mutex<Spent>,
+    pub(crate) spent: Arc<Mutex<Spent>>,
+    /// Threads that judge what other nodes hand over, of those that read the disk for everybody.
+    pub(crate) judges: Semaphore,
     pub(crate) monitors: Monitors,
     /// Bytes of messages kept at most.
     pub(crate) capacity: AtomicU64,

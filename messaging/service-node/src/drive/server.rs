@@ -40,7 +40,11 @@ use std::{
     sync::{Arc, Mutex, atomic::AtomicU64},
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::oneshot, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -51,6 +55,8 @@ const REPLAYS: ReplayLimits =
     ReplayLimits { layers: 1_800_000, per_client: 200_000, clients: 900_000, per_node: 400_000 };
 /// Requests under way on one established path: a client that reads, waits and sends several messages at once.
 const UNDER_WAY: usize = 32;
+/// Threads that judge what is handed over, of the eight that read the disk.
+const JUDGES: usize = 2;
 /// How often expired messages are removed, and how many in one go.
 const EXPIRY_PAUSE: Duration = Duration::from_secs(10);
 const EXPIRY_BATCH: usize = 500;
@@ -148,7 +154,8 @@ impl MessagingNode {
             genesis,
             exits: Exits::new(&config.exit)?,
             demand: Mutex::new(Demand::new(limits.work_effort)),
-            spent: Mutex::default(),
+            spent: Arc::default(),
+            judges: Semaphore::new(JUDGES),
             monitors: Monitors::new(MonitorLimits::of(&limits)),
             capacity: AtomicU64::new(limits.store_bytes()),
             directory: Mutex::new(Arc::new(Directory::default())),

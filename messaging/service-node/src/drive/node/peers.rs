@@ -24,8 +24,14 @@ use skep_proto::{
     },
 };
 use skep_replication::{CompareError, MAX_REPLICAS, NotTaken, Work, answer, judge, status_of, stretches};
-use std::{sync::Arc, time::Instant};
-use tokio::sync::oneshot;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{sync::oneshot, time::timeout};
+
+/// How long a member that hands over waits until others' replicas have been judged: less than it waits for an answer.
+const JUDGE_WAIT: Duration = Duration::from_secs(2);
 
 impl Node {
     /// Answers another service node, and with what memory. The request's lease is held until then.
@@ -87,7 +93,7 @@ impl Node {
                 Ok(reconciled) => PeerResponse::Reconciled(reconciled),
                 Err(refused) => return refused,
             },
-            PeerRequest::HandOver(replicas) => match self.take_over(replicas, view).await {
+            PeerRequest::HandOver(replicas) => match self.take_over(peer, replicas, view).await {
                 Ok(taken) => PeerResponse::Taken(taken),
                 Err(refused) => return refused,
             },
@@ -186,6 +192,14 @@ impl Node {
         if replicas.len() > MAX_REPLICAS {
             return Err(refusal(400, "too many replicas at once"));
         }
+        if !self.defences.peer_may_hand_over(peer, replicas.len()) {
+            self.metrics.count_shed(Shed::Peer);
+            return Err(refusal(429, "too many replicas"));
+        }
+        // Who waits here asks again after a while. Nobody's requests wait for threads that are busy judging.
+        let Ok(Ok(_judge)) = timeout(JUDGE_WAIT, self.judges.acquire()).await else {
+            return Err(Refused::BUSY.into_response());
+        };
         let (me, now) = (self.id, now_ms());
         let judged = move |store: &dyn skep_mailbox::Store| {
             let is_here =
