@@ -26,6 +26,8 @@ use tempfile::TempDir;
 
 /// Enough for what must happen, on any machine.
 const LONG: Duration = Duration::from_secs(60);
+/// What a restart may take at most on any machine, from one answer to the next.
+const PAUSE: Duration = Duration::from_secs(20);
 
 /// A machine: a directory, two sockets that outlive the node as a service manager's do, and the chain.
 struct Machine {
@@ -192,6 +194,7 @@ async fn nobody_is_refused_while_the_node_restarts() {
                         }
                         // What the node was told a moment too late is asked again, as every client does.
                         Err(error) => {
+                            assert!(!error.is_timeout(), "{error:?}");
                             refused.fetch_add(u64::from(is_refused(&error)), Ordering::Relaxed);
                         }
                     }
@@ -225,7 +228,10 @@ async fn nobody_is_refused_while_the_node_restarts() {
         asker.await.expect("no panic");
     }
     assert_eq!(refused.load(Ordering::Relaxed), 0, "connections refused");
-    println!("{} answers, longest pause {:?}", answered.load(Ordering::Relaxed), longest.lock());
+    let longest = *longest.lock().expect("whole");
+    println!("{} answers, longest pause {longest:?}", answered.load(Ordering::Relaxed));
+    // On a machine that is busy with something else too; two seconds are aimed at, and what an idle one needs is far less.
+    assert!(longest < PAUSE, "a pause of {longest:?}");
     node.stop();
 }
 
