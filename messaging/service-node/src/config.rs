@@ -163,8 +163,10 @@ pub struct Paths {
 pub struct Listening {
     /// Listening sessions.
     pub sessions: usize,
-    /// Listening sessions opened through one neighbour: a last hop, or one client address.
-    pub sessions_per_neighbour: usize,
+    /// Those opened through one other service node, a last hop.
+    pub sessions_per_peer: usize,
+    /// Those opened from one client address.
+    pub sessions_per_address: usize,
     /// Bytes queued for them, in MiB.
     pub memory_mib: u32,
 }
@@ -269,7 +271,8 @@ impl Config {
             ("paths.per_peer", config.paths.per_peer as u64, 1),
             ("paths.per_address", config.paths.per_address as u64, 1),
             ("listening.sessions", config.listening.sessions as u64, 1),
-            ("listening.sessions_per_neighbour", config.listening.sessions_per_neighbour as u64, 1),
+            ("listening.sessions_per_peer", config.listening.sessions_per_peer as u64, 1),
+            ("listening.sessions_per_address", config.listening.sessions_per_address as u64, 1),
             ("listening.memory_mib", config.listening.memory_mib.into(), 1),
             ("replication.interval_seconds", config.replication.interval_seconds.into(), 1),
             ("replication.member_mib", config.replication.member_mib.into(), 1),
@@ -411,7 +414,7 @@ impl Default for Paths {
 
 impl Default for Listening {
     fn default() -> Self {
-        Self { sessions: 4096, sessions_per_neighbour: 1024, memory_mib: 16 }
+        Self { sessions: 4096, sessions_per_peer: 1024, sessions_per_address: 128, memory_mib: 16 }
     }
 }
 

@@ -25,8 +25,11 @@ use super::{
 };
 use crate::{
     NodeKey, VERSION,
-    config::{Limits, Paths},
-    core::{Demand, Directory, Listening, Placement, Readiness, Reply, Spent, list_nodes, readiness, swarm_response},
+    config::{self, Limits, Paths},
+    core::{
+        Demand, Directory, Listening, Placement, Readiness, Reply, SERVER_BUSY, Spent, list_nodes, readiness,
+        swarm_response,
+    },
 };
 use serde_json::json;
 use skep_chain_client::{RosterReceiver, RosterView};
@@ -89,6 +92,7 @@ pub(crate) struct Node {
     pub(crate) testing: Testing,
     pub(crate) paths: Mutex<PathTable<Upstream>>,
     pub(crate) path_shares: Paths,
+    pub(crate) listening_shares: config::Listening,
     pub(crate) listening: Mutex<Listening<Upstream, oneshot::Sender<()>>>,
     /// Cancelled when the node stops: nobody waits here any more.
     pub(crate) stopping: CancellationToken,

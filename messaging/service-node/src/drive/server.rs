@@ -163,6 +163,7 @@ impl MessagingNode {
             testing: Testing::new(),
             paths: Mutex::new(PathTable::new(PathLimits { paths: config.paths.paths, under_way: UNDER_WAY })),
             path_shares: config.paths,
+            listening_shares: config.listening,
             listening: Mutex::new(Listening::new(listening_limits(&config.listening))),
             stopping: stop.clone(),
         });
@@ -305,11 +306,7 @@ async fn watch_load(node: Arc<Node>) {
 }
 
 const fn listening_limits(config: &config::Listening) -> ListeningLimits {
-    ListeningLimits {
-        sessions: config.sessions,
-        sessions_per_neighbour: config.sessions_per_neighbour,
-        bytes: config.memory_mib as usize * 1024 * 1024,
-    }
+    ListeningLimits { sessions: config.sessions, bytes: config.memory_mib as usize * 1024 * 1024 }
 }
 
 /// Ends what nobody uses any more, so that its memory does not wait for somebody who needs it.
