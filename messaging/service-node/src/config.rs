@@ -1,5 +1,6 @@
 //! The node's configuration: one TOML file, documented in `skep-messaging.example.toml`.
 
+use reqwest::Url;
 use serde::Deserialize;
 use skep_chain_client::{ChainUrls, ParseUrlsError};
 use skep_mailbox::{Quota, Quotas};
@@ -461,7 +462,7 @@ mod tests {
         assert!(refusal(&format!("{chain}[limits]\nconnections = 0")).contains("limits.connections"));
         assert!(refusal(&format!("{chain}[limits]\nwork_effort = 1")).contains("limits.work_effort"));
         assert!(refusal(&format!("{chain}[limits]\nunproven_percent = 101")).contains("limits.unproven_percent"));
-        for host in ["10.0.0.1", "https://a", "a/b", "a:443", ""] {
+        for host in ["10.0.0.1", "127.1", "0x7f000001", "2130706433", "0177.0.0.1", "https://a", "a/b", "a:443", ""] {
             assert!(refusal(&format!("{chain}[exit]\nhosts = [\"{host}\"]")).contains("exit.hosts"), "{host}");
         }
         assert!(

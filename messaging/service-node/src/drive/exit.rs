@@ -120,7 +120,9 @@ impl Exits {
             && target.ends_with(END);
         let url = is_allowed.then(|| Url::parse(&format!("https://{host}:{port}{target}")).ok()).flatten()?;
         // Written as it is read: no query, no fragment, no steps upwards.
-        (url.path() == target && url.query().is_none() && url.fragment().is_none()).then_some(url)
+        let is_as_written = url.path() == target && url.query().is_none() && url.fragment().is_none();
+        // An address would be connected to without a look-up, which is where addresses are judged.
+        (is_as_written && url.domain().is_some()).then_some(url)
     }
 
     /// Brings `payload` there and the answer back, which is held for `holder`.
@@ -311,6 +313,11 @@ mod tests {
             assert_eq!(url(request(target, 443)), None, "{target}");
         }
         assert_eq!(url(request("/oxen/v4/lsrpc", 0)), None);
+        let hosts = ["127.1", "0x7f000001", "2130706433", "[::1]"].map(str::to_owned);
+        let numbers = Exits::with(&hosts, RootCertStore::empty(), is_public).expect("starts");
+        for host in hosts {
+            assert_eq!(numbers.url(&ExitRequest { host: host.clone(), ..good() }), None, "{host}");
+        }
         assert_eq!(url(ExitRequest { protocol: "http".into(), ..good() }), None);
     }
 }
