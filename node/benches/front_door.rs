@@ -7,8 +7,8 @@ use skep_node::{
     roster::{FinalizedState, RosterError},
 };
 use skep_primitives::{
-    Contribution, Endpoint, NodeState, Permyriad, RosterEntry, RosterSnapshot, ServiceNodeId, SoftwareVersion,
-    StakerId, StakingTerms, SwarmId,
+    BlockHash, Contribution, Endpoint, NodeState, Permyriad, RosterEntry, RosterSnapshot, ServiceNodeId,
+    SoftwareVersion, StakerId, StakingTerms, SwarmId,
 };
 use std::{io, net::SocketAddr, sync::Arc, time::Instant};
 use tokio::{
@@ -23,6 +23,10 @@ const REQUESTS: u32 = 40;
 struct Roster(Arc<RosterSnapshot>);
 
 impl FinalizedState for Roster {
+    fn block(&self) -> BlockHash {
+        self.0.block_hash
+    }
+
     fn roster(&self) -> Result<Arc<RosterSnapshot>, RosterError> {
         Ok(self.0.clone())
     }

@@ -1,7 +1,8 @@
 //! `POST /json_rpc` for existing Session-style clients (`protocol.md` section 4, "Node list").
 //!
 //! They send no `id` and no Content-Type and demand `application/json` to the letter, which a strict JSON-RPC server
-//! refuses: hence a listener of its own. Full lists are the common question: their bytes are made once a finalized block.
+//! refuses: hence a listener of its own. Full lists are the common question: their bytes are made once a finalized block, kept,
+//! and sent from where they lie, however many ask.
 
 use crate::roster::{FinalizedState, RosterError};
 use axum::{
@@ -13,7 +14,10 @@ use axum::{
     routing::post,
 };
 use ed25519_dalek::VerifyingKey;
-use hyper::server::conn::http1;
+use hyper::{
+    body::{Body as HttpBody, Frame, SizeHint},
+    server::conn::http1,
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -24,8 +28,11 @@ use skep_primitives::{BlockHash, RosterSnapshot, ServiceNodeId};
 use skep_rpc::node_list::{NodeListQuery, node_list};
 use std::{
     collections::{BTreeMap, VecDeque},
+    convert::Infallible,
     net::SocketAddr,
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
@@ -129,7 +136,7 @@ struct FrontDoor<S> {
 struct Answers {
     block: BlockHash,
     x25519: Arc<BTreeMap<ServiceNodeId, [u8; 32]>>,
-    /// The latest results in JSON, by what was asked; the oldest makes room, so that odd questions shut nobody out.
+    /// The latest results, by what was asked; the oldest makes room, so that odd questions shut nobody out.
     lists: VecDeque<(NodeListQuery, Bytes)>,
 }
 
@@ -141,93 +148,124 @@ impl From<RosterError> for RpcError {
     }
 }
 
-async fn answer<S: FinalizedState>(State(door): State<Arc<FrontDoor<S>>>, body: Bytes) -> Response {
-    // It may run the runtime, which blocks.
-    let answered = tokio::task::spawn_blocking(move || door.answer(&body)).await;
-    let bytes = answered.unwrap_or_else(|_| {
-        envelope(&Value::Null, Err(RpcError(SERVER_ERROR, "the node failed to answer; see its log".into())))
-    });
-    let mut response = Response::new(Body::from(bytes));
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-    response
+/// What a caller may ask.
+enum Question {
+    List(NodeListQuery),
+    StakingRequirement,
+    Info,
 }
 
-impl<S: FinalizedState> FrontDoor<S> {
-    fn answer(&self, body: &[u8]) -> Bytes {
-        let request: Value = match serde_json::from_slice(body) {
-            Ok(request) => request,
-            Err(error) => return envelope(&Value::Null, Err(RpcError(PARSE_ERROR, format!("not JSON: {error}")))),
-        };
-        envelope(&request["id"], self.result(&request))
-    }
-
-    fn result(&self, request: &Value) -> Result<Bytes, RpcError> {
+impl Question {
+    fn read(request: &Value) -> Result<Self, RpcError> {
         let method = request["method"]
             .as_str()
             .ok_or_else(|| RpcError(INVALID_REQUEST, "`method` must be given as text".into()))?;
         match method {
-            "get_n_service_nodes" | "get_service_nodes" => self.list(&request["params"]),
-            "get_staking_requirement" => {
-                let terms = self.state.staking_terms()?;
-                let roster = self.state.roster()?;
-                Ok(to_bytes(&json!({
-                    "status": "OK",
-                    "height": roster.height,
-                    // A number, as existing clients read it; requirements stay far below 2^63.
-                    "staking_requirement": u64::try_from(terms.requirement).unwrap_or(u64::MAX),
-                })))
+            "get_n_service_nodes" | "get_service_nodes" => {
+                let params = &request["params"];
+                if params.is_null() {
+                    return Ok(Self::List(NodeListQuery::default()));
+                }
+                let query = NodeListQuery::deserialize(params);
+                Ok(Self::List(query.map_err(|error| RpcError(INVALID_PARAMS, error.to_string()))?))
             }
-            "get_info" => {
-                let roster = self.state.roster()?;
-                Ok(to_bytes(&json!({
-                    "status": "OK",
-                    "height": roster.height,
-                    "top_block_hash": hex::encode(roster.block_hash),
-                    "service_node_count": roster.nodes.len(),
-                    "version": env!("CARGO_PKG_VERSION"),
-                })))
-            }
+            "get_staking_requirement" => Ok(Self::StakingRequirement),
+            "get_info" => Ok(Self::Info),
             unknown => {
                 let shown: String = unknown.chars().take(64).collect();
                 Err(RpcError(METHOD_NOT_FOUND, format!("no method `{shown}`")))
             }
         }
     }
+}
 
-    fn list(&self, params: &Value) -> Result<Bytes, RpcError> {
+async fn answer<S: FinalizedState>(State(door): State<Arc<FrontDoor<S>>>, body: Bytes) -> Response {
+    let (id, result) = match serde_json::from_slice::<Value>(&body) {
+        Ok(mut request) => (request["id"].take(), result(door, &request).await),
+        Err(error) => (Value::Null, Err(RpcError(PARSE_ERROR, format!("not JSON: {error}")))),
+    };
+    let mut response = Response::new(Body::new(Answer::new(&id, result)));
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+}
+
+async fn result<S: FinalizedState>(door: Arc<FrontDoor<S>>, request: &Value) -> Result<Bytes, RpcError> {
+    let question = Question::read(request)?;
+    if let Some(kept) = door.kept(&question) {
+        return Ok(kept);
+    }
+    // It may run the runtime, which blocks.
+    let found = tokio::task::spawn_blocking(move || door.find(question)).await;
+    found.unwrap_or_else(|_| Err(RpcError(SERVER_ERROR, "the node failed to answer; see its log".into())))
+}
+
+impl<S: FinalizedState> FrontDoor<S> {
+    /// What is known without waiting for anything.
+    fn kept(&self, question: &Question) -> Option<Bytes> {
+        let Question::List(query) = question else { return None };
+        let block = self.state.block();
+        let answers = self.answers();
+        let (_, bytes) = answers.lists.iter().find(|(known, _)| answers.block == block && known == query)?;
+        Some(bytes.clone())
+    }
+
+    fn find(&self, question: Question) -> Result<Bytes, RpcError> {
         let roster = self.state.roster()?;
-        let query = if params.is_null() {
-            NodeListQuery::default()
-        } else {
-            NodeListQuery::deserialize(params).map_err(|error| RpcError(INVALID_PARAMS, error.to_string()))?
-        };
-        // A sample is drawn anew for each caller; everything else is the same for all.
-        let is_same_for_all = query.limit.unwrap_or(0) == 0;
-        let x25519 = {
-            let mut answers = self.answers();
-            if answers.block != roster.block_hash {
-                *answers = Answers {
-                    block: roster.block_hash,
-                    x25519: keys_of(&roster, &answers.x25519),
-                    ..Answers::default()
-                };
+        Ok(match question {
+            Question::List(query) => self.list(&roster, query),
+            Question::StakingRequirement => {
+                let terms = self.state.staking_terms()?;
+                to_bytes(&json!({
+                    "status": "OK",
+                    "height": roster.height,
+                    // A number, as existing clients read it; requirements stay far below 2^63.
+                    "staking_requirement": u64::try_from(terms.requirement).unwrap_or(u64::MAX),
+                }))
             }
-            if let Some((_, bytes)) = answers.lists.iter().find(|(known, _)| is_same_for_all && *known == query) {
-                return Ok(bytes.clone());
-            }
-            answers.x25519.clone()
-        };
+            Question::Info => to_bytes(&json!({
+                "status": "OK",
+                "height": roster.height,
+                "top_block_hash": hex::encode(roster.block_hash),
+                "service_node_count": roster.nodes.len(),
+                "version": env!("CARGO_PKG_VERSION"),
+            })),
+        })
+    }
+
+    fn list(&self, roster: &RosterSnapshot, query: NodeListQuery) -> Bytes {
+        let x25519 = self.keys(roster);
         let convert = |id: &ServiceNodeId| x25519.get(id).copied().unwrap_or_default();
         let list = node_list(roster.height, &roster.block_hash, &roster.nodes, &query, convert, &mut rand::rng());
         let bytes = to_bytes(&list);
         let mut answers = self.answers();
+        // A sample is drawn anew for each caller; everything else is the same for all.
+        let is_same_for_all = query.limit.unwrap_or(0) == 0;
         if is_same_for_all && answers.block == roster.block_hash {
             if answers.lists.len() == MAX_KEPT_ANSWERS {
                 answers.lists.pop_front();
             }
             answers.lists.push_back((query, bytes.clone()));
         }
-        Ok(bytes)
+        bytes
+    }
+
+    /// The X25519 keys of this roster, converted once.
+    fn keys(&self, roster: &RosterSnapshot) -> Arc<BTreeMap<ServiceNodeId, [u8; 32]>> {
+        let known = {
+            let answers = self.answers();
+            if answers.block == roster.block_hash {
+                return answers.x25519.clone();
+            }
+            answers.x25519.clone()
+        };
+        // Nobody else waits for this: others answer from what is kept meanwhile.
+        let x25519 = keys_of(roster, &known);
+        *self.answers() = Answers {
+            block: roster.block_hash,
+            x25519: x25519.clone(),
+            lists: VecDeque::with_capacity(MAX_KEPT_ANSWERS),
+        };
+        x25519
     }
 
     fn answers(&self) -> std::sync::MutexGuard<'_, Answers> {
@@ -246,23 +284,37 @@ fn keys_of(
     Arc::new(roster.nodes.iter().filter_map(|entry| Some((entry.id, convert(&entry.id)?))).collect())
 }
 
+/// A result as it is kept, with the brace that closes its answer.
 fn to_bytes(value: &Value) -> Bytes {
-    value.to_string().into()
+    format!("{value}}}").into()
 }
 
-/// A JSON-RPC answer around a result that is JSON already.
-fn envelope(id: &Value, result: Result<Bytes, RpcError>) -> Bytes {
-    let mut answer = format!(r#"{{"jsonrpc":"2.0","id":{id},"#).into_bytes();
-    match result {
-        Ok(result) => {
-            answer.extend_from_slice(br#""result":"#);
-            answer.extend_from_slice(&result);
-        }
-        Err(RpcError(code, message)) => {
-            answer.extend_from_slice(br#""error":"#);
-            answer.extend_from_slice(json!({ "code": code, "message": message }).to_string().as_bytes());
-        }
+/// A JSON-RPC answer on its way: what is kept for all is not copied for one.
+struct Answer(VecDeque<Bytes>);
+
+impl Answer {
+    fn new(id: &Value, result: Result<Bytes, RpcError>) -> Self {
+        let (name, rest) = match result {
+            Ok(result) => ("result", result),
+            Err(RpcError(code, message)) => ("error", to_bytes(&json!({ "code": code, "message": message }))),
+        };
+        Self([format!(r#"{{"jsonrpc":"2.0","id":{id},"{name}":"#).into(), rest].into())
     }
-    answer.push(b'}');
-    answer.into()
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(|part| Ok(Frame::data(part))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.iter().map(|part| part.len() as u64).sum())
+    }
 }

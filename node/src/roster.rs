@@ -2,8 +2,8 @@
 
 use sc_client_api::HeaderBackend;
 use skep_primitives::{
-    Governance, NodeRewards, OpenPool, RosterEntry, RosterSnapshot, ServiceNodeId, Stake, StakerId, StakingTerms,
-    Standing, SwarmMembers, TestingRound, TestingTerms,
+    BlockHash, Governance, NodeRewards, OpenPool, RosterEntry, RosterSnapshot, ServiceNodeId, Stake, StakerId,
+    StakingTerms, Standing, SwarmMembers, TestingRound, TestingTerms,
 };
 use skep_runtime::{Hash, OpaqueBlock as Block};
 use skep_runtime_api::SkepApi;
@@ -26,6 +26,8 @@ pub enum RosterError {
 
 /// Where the front door gets its answers.
 pub trait FinalizedState: Send + Sync + 'static {
+    /// The last finalized block; told at once.
+    fn block(&self) -> BlockHash;
     /// The roster at the last finalized block.
     fn roster(&self) -> Result<Arc<RosterSnapshot>, RosterError>;
     /// What a registration must bring at that block.
@@ -130,6 +132,10 @@ where
     C: ProvideRuntimeApi<Block> + HeaderBackend<Block> + Send + Sync + 'static,
     C::Api: SkepApi<Block>,
 {
+    fn block(&self) -> BlockHash {
+        self.finalized().0
+    }
+
     fn roster(&self) -> Result<Arc<RosterSnapshot>, RosterError> {
         self.roster_at(self.finalized())
     }

@@ -32,8 +32,11 @@ use tokio::sync::Semaphore;
 /// How long a subscriber may take to accept a roster before it is dropped.
 const SLOW_SUBSCRIBER: Duration = Duration::from_secs(10);
 
-/// Proofs made at a time: the rest wait, so that no crowd takes the node's threads from its blocks.
+/// Proofs made at a time.
 const PROOFS_AT_A_TIME: usize = 2;
+
+/// Questions that are put to the runtime at a time.
+const QUESTIONS_AT_A_TIME: usize = 4;
 
 /// Code of an error that is this node's, not the caller's.
 const SERVER_ERROR_CODE: i32 = -32_000;
@@ -96,19 +99,46 @@ pub fn module(
     let grandpa = Grandpa::new(executor, authorities.clone(), voter_state, justifications, finality);
     module.merge(grandpa.into_rpc())?;
     module.merge(SyncState::new(spec, client.clone(), authorities, babe)?.into_rpc())?;
-    module.merge(SkepRpc { client, roster }.into_rpc())?;
-    module.merge(RosterProofs { prover, turns: Arc::new(Semaphore::new(PROOFS_AT_A_TIME)) }.into_rpc())?;
+    module.merge(SkepRpc { client, roster, turns: Turns::new(QUESTIONS_AT_A_TIME) }.into_rpc())?;
+    module.merge(RosterProofs { prover, turns: Turns::new(PROOFS_AT_A_TIME) }.into_rpc())?;
     Ok(module)
+}
+
+/// Work off the async threads, so much of it at a time: the rest waits, so that no crowd takes the node's threads from its
+/// blocks.
+#[derive(Clone)]
+struct Turns(Arc<Semaphore>);
+
+impl Turns {
+    fn new(at_a_time: usize) -> Self {
+        Self(Arc::new(Semaphore::new(at_a_time)))
+    }
+
+    async fn take<A, E>(&self, work: impl FnOnce() -> Result<A, E> + Send + 'static) -> RpcResult<A>
+    where
+        A: Send + 'static,
+        E: ToString + Send + 'static,
+    {
+        let failed = |reason: String| ErrorObjectOwned::owned(SERVER_ERROR_CODE, reason, None::<()>);
+        let stopping = || failed("the node is stopping".into());
+        let turn = self.0.clone().acquire_owned().await.map_err(|_| stopping())?;
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(turn);
+            done
+        });
+        done.await.map_err(|_| stopping())?.map_err(|error| failed(error.to_string()))
+    }
 }
 
 struct SkepRpc {
     client: Arc<FullClient>,
     roster: Arc<RosterReader<FullClient>>,
+    turns: Turns,
 }
 
 impl SkepRpc {
-    /// Answers a question about block `at` (the last finalized one without it), off the async threads: it may have to
-    /// run the runtime.
+    /// Answers a question about block `at` (the last finalized one without it); it may have to run the runtime.
     async fn ask<A: Send + 'static>(
         &self,
         at: Option<String>,
@@ -119,10 +149,7 @@ impl SkepRpc {
             None => self.roster.finalized(),
         };
         let roster = self.roster.clone();
-        tokio::task::spawn_blocking(move || question(&roster, block))
-            .await
-            .map_err(|_| ErrorObjectOwned::owned(SERVER_ERROR_CODE, "the node is stopping", None::<()>))?
-            .map_err(|error| ErrorObjectOwned::owned(SERVER_ERROR_CODE, error.to_string(), None::<()>))
+        self.turns.take(move || question(&roster, block)).await
     }
 }
 
@@ -214,7 +241,7 @@ impl SkepRpcServer for SkepRpc {
 
 struct RosterProofs {
     prover: Arc<Prover>,
-    turns: Arc<Semaphore>,
+    turns: Turns,
 }
 
 impl RosterProofs {
@@ -222,18 +249,8 @@ impl RosterProofs {
         &self,
         question: impl FnOnce(&Prover) -> Result<A, ProveError> + Send + 'static,
     ) -> RpcResult<A> {
-        let stopping = || ErrorObjectOwned::owned(SERVER_ERROR_CODE, "the node is stopping", None::<()>);
-        let turn = self.turns.clone().acquire_owned().await.map_err(|_| stopping())?;
         let prover = self.prover.clone();
-        let answer = tokio::task::spawn_blocking(move || {
-            let answer = question(&prover);
-            drop(turn);
-            answer
-        });
-        answer
-            .await
-            .map_err(|_| stopping())?
-            .map_err(|error| ErrorObjectOwned::owned(SERVER_ERROR_CODE, error.to_string(), None::<()>))
+        self.turns.take(move || question(&prover)).await
     }
 
     async fn prove_at(

@@ -5,18 +5,29 @@ use skep_node::{
     roster::{FinalizedState, RosterError},
 };
 use skep_primitives::{
-    Contribution, Endpoint, NodeState, Permyriad, RosterEntry, RosterSnapshot, ServiceNodeId, SoftwareVersion,
-    StakerId, StakingTerms, SwarmId,
+    BlockHash, Contribution, Endpoint, NodeState, Permyriad, RosterEntry, RosterSnapshot, ServiceNodeId,
+    SoftwareVersion, StakerId, StakingTerms, SwarmId,
 };
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-struct Roster;
+/// A roster at a block that a test may move on.
+struct Roster(AtomicU8);
 
 impl FinalizedState for Roster {
+    fn block(&self) -> BlockHash {
+        [self.0.load(Ordering::SeqCst); 32]
+    }
+
     fn roster(&self) -> Result<Arc<RosterSnapshot>, RosterError> {
         let nodes = (1..=12)
             .map(|number| RosterEntry {
@@ -33,7 +44,7 @@ impl FinalizedState for Roster {
                 last_rewarded_at: 1,
             })
             .collect();
-        Ok(Arc::new(RosterSnapshot { height: 77, block_hash: [7; 32], nodes }))
+        Ok(Arc::new(RosterSnapshot { height: 77, block_hash: self.block(), nodes }))
     }
 
     fn staking_terms(&self) -> Result<StakingTerms, RosterError> {
@@ -46,9 +57,13 @@ fn node_key(number: u8) -> ServiceNodeId {
 }
 
 fn open() -> SocketAddr {
+    open_on(Arc::new(Roster(7.into())))
+}
+
+fn open_on(roster: Arc<Roster>) -> SocketAddr {
     let listener = front_door::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
     let address = listener.local_addr().expect("bound");
-    tokio::spawn(front_door::serve(listener, Arc::new(Roster)));
+    tokio::spawn(front_door::serve(listener, roster));
     address
 }
 
@@ -106,6 +121,23 @@ async fn the_same_question_gets_the_same_bytes_and_ids_come_back() {
     assert_eq!(first["result"], second["result"]);
     let (_, sample) = post(address, "", r#"{"method":"get_n_service_nodes","params":{"limit":3}}"#).await;
     assert_eq!(sample["result"]["service_node_states"].as_array().expect("a list").len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_kept_is_of_the_last_block() {
+    let roster = Arc::new(Roster(7.into()));
+    let address = open_on(roster.clone());
+    let hash = async |params: &str| {
+        let body = format!(r#"{{"method":"get_service_nodes","params":{params}}}"#);
+        post(address, "", &body).await.1["result"]["block_hash"].as_str().expect("a hash").to_owned()
+    };
+    for block in [7, 8, 9] {
+        roster.0.store(block, Ordering::SeqCst);
+        for _ in 0..2 {
+            assert_eq!(hash("{}").await, hex::encode([block; 32]));
+            assert_eq!(hash(r#"{"limit":1}"#).await, hex::encode([block; 32]));
+        }
+    }
 }
 
 #[tokio::test]

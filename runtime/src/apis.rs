@@ -250,7 +250,7 @@ impl_runtime_apis! {
             ServiceNodes::nodes()
                 .map(|(id, record)| {
                     let swarm = Swarms::swarm_of(id).unwrap_or(SwarmId::UNASSIGNED);
-                    let last_rewarded_at = pallet_rewards::LastRewarded::<Runtime>::get(id).unwrap_or_default();
+                    let last_rewarded_at = pallet_rewards::Pallet::<Runtime>::last_rewarded(id).unwrap_or_default();
                     record.into_entry(id, swarm, last_rewarded_at)
                 })
                 .collect()

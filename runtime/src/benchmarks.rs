@@ -5,7 +5,7 @@ use alloc::{string::String, vec::Vec};
 use codec::Encode;
 use frame_benchmarking::{BenchmarkBatch, BenchmarkConfig, BenchmarkList, define_benchmarks};
 use frame_support::traits::{Get, StorageInfo, StorageInfoTrait, WhitelistedStorageKeys};
-use pallet_network::NodeFactory;
+use pallet_network::{CandidateFactory, NodeFactory};
 use pallet_service_nodes::benchmarking::SessionKeyFactory;
 use skep_primitives::ServiceNodeId;
 use sp_consensus_babe::{
@@ -29,6 +29,12 @@ pub struct Helper;
 impl NodeFactory for Helper {
     fn serving(number: u32) -> ServiceNodeId {
         ServiceNodes::serving(number)
+    }
+}
+
+impl CandidateFactory for Helper {
+    fn offered(number: u32) -> ServiceNodeId {
+        ServiceNodes::offered(number)
     }
 }
 

@@ -257,6 +257,8 @@ impl pallet_authorities::Config for Runtime {
     type Keys = SessionKeysOfNodes;
     type Randomness = BabeRandomness;
     type WeightInfo = pallet_authorities::weights::Measured<Self>;
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = crate::benchmarks::Helper;
 }
 
 /// Marks who produced in an era.
@@ -268,12 +270,12 @@ impl pallet_authorship::EventHandler<AccountId, BlockNumber> for NoteProducer {
     }
 }
 
-/// Whom a block's producer earns for: a node's operator, or a founder itself.
+/// Whom a block's producer earns for: a node's operator, even if the node has got another key since, or a founder itself.
 pub struct ProducersPayee;
 
 impl ProducersPayee {
     fn of(producer: AccountId) -> AccountId {
-        let operator = ServiceNodes::operator_of(ServiceNodeId(producer.clone().into()));
+        let operator = Obligations::operator_behind(ServiceNodeId(producer.clone().into()));
         operator.map_or(producer, |operator| AccountId::new(operator.0))
     }
 }

@@ -24,6 +24,8 @@ pub mod configs;
 pub mod equivocation;
 pub mod migrations;
 pub mod presets;
+#[cfg(feature = "std")]
+pub mod transactions;
 
 use alloc::{borrow::Cow, vec::Vec};
 use sp_runtime::{

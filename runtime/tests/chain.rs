@@ -3,21 +3,26 @@
 
 #[path = "chain/announcements.rs"]
 mod announcements;
+#[path = "chain/genesis.rs"]
+mod genesis;
+#[path = "chain/producers.rs"]
+mod producers;
 #[path = "chain/upgrades.rs"]
 mod upgrades;
 #[path = "chain/verdicts.rs"]
 mod verdicts;
+#[path = "chain/weights.rs"]
+mod weights;
 
 use codec::{Decode, Encode};
-use frame_support::traits::Get;
 use sc_executor::WasmExecutor;
 use skep_chain_client::{Authorized, authorized_transaction};
 use skep_primitives::{
     Endpoint, NodeState, Permyriad, RosterEntry, ServiceNodeId, SoftwareVersion, StakerId, SwarmMembers, UNIT, signing,
 };
 use skep_runtime::{
-    Balances, Hash, Header, Nonce, Runtime, RuntimeCall, SignedPayload, TxExtension, UncheckedExtrinsic, VERSION,
-    WASM_BINARY, apis::api::dispatch, presets,
+    Balances, Hash, Header, Nonce, Runtime, RuntimeCall, UncheckedExtrinsic, WASM_BINARY, apis::api::dispatch, presets,
+    transactions,
 };
 use sp_consensus_babe::{
     AuthorityId, BABE_ENGINE_ID, BabeConfiguration, Epoch, EquivocationProof, OpaqueKeyOwnershipProof, Slot,
@@ -35,7 +40,6 @@ use sp_io::{SubstrateHostFunctions, TestExternalities};
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::{
     ApplyExtrinsicResult, Digest, DigestItem, MultiAddress,
-    generic::Era,
     traits::{Convert, Header as _},
     transaction_validity::{InvalidTransaction, TransactionSource, TransactionValidity},
 };
@@ -162,25 +166,8 @@ fn blob() -> Engine {
 }
 
 fn signed(signer: Sr25519Keyring, nonce: Nonce, genesis: Hash, call: RuntimeCall) -> UncheckedExtrinsic {
-    let extension: TxExtension = (
-        frame_system::AuthorizeCall::new(),
-        frame_system::CheckNonZeroSender::new(),
-        frame_system::CheckSpecVersion::new(),
-        frame_system::CheckTxVersion::new(),
-        frame_system::CheckGenesis::new(),
-        frame_system::CheckEra::from(Era::Immortal),
-        frame_system::CheckNonce::from(nonce),
-        frame_system::CheckWeight::new(),
-        pallet_transaction_payment::ChargeTransactionPayment::from(0),
-        frame_metadata_hash_extension::CheckMetadataHash::new(false),
-        frame_system::WeightReclaim::new(),
-    );
-    let (spec, transactions) = (VERSION.spec_version, VERSION.transaction_version);
-    let implicit = ((), (), spec, transactions, genesis, genesis, (), (), (), None, ());
-    let payload = SignedPayload::from_raw(call.clone(), extension.clone(), implicit);
-    let signature = payload.using_encoded(|bytes| signer.sign(bytes));
     let address = MultiAddress::Id(signer.to_account_id());
-    UncheckedExtrinsic::new_signed(call, address, signature.into(), extension)
+    transactions::signed(call, nonce, genesis, address, |bytes| signer.sign(bytes).into())
 }
 
 /// Registers node `number` of `operator` with `stake`.
@@ -267,50 +254,6 @@ fn nodes_that_join_are_placed_and_paid() {
     assert_eq!(after + owed, before + created, "fees and rewards neither burn nor mint anything else");
 }
 
-#[test]
-fn keys_of_producers_can_be_proven_from_the_first_session_on() {
-    let mut chain = Chain::begin(Engine::Native, presets::DEV);
-    for _ in 0..3 * BLOCKS_OF_AN_EPOCH {
-        chain.make_block(&[]);
-        let alice: AuthorityId = Sr25519Keyring::Alice.public().into();
-        let slot = Slot::from(chain.slot);
-        let proof: Option<OpaqueKeyOwnershipProof> = chain.call("BabeApi_generate_key_ownership_proof", &(slot, alice));
-        let proof = proof.expect("Alice produces blocks").decode::<sp_session::MembershipProof>().expect("a proof");
-        let session = chain.state.execute_with(pallet_session::Pallet::<Runtime>::current_index);
-        assert_eq!(proof.session, session);
-        let root = chain.state.execute_with(|| pallet_session::historical::HistoricalSessions::<Runtime>::get(session));
-        assert!(root.is_some(), "a proof of session {session} has a root to be checked against");
-    }
-}
-
-/// A proof that the authority of this index made two blocks of one slot.
-fn equivocation(chain: &mut Chain, index: u32) -> UncheckedExtrinsic {
-    let authorities = chain.call::<BabeConfiguration>("BabeApi_configuration", &()).authorities;
-    let offender = authorities[index as usize].0.clone();
-    let signer = Sr25519Keyring::from_raw_public(offender.clone().into_inner().0).expect("well-known").pair();
-
-    // Two blocks of one slot, both under the offender's seal.
-    let slot = Slot::from(chain.slot);
-    let vrf_signature = signer.vrf_sign(&make_vrf_sign_data(&[0; 32], slot, 0));
-    let claim = PreDigest::SecondaryVRF(SecondaryVRFPreDigest { authority_index: index, slot, vrf_signature });
-    let sealed = |extrinsics: u8| {
-        let digest = Digest { logs: vec![DigestItem::PreRuntime(BABE_ENGINE_ID, claim.encode())] };
-        let mut header = Header::new(1, [extrinsics; 32].into(), Hash::default(), chain.genesis, digest);
-        let seal = signer.sign(header.hash().as_bytes());
-        header.digest.push(DigestItem::Seal(BABE_ENGINE_ID, seal.0.to_vec()));
-        header
-    };
-    let proof =
-        EquivocationProof { slot, offender: offender.clone(), first_header: sealed(1), second_header: sealed(2) };
-    let ownership: Option<OpaqueKeyOwnershipProof> =
-        chain.call("BabeApi_generate_key_ownership_proof", &(slot, offender));
-    let report = pallet_babe::Call::report_equivocation_unsigned {
-        equivocation_proof: Box::new(proof),
-        key_owner_proof: ownership.expect("a producer").decode().expect("a proof"),
-    };
-    UncheckedExtrinsic::new_bare(RuntimeCall::Babe(report))
-}
-
 /// A transaction that authorizes itself, as `chain/client` makes it of what this runtime tells of itself.
 fn authorized(chain: &mut Chain, call: &Authorized) -> UncheckedExtrinsic {
     let versions: Vec<u32> = chain.call("Metadata_metadata_versions", &());
@@ -334,120 +277,6 @@ fn validate(chain: &mut Chain, source: TransactionSource, transaction: &Unchecke
 }
 
 #[test]
-fn a_producer_that_equivocates_is_disabled_once() {
-    let mut chain = Chain::begin(Engine::Native, presets::LOCAL);
-    chain.make_block(&[]);
-    let report = equivocation(&mut chain, 1);
-    chain.make_block(std::slice::from_ref(&report));
-    let disabled = chain.state.execute_with(pallet_session::Pallet::<Runtime>::disabled_validators);
-    assert_eq!(disabled, [1]);
-    assert_eq!(validate(&mut chain, TransactionSource::Local, &report), Err(InvalidTransaction::Stale.into()));
-}
-
-/// What the runtime says when asked for the next set, once enough nodes are offered.
-#[test]
-fn authorities_are_drawn_from_the_nodes_that_are_offered() {
-    let mut chain = Chain::begin(Engine::Native, presets::DEV);
-    grow(std::slice::from_mut(&mut chain));
-    let offered: Vec<_> = chain.roster().iter().take(8).map(|node| node.id).collect();
-    chain.state.execute_with(|| {
-        for (number, node) in offered.iter().enumerate() {
-            let seed = [u8::try_from(number).expect("few") + 100; 32];
-            let keys = skep_runtime::SessionKeys {
-                babe: sp_core::sr25519::Pair::from_seed(&seed).public().into(),
-                grandpa: ed25519::Pair::from_seed(&seed).public().into(),
-            };
-            let keys = frame_support::BoundedVec::try_from(keys.encode()).expect("short");
-            pallet_service_nodes::AuthorityCandidates::<Runtime>::insert(node, (keys, 1));
-        }
-    });
-    chain.state.commit_all().expect("commits");
-    // The era ends; the nodes are to produce in the session after the next.
-    let session = |chain: &mut Chain| chain.state.execute_with(pallet_session::Pallet::<Runtime>::current_index);
-    while (session(&mut chain) + 1) % 10 != 0 {
-        chain.make_block(&[]);
-    }
-    let queued = chain.state.execute_with(pallet_session::Pallet::<Runtime>::queued_keys);
-    let drawn: std::collections::BTreeSet<_> =
-        queued.iter().map(|(who, _)| ServiceNodeId(who.clone().into())).collect();
-    assert_eq!(drawn, offered.iter().copied().collect());
-    let next: Epoch = chain.call("BabeApi_next_epoch", &());
-    assert_eq!(next.authorities.len(), 8, "BABE announces them one epoch ahead");
-    // What they earn is their operators'.
-    let operator = chain.roster()[0].operator;
-    let payee = chain.state.execute_with(|| pallet_service_nodes::Pallet::<Runtime>::operator_of(offered[0]));
-    assert_eq!(payee, Some(operator));
-}
-
-#[test]
-fn only_producers_may_set_session_keys_in_the_session_pallet() {
-    let mut chain = Chain::begin(Engine::Native, presets::LOCAL);
-    let may = |chain: &mut Chain, who: Sr25519Keyring| {
-        let account = who.to_account_id();
-        chain.state.execute_with(|| <Runtime as pallet_session::Config>::ValidatorIdOf::convert(account)).is_some()
-    };
-    assert!(may(&mut chain, Sr25519Keyring::Dave));
-    assert!(!may(&mut chain, Sr25519Keyring::Eve));
-}
-
-#[test]
-fn every_preset_builds_its_genesis_natively_and_in_wasm() {
-    let expected = [(presets::DEV, 1_000, 1), (presets::LOCAL, 2_000, 4), (presets::MAIN, 6_000, 0)];
-    for engine in [|| Engine::Native, blob] {
-        for (name, slot, authorities) in expected {
-            let mut chain = Chain::begin(engine(), name);
-            let config: BabeConfiguration = chain.call("BabeApi_configuration", &());
-            assert_eq!((config.slot_duration, config.authorities.len()), (slot, authorities), "{name}");
-        }
-        let mut chain = Chain::begin(engine(), presets::DEV);
-        let names: Vec<String> = chain.call("GenesisBuilder_preset_names", &());
-        assert_eq!(names, expected.map(|(name, ..)| name));
-        let unknown: Option<Vec<u8>> = chain.call("GenesisBuilder_get_preset", &Some("test".to_owned()));
-        assert_eq!(unknown, None);
-    }
-}
-
-#[test]
-fn a_launch_genesis_is_the_main_preset_with_keys_and_tokens() {
-    // What docs/economics.md tells a launch to fill in.
-    let founders = [Sr25519Keyring::Alice, Sr25519Keyring::Bob, Sr25519Keyring::Charlie, Sr25519Keyring::Dave];
-    let operator = Sr25519Keyring::Eve;
-    let keys: Vec<_> = founders
-        .iter()
-        .map(|founder| {
-            let account = founder.to_account_id();
-            let grandpa: sp_consensus_grandpa::AuthorityId =
-                ed25519::Pair::from_seed(&founder.to_raw_public()).public().into();
-            let babe: AuthorityId = founder.public().into();
-            serde_json::json!([account, account, { "babe": babe, "grandpa": grandpa }])
-        })
-        .collect();
-    let mut chain = Chain::begin_as(Engine::Native, presets::MAIN, |genesis| {
-        genesis["session"] = serde_json::json!({ "keys": keys });
-        genesis["balances"] = serde_json::json!({ "balances": [[operator.to_account_id(), 105_100 * UNIT]] });
-    });
-    let genesis = chain.genesis;
-    chain.make_block(&[]);
-    assert_eq!(chain.call::<BabeConfiguration>("BabeApi_configuration", &()).authorities.len(), 4);
-    let issued = chain.state.execute_with(Balances::total_issuance);
-    assert!(issued - 105_100 * UNIT < 7 * UNIT, "besides, only the first block's reward: {issued}");
-    // A stake of the main network, from a public address.
-    let key = ed25519::Pair::from_seed(&[1; 32]);
-    let (fee, staker) = (Permyriad::default(), StakerId(operator.to_raw_public()));
-    let call = pallet_service_nodes::Call::register {
-        node: ServiceNodeId(key.public().0),
-        proof: key.sign(&signing::registration(&genesis.0, &staker, fee)).0,
-        fee,
-        endpoint: Endpoint { ipv4: [9, 9, 9, 9], https_port: 22021, quic_port: 22020 },
-        version: SoftwareVersion([0, 1, 0]),
-        stake: 15_000 * UNIT,
-        reserved: Default::default(),
-    };
-    chain.make_block(&[signed(operator, 0, genesis, RuntimeCall::ServiceNodes(call))]);
-    assert!(matches!(chain.roster()[0].state, NodeState::Active { .. }));
-}
-
-#[test]
 fn the_metadata_names_what_clients_call() {
     let mut chain = Chain::begin(blob(), presets::DEV);
     let metadata: OpaqueMetadata = chain.call("Metadata_metadata", &());
@@ -458,39 +287,4 @@ fn the_metadata_names_what_clients_call() {
     }
     let versions: Vec<u32> = chain.call("Metadata_metadata_versions", &());
     assert!(versions.contains(&14) && versions.contains(&15), "{versions:?}");
-}
-
-#[test]
-fn a_block_may_take_a_third_of_its_slot() {
-    let mut chain = Chain::begin(Engine::Native, presets::DEV);
-    let weights = chain.state.execute_with(<Runtime as frame_system::Config>::BlockWeights::get);
-    assert_eq!(weights.max_block.ref_time(), chain.slot_milliseconds / 3 * 1_000_000_000);
-    weights.validate().expect("sound");
-}
-
-#[test]
-fn hooks_leave_half_of_a_block_to_calls_even_if_all_is_due_at_once() {
-    use pallet_authorities::WeightInfo as _;
-    use pallet_obligations::WeightInfo as _;
-    use pallet_rewards::WeightInfo as _;
-    use pallet_service_nodes::WeightInfo as _;
-    use pallet_swarms::WeightInfo as _;
-    type Rounds = <Runtime as pallet_obligations::Config>::WeightInfo;
-    let mut chain = Chain::begin(Engine::Native, presets::LOCAL);
-    chain.state.execute_with(|| {
-        let hooks = [
-            <Runtime as pallet_authorities::Config>::WeightInfo::note_produced(),
-            <Runtime as pallet_swarms::Config>::WeightInfo::place_due(pallet_swarms::MAX_BATCH),
-            <Runtime as pallet_service_nodes::Config>::WeightInfo::work_off_agenda(
-                pallet_service_nodes::MAX_ENDS_PER_BLOCK,
-            ),
-            Rounds::begin_round(skep_primitives::MAX_TESTERS + skep_obligations::MAX_TARGETS),
-            Rounds::season(pallet_obligations::MAX_SEASONED_A_ROUND),
-            Rounds::forget_round(skep_obligations::MAX_TARGETS),
-            <Runtime as pallet_rewards::Config>::WeightInfo::pay(),
-        ];
-        let all: u64 = hooks.iter().map(|weight| weight.ref_time()).sum();
-        let block = <Runtime as frame_system::Config>::BlockWeights::get().max_block.ref_time();
-        assert!(all < block / 2, "{all} of {block}: {hooks:?}");
-    });
 }

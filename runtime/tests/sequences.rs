@@ -150,7 +150,8 @@ impl Run {
                 }
                 Nodes::update_endpoint { node, endpoint, version }.into()
             }
-            70..73 => Nodes::retract_session_keys { node }.into(),
+            70..71 => Nodes::retract_session_keys { node }.into(),
+            71..73 => return self.hand_over(node),
             73..79 => return (frame_system::RawOrigin::Authorized.into(), self.verdict()),
             79..85 => {
                 let dest = self.people.choose(&mut self.random).expect("some").to_account_id().into();
@@ -180,6 +181,17 @@ impl Run {
             }
         };
         (RuntimeOrigin::signed(person.to_account_id()), call)
+    }
+
+    /// The operator gives a node another key.
+    fn hand_over(&mut self, node: ServiceNodeId) -> (RuntimeOrigin, RuntimeCall) {
+        let key = *self.keys.choose(&mut self.random).expect("some");
+        let record = pallet_service_nodes::Roster::get(node);
+        let unknown = (StakerId([0; 32]), Permyriad::default());
+        let (operator, fee) = record.map_or(unknown, |record| (record.operator, record.fee));
+        let proof = key.sign(&signing::registration(&System::block_hash(0).0, &operator, fee)).0;
+        let call = pallet_service_nodes::Call::hand_over { node, to: ServiceNodeId(key.public().0), proof };
+        (RuntimeOrigin::signed(operator.0.into()), call.into())
     }
 
     /// What enough testers of a recent round say of one of its targets, their signatures taken for granted.
@@ -231,12 +243,23 @@ impl Run {
                 after.insert((node, stake.staker), gone.deregistration.stakes_return_at);
             }
         }
-        for (stake, until) in std::mem::take(&mut self.locks) {
+        for (stake, until) in renamed(std::mem::take(&mut self.locks)) {
             let kept = after.get(&stake).is_some_and(|later| *later >= until);
             assert!(kept || until <= now, "{stake:?} was locked until {until}, it is block {now}");
         }
         self.locks = after;
     }
+}
+
+/// The locks of stakes in nodes that were handed over in this block, under the new key.
+fn renamed(mut locks: BTreeMap<(ServiceNodeId, StakerId), u32>) -> BTreeMap<(ServiceNodeId, StakerId), u32> {
+    for record in System::events() {
+        if let RuntimeEvent::ServiceNodes(pallet_service_nodes::Event::HandedOver { from, to }) = record.event {
+            let rename = |((node, staker), until)| ((if node == from { to } else { node }, staker), until);
+            locks = locks.into_iter().map(rename).collect();
+        }
+    }
+    locks
 }
 
 /// What accounts that ended in this block left behind.

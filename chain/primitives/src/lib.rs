@@ -34,7 +34,9 @@ pub use roster::{
     Announcement, Contribution, Endpoint, Leave, MAX_CONTRIBUTORS, MAX_STAKES, NodeState, RosterEntry, RosterSnapshot,
     SoftwareVersion, SwarmMembers,
 };
-pub use serving::{Candidate, Candidates, NodeStakes, NodeStates, NodeWhereabouts, Payees, ServingNodes};
+pub use serving::{
+    Candidate, Candidates, MAX_HAND_OVERS, NodeStakes, NodeStates, NodeWhereabouts, Payees, ServingNodes,
+};
 pub use stake::{OpenPool, Reservation, Spot, Stake, StakeLock, StakingTerms};
 pub use testing::{
     Cause, Deregistration, Findings, InvalidTestingTerms, MAX_TESTERS, Reason, Reasons, Standing, StandingChange,

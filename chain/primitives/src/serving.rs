@@ -3,6 +3,9 @@
 use crate::{BlockNumber, Contribution, Findings, Permyriad, ServiceNodeId, StakerId, Whereabouts};
 use alloc::vec::Vec;
 
+/// Most hand-overs of one node within an unlock time, and how many of its former keys it answers for.
+pub const MAX_HAND_OVERS: u32 = 4;
+
 /// Told when a node begins or ends to serve. None of these may fail.
 pub trait ServingNodes {
     /// The node's stake is complete, or it was recommissioned: it belongs in a swarm and at the back of the reward queue.
@@ -11,8 +14,8 @@ pub trait ServingNodes {
     fn stopped(node: ServiceNodeId);
     /// The node is gone and so are its stakes, after it has stopped: nothing needs to be kept of it.
     fn ended(_: ServiceNodeId) {}
-    /// The node goes on under another key. If it serves, it has stopped under the former one and starts under the new one
-    /// after this; what is known of it otherwise is the new one's.
+    /// The node goes on under another key; what is known of it is the new one's. If it serves, it stops under the former one
+    /// and starts under the new one after this.
     fn handed_over(_from: ServiceNodeId, _to: ServiceNodeId) {}
 }
 
@@ -93,4 +96,6 @@ pub struct Candidate {
 pub trait Candidates {
     /// Every active node that is offered.
     fn candidates() -> Vec<Candidate>;
+    /// How many nodes are offered, active or not.
+    fn offered() -> u32;
 }

@@ -75,40 +75,45 @@ pub fn node_list<'a>(
         Some(-1) => chosen.shuffle(rng),
         Some(_) | None => {}
     }
-    let states: Vec<_> = chosen.into_iter().map(|entry| state(entry, &x25519, &query.fields)).collect();
+    let wanted: Vec<_> = FIELDS.iter().filter(|(name, _)| query.wants(name)).collect();
+    let state = |entry| {
+        let told = wanted.iter().map(|(name, tell)| ((*name).to_owned(), tell(entry, &x25519)));
+        Value::Object(told.collect::<Map<_, _>>())
+    };
+    let states: Vec<_> = chosen.into_iter().map(state).collect();
     json!({ "status": "OK", "height": height, "block_hash": block_hash, "service_node_states": states })
 }
 
-fn state(entry: &RosterEntry, x25519: impl Fn(&ServiceNodeId) -> [u8; 32], fields: &[String]) -> Value {
-    let RosterEntry { id, endpoint, state, .. } = entry;
-    let all = [
-        ("service_node_pubkey", json!(id)),
-        ("pubkey_ed25519", json!(id)),
-        ("pubkey_x25519", json!(hex::encode(x25519(id)))),
-        ("public_ip", json!(endpoint.ip().to_string())),
-        ("storage_port", json!(endpoint.https_port)),
-        ("storage_lmq_port", json!(endpoint.quic_port)),
-        ("service_node_version", json!(entry.version.0)),
-        ("storage_server_version", json!(STORAGE_SERVER_VERSION)),
-        ("active", json!(state.is_serving())),
-        ("state", json!(state_name(state))),
-        ("decommission_findings", json!(findings(state))),
-        ("funded", json!(entry.staked() == entry.requirement)),
-        ("requested_unlock_height", json!(state.requested_unlock_height())),
-        ("registration_height", json!(entry.registered_at)),
-        ("last_reward_block_height", json!(entry.last_rewarded_at)),
-        ("swarm_id", json!(entry.swarm.0)),
-        ("swarm", json!(entry.swarm)),
-        ("operator_address", json!(entry.operator)),
-    ];
-    let wanted = |name: &str| fields.is_empty() || fields.iter().any(|field| field == name);
-    Value::Object(
-        all.into_iter()
-            .filter(|(name, _)| wanted(name))
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect::<Map<_, _>>(),
-    )
+impl NodeListQuery {
+    fn wants(&self, name: &str) -> bool {
+        self.fields.is_empty() || self.fields.iter().any(|field| field == name)
+    }
 }
+
+/// What a field tells of a node, given the conversion of its key.
+type Tell = fn(&RosterEntry, &dyn Fn(&ServiceNodeId) -> [u8; 32]) -> Value;
+
+/// Everything that can be told of a node.
+const FIELDS: [(&str, Tell); 18] = [
+    ("service_node_pubkey", |entry, _| json!(entry.id)),
+    ("pubkey_ed25519", |entry, _| json!(entry.id)),
+    ("pubkey_x25519", |entry, x25519| json!(hex::encode(x25519(&entry.id)))),
+    ("public_ip", |entry, _| json!(entry.endpoint.ip().to_string())),
+    ("storage_port", |entry, _| json!(entry.endpoint.https_port)),
+    ("storage_lmq_port", |entry, _| json!(entry.endpoint.quic_port)),
+    ("service_node_version", |entry, _| json!(entry.version.0)),
+    ("storage_server_version", |_, _| json!(STORAGE_SERVER_VERSION)),
+    ("active", |entry, _| json!(entry.state.is_serving())),
+    ("state", |entry, _| json!(state_name(&entry.state))),
+    ("decommission_findings", |entry, _| json!(findings(&entry.state))),
+    ("funded", |entry, _| json!(entry.staked() == entry.requirement)),
+    ("requested_unlock_height", |entry, _| json!(entry.state.requested_unlock_height())),
+    ("registration_height", |entry, _| json!(entry.registered_at)),
+    ("last_reward_block_height", |entry, _| json!(entry.last_rewarded_at)),
+    ("swarm_id", |entry, _| json!(entry.swarm.0)),
+    ("swarm", |entry, _| json!(entry.swarm)),
+    ("operator_address", |entry, _| json!(entry.operator)),
+];
 
 fn state_name(state: &NodeState) -> &'static str {
     match state {

@@ -181,14 +181,15 @@ impl<'a, S: SwarmStore> Draft<'a, S> {
         self.slots.entry(slot, |slot| self.store.slot(slot)).ok_or(Inconsistency::MissingSlot(slot))
     }
 
-    fn set_slot(&mut self, slot: Slot, swarm: Option<SwarmId>) {
-        *self.slots.entry(slot, |slot| self.store.slot(slot)) = swarm;
+    /// Rewrites a slot that holds `before`: nothing has to be read for it.
+    fn set_slot(&mut self, slot: Slot, before: Option<SwarmId>, swarm: Option<SwarmId>) {
+        *self.slots.entry(slot, |_| before) = swarm;
     }
 
     /// Lists a swarm last among those of this size.
     fn join_class(&mut self, swarm: SwarmId, size: u32) -> Result<(), Inconsistency> {
         let rank = self.census.of_size(size);
-        self.set_slot(Slot::Class { size, rank }, Some(swarm));
+        self.set_slot(Slot::Class { size, rank }, None, Some(swarm));
         self.place(swarm)?.class_rank = rank;
         self.census.insert(size);
         Ok(())
@@ -199,9 +200,9 @@ impl<'a, S: SwarmStore> Draft<'a, S> {
         let rank = self.place(swarm)?.class_rank;
         let last = Slot::Class { size, rank: self.census.of_size(size).saturating_sub(1) };
         let moved = self.slot(last)?;
-        self.set_slot(Slot::Class { size, rank }, Some(moved));
+        self.set_slot(Slot::Class { size, rank }, Some(swarm), Some(moved));
         self.place(moved)?.class_rank = rank;
-        self.set_slot(last, None);
+        self.set_slot(last, Some(moved), None);
         self.census.remove(size);
         Ok(())
     }
@@ -211,7 +212,7 @@ impl<'a, S: SwarmStore> Draft<'a, S> {
         let gap_rank = self.census.swarms();
         let place = Place { below, above, class_rank: 0, gap_rank };
         *self.places.entry(swarm, |swarm| self.store.place(swarm)) = Some(place);
-        self.set_slot(Slot::Gap { rank: gap_rank }, Some(swarm));
+        self.set_slot(Slot::Gap { rank: gap_rank }, None, Some(swarm));
         self.settle_in_heap(swarm)
     }
 
@@ -220,7 +221,7 @@ impl<'a, S: SwarmStore> Draft<'a, S> {
         let rank = self.place(swarm)?.gap_rank;
         let last = self.census.swarms().saturating_sub(1);
         let moved = self.slot(Slot::Gap { rank: last })?;
-        self.set_slot(Slot::Gap { rank: last }, None);
+        self.set_slot(Slot::Gap { rank: last }, Some(moved), None);
         if moved == swarm {
             return Ok(());
         }
@@ -259,7 +260,7 @@ impl<'a, S: SwarmStore> Draft<'a, S> {
     }
 
     fn set_gap_rank(&mut self, swarm: SwarmId, rank: u32) -> Result<(), Inconsistency> {
-        self.set_slot(Slot::Gap { rank }, Some(swarm));
+        *self.slots.entry(Slot::Gap { rank }, |slot| self.store.slot(slot)) = Some(swarm);
         self.place(swarm)?.gap_rank = rank;
         Ok(())
     }

@@ -128,7 +128,7 @@ proptest! {
             joins.extend_from_within(..joins.len() / 2);
             prop_assert_eq!(other.apply(&joins, &leaves, seed), delta);
         }
-        prop_assert_eq!(one.map.store().encode(), other.map.store().encode());
+        prop_assert_eq!(one.map.store(), other.map.store());
     }
 }
 
@@ -161,6 +161,20 @@ fn the_seed_and_the_block_decide_where_a_node_goes() {
     }
 }
 
+/// The five tables of a store one after the other, each in the order of its keys, in SCALE.
+fn tables(store: &MemoryStore) -> Vec<u8> {
+    let members: BTreeMap<_, _> = store.swarms().collect();
+    let swarm_of = members.iter().flat_map(|(swarm, nodes)| nodes.iter().map(|node| (*node, *swarm)));
+    let places = members.keys().map(|swarm| (*swarm, store.place(*swarm).expect("placed")));
+    let census = store.census();
+    let classes = census.classes().flat_map(|(size, swarms)| (0..swarms).map(move |rank| Slot::Class { size, rank }));
+    let slots = classes.chain((0..census.swarms()).map(|rank| Slot::Gap { rank }));
+    let slots = slots.map(|slot| (slot, store.slot(slot).expect("listed")));
+    let swarm_of: BTreeMap<_, _> = swarm_of.collect();
+    let (places, slots): (BTreeMap<_, _>, BTreeMap<_, _>) = (places.collect(), slots.collect());
+    (&census, &members, swarm_of, places, slots).encode()
+}
+
 /// Pins the outcome of one history: a change here changes consensus.
 #[test]
 fn a_fixed_history_gives_the_pinned_map() {
@@ -172,11 +186,10 @@ fn a_fixed_history_gives_the_pinned_map() {
     let swarms: Vec<String> =
         world.sizes().into_iter().map(|(swarm, size)| format!("{:016x} {size}", swarm.0)).collect();
     assert_eq!(swarms, PINNED_SWARMS);
-    let digest =
-        world.map.store().encode().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-    assert_eq!(digest, PINNED_DIGEST, "FNV-1a of the encoded store");
+    let digest = tables(world.map.store())
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    assert_eq!(digest, PINNED_DIGEST, "FNV-1a of the encoded tables");
 }
 
 const PINNED_SWARMS: [&str; 24] = [

@@ -72,15 +72,11 @@ fn run(group: Group) -> Outcome {
             established::rows(&mut report)?;
             relay::rows(&mut report)?;
             store::rows(&mut report)?;
-            if ["retrieve", "expiry", "resident", "startup"].iter().any(|part| report.wants(part))
-                || report.wants("stored")
-            {
-                let large = messages::Large::make(options.messages)?;
-                startup::rows(&mut report, &large)?;
-                retrieve::rows(&mut report, &large)?;
-                memory::rows(&mut report, &large)?;
-                expiry::rows(&mut report, large)?;
-            }
+            let large = messages::Large::new(options.messages);
+            startup::rows(&mut report, &large)?;
+            retrieve::rows(&mut report, &large)?;
+            memory::rows(&mut report, &large)?;
+            expiry::rows(&mut report, &large)?;
             Ok(())
         }
         Group::Client(options) => {

@@ -14,15 +14,16 @@ const READ: u64 = 2000;
 const MIB: f64 = 1024.0 * 1024.0;
 
 pub(crate) fn rows(report: &mut Report, large: &Large) -> Outcome {
-    let empty = directory()?;
+    let (idle, empty) = ("resident memory idle, in MiB".to_owned(), directory()?);
     let stored = format!("resident memory with {} messages, in MiB", large.messages());
-    for (name, path) in [("resident memory idle, in MiB", empty.path()), (&stored, large.path())] {
-        if !report.wants(name) {
+    for (name, is_large) in [(idle, false), (stored, true)] {
+        if !report.wants(&name) {
             continue;
         }
+        let path = if is_large { large.path()? } else { empty.path() };
         // Processes of their own: memory that was used before does not count.
         let told = (0..report.runs().min(3)).map(|_| ask(path)).collect::<Result<Vec<_>, _>>()?;
-        let row = Row { name: name.to_owned(), aim: Aim::None, ratios: told, detail: "a whole node".to_owned() };
+        let row = Row { name, aim: Aim::None, ratios: told, detail: "a whole node".to_owned() };
         report.tell(&row)?;
     }
     Ok(())

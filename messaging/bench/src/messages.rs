@@ -7,6 +7,7 @@ use skep_proto::{
     storage::{Namespace, RetrieveWindow, StoreRequest},
 };
 use std::{
+    cell::OnceCell,
     env,
     error::Error,
     path::{Path, PathBuf},
@@ -18,6 +19,8 @@ pub(crate) const NOW: u64 = 1_700_000_000_000;
 const HOUR: u64 = 3_600_000;
 /// Bytes of a message.
 pub(crate) const BYTES: usize = 1024;
+/// Mailboxes of [`records`].
+pub(crate) const ACCOUNTS: u64 = 1000;
 /// Messages in each mailbox of a large store.
 pub(crate) const EACH: u64 = 100;
 
@@ -54,7 +57,7 @@ pub(crate) fn record(account: AccountAddress, expiry: u64) -> Record {
 
 /// Messages of many accounts that last long.
 pub(crate) fn records(number: usize) -> Vec<Record> {
-    (0..number as u64).map(|number| record(account(number % 1000), NOW + 300 * HOUR)).collect()
+    (0..number as u64).map(|number| record(account(number % ACCOUNTS), NOW + 300 * HOUR)).collect()
 }
 
 /// Reads a whole mailbox of a large store.
@@ -67,22 +70,26 @@ pub(crate) fn query(number: u64) -> Query {
     }
 }
 
-/// A store on disk with many messages, all of which expire within two hours.
+/// A store on disk with many messages, all of which expire within two hours. It is made once, when a row first needs it.
 pub(crate) struct Large {
-    directory: TempDir,
     messages: u64,
+    made: OnceCell<TempDir>,
 }
 
 impl Large {
+    pub(crate) const fn new(messages: u64) -> Self {
+        Self { messages, made: OnceCell::new() }
+    }
+
     /// Makes one: the messages of a mailbox did not come one after the other.
-    pub(crate) fn make(messages: u64) -> Result<Self, Box<dyn Error>> {
+    fn make(&self) -> Result<TempDir, Box<dyn Error>> {
         const BATCH: u64 = 500;
-        let large = Self { directory: directory()?, messages };
-        let store = large.open()?;
-        let accounts = large.accounts();
+        let directory = directory()?;
+        let store = RocksStore::open(directory.path(), u64::MAX)?;
+        let accounts = self.accounts();
         let mut made = 0;
-        while made < messages {
-            let batch = made..messages.min(made + BATCH);
+        while made < self.messages {
+            let batch = made..self.messages.min(made + BATCH);
             let records: Vec<_> =
                 batch.clone().map(|number| record(account(number % accounts), NOW + HOUR + number % HOUR)).collect();
             store.put(&records, NOW)?;
@@ -91,15 +98,19 @@ impl Large {
         store.sync()?;
         // So that no row pays for what making it left to do.
         store.compact()?;
-        Ok(large)
+        Ok(directory)
     }
 
     pub(crate) fn open(&self) -> Result<RocksStore, Box<dyn Error>> {
-        Ok(RocksStore::open(self.path(), u64::MAX)?)
+        Ok(RocksStore::open(self.path()?, u64::MAX)?)
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        self.directory.path()
+    pub(crate) fn path(&self) -> Result<&Path, Box<dyn Error>> {
+        if self.made.get().is_none() {
+            // Nobody else has set it meanwhile: this is no shared value.
+            let _ = self.made.set(self.make()?);
+        }
+        Ok(self.made.get().ok_or("the store was not made")?.path())
     }
 
     pub(crate) const fn messages(&self) -> u64 {

@@ -21,7 +21,7 @@ pub(crate) fn rows(report: &mut Report, large: &Large) -> Outcome {
     }
     let store = large.open()?;
     // Beside the store's own handle: reading needs no lock, and it has a cache of its own of the same size.
-    let raw = DB::open_for_read_only(&database_options(), large.path(), false)?;
+    let raw = DB::open_for_read_only(&database_options(), large.path()?, false)?;
     let (ours, theirs) = (Mailboxes::new(large.accounts()), Mailboxes::new(large.accounts()));
     let scan = || {
         per_call(RUN, || {

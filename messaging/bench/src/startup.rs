@@ -18,11 +18,12 @@ pub(crate) fn rows(report: &mut Report, large: &Large) -> Outcome {
     if !report.wants(&name) {
         return Ok(());
     }
+    let path = large.path()?;
     let open = || -> Result<f64, Box<dyn Error>> {
-        forget(large.path())?;
+        forget(path)?;
         let mut opened = None;
         // As a node does: its quotas bound it, and what replication compares is counted.
-        let seconds = time(|| opened = Some(RocksStore::open(large.path(), u64::MAX)));
+        let seconds = time(|| opened = Some(RocksStore::open(path, u64::MAX)));
         let store = opened.ok_or("the store was not opened")??;
         let found = store.usage().messages;
         if found == large.messages() { Ok(seconds) } else { Err(format!("{found} messages were found").into()) }

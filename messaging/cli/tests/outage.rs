@@ -1,5 +1,5 @@
 //! Nodes that fail are taken out of service by the others, serve again once they answer, or are put off the roster: the
-//! whole network, end to end. Takes a quarter of an hour, so only `scripts/outage` runs it.
+//! whole network, end to end. Takes ten minutes, so only `scripts/outage` runs it.
 
 #![allow(clippy::print_stdout, reason = "a run of minutes tells what it found")]
 

@@ -4,7 +4,8 @@
 
 use crate::{
     AcceptError, Client, Contact, ContactStatus, Delivery, DisplayName, Event, FindContactError, Message, NetworkError,
-    RequestError, SayError, SendError, Settings, StateError, UnsendError, UsedPath, clock,
+    RequestError, SayError, SendError, Settings, StateError, UnsendError, UsedPath, clock, direct::Call,
+    network::Listened,
 };
 use futures::{FutureExt, future::BoxFuture};
 use rand::Rng;
@@ -14,9 +15,9 @@ use skep_primitives::Moment;
 use skep_proto::account::AccountAddress;
 use std::time::Duration;
 use tokio::{
-    sync::{broadcast, mpsc, oneshot},
+    sync::{broadcast, mpsc, oneshot, watch},
     task::JoinSet,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 
 /// Between two looks into the mailbox, at least and at most: jittered, so that they cannot be told by their rhythm.
@@ -25,6 +26,9 @@ const POLL: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How long telling the listening node and the guards that the account is closed may take.
 const GOODBYE: Duration = Duration::from_millis(1_500);
+/// How long what was asked for before the account was closed may take together. Each is begun, and what is to be sent is kept on
+/// disk before it leaves; what takes longer is done by the next program.
+const LAST_JOBS: Duration = Duration::from_secs(5);
 /// What a listener may be behind; one that is further behind is told so.
 const MOST_NOTICES: usize = 1024;
 /// Questions that wait.
@@ -32,11 +36,21 @@ const MOST_JOBS: usize = 64;
 
 type Job = Box<dyn for<'a> FnOnce(&'a mut Client) -> BoxFuture<'a, ()> + Send>;
 
+/// What is asked of the account's task.
+enum Ask {
+    Do(Job),
+    /// Everything asked before is done, and nothing more is taken; to be told once the files are let go of.
+    Close(oneshot::Sender<()>),
+}
+
 /// An account that reads its mailbox as long as a handle to it is there. Handles are cheap copies.
+///
+/// A program that ends calls [`Self::close`] before.
 #[derive(Clone, Debug)]
 pub struct Account {
     address: AccountAddress,
-    jobs: mpsc::Sender<Job>,
+    asks: mpsc::Sender<Ask>,
+    closing: watch::Sender<bool>,
     notices: broadcast::Sender<Notice>,
 }
 
@@ -107,11 +121,23 @@ impl Account {
     /// Gives the client a task of its own, on the current Tokio runtime. It ends, and lets go of the account's files, once
     /// every handle is gone. The stream tells everything from the very beginning.
     pub fn start(client: Client) -> (Self, EventStream) {
-        let (jobs, waiting) = mpsc::channel(MOST_JOBS);
+        let (asks, waiting) = mpsc::channel(MOST_JOBS);
         let (notices, told) = broadcast::channel(MOST_NOTICES);
+        let (closing, is_closing) = watch::channel(false);
         let address = client.account();
-        tokio::spawn(live(client, waiting, notices.clone()));
-        (Self { address, jobs, notices }, EventStream(told))
+        tokio::spawn(live(client, waiting, is_closing, notices.clone()));
+        (Self { address, asks, closing, notices }, EventStream(told))
+    }
+
+    /// Closes the account: what was asked for before is begun and, if that takes no longer than some seconds, done; what is to be
+    /// sent is on disk in any case. Nodes are told goodbye, and the files are let go of. Other handles are good for nothing then.
+    pub async fn close(self) {
+        let (done, closed) = oneshot::channel();
+        self.closing.send_replace(true);
+        if self.asks.send(Ask::Close(done)).await.is_ok() {
+            // An error says that the task has ended, too.
+            let _ = closed.await;
+        }
     }
 
     /// What others write to.
@@ -170,7 +196,7 @@ impl Account {
             // Who does not want the answer any more still wanted it done.
             question(client).map(|answer| drop(reply.send(answer))).boxed()
         });
-        self.jobs.send(job).await.map_err(|_| Closed)?;
+        self.asks.send(Ask::Do(job)).await.map_err(|_| Closed)?;
         answer.await.map_err(|_| Closed)?.map_err(AccountError::Failed)
     }
 }
@@ -257,6 +283,19 @@ impl Conversation {
             .await
     }
 
+    /// Says something; as soon as it is kept, and not before, these messages count as shown.
+    pub async fn answer(
+        &self,
+        text: String,
+        reply_to: Option<MessageId>,
+        shown: Vec<MessageId>,
+    ) -> Result<Delivery, AccountError<SendError<SayError>>> {
+        let contact = self.contact;
+        self.account
+            .ask(move |client| async move { client.answer(contact, text, reply_to, &shown).await }.boxed())
+            .await
+    }
+
     /// Takes a message back.
     pub async fn unsend(&self, id: MessageId) -> Result<Option<Delivery>, AccountError<SendError<UnsendError>>> {
         let contact = self.contact;
@@ -267,6 +306,12 @@ impl Conversation {
     pub async fn mark_read(&self, up_to: i64) -> Result<usize, AccountError<StateError>> {
         let contact = self.contact;
         self.account.ask(move |client| std::future::ready(client.mark_read(contact, up_to)).boxed()).await
+    }
+
+    /// These messages were shown, and no others.
+    pub async fn mark_shown(&self, ids: Vec<MessageId>) -> Result<usize, AccountError<StateError>> {
+        let contact = self.contact;
+        self.account.ask(move |client| std::future::ready(client.mark_shown(contact, &ids)).boxed()).await
     }
 
     /// We are writing, or have stopped.
@@ -287,59 +332,54 @@ impl EventStream {
     }
 }
 
-/// Does what is asked, listens and reads the mailbox in between, until nobody can ask any more.
-async fn live(mut client: Client, mut jobs: mpsc::Receiver<Job>, notices: broadcast::Sender<Notice>) {
-    let (mut next, mut online, mut failures) = (Instant::now(), None, 0_u32);
-    let mut calls = JoinSet::new();
+/// Does what is asked, listens and reads the mailbox in between, until nobody can ask any more or the account is closed.
+async fn live(
+    mut client: Client,
+    mut asks: mpsc::Receiver<Ask>,
+    closing: watch::Receiver<bool>,
+    notices: broadcast::Sender<Notice>,
+) {
     if let Err(error) = client.go_online() {
         tracing::warn!(%error, "messages do not go directly");
     }
-    // Nobody has to listen to notices.
-    let tell = |events: Vec<Event>| events.into_iter().for_each(|event| drop(notices.send(Notice::Event(event))));
-    loop {
-        let minding = client.lines_timeout().map_or(next, |at| next.min(instant(at)));
+    let mut told = Vec::new();
+    {
+        let closed = async {
+            is_closing(closing.clone()).await;
+            tokio::time::sleep(LAST_JOBS).await;
+        };
+        let mut attention = Attention::new(notices);
+        let going_on = async {
+            while let Some(ask) = attention.next_ask(&mut client, &mut asks, closing.clone()).await {
+                match ask {
+                    Ask::Do(job) => job(&mut client).await,
+                    Ask::Close(done) => {
+                        told.push(done);
+                        break;
+                    }
+                }
+            }
+        };
         tokio::select! {
-            Some(ended) = calls.join_next() => {
-                let Ok((call, listened)) = ended else { continue };
-                match client.listened(&call, listened) {
-                    Ok(events) => tell(events),
-                    Err(error) => tracing::debug!(%error, "not everything that came directly was dealt with"),
-                }
-                if let Err(error) = client.acknowledge_direct().await {
-                    tracing::debug!(%error, "not everything that came directly was acknowledged");
+            () = going_on => {}
+            () = closed => {}
+        }
+    }
+    // What was asked for before the end.
+    let until = Instant::now() + LAST_JOBS;
+    if !told.is_empty() {
+        asks.close();
+    }
+    if *closing.borrow() {
+        while let Some(ask) = asks.recv().await {
+            match ask {
+                // Even without any time left, it is begun.
+                Ask::Do(job) => drop(timeout_at(until, job(&mut client)).await),
+                Ask::Close(done) => {
+                    asks.close();
+                    told.push(done);
                 }
             }
-            job = jobs.recv() => match job {
-                Some(job) => job(&mut client).await,
-                None => break,
-            },
-            () = sleep_until(minding) => {}
-        }
-        if Instant::now() >= next {
-            match client.receive().await {
-                Ok(events) => {
-                    failures = 0;
-                    if online != Some(true) {
-                        let _ = notices.send(Notice::Online);
-                    }
-                    online = Some(true);
-                    tell(events);
-                }
-                Err(error) => {
-                    failures = failures.saturating_add(1);
-                    if online != Some(false) {
-                        let _ = notices.send(Notice::Offline(error.to_string()));
-                    }
-                    online = Some(false);
-                }
-            }
-            next = Instant::now() + pause(failures, &mut rand::rng());
-        }
-        if let Err(error) = client.mind_lines().await {
-            tracing::debug!(%error, "direct lines cannot be minded");
-        }
-        if let Some(call) = client.listen().await {
-            calls.spawn(call);
         }
     }
     let _ = timeout(GOODBYE, async {
@@ -347,6 +387,106 @@ async fn live(mut client: Client, mut jobs: mpsc::Receiver<Job>, notices: broadc
         client.close_paths().await;
     })
     .await;
+    drop(client);
+    for done in told {
+        // Who closed it may have gone.
+        let _ = done.send(());
+    }
+}
+
+/// Waits until the account is being closed.
+async fn is_closing(mut closing: watch::Receiver<bool>) {
+    if closing.wait_for(|closing| *closing).await.is_err() {
+        // No handle is left, so nobody closes it; that nobody asks any more is seen elsewhere.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// What the account's task does while nothing is asked of it.
+struct Attention {
+    notices: broadcast::Sender<Notice>,
+    /// Calls to the listening node.
+    calls: JoinSet<(Call, Listened)>,
+    /// When the mailbox is looked into.
+    next: Instant,
+    online: Option<bool>,
+    failures: u32,
+}
+
+impl Attention {
+    fn new(notices: broadcast::Sender<Notice>) -> Self {
+        Self { notices, calls: JoinSet::new(), next: Instant::now(), online: None, failures: 0 }
+    }
+
+    /// Listens and reads the mailbox until something is asked. None: it is over. Whatever it is at gives way to the end.
+    async fn next_ask(
+        &mut self,
+        client: &mut Client,
+        asks: &mut mpsc::Receiver<Ask>,
+        closing: watch::Receiver<bool>,
+    ) -> Option<Ask> {
+        tokio::select! {
+            biased;
+            () = is_closing(closing) => None,
+            ask = self.attend(client, asks) => ask,
+        }
+    }
+
+    async fn attend(&mut self, client: &mut Client, asks: &mut mpsc::Receiver<Ask>) -> Option<Ask> {
+        loop {
+            if Instant::now() >= self.next {
+                self.look(client).await;
+            }
+            if let Err(error) = client.mind_lines().await {
+                tracing::debug!(%error, "direct lines cannot be minded");
+            }
+            if let Some(call) = client.listen().await {
+                self.calls.spawn(call);
+            }
+            let minding = client.lines_timeout().map_or(self.next, |at| self.next.min(instant(at)));
+            tokio::select! {
+                Some(ended) = self.calls.join_next() => {
+                    let Ok((call, listened)) = ended else { continue };
+                    match client.listened(&call, listened) {
+                        Ok(events) => self.tell(events),
+                        Err(error) => tracing::debug!(%error, "not everything that came directly was dealt with"),
+                    }
+                    if let Err(error) = client.acknowledge_direct().await {
+                        tracing::debug!(%error, "not everything that came directly was acknowledged");
+                    }
+                }
+                ask = asks.recv() => return ask,
+                () = sleep_until(minding) => {}
+            }
+        }
+    }
+
+    /// Reads the mailbox.
+    async fn look(&mut self, client: &mut Client) {
+        match client.receive().await {
+            Ok(events) => {
+                self.failures = 0;
+                if self.online != Some(true) {
+                    let _ = self.notices.send(Notice::Online);
+                }
+                self.online = Some(true);
+                self.tell(events);
+            }
+            Err(error) => {
+                self.failures = self.failures.saturating_add(1);
+                if self.online != Some(false) {
+                    let _ = self.notices.send(Notice::Offline(error.to_string()));
+                }
+                self.online = Some(false);
+            }
+        }
+        self.next = Instant::now() + pause(self.failures, &mut rand::rng());
+    }
+
+    /// Nobody has to listen to notices.
+    fn tell(&self, events: Vec<Event>) {
+        events.into_iter().for_each(|event| drop(self.notices.send(Notice::Event(event))));
+    }
 }
 
 /// A time of the wall clock as this program's clock has it; soon, if it is past.

@@ -31,8 +31,9 @@ use zeroize::Zeroizing;
 /// One account's client.
 ///
 /// The roster of service nodes comes from a [`RosterSource`]: proven by chain nodes that are not believed, or told by one's
-/// own. Nothing is asked of the network before it is needed. Everything a call changes is on disk before anything leaves; a
-/// message that could not be delivered stays in the outbox and is sent with the next call.
+/// own. Nothing is asked of the network before it is needed. Everything a call changes is on disk before anything leaves, and
+/// what is said before the network is asked for anything; a message that could not be delivered stays in the outbox and is sent
+/// with the next call.
 #[derive(Debug)]
 pub struct Client {
     state: State,
@@ -206,29 +207,50 @@ impl Client {
         self.network.as_mut().ok_or(NetworkError::NoSwarm)
     }
 
-    /// Connects, starts lost sessions anew, and sends what was to be sent before.
-    async fn ready_to_send(&mut self) -> Result<(), NetworkError> {
-        let genesis = self.connect().await?.genesis();
-        self.heal(&mut Vec::new())?;
-        self.mail_all_direct(&genesis)?;
-        self.flush(None).await
+    /// The network's name: asked for once, and known from then on.
+    async fn genesis(&mut self) -> Result<BlockHash, NetworkError> {
+        if let Some(network) = &self.network {
+            return Ok(network.genesis());
+        }
+        match self.state.genesis()? {
+            Some(genesis) => Ok(genesis),
+            None => Ok(self.connect().await?.genesis()),
+        }
     }
 
-    /// The contact to write to, once everything that comes before is done.
+    /// Starts lost sessions anew, and queues what comes before anything else that is said. Asks nobody, unless the network was
+    /// never met: what is said is kept even where nobody answers.
+    async fn ready_to_send(&mut self) -> Result<BlockHash, NetworkError> {
+        let genesis = self.genesis().await?;
+        self.heal(&genesis, &mut Vec::new())?;
+        self.mail_all_direct(&genesis)?;
+        Ok(genesis)
+    }
+
+    /// The contact to write to, once everything that comes before is queued; and the network's name.
     async fn ready_for<E: std::error::Error + 'static>(
         &mut self,
         account: AccountAddress,
-    ) -> Result<Contact, SendError<E>> {
-        self.ready_to_send().await?;
-        self.state.contact(&account)?.ok_or(SendError::NoContact(account))
+    ) -> Result<(BlockHash, Contact), SendError<E>> {
+        let genesis = self.ready_to_send().await?;
+        Ok((genesis, self.state.contact(&account)?.ok_or(SendError::NoContact(account))?))
     }
 
     /// Sends what waits in the outbox; what fails stays there. A message that waited too long is given up once somebody is
     /// there to be told.
-    async fn flush(&mut self, mut events: Option<&mut Vec<Event>>) -> Result<(), NetworkError> {
-        let mut stuck = BTreeSet::new();
+    async fn flush(&mut self, events: Option<&mut Vec<Event>>) -> Result<(), NetworkError> {
+        self.flush_others(events, None).await
+    }
+
+    /// The same for all but one recipient.
+    async fn flush_others(
+        &mut self,
+        mut events: Option<&mut Vec<Event>>,
+        but: Option<AccountAddress>,
+    ) -> Result<(), NetworkError> {
+        let mut stuck: BTreeSet<_> = but.into_iter().collect();
         for item in self.state.outbox()? {
-            if item.timestamp.saturating_add(item.ttl) <= clock::now() {
+            if item.is_over(clock::now()) {
                 let Some(events) = &mut events else { continue };
                 let told = self.state.write(|writer| {
                     writer.unqueue(&item.hash)?;
@@ -248,25 +270,44 @@ impl Client {
         Ok(())
     }
 
-    /// Sends what waits for this recipient, in its order. What came of the last.
+    /// Sends what waits: first for this recipient, in its order, then for others. What came of the recipient's last.
     async fn deliver_all(&mut self, recipient: AccountAddress) -> Result<Delivery, DeliverError> {
-        let waiting = self.state.outbox().map_err(NetworkError::from)?;
-        let mut last = Err(DeliverError::Network(NetworkError::State(StateError::Damaged("nothing to send"))));
-        for item in waiting.into_iter().filter(|item| item.recipient == recipient) {
-            last = Ok(self.deliver(&item).await?);
+        self.connect().await?;
+        let delivered = self.deliver_to(recipient).await;
+        if let Err(error) = self.flush_others(None, Some(recipient)).await {
+            tracing::warn!(%error, "what waits for others is still not delivered");
         }
-        last
+        delivered
     }
 
-    /// Keeps a change, seals what it sends and sends it.
+    async fn deliver_to(&mut self, recipient: AccountAddress) -> Result<Delivery, DeliverError> {
+        // Where the network shows that this state was put back, what was queued is withdrawn, and said in another session.
+        for _ in 0..2 {
+            let genesis = self.genesis().await?;
+            self.heal(&genesis, &mut Vec::new())?;
+            let waiting = self.state.outbox().map_err(NetworkError::from)?;
+            let now = clock::now();
+            let mut last = None;
+            for item in waiting.into_iter().filter(|item| item.recipient == recipient && !item.is_over(now)) {
+                last = self.deliver(&item).await?.or(last);
+            }
+            if let Some(delivery) = last {
+                return Ok(delivery);
+            }
+        }
+        Err(DeliverError::Withdrawn)
+    }
+
+    /// Keeps a change, seals what it sends and sends it. Nothing is awaited before it is kept: what the network tells meanwhile may
+    /// change the contact.
     async fn send_change<E: std::error::Error + 'static>(
         &mut self,
+        genesis: &BlockHash,
         to: AccountAddress,
         change: Change,
         more: impl FnOnce(&Writer<'_>, MessageHash) -> Result<(), StateError>,
     ) -> Result<Delivery, SendError<E>> {
-        let genesis = self.connect().await?.genesis();
-        let sealed = self.seal(&genesis, to, &change)?;
+        let sealed = self.seal(genesis, to, &change)?;
         // Every step of ours sends something.
         let item = sealed.ok_or(StateError::Damaged("nothing to send"))?;
         self.keep(to, change, Some(&item), |writer| more(writer, item.hash))?;
@@ -310,12 +351,15 @@ impl Client {
         sealed: Option<&OutboxItem>,
         more: impl FnOnce(&Writer<'_>) -> Result<(), StateError>,
     ) -> Result<Vec<Event>, StateError> {
-        let Change { contact, prekeys, outgoing, events, resend: _, told: _ } = change;
+        let Change { contact, prekeys, outgoing, events, resend, told: _ } = change;
         debug_assert!(contact.as_ref().is_none_or(|contact| contact.account == account));
         let events = self.state.write(|writer| {
             contact.iter().try_for_each(|contact| writer.put_contact(contact))?;
             prekeys.iter().try_for_each(|prekeys| writer.put_prekeys(prekeys))?;
             sealed.iter().try_for_each(|item| writer.queue(item))?;
+            if resend {
+                writer.want_resent(&account)?;
+            }
             let events: Result<Vec<_>, _> =
                 events.into_iter().filter_map(|event| noted(writer, event).transpose()).collect();
             more(writer)?;
@@ -350,21 +394,24 @@ impl Client {
             lines.acknowledged(&source, &acknowledged);
         }
         if resend {
-            self.resend(genesis, source)?;
+            self.resend_due(genesis)?;
         }
         Ok(events)
     }
 
-    /// Brings a queued message into its recipient's swarm, and keeps the receipts.
-    async fn deliver(&mut self, item: &OutboxItem) -> Result<Delivery, DeliverError> {
+    /// Brings a queued message into its recipient's swarm, and keeps the receipts. None: it was withdrawn meanwhile.
+    async fn deliver(&mut self, item: &OutboxItem) -> Result<Option<Delivery>, DeliverError> {
         self.connect().await?;
+        if !self.state.is_queued(&item.hash).map_err(NetworkError::from)? {
+            return Ok(None);
+        }
         let Self { state, network: Some(network), .. } = self else {
             return Err(NetworkError::NoSwarm.into());
         };
         let delivery = network.deliver(state, item).await?;
         let kept = state.write(|writer| writer.sent(&item.hash, &delivery.receipts));
         kept.map_err(NetworkError::from)?;
-        Ok(delivery)
+        Ok(Some(delivery))
     }
 }
 
@@ -387,7 +434,9 @@ fn noted(writer: &Writer<'_>, event: Event) -> Result<Option<Event>, StateError>
             (!ids.is_empty()).then_some(Event::Receipt { sender, kind, ids })
         }
         Event::Unsent { sender, ids } => {
-            writer.discard_messages(&sender, &ids, clock::now().saturating_add(ttl::MESSAGE))?;
+            let until = clock::now().saturating_add(ttl::MESSAGE);
+            writer.discard_messages(&sender, &ids, until)?;
+            writer.refuse(&sender, &ids, until)?;
             let ids = writer.unsend(&sender, false, &ids)?;
             (!ids.is_empty()).then_some(Event::Unsent { sender, ids })
         }
@@ -413,3 +462,6 @@ fn acknowledged(event: &Event) -> Option<&[MessageId]> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,10 @@ use skep_proto::account::AccountAddress;
 /// How long a session that was started anew is left alone (ms): messages of strangers can make it look lost.
 pub(crate) const RESET_REST: Moment = 60 * 60 * 1000;
 
+/// How far ahead of ours the clock of somebody who asks may be (ms). With [`ttl::FRIEND_REQUEST`] this bounds how long a request
+/// can be shown again, to less than a message that was dealt with is remembered.
+const CLOCKS_APART: Moment = 24 * 60 * 60 * 1000;
+
 /// How long somebody whose request waits for an answer may ask again before the user is told once more (ms).
 const ASK_REST: Moment = 60 * 60 * 1000;
 
@@ -87,6 +91,8 @@ pub(crate) struct Session {
     pub(crate) reset: Moment,
     /// When we last told them a bundle that is not used up, by our clock (ms).
     pub(crate) told: Moment,
+    /// When they were last welcomed anew with another ratchet identity, by our clock (ms).
+    pub(crate) welcomed: Moment,
     /// It must not be written on: its state is older than what was sent.
     pub(crate) lost: bool,
     pub(crate) stamps: Stamps,
@@ -158,8 +164,10 @@ pub(crate) struct Manner {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IncomingRequest {
     pub(crate) introduction: String,
-    /// By their clock (ms).
+    /// By their clock, but not later than it came (ms).
     pub(crate) timestamp: Moment,
+    /// When the user was last told of it, by our clock (ms).
+    pub(crate) told: Moment,
     pub(crate) prekeys: PrekeyBundle,
 }
 
@@ -388,6 +396,12 @@ fn ask(
     })
 }
 
+/// A request of ours was lost before it left: we ask once more. None: we are not waiting for an answer of theirs.
+pub(crate) fn ask_again(own: Own<'_>, contact: &Contact, now: Moment) -> Option<Change> {
+    let Standing::Requested { introduction } = &contact.standing else { return None };
+    ask(own, Some(contact), contact.account, introduction.clone(), now).ok()
+}
+
 /// We accept the request of `contact`.
 pub(crate) fn accept(
     own: Own<'_>,
@@ -397,24 +411,23 @@ pub(crate) fn accept(
 ) -> Result<Change, AcceptError> {
     let Standing::Asking(request) = &contact.standing else { return Err(AcceptError::NotAsked(contact.account)) };
     let ratchet = Ratchet::start(own.prekeys, contact.account, &request.prekeys)?;
-    welcome(own, contact, ratchet, &request.prekeys, now, rng)
+    welcome(own, contact, (ratchet, Stamps::default()), &request.prekeys, now, rng)
 }
 
-/// Sends the acceptance in a session that was just started with `theirs`.
+/// Sends the acceptance in a session that was just started with `theirs`, with the stamps of the one before.
 fn welcome(
     own: Own<'_>,
     contact: &Contact,
-    ratchet: Ratchet,
+    (ratchet, before): (Ratchet, Stamps),
     theirs: &PrekeyBundle,
     now: Moment,
     rng: &mut impl CryptoRng,
 ) -> Result<Change, AcceptError> {
     let (prekeys, bundle) = own.prekeys.bundle();
     let body = Body::FriendAccept { display_name: own.name.clone(), prekeys: bundle };
-    let before = contact.session().map(|session| session.stamps).unwrap_or_default();
     let (ratchet, stamps, outgoing) = encrypt((&ratchet, before), own.mail(), MessageId::random(rng), body, now)?;
     let theirs = Some(theirs.spent());
-    let session = Session { ratchet, theirs, since: now, reset: 0, told: now, lost: false, stamps };
+    let session = Session { ratchet, theirs, since: now, reset: 0, told: now, welcomed: 0, lost: false, stamps };
     Ok(Change {
         contact: Some(Contact::at(Some(contact), contact.account, Standing::Established(session))),
         prekeys: Some(prekeys),
@@ -476,7 +489,7 @@ pub(crate) fn replenish(
 /// Starts the session with `contact` anew, because it is lost: with their prekeys, or, where none are known, with a friend
 /// request, which they answer of their own accord. None: not now, or they are no such contact.
 pub(crate) fn reset(own: Own<'_>, contact: &Contact, now: Moment, rng: &mut impl CryptoRng) -> Option<Change> {
-    let session = contact.session().filter(|session| session.reset == 0 || session.reset + RESET_REST <= now)?;
+    let session = contact.session().filter(|session| !rests(session.reset, RESET_REST, now))?;
     if contact.blocked {
         return None;
     }
@@ -495,8 +508,8 @@ pub(crate) fn reset(own: Own<'_>, contact: &Contact, now: Moment, rng: &mut impl
     };
     let change = match session.theirs.as_ref().and_then(start) {
         Some((ratchet, stamps, outgoing, prekeys, theirs)) => {
-            let (theirs, since) = (Some(theirs), session.since);
-            let session = Session { ratchet, theirs, since, reset: now, told: now, lost: false, stamps };
+            let (theirs, since, welcomed) = (Some(theirs), session.since, session.welcomed);
+            let session = Session { ratchet, theirs, since, reset: now, told: now, welcomed, lost: false, stamps };
             Change {
                 contact: Some(Contact::at(Some(contact), contact.account, Standing::Established(session))),
                 prekeys: Some(prekeys),
@@ -558,17 +571,17 @@ pub(crate) fn receive(
         }
     };
     let joined = received.prekeys.is_some();
-    let (theirs, since, reset, told, lost, stamps) = match session {
-        Some(Session { ratchet: _, theirs, since, reset, told, lost, stamps }) => {
-            (*theirs, *since, *reset, *told, *lost, *stamps)
+    let (theirs, since, reset, told, welcomed, lost, stamps) = match session {
+        Some(Session { ratchet: _, theirs, since, reset, told, welcomed, lost, stamps }) => {
+            (*theirs, *since, *reset, *told, *welcomed, *lost, *stamps)
         }
-        None => (None, now, 0, now, false, Stamps::default()),
+        None => (None, now, 0, now, 0, false, Stamps::default()),
     };
     // A session they have started leaves nothing of the bundle it was started with.
     let (told, lost) = if joined { (0, false) } else { (told, lost) };
     let sync = received.content.as_ref().ok().and_then(|content| content.sync);
     let stamps = sync.map_or(stamps, |sync| stamps.told(&sync, way));
-    let session_now = Session { ratchet: received.ratchet, theirs, since, reset, told, lost, stamps };
+    let session_now = Session { ratchet: received.ratchet, theirs, since, reset, told, welcomed, lost, stamps };
     let contact = Contact::at(known, source, Standing::Established(session_now));
     let mut change = Change { prekeys: received.prekeys, ..Change::default() };
     if received.identity_changed {
@@ -584,7 +597,7 @@ pub(crate) fn receive(
     Ok(change)
 }
 
-/// A friend request arrived.
+/// A friend request arrived. Times the asker tells only sort out copies; how often they are heard is measured by our clock.
 fn asked(
     own: Own<'_>,
     known: Option<&Contact>,
@@ -593,14 +606,16 @@ fn asked(
     now: Moment,
     rng: &mut impl CryptoRng,
 ) -> Result<Change, Unusable> {
-    if request.timestamp().saturating_add(ttl::FRIEND_REQUEST) < now {
+    let (earliest, latest) = (now.saturating_sub(ttl::FRIEND_REQUEST), now.saturating_add(CLOCKS_APART));
+    if !(earliest..=latest).contains(&request.timestamp()) {
         return Err(Unusable::StaleRequest);
     }
     let name = request.display_name().clone();
     let mut repeated = false;
-    let incoming = IncomingRequest {
+    let mut incoming = IncomingRequest {
         introduction: request.introduction().to_owned(),
-        timestamp: request.timestamp(),
+        timestamp: request.timestamp().min(now),
+        told: now,
         prekeys: *request.prekeys(),
     };
     match known.map(|contact| &contact.standing) {
@@ -611,7 +626,7 @@ fn asked(
                     let mut asking = Contact::at(known, source, Standing::Asking(incoming));
                     asking.name = Some(name.clone());
                     let mut change = accept(own, &asking, now, rng)?;
-                    let timestamp = request.timestamp();
+                    let timestamp = request.timestamp().min(now);
                     change.events.push(Event::Accepted { sender: source, name: Some(name), timestamp });
                     Ok(change)
                 }
@@ -626,23 +641,28 @@ fn asked(
         }
         // The newest keys are those that are good.
         Some(Standing::Asking(earlier)) => {
-            repeated = incoming.timestamp < earlier.timestamp.saturating_add(ASK_REST);
+            repeated = rests(earlier.told, ASK_REST, now);
+            incoming.told = if repeated { earlier.told } else { now };
         }
-        Some(Standing::Declined { since }) if incoming.timestamp <= since.saturating_add(DECLINE_REST) => {
+        Some(Standing::Declined { since }) if incoming.timestamp <= *since || rests(*since, DECLINE_REST, now) => {
             return Err(Unusable::Unwanted);
         }
         Some(Standing::Declined { .. }) => {}
         // A contact that asks again has lost its state, or never got our acceptance: there is nothing to decide.
         Some(Standing::Established(session)) => {
             let restored = session.ratchet.their_identity() != incoming.prekeys.identity_key;
-            let patience = if restored { 0 } else { RESET_REST };
-            if incoming.timestamp <= session.since.saturating_add(patience) {
+            // Who was restored is welcome at once, but not again and again: each time costs keys, work and what is sent again.
+            let last = if restored { session.welcomed } else { session.since };
+            if incoming.timestamp <= session.since || rests(last, RESET_REST, now) {
                 return Err(Unusable::StaleRequest);
             }
             let ratchet = session.ratchet.renew(own.prekeys, &incoming.prekeys).map_err(AcceptError::from)?;
             let mut contact = Contact::at(known, source, Standing::Asking(incoming.clone()));
             contact.name = Some(name);
-            let mut change = welcome(own, &contact, ratchet, &incoming.prekeys, now, rng)?;
+            let mut change = welcome(own, &contact, (ratchet, session.stamps), &incoming.prekeys, now, rng)?;
+            if let Some(Contact { standing: Standing::Established(anew), .. }) = &mut change.contact {
+                anew.welcomed = if restored { now } else { session.welcomed };
+            }
             change.resend = true;
             change.events.extend(restored.then_some(Event::IdentityChanged { sender: source }));
             change.events.push(Event::SessionReset { sender: source, ours: false });
@@ -659,6 +679,11 @@ fn asked(
     contact.name = Some(name);
     let events = if repeated { Vec::new() } else { vec![event] };
     Ok(Change { contact: Some(contact), events, ..Change::default() })
+}
+
+/// Whether less than `rest` has passed since this time (0: never). A clock that was set back makes nobody wait.
+const fn rests(since: Moment, rest: Moment, now: Moment) -> bool {
+    since != 0 && since <= now && now < since.saturating_add(rest)
 }
 
 /// A message of an established contact was decrypted.

@@ -232,14 +232,18 @@ impl Lines {
         if now < self.pause_until {
             return None;
         }
-        self.session.as_mut()?.poll_call(rng)
+        self.session.as_mut()?.poll_call(now, rng)
     }
 
     /// A call was answered.
-    pub(crate) fn handle_listened(&mut self, call: &Call, answer: ListenResponse) -> Vec<Delivered> {
+    pub(crate) fn handle_listened(&mut self, call: &Call, answer: ListenResponse, now: Moment) -> Vec<Delivered> {
         let Some(session) = self.session.as_mut().filter(|session| session.made(call)) else { return Vec::new() };
-        self.failures = 0;
-        session.answered(call, answer)
+        if let Some(delivered) = session.answered(call, answer, now) {
+            self.failures = 0;
+            return delivered;
+        }
+        self.handle_failed(call, ListenFailure::Silent, now);
+        Vec::new()
     }
 
     /// A call failed. A session whose node is gone, or does not want it, is over; another node is to be chosen after a pause.

@@ -168,6 +168,9 @@ pub enum DeliverError {
     /// The request cannot be wrapped.
     #[error(transparent)]
     Wrap(#[from] WrapError),
+    /// The session with the recipient starts anew, and it has to be said in the new one.
+    #[error("the session starts anew, and it is said in the new one")]
+    Withdrawn,
 }
 
 /// What one member of the swarm did with a request.
@@ -246,6 +249,11 @@ impl Network {
     pub(crate) fn swarm_of(&self, account: &AccountAddress) -> Result<(SwarmId, Vec<ServiceNodeId>), NetworkError> {
         let swarm = self.view.swarm_of(&account.key()).ok_or(NetworkError::NoSwarm)?;
         Ok((swarm, self.view.members(swarm).map(|member| member.id).collect()))
+    }
+
+    /// The guard of the path for reading, if there is one yet.
+    pub(crate) fn reading_guard(&self) -> Option<ServiceNodeId> {
+        self.paths.guard(Purpose::Reading)
     }
 
     /// Brings a message into its recipient's swarm.

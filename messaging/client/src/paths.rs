@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a path answered | its hops' failures are forgotten |
 //! | a hop after the guard failed | it alone is replaced, at once; it is never contacted directly, which would show it the client |
+//! | the guard is to be reached itself | another path, or another way: no new guard is drawn for it while there is one |
 //! | the guard failed | nothing; it is replaced after [`MOST_FAILURES`] in a row, since each new guard learns the client's address |
 //! | a path failed [`MOST_FAILURES`] times in a row | all but its guard are replaced: perhaps one of them blames the others |
 //! | a node failed [`MOST_FAILURES`] times in a row | it is in no path for [`REST_MS`] |
@@ -284,6 +285,12 @@ impl PathBook {
         }
         let [guard, ..] = self.path(Purpose::Sending, &[], candidates, now, rng)?.ids();
         Ok(guard)
+    }
+
+    /// The guard that is kept for a purpose, if there is one.
+    pub(crate) fn guard(&self, purpose: Purpose) -> Option<ServiceNodeId> {
+        let [guard, ..] = self.paths.get(&purpose)?.hops;
+        guard
     }
 
     /// Every purpose there is a path for; those for sending, reading and listening always are.

@@ -1,8 +1,8 @@
 //! What a client keeps: account, contacts, conversations, messages, receipts, paths; encrypted at rest.
 //!
 //! One SQLCipher database (AES-256 and an HMAC for every page), whose key Argon2id derives from the passphrase and a salt
-//! beside it, with a log of what was changed last while it is open. All files are their owner's alone. The database is locked while it is open, so that two programs cannot use
-//! one ratchet key twice.
+//! beside it, with a log of what was changed last while it is open. All files are their owner's alone. The database is locked
+//! while it is open, so that two programs cannot use one ratchet key twice.
 //!
 //! # Security
 //!
@@ -11,14 +11,16 @@
 //!
 //! **Provides.** Secrecy and integrity of every page to whoever reads or changes the files without the passphrase.
 //!
-//! **Does not provide.** Protection against putting back an older copy of the whole file (its ratchet keys would then be
-//! used twice), and concealment of the file's size and times.
+//! **Does not provide.** Protection against putting back an older copy of the whole file, whose ratchet keys would then be used
+//! twice: that is noticed from outside, with a mark in the own mailbox (`client/mark.rs`), not here. Nor concealment of the file's
+//! size and times.
 
 mod backup;
 mod direct;
 mod key;
 mod messages;
 mod requests;
+mod resends;
 mod rows;
 mod schema;
 mod trash;
@@ -87,6 +89,13 @@ pub(crate) struct OutboxItem {
     pub(crate) timestamp: Moment,
     /// For how long it is to be kept (ms).
     pub(crate) ttl: u64,
+}
+
+impl OutboxItem {
+    /// Whether it has waited for too long.
+    pub(crate) const fn is_over(&self, now: Moment) -> bool {
+        self.timestamp.saturating_add(self.ttl) <= now
+    }
 }
 
 /// The local state cannot be used.
@@ -222,6 +231,12 @@ impl State {
         Ok(done)
     }
 
+    /// How many rows were written since it was opened.
+    #[cfg(test)]
+    pub(crate) fn changes(&self) -> u64 {
+        self.database.total_changes()
+    }
+
     /// The account.
     pub(crate) fn account(&self) -> Result<StoredAccount, StateError> {
         let sql = "SELECT phrase, name, prekeys, rotated, read_receipts, typing, presence FROM account";
@@ -231,9 +246,7 @@ impl State {
 
     /// Binds the state to a network, or checks that it is bound to this one.
     pub(crate) fn bind_network(&mut self, genesis: &BlockHash) -> Result<(), StateError> {
-        let bound: Option<BlockHash> =
-            self.database.query_row("SELECT genesis FROM network", [], |row| row.get(0)).optional()?;
-        match bound {
+        match self.genesis()? {
             Some(bound) if bound != *genesis => Err(StateError::OtherNetwork(bound)),
             Some(_) => Ok(()),
             None => self.write(|writer| {
@@ -241,6 +254,11 @@ impl State {
                 writer.change("INSERT INTO network (id, genesis, paths) VALUES (1, ?1, ?2)", params![genesis, paths])
             }),
         }
+    }
+
+    /// The name of the network the state is bound to; none before it was connected to.
+    pub(crate) fn genesis(&self) -> Result<Option<BlockHash>, StateError> {
+        Ok(self.database.query_row("SELECT genesis FROM network", [], |row| row.get(0)).optional()?)
     }
 
     /// The paths in use.
@@ -311,6 +329,20 @@ impl State {
         items.map(|item| item?).collect()
     }
 
+    /// Whether a message waits to be sent.
+    pub(crate) fn is_queued(&self, hash: &MessageHash) -> Result<bool, StateError> {
+        let known = self.database.query_row("SELECT 1 FROM outbox WHERE hash = ?1", [hash.as_bytes()], |_| Ok(()));
+        Ok(known.optional()?.is_some())
+    }
+
+    /// Contacts to whom our request was lost before it left.
+    pub(crate) fn lost_requests(&self) -> Result<Vec<AccountAddress>, StateError> {
+        let mut query =
+            self.database.prepare_cached("SELECT account FROM contacts WHERE status = 'requested' AND lost = 1")?;
+        let rows = query.query_map([], |row| row.get::<_, [u8; AccountAddress::LEN]>(0))?;
+        rows.map(|contact| AccountAddress::from_slice(&contact?).map_err(|_| StateError::Damaged("contact"))).collect()
+    }
+
     /// Whether a stored message was dealt with before.
     pub(crate) fn is_seen(&self, hash: &MessageHash) -> Result<bool, StateError> {
         let known = self.database.query_row("SELECT 1 FROM seen WHERE hash = ?1", [hash.as_bytes()], |_| Ok(()));
@@ -351,7 +383,13 @@ impl Writer<'_> {
         self.put_prekeys(prekeys)?;
         // Cursors and what was sealed with the old sessions are of the past.
         self.change("DELETE FROM cursors", [])?;
+        // Texts are in the history, and are said again in the new sessions; requests that wait are made again.
+        self.change(
+            "UPDATE contacts SET lost = 1 WHERE status = 'requested' AND account IN (SELECT recipient FROM outbox)",
+            [],
+        )?;
         self.change("DELETE FROM outbox", [])?;
+        self.forgive_resends()?;
         self.change("UPDATE account SET rotated = 0", [])?;
         // Never told, never reset: the next contact with the network starts their sessions anew.
         self.change("UPDATE contacts SET told = 0, reset = 0, lost = 1 WHERE status = 'established'", [])
@@ -390,7 +428,7 @@ impl Writer<'_> {
         let row = rows::ContactRow::of(contact);
         let [stamp, mailed, confirmed, heard] = row.stamps;
         let sql = format!(
-            "INSERT OR REPLACE INTO contacts ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+            "INSERT OR REPLACE INTO contacts ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
             rows::CONTACT
         );
         self.change(
@@ -413,6 +451,7 @@ impl Writer<'_> {
                 mailed,
                 confirmed,
                 heard,
+                row.welcomed,
             ],
         )
     }
@@ -487,8 +526,20 @@ fn make_file(path: &Path) -> Result<(), StateError> {
 
 /// Gives a complete file its name. Unlike a renaming, this does not replace what another program may have made meanwhile.
 fn publish(draft: &Path, path: &Path) -> io::Result<()> {
-    fs::hard_link(draft, path)?;
-    fs::remove_file(draft)
+    match fs::hard_link(draft, path) {
+        Ok(()) => fs::remove_file(draft),
+        Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => Err(error),
+        Err(_) => publish_without_links(draft, path),
+    }
+}
+
+/// The same where a file cannot have two names, as on a stick: an empty file takes the name first.
+fn publish_without_links(draft: &Path, path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    fs::rename(draft, path).inspect_err(|_| {
+        // Nothing is lost with an empty file, and nothing can be done about one that stays.
+        let _ = fs::remove_file(path);
+    })
 }
 
 #[cfg(test)]

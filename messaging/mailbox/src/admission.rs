@@ -13,24 +13,24 @@ use std::fmt;
 
 /// The circumstances of a deposit.
 #[derive(Clone, Copy)]
-pub struct Admission<'a> {
+pub(crate) struct Admission<'a> {
     /// The node's clock (ms).
-    pub now: u64,
+    pub(crate) now: u64,
     /// Who brings it.
-    pub origin: Origin,
+    pub(crate) origin: Origin,
     /// The least effort of proofs of work.
-    pub least_effort: u32,
+    pub(crate) least_effort: u32,
     /// Whether a block is recent enough to do work over.
-    pub is_recent_block: &'a dyn Fn(&[u8; 32]) -> bool,
+    pub(crate) is_recent_block: &'a dyn Fn(&[u8; 32]) -> bool,
 }
 
 /// A deposit whose times and work are right, but whose signature has not been looked at.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Weighed(Record);
+pub(crate) struct Weighed(Record);
 
 impl Weighed {
     /// The record it would be.
-    pub const fn record(&self) -> &Record {
+    pub(crate) const fn record(&self) -> &Record {
         &self.0
     }
 }
@@ -95,14 +95,8 @@ pub enum RetrieveRefusal {
     Signature(&'static str),
 }
 
-/// Judges a deposit. Its work, where there is any, is judged too, though none is demanded. `is_revoked` tells of the
-/// subaccount that signs, if any.
-pub fn admit(deposit: StoreRequest, admission: &Admission<'_>, is_revoked: bool) -> Result<Record, StoreRefusal> {
-    authorize(weigh(deposit, admission)?, is_revoked)
-}
-
-/// Judges what costs neither a read nor a signature: times, and the work.
-pub fn weigh(deposit: StoreRequest, admission: &Admission<'_>) -> Result<Weighed, StoreRefusal> {
+/// Judges what costs neither a read nor a signature: times, and the work where there is any.
+pub(crate) fn weigh(deposit: StoreRequest, admission: &Admission<'_>) -> Result<Weighed, StoreRefusal> {
     let &Admission { now, origin, .. } = admission;
     let namespace = deposit.namespace;
     let ttl = deposit.expiry.checked_sub(deposit.timestamp).ok_or(StoreRefusal::Lifetime)?;
@@ -124,8 +118,8 @@ pub fn weigh(deposit: StoreRequest, admission: &Admission<'_>) -> Result<Weighed
     Ok(Weighed(record))
 }
 
-/// Judges the owner's signature, where the namespace needs one.
-pub fn authorize(Weighed(record): Weighed, is_revoked: bool) -> Result<Record, StoreRefusal> {
+/// Judges the owner's signature, where the namespace needs one. `is_revoked` tells of the subaccount that signs, if any.
+pub(crate) fn authorize(Weighed(record): Weighed, is_revoked: bool) -> Result<Record, StoreRefusal> {
     let deposit = record.deposit();
     let namespace = deposit.namespace;
     if !namespace.anyone_may_store() {

@@ -1,6 +1,6 @@
 //! What an owner may order, and what that changes (`protocol.md` section 4).
 
-use crate::{Change, Order, Origin, store::STAMP_TOLERANCE, verify_owner};
+use crate::{Change, Order, Origin, replica::as_heard, store::STAMP_TOLERANCE, verify_owner};
 use skep_proto::storage::{
     Access, Action, Command, ExpiriesRequest, ExpiryMode, MessageHash, OwnerAuth, RevokedRequest, TimedAuth,
     limits::{BOUND_TOLERANCE, MAX_TTL_PRIVATE, SIGNATURE_TOLERANCE},
@@ -135,10 +135,11 @@ fn in_time(name: &'static str, timestamp: u64, now: u64, tolerance: u64) -> Resu
 /// members that miss it learn of it. `None` as [`judge_command`] would refuse it.
 ///
 /// `at` is the clock of the member that takes it from a client, or the newest timestamp among the messages it is about
-/// ([`Store::newest`](crate::Store::newest)) if that is ahead.
-pub fn give(command: &Command, request: Vec<u8>, at: u64) -> Option<(Change, Order)> {
+/// ([`Store::newest`](crate::Store::newest)) if that is ahead. `kept` are the orders kept of the account that say otherwise of
+/// subaccounts ([`token_orders`](crate::token_orders)): requests overtake each other, on the way here and between members.
+pub fn give(command: &Command, request: Vec<u8>, at: u64, kept: &[Order]) -> Option<(Change, Order)> {
     let order = Order { account: command.account, signature: command.auth.signature, request, at };
-    Some((change_of(command, at)?, order))
+    Some((as_heard(command, change_of(command, at)?, kept), order))
 }
 
 /// Judges a question about expiries at `now` (ms); `is_revoked` tells of the subaccount that signs, if any.

@@ -2,7 +2,7 @@
 //! where it is kept.
 //!
 //! ```text
-//! StoreRequest --weigh(), authorize()--> Record --Writer (one thread, one sync for many)--> Store --> the answer
+//! StoreRequest --Terms, Entrant--> Record --Writer (one thread, one sync for many)--> Store --> the answer
 //! Command ------judge_command()-----> Change --Writer-----------------------> Store --> the answer
 //! RetrieveRequest --may_retrieve()--> Query ---------------------------------> Store --> Page
 //! ```
@@ -26,7 +26,9 @@
 
 mod admission;
 mod command;
+mod demand;
 mod deposits;
+mod entrance;
 mod memory;
 mod name;
 mod owner;
@@ -36,6 +38,7 @@ mod replica;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 mod ruling;
+mod spent;
 mod store;
 #[cfg(test)]
 mod suite;
@@ -44,18 +47,20 @@ mod testing;
 mod work;
 mod writer;
 
-pub use admission::{
-    Admission, Origin, RetrieveRefusal, StoreRefusal, Weighed, admit, authorize, may_monitor, may_retrieve, weigh,
-};
+use admission::{Admission, Weighed, authorize, weigh};
+pub use admission::{Origin, RetrieveRefusal, StoreRefusal, may_monitor, may_retrieve};
 pub use command::{CommandRefusal, give, judge_command, may_ask_expiries, may_ask_revoked};
+pub use demand::Demand;
+pub use entrance::{Entrant, Terms};
 pub use memory::MemoryStore;
 pub use name::{ItemName, NameRange, Tally};
 pub use owner::{OwnerError, verify_owner};
 pub use quota::{Allowance, Quota, Quotas, Standing, Tallies};
 pub use record::{ReadRecordError, Record};
-pub use replica::{ReplicaRefusal, admit_order, admit_replica, command_of};
+pub use replica::{ReplicaRefusal, admit_order, admit_replica, command_of, token_orders};
 #[cfg(feature = "rocksdb")]
 pub use rocks::{Contents, Fault, FaultKind, OpenError, Recount, RocksStore, database_options};
+pub use spent::Spent;
 pub use store::{Change, Changed, Expired, Fetched, Order, Page, Put, Query, Store, StoreError, Touched, Usage};
 pub use work::WorkRefusal;
 pub use writer::{WriteError, Writer};

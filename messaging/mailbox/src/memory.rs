@@ -5,7 +5,7 @@ use crate::{
     Standing, Store, StoreError, Tallies, Tally, Touched, Usage,
     deposits::{Known, choose},
     name::spaced,
-    ruling::{Ruling, Rulings, is_deleted, settled_expiry},
+    ruling::{Ruling, Rulings, admitted_until, settled_expiry},
     store::{MAX_ORDER_BYTES, MAX_ORDERS, REVOCATION_BYTES, is_wanted, nth_expiry},
 };
 use skep_proto::{
@@ -169,14 +169,8 @@ impl Inner {
     fn put(&mut self, record: &Record, now: u64, quotas: Quotas) -> Put {
         let deposit = record.deposit();
         let id = (deposit.account, deposit.namespace);
-        let mut expiry = deposit.expiry;
-        if record.is_replica() {
-            let rulings = self.rulings(id, &record.hash());
-            expiry = settled_expiry(deposit.timestamp, deposit.expiry, &rulings);
-            if expiry <= now || is_deleted(deposit.timestamp, &rulings) {
-                return Put::Gone;
-            }
-        }
+        let rulings = self.rulings(id, &record.hash());
+        let Some(expiry) = admitted_until(record, &rulings, now) else { return Put::Gone };
         if let Some(&position) = self.positions.get(&(id, record.hash())) {
             let entry = self.boxes.get(&id).and_then(|entries| entries.get(&position));
             if let Some(Entry { record: kept, expiry: until, .. }) = entry {

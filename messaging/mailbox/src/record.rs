@@ -42,7 +42,7 @@ impl Record {
         Self { hash, deposit, is_replica: false }
     }
 
-    /// The same record, handed over by a member that has kept it: what its owner ordered meanwhile counts.
+    /// The same record, handed over by a member that has kept it: what arrives here last need not be what is newest.
     #[must_use]
     pub fn handed_over(self) -> Self {
         Self { is_replica: true, ..self }

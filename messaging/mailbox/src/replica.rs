@@ -2,7 +2,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "orders of one kind are sought among all")]
 
 use crate::{
-    Change, CommandRefusal, Order, Record,
+    Change, CommandRefusal, Order, Record, Store, StoreError,
     admission::judge_proofs,
     command::{give, judge_at},
     store::STAMP_TOLERANCE,
@@ -42,12 +42,12 @@ pub fn admit_replica(record: Record, now: u64) -> Result<Record, ReplicaRefusal>
 }
 
 /// What an order given at a time amounts to that another member hands over at `now` (ms), and the order to keep.
-/// `token_orders` are those kept of its account about subaccounts.
+/// `kept` are those of [`token_orders`].
 pub fn admit_order(
     command: &Command,
     request: Vec<u8>,
     at: u64,
-    token_orders: &[Order],
+    kept: &[Order],
     now: u64,
 ) -> Result<(Change, Order), ReplicaRefusal> {
     if at > now.saturating_add(STAMP_TOLERANCE) {
@@ -60,26 +60,35 @@ pub fn admit_order(
         | CommandRefusal::ExpiryPassed
         | CommandRefusal::LimitPassed => ReplicaRefusal::Times,
     })?;
-    let (change, order) = give(command, request, at).ok_or(ReplicaRefusal::Proof)?;
+    let (change, order) = give(command, request, at, kept).ok_or(ReplicaRefusal::Proof)?;
     if order.expiry() <= now {
         return Err(ReplicaRefusal::Expired);
     }
-    Ok((heard_late(command, change, token_orders), order))
+    Ok((change, order))
 }
 
-/// Of subaccounts, the later word counts, whichever is heard first.
-fn heard_late(command: &Command, change: Change, token_orders: &[Order]) -> Change {
+/// The orders kept of the account that may say otherwise of subaccounts than `command`: none if it is not about any.
+pub fn token_orders(store: &dyn Store, command: &Command, now: u64) -> Result<Vec<Order>, StoreError> {
+    match command.action {
+        Action::Revoke { .. } | Action::Unrevoke { .. } => store.token_orders(&command.account, now),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// What is left of a change by what is `kept`. Of subaccounts, the later word counts, whichever is heard first; of two words
+/// said at the same time, the one that revokes.
+pub(crate) fn as_heard(command: &Command, change: Change, kept: &[Order]) -> Change {
     match (&command.action, change) {
-        (Action::Revoke { tokens, timestamp }, Change::Revoke { account, at, given, .. }) => {
-            let tokens = without(tokens, *timestamp, token_orders, |action| match action {
-                Action::Unrevoke { tokens, timestamp } => Some((tokens, *timestamp)),
+        (Action::Revoke { timestamp, .. }, Change::Revoke { account, tokens, at, given }) => {
+            let tokens = without(tokens, kept, |action| match action {
+                Action::Unrevoke { tokens, timestamp: then } if then > timestamp => Some(tokens),
                 _ => None,
             });
             Change::Revoke { account, tokens, at, given }
         }
-        (Action::Unrevoke { tokens, timestamp }, Change::Unrevoke { account, .. }) => {
-            let tokens = without(tokens, *timestamp, token_orders, |action| match action {
-                Action::Revoke { tokens, timestamp } => Some((tokens, *timestamp)),
+        (Action::Unrevoke { timestamp, .. }, Change::Unrevoke { account, tokens }) => {
+            let tokens = without(tokens, kept, |action| match action {
+                Action::Revoke { tokens, timestamp: then } if then >= timestamp => Some(tokens),
                 _ => None,
             });
             Change::Unrevoke { account, tokens }
@@ -88,20 +97,15 @@ fn heard_late(command: &Command, change: Change, token_orders: &[Order]) -> Chan
     }
 }
 
-/// Tokens and when something was said of them.
-type Word<'a> = (&'a Vec<SubaccountToken>, u64);
-
-/// The tokens of which no kept order of the other kind (`opposite`) says otherwise after `then`.
+/// The tokens of which no kept order says `otherwise`.
 fn without(
-    tokens: &[SubaccountToken],
-    then: u64,
-    orders: &[Order],
-    opposite: fn(&Action) -> Option<Word<'_>>,
+    tokens: Vec<SubaccountToken>,
+    kept: &[Order],
+    otherwise: impl Fn(&Action) -> Option<&Vec<SubaccountToken>>,
 ) -> Vec<SubaccountToken> {
-    let actions: Vec<_> = orders.iter().filter_map(action_of).collect();
-    let later = actions.iter().filter_map(opposite).filter(|(_, at)| *at > then);
-    let later: HashSet<_> = later.flat_map(|(tokens, _)| tokens).collect();
-    tokens.iter().filter(|token| !later.contains(token)).copied().collect()
+    let actions: Vec<_> = kept.iter().filter_map(action_of).collect();
+    let others: HashSet<_> = actions.iter().filter_map(otherwise).flatten().collect();
+    tokens.into_iter().filter(|token| !others.contains(token)).collect()
 }
 
 fn action_of(order: &Order) -> Option<Action> {

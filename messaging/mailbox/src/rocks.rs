@@ -12,16 +12,16 @@ use crate::{
     Allowance, Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Put, Query, Quotas, Record,
     Standing, Store, StoreError, Tally, Usage,
     deposits::{Known, choose},
-    ruling::{is_deleted, settled_expiry},
+    ruling::admitted_until,
 };
 pub use accounts::Recount;
-use accounts::Shift;
-use keys::{BoxId, FORMAT, Meta, Place, STATE, State, bucket_of, bucket_start, last_expired, read_expiry};
+use accounts::{Counts, Shift};
+use keys::{BoxId, FORMAT, Meta, Place, STATE, State, TalliesKey, bucket_of, bucket_start, last_expired, read_expiry};
 use prost::Message;
-use read::BoxReader;
+use read::Entries;
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, IteratorMode, Options, ReadOptions, SnapshotWithThreadMode,
-    WriteBatch,
+    BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, IteratorMode, Options, ReadOptions,
+    SnapshotWithThreadMode, WriteBatch,
     statistics::{StatsLevel, Ticker},
 };
 use skep_proto::{
@@ -49,12 +49,19 @@ const WRITE_BUFFER_BYTES: usize = 4 << 20;
 /// Logs are let go beyond this.
 const MAX_LOG_BYTES: u64 = 16 << 20;
 const MAX_OPEN_FILES: i32 = 128;
+/// What part of a write buffer tells which keys are in it: ten bits a key where messages are small.
+const WRITE_BUFFER_FILTER: f64 = 0.02;
 const PUT: &str = "write messages";
 
 /// Keeps records on disk. What [`Store::sync`] has returned for survives a crash of process and machine.
+///
+/// One batch is written at a time, but neither readers nor [`Store::sync`] wait for that.
 pub struct RocksStore {
     db: DB,
     quotas: Mutex<Quotas>,
+    /// Held by who writes, from what the batch was made from until it is written.
+    counts: Mutex<Counts>,
+    /// As of the last batch.
     state: Mutex<State>,
     sums: RwLock<Sums>,
     /// Positions before this one have been synced.
@@ -115,7 +122,8 @@ impl RocksStore {
             Some(None) => return Err(OpenError::Damaged(path.into())),
         };
         let (quotas, synced) = (Mutex::new(quotas.into()), AtomicU64::new(state.next));
-        let store = Self { db, quotas, state: Mutex::new(state), sums: RwLock::default(), synced, options };
+        let (counts, state, sums) = (Mutex::default(), Mutex::new(state), RwLock::default());
+        let store = Self { db, quotas, counts, state, sums, synced, options };
         store.count_names().map_err(|_| OpenError::Damaged(path.into()))?;
         Ok(store)
     }
@@ -141,18 +149,30 @@ impl RocksStore {
         *self.quotas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> State {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pending(&self, state: State) -> Pending<'_> {
+    fn set_state(&self, state: State) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a batch about so many messages.
+    fn pending(&self, messages: usize) -> Pending<'_> {
+        let counts = self.counts();
         Pending {
             store: self,
-            state,
+            counts,
+            state: self.state(),
             batch: WriteBatch::default(),
-            known: HashMap::new(),
-            shifts: HashMap::new(),
-            names: Vec::new(),
+            known: HashMap::with_capacity(messages),
+            brings_paid: false,
+            shifts: HashMap::with_capacity(messages),
+            names: Vec::with_capacity(messages),
             orders: HashMap::new(),
         }
     }
@@ -170,6 +190,13 @@ impl RocksStore {
         Ok((position, meta))
     }
 
+    /// Until when a record lasts by the orders kept; `None` if it is gone.
+    fn admitted_until(&self, record: &Record, now: u64) -> Result<Option<u64>, StoreError> {
+        let deposit = record.deposit();
+        let rulings = self.rulings(&BoxId::new(&deposit.account, deposit.namespace), &record.hash())?;
+        Ok(admitted_until(record, &rulings, now))
+    }
+
     fn read_meta(&self, id: &BoxId, position: u64) -> Result<Option<Meta>, StoreError> {
         let bytes = self.db.get_pinned(id.meta(position)).map_err(failed("read a message's entry"))?;
         bytes.map(|bytes| Meta::read(&bytes).ok_or(StoreError::Damaged("a message's entry"))).transpose()
@@ -182,11 +209,18 @@ pub fn database_options() -> Options {
     tables.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE_BYTES));
     tables.set_cache_index_and_filter_blocks(true);
     tables.set_bloom_filter(10.0, false);
+    // In parts, so that looking up one key reads a block of each, not a MiB for a file of 64.
+    tables.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    tables.set_partition_filters(true);
+    tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
     let mut options = Options::default();
     options.create_if_missing(true);
     options.set_block_based_table_factory(&tables);
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
     options.set_max_write_buffer_number(2);
+    // Whether a message is there already is asked for each, and mostly it is not.
+    options.set_memtable_whole_key_filtering(true);
+    options.set_memtable_prefix_bloom_ratio(WRITE_BUFFER_FILTER);
     options.set_max_total_wal_size(MAX_LOG_BYTES);
     options.set_max_open_files(MAX_OPEN_FILES);
     options.set_max_background_jobs(2);
@@ -215,11 +249,14 @@ fn on_disk(record: &Record) -> Vec<u8> {
 /// Puts that are not written yet: what a later record of the same batch must see.
 struct Pending<'a> {
     store: &'a RocksStore,
+    counts: MutexGuard<'a, Counts>,
     state: State,
     batch: WriteBatch,
     known: HashMap<(BoxId, MessageHash), (u64, Meta)>,
+    /// One of those was paid for.
+    brings_paid: bool,
     /// How the counts of accounts change, by where those stand.
-    shifts: HashMap<Vec<u8>, Shift>,
+    shifts: HashMap<TalliesKey, Shift>,
     names: Vec<NameChange>,
     /// Number and bytes of the orders of accounts that have lost or got some.
     orders: HashMap<AccountAddress, (u64, u64)>,
@@ -243,22 +280,16 @@ impl Pending<'_> {
     /// Whether putting `record` may need work that this very batch has brought.
     fn may_lend(&self, record: &Record) -> bool {
         let deposit = record.deposit();
-        let id = BoxId::new(&deposit.account, deposit.namespace);
-        let known = self.known.get(&(id, record.hash()));
-        record.standing() == Standing::Unproven && known.is_some_and(|(_, meta)| meta.standing == Standing::Proven)
+        let known = || self.known.get(&(BoxId::new(&deposit.account, deposit.namespace), record.hash()));
+        self.brings_paid
+            && record.standing() == Standing::Unproven
+            && known().is_some_and(|(_, meta)| meta.standing == Standing::Proven)
     }
 
-    fn put(&mut self, record: &Record, now: u64) -> Result<Put, StoreError> {
+    /// Puts a record that lasts until `expiry`.
+    fn put(&mut self, record: &Record, expiry: u64, now: u64) -> Result<Put, StoreError> {
         let deposit = record.deposit();
         let id = BoxId::new(&deposit.account, deposit.namespace);
-        let mut expiry = deposit.expiry;
-        if record.is_replica() {
-            let rulings = self.store.rulings(&id, &record.hash())?;
-            expiry = settled_expiry(deposit.timestamp, deposit.expiry, &rulings);
-            if expiry <= now || is_deleted(deposit.timestamp, &rulings) {
-                return Ok(Put::Gone);
-            }
-        }
         if let Some((position, meta)) = self.find(id, record.hash())? {
             if meta.expiry > now {
                 let Meta { timestamp, deposited, standing, .. } = meta;
@@ -337,6 +368,7 @@ impl Pending<'_> {
             self.batch.put(id.expiry(bucket, position), []);
         }
         self.batch.put(id.meta(position), meta.to_bytes());
+        self.brings_paid |= meta.standing == Standing::Proven;
         self.known.insert((id, meta.hash), (position, meta));
     }
 
@@ -352,25 +384,30 @@ impl Pending<'_> {
         self.discount(id, meta.standing, meta.size.into());
     }
 
-    fn write(mut self, doing: &'static str) -> Result<State, StoreError> {
-        self.write_counts()?;
+    fn write(mut self, doing: &'static str) -> Result<(), StoreError> {
+        let changed = self.write_counts()?;
         self.batch.put(STATE, self.state.to_bytes());
         self.store.db.write(self.batch).map_err(failed(doing))?;
+        self.counts.learn(changed);
         self.store.count(&self.names);
-        Ok(self.state)
+        self.store.set_state(self.state);
+        Ok(())
     }
 }
 
 impl Store for RocksStore {
     fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError> {
-        let mut state = self.state();
-        let mut pending = self.pending(*state);
+        let mut pending = self.pending(records.len());
         let mut outcomes = Vec::with_capacity(records.len());
         for record in records {
+            let Some(expiry) = self.admitted_until(record, now)? else {
+                outcomes.push(Put::Gone);
+                continue;
+            };
             if record.deposit().namespace.is_public_outbox() {
                 // What lies in an outbox is found in the database, so all that came before must be there.
-                *state = pending.write(PUT)?;
-                pending = self.pending(*state);
+                pending.write(PUT)?;
+                pending = self.pending(records.len());
                 if !pending.has_room(record)? {
                     outcomes.push(Put::Full);
                     continue;
@@ -381,27 +418,27 @@ impl Store for RocksStore {
                 }
             }
             if pending.may_lend(record) {
-                *state = pending.write(PUT)?;
-                pending = self.pending(*state);
+                pending.write(PUT)?;
+                pending = self.pending(records.len());
             }
-            outcomes.push(pending.put(record, now)?);
+            outcomes.push(pending.put(record, expiry, now)?);
         }
-        *state = pending.write(PUT)?;
+        pending.write(PUT)?;
         Ok(outcomes)
     }
 
     fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError> {
-        let mut state = self.state();
-        let mut pending = self.pending(*state);
+        let mut pending = self.pending(0);
         let changed = pending.change(change, now)?;
         if let Some(order) = order {
             pending.remember(order, change)?;
         }
-        *state = pending.write("change a mailbox")?;
+        pending.write("change a mailbox")?;
         Ok(changed)
     }
 
     fn sync(&self) -> Result<(), StoreError> {
+        // What is written from now on may or may not be synced with it.
         let reached = self.state().next;
         self.db.flush_wal(true).map_err(failed("sync messages to disk"))?;
         self.synced.fetch_max(reached, Ordering::Release);
@@ -413,28 +450,31 @@ impl Store for RocksStore {
         let synced = self.synced.load(Ordering::Acquire);
         let snapshot = self.db.snapshot();
         let after = match query.after {
-            Some(hash) => cursor(&snapshot, &id, hash, now)?.filter(|position| *position < synced),
+            Some(hash) => cursor(&snapshot, &id, &hash)?.filter(|position| *position < synced),
             None => None,
         };
-        let start = after.map_or(0, |position| position + 1);
-        let mut reader = BoxReader::new(&snapshot, id, start..synced.max(start));
-        let mut page = Page::default();
-        let mut size = 0;
-        while let Some((position, meta)) = reader.next()? {
+        let mut entries = Entries::new(&snapshot, &id, after.unwrap_or(0)..synced);
+        if after.is_some() {
+            let (_, meta) = entries.next()?.ok_or(StoreError::Damaged("a message's entry"))?;
+            if meta.expiry <= now {
+                // It is not there any more.
+                entries = Entries::new(&snapshot, &id, 0..synced);
+            }
+        }
+        let (mut shown, mut size, mut more) = (Vec::new(), 0, false);
+        while let Some((position, meta)) = entries.next()? {
             if meta.expiry <= now {
                 continue;
             }
             size += retrieved_size(meta.size as usize);
-            let fits = page.messages.len() < query.window.count && size <= query.window.size;
-            if !fits && !page.messages.is_empty() {
-                page.more = true;
+            let fits = shown.len() < query.window.count && size <= query.window.size;
+            if !fits && !shown.is_empty() {
+                more = true;
                 break;
             }
-            let data = reader.data(position)?;
-            let Meta { hash, sent: timestamp, expiry: expiration, .. } = meta;
-            page.messages.push(RetrievedMessage { hash, timestamp, expiration, data });
+            shown.push((position, meta));
         }
-        Ok(page)
+        Ok(Page { messages: read::messages(&snapshot, &id, &shown)?, more })
     }
 
     fn message(
@@ -508,8 +548,8 @@ impl Store for RocksStore {
 
     fn expire(&self, now: u64, limit: usize) -> Result<Expired, StoreError> {
         self.expire_orders(now, limit)?;
-        let mut state = self.state();
-        let mut pending = self.pending(*state);
+        let mut pending = self.pending(0);
+        let state = pending.state;
         let end = last_expired(now).saturating_add(1);
         if end <= state.first_bucket {
             return Ok(Expired { removed: 0, examined: 0, more: false });
@@ -532,19 +572,19 @@ impl Store for RocksStore {
             expired.removed += 1;
         }
         pending.state.first_bucket = reached;
-        if pending.state != *state {
-            *state = pending.write("remove expired messages")?;
+        if pending.state != state {
+            pending.write("remove expired messages")?;
         }
         Ok(expired)
     }
 
     fn usage(&self) -> Usage {
-        let State { messages, bytes, .. } = *self.state();
+        let State { messages, bytes, .. } = self.state();
         Usage { messages, bytes }
     }
 
     fn allowance(&self, account: &AccountAddress) -> Result<Allowance, StoreError> {
-        let State { bytes: total, unproven: unproven_total, .. } = *self.state();
+        let State { bytes: total, unproven: unproven_total, .. } = self.state();
         let mailbox = self.tallies(&keys::tallies(account))?;
         Ok(Allowance { quotas: self.quotas(), mailbox, total, unproven_total })
     }
@@ -561,19 +601,14 @@ fn shown(meta: &Meta, data: Option<&[u8]>) -> Result<RetrievedMessage, StoreErro
     Ok(RetrievedMessage { hash, timestamp, expiration, data: record.data.into() })
 }
 
-/// The position of a message that has not expired.
+/// The position of a message.
 fn cursor(
     snapshot: &SnapshotWithThreadMode<'_, DB>,
     id: &BoxId,
-    hash: MessageHash,
-    now: u64,
+    hash: &MessageHash,
 ) -> Result<Option<u64>, StoreError> {
-    let read = failed("look up a message");
-    let Some(position) = snapshot.get_pinned(id.by_hash(&hash)).map_err(&read)? else { return Ok(None) };
-    let position = read_position(&position)?;
-    let meta = snapshot.get_pinned(id.meta(position)).map_err(&read)?;
-    let meta = meta.and_then(|meta| Meta::read(&meta)).ok_or(StoreError::Damaged("a message's entry"))?;
-    Ok((meta.expiry > now).then_some(position))
+    let position = snapshot.get_pinned(id.by_hash(hash)).map_err(failed("look up a message"))?;
+    position.map(|position| read_position(&position)).transpose()
 }
 
 impl fmt::Debug for RocksStore {

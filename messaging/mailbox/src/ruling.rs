@@ -8,7 +8,7 @@
 //! to its stamp: what is stored again later is not concerned. Nobody can prove a stamp, and nobody gains by a false one: who
 //! has a signed request may hand it in again at any time, as a client.
 
-use crate::Change;
+use crate::{Change, Record};
 use skep_proto::storage::{ExpiryMode, MessageHash, Scope};
 
 /// One order's word on messages.
@@ -110,6 +110,16 @@ impl Rulings {
             Change::Forget { .. } | Change::Revoke { .. } | Change::Unrevoke { .. } => Self::Silent,
         }
     }
+}
+
+/// Until when (ms) a deposit that arrives at `now` lasts by what has been said; `None` if by that it is gone. Whoever brings it,
+/// the words on it are the same: what was deleted does not come back because somebody still has the bytes (decision 53).
+pub(crate) fn admitted_until(record: &Record, rulings: &[Ruling], now: u64) -> Option<u64> {
+    let deposit = record.deposit();
+    let expiry = settled_expiry(deposit.timestamp, deposit.expiry, rulings);
+    // What a client brings may have ended a moment ago by its own word: that is for the clock's tolerance to say.
+    let is_over = expiry <= now && (record.is_replica() || expiry < deposit.expiry);
+    (!is_over && !is_deleted(deposit.timestamp, rulings)).then_some(expiry)
 }
 
 /// Whether the owner has deleted what was deposited with this timestamp.

@@ -19,8 +19,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Takes records in this order, as far as the quotas allow. Of two deposits of one message the one that lasts longer is
     /// kept, of two that last equally long the one that was paid for, then the later one; its place among arrivals stays. A
     /// record for a public outbox takes the place of all that is there, unless another member hands it over and what is there
-    /// is newer. A record that another member hands over ([`Record::handed_over`]) is held against the orders kept. On an
-    /// error nothing counts as taken.
+    /// is newer. Every record is held against the orders kept, whoever brings it. On an error nothing counts as taken.
     /// What is kept is shown to readers, and durable, only after [`sync`](Self::sync).
     fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError>;
 
@@ -101,7 +100,7 @@ pub enum Put {
     },
     /// The store, or the mailbox, has reached a quota. Nothing has changed.
     Full,
-    /// Its owner has deleted it, or let it expire. Only what another member hands over is judged so.
+    /// Its owner has deleted it, or let it expire, or an outbox holds something newer.
     Gone,
 }
 

@@ -88,7 +88,7 @@ fn ordered(number: u8, action: Action, at: u64) -> (Change, Order) {
     let auth = OwnerAuth { signature: [number; 64], ed25519_key: None, subaccount: None };
     let command = Command { account: account(1), action, auth };
     let request = serde_json::to_vec(&Request::Single(Method::Command(command.clone()))).unwrap();
-    give(&command, request, at).unwrap()
+    give(&command, request, at, &[]).unwrap()
 }
 
 fn carry_out(store: &impl Store, (change, order): &(Change, Order), now: u64) -> Changed {
@@ -177,6 +177,11 @@ macro_rules! prove {
         fn what_was_deleted_does_not_come_back_by_a_member() {
             let (store, _guard) = $make(u64::MAX);
             suite::replicas::what_was_deleted_does_not_come_back_by_a_member(store);
+        }
+        #[test]
+        fn what_was_deleted_does_not_come_back_by_a_deposit() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::replicas::what_was_deleted_does_not_come_back_by_a_deposit(store);
         }
         #[test]
         fn the_last_word_on_an_expiry_counts_whichever_is_heard_first() {

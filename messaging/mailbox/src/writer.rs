@@ -3,31 +3,36 @@
 use crate::{Change, Changed, Expired, Order, Put, Record, Store, StoreError};
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::{Builder, JoinHandle},
 };
 
-/// Requests that may wait for the disk. Beyond this, the node is busy and says so.
+/// Requests that may wait to be put. Beyond this, the node is busy and says so.
 const QUEUE: usize = 256;
-/// Most records one sync covers.
+/// Most records put at once.
 const BATCH_RECORDS: usize = 128;
-/// Most bytes one sync covers, give or take one record.
+/// Most bytes put at once, give or take one record.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// Rounds that may have been put and wait for the disk; beyond this, nothing more is put.
+const UNSYNCED_ROUNDS: usize = 4;
 
-/// The only one who writes to a store: a thread that takes what is waiting, puts it, syncs once, and then answers.
+/// The only one who writes to a store, with two threads: one takes what is waiting and puts it, while the other syncs what was
+/// put before, all of it at once, and then answers (decision 41).
 ///
 /// ```text
-/// put() --bounded queue--> take all waiting -> Store::put -> Store::sync -> every `done`
+/// put() --bounded queue--> take all waiting, Store::put --bounded queue--> take all put, Store::sync -> every `done`
 /// ```
 ///
-/// Dropping it writes what is queued and waits for that.
+/// Once a sync has failed, nothing is put or acknowledged any more: nobody knows what of all that is on disk. Dropping the
+/// writer writes what is queued and waits for that.
 #[derive(Debug)]
 pub struct Writer {
     queue: Option<SyncSender<Job>>,
-    thread: Option<JoinHandle<()>>,
+    /// In the order in which they end.
+    threads: Vec<JoinHandle<()>>,
     backlog: Arc<Backlog>,
 }
 
@@ -53,7 +58,7 @@ pub enum WriteError {
     Store(#[from] StoreError),
 }
 
-type Synced = Box<dyn FnOnce(Result<(), WriteError>)>;
+type Synced = Box<dyn FnOnce(Result<(), WriteError>) + Send>;
 type Done<T> = Box<dyn FnOnce(Result<T, WriteError>) + Send>;
 
 #[expect(clippy::large_enum_variant, reason = "most jobs are puts")]
@@ -64,16 +69,22 @@ enum Job {
 }
 
 impl Writer {
-    /// Starts the thread.
+    /// Starts the threads.
     ///
     /// # Errors
     /// The system's, if it has no thread left.
     pub fn start(store: Arc<dyn Store>) -> std::io::Result<Self> {
         let (queue, jobs) = sync_channel(QUEUE);
+        let (put, rounds) = sync_channel(UNSYNCED_ROUNDS);
         let backlog = Arc::<Backlog>::default();
-        let counted = Arc::clone(&backlog);
-        let thread = Builder::new().name("mailbox-writer".into()).spawn(move || write(&*store, &jobs, &counted))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), backlog })
+        let broken = Arc::<OnceLock<StoreError>>::default();
+        let (counted, written, noted) = (Arc::clone(&backlog), Arc::clone(&store), Arc::clone(&broken));
+        let write = move || write(&*written, &jobs, &put, &counted, &broken);
+        let threads = vec![
+            Builder::new().name("mailbox-writer".into()).spawn(write)?,
+            Builder::new().name("mailbox-syncer".into()).spawn(move || sync(&*store, &rounds, &noted))?,
+        ];
+        Ok(Self { queue: Some(queue), threads, backlog })
     }
 
     /// How full the queue has been since this was last asked, in percent.
@@ -82,7 +93,7 @@ impl Writer {
         u8::try_from(peak.min(QUEUE) * 100 / QUEUE).unwrap_or(100)
     }
 
-    /// Queues `record` and returns at once. `done` is called on the writer's thread once the record is durable, or with the
+    /// Queues `record` and returns at once. `done` is called on a thread of the writer once the record is durable, or with the
     /// reason why it is not; it must be quick.
     pub fn put(&self, record: Record, now: u64, done: impl FnOnce(Result<Put, WriteError>) + Send + 'static) {
         self.queue(Job::Put { record, now, done: Box::new(done) });
@@ -122,7 +133,7 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.queue = None;
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             // A panic there has been reported by the panic hook already.
             let _ = thread.join();
         }
@@ -139,7 +150,7 @@ impl Job {
     }
 }
 
-/// What one sync will cover.
+/// What is put at once.
 struct Round<'a> {
     store: &'a dyn Store,
     clock: u64,
@@ -147,13 +158,15 @@ struct Round<'a> {
     depositors: Vec<Done<Put>>,
     /// Told once it is durable, or why it is not.
     waiting: Vec<Synced>,
+    /// Comes last, and ends the round: nobody's message waits for it.
+    expiry: Option<(u64, usize, Done<Expired>)>,
     jobs: usize,
     bytes: usize,
 }
 
 impl Round<'_> {
     fn has_room(&self) -> bool {
-        self.jobs < BATCH_RECORDS && self.bytes < BATCH_BYTES
+        self.jobs < BATCH_RECORDS && self.bytes < BATCH_BYTES && self.expiry.is_none()
     }
 
     fn take(&mut self, job: Job) {
@@ -174,8 +187,7 @@ impl Round<'_> {
                     Err(error) => done(Err(error.into())),
                 }
             }
-            // Removing needs no sync of its own: if it is lost, it is done again.
-            Job::Expire { now, limit, done } => done(self.store.expire(now, limit).map_err(WriteError::from)),
+            Job::Expire { now, limit, done } => self.expiry = Some((now, limit, done)),
         }
     }
 
@@ -194,28 +206,45 @@ impl Round<'_> {
         self.records.clear();
     }
 
-    fn finish(mut self) {
+    /// Puts what is left, and hands over who waits for the sync.
+    fn finish(mut self, unsynced: &SyncSender<Vec<Synced>>) {
         self.put_all();
-        if self.waiting.is_empty() {
-            return;
+        if !self.waiting.is_empty()
+            && let Err(unsent) = unsynced.send(self.waiting)
+        {
+            unsent.0.into_iter().for_each(|answer| answer(Err(WriteError::Closed)));
         }
-        let synced = self.store.sync().map_err(WriteError::from);
-        self.waiting.into_iter().for_each(|answer| answer(synced.clone()));
+        if let Some((now, limit, done)) = self.expiry {
+            // Removing needs no sync of its own: if it is lost, it is done again.
+            done(self.store.expire(now, limit).map_err(WriteError::from));
+        }
     }
 }
 
-fn write(store: &dyn Store, jobs: &Receiver<Job>, backlog: &Backlog) {
+/// Puts, round after round.
+fn write(
+    store: &dyn Store,
+    jobs: &Receiver<Job>,
+    unsynced: &SyncSender<Vec<Synced>>,
+    backlog: &Backlog,
+    broken: &OnceLock<StoreError>,
+) {
     let taken = |job| {
         backlog.waiting.fetch_sub(1, Ordering::Relaxed);
         job
     };
     while let Ok(first) = jobs.recv().map(taken) {
+        if let Some(why) = broken.get() {
+            first.refuse(why.clone().into());
+            continue;
+        }
         let mut round = Round {
             store,
             clock: 0,
             records: Vec::new(),
             depositors: Vec::new(),
             waiting: Vec::new(),
+            expiry: None,
             jobs: 0,
             bytes: 0,
         };
@@ -224,7 +253,23 @@ fn write(store: &dyn Store, jobs: &Receiver<Job>, backlog: &Backlog) {
             let Ok(next) = jobs.try_recv().map(taken) else { break };
             round.take(next);
         }
-        round.finish();
+        round.finish(unsynced);
+    }
+}
+
+/// Makes rounds durable, as many at once as have been put meanwhile, and answers.
+fn sync(store: &dyn Store, rounds: &Receiver<Vec<Synced>>, broken: &OnceLock<StoreError>) {
+    while let Ok(mut waiting) = rounds.recv() {
+        rounds.try_iter().for_each(|more| waiting.extend(more));
+        let synced = match broken.get() {
+            Some(why) => Err(why.clone()),
+            None => store.sync(),
+        };
+        if let Err(why) = &synced {
+            broken.get_or_init(|| why.clone());
+        }
+        let synced = synced.map_err(WriteError::from);
+        waiting.into_iter().for_each(|answer| answer(synced.clone()));
     }
 }
 

@@ -5,16 +5,20 @@
 //! (`scripts/kills`).
 //!
 //! A kill leaves in the files what the system has not yet written to the disk. So that this is lost too, the child notes how
-//! long the database's logs are whenever the database itself has counted another sync of its log; after a kill, the parent
-//! goes on with a copy in which every log ends there. What is appended to a log before a sync is thus lost unless that sync
+//! long the database's logs are before each sync, once the database itself has counted that sync; after a kill, the parent
+//! goes on with a copy in which every log ends there. What is appended to a log is thus lost unless a sync begun after that
 //! was made. (Sorted files and manifests the database syncs before it refers to them; that is not put to the test here.)
 #![cfg(feature = "rocksdb")]
 
-use skep_mailbox::{Put, Query, Record, RocksStore, Store, Writer, give};
+use skep_mailbox::{
+    Allowance, Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Put, Query, Quotas, Record,
+    RocksStore, Store, StoreError, Tally, Usage, Writer, give,
+};
 use skep_proto::{
     account::AccountAddress,
     storage::{
-        Action, Command as Order, ExpiryMode, Method, Namespace, OwnerAuth, Request, RetrieveWindow, StoreRequest,
+        Action, Command as Signed, ExpiryMode, MessageHash, Method, Namespace, OwnerAuth, Request, RetrieveWindow,
+        RetrievedMessage, StoreRequest, SubaccountToken,
     },
 };
 use std::{
@@ -26,10 +30,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
 const DIRECTORY: &str = "SKEP_TEST_KILL_DIRECTORY";
@@ -76,29 +77,69 @@ fn logs(directory: &Path) -> std::io::Result<HashMap<String, u64>> {
     Ok(lengths)
 }
 
-/// Notes what is on disk, and tells.
-struct Teller {
+/// The store, and a note of what of it is on disk.
+#[derive(Debug)]
+struct Noting {
+    store: RocksStore,
     directory: PathBuf,
-    store: Arc<RocksStore>,
-    syncs: AtomicU64,
 }
 
-impl Teller {
-    fn new(store: &Arc<RocksStore>, directory: PathBuf) -> Arc<Self> {
-        Arc::new(Self { directory, store: Arc::clone(store), syncs: AtomicU64::new(0) })
+impl Noting {
+    fn open() -> Result<Arc<Self>, Box<dyn Error>> {
+        let directory = PathBuf::from(env::var(DIRECTORY)?);
+        Ok(Arc::new(Self { store: RocksStore::open(&directory, u64::MAX)?, directory }))
     }
 
-    /// Called where something is acknowledged: nothing has been written since the last sync, if there was one.
-    fn tell(&self, what: &str, number: u64) -> Outcome {
-        let syncs = self.store.log_syncs();
-        if self.syncs.swap(syncs, Ordering::Relaxed) < syncs {
-            let lines: Vec<_> =
-                logs(&self.directory)?.iter().map(|(name, length)| format!("{name} {length}\n")).collect();
-            let draft = notes(&self.directory).with_extension("draft");
-            fs::write(&draft, lines.concat())?;
-            fs::rename(draft, notes(&self.directory))?;
+    fn note(&self, lengths: &HashMap<String, u64>) -> std::io::Result<()> {
+        let lines: Vec<_> = lengths.iter().map(|(name, length)| format!("{name} {length}\n")).collect();
+        let draft = notes(&self.directory).with_extension("draft");
+        fs::write(&draft, lines.concat())?;
+        fs::rename(draft, notes(&self.directory))
+    }
+}
+
+/// Passes these on to the store.
+macro_rules! pass_on {
+    ($(fn $name:ident(&self $(, $argument:ident: $type:ty)*) $(-> $result:ty)?;)*) => {
+        $(fn $name(&self $(, $argument: $type)*) $(-> $result)? {
+            self.store.$name($($argument),*)
+        })*
+    };
+}
+
+impl Store for Noting {
+    /// More may be written meanwhile, so what is noted is what was there before.
+    fn sync(&self) -> Result<(), StoreError> {
+        let (syncs, lengths) = (self.store.log_syncs(), logs(&self.directory).expect("the directory is read"));
+        self.store.sync()?;
+        if syncs < self.store.log_syncs() {
+            self.note(&lengths).expect("the note is written");
         }
-        say(what, number)
+        Ok(())
+    }
+
+    pass_on! {
+        fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError>;
+        fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError>;
+        fn retrieve(&self, query: &Query, now: u64) -> Result<Page, StoreError>;
+        fn message(
+            &self, account: &AccountAddress, namespace: Namespace, hash: &MessageHash, now: u64
+        ) -> Result<Option<RetrievedMessage>, StoreError>;
+        fn expiries(
+            &self, account: &AccountAddress, messages: &[MessageHash], now: u64
+        ) -> Result<Vec<(MessageHash, u64)>, StoreError>;
+        fn revoked(&self, account: &AccountAddress) -> Result<Vec<SubaccountToken>, StoreError>;
+        fn newest(&self, change: &Change, now: u64) -> Result<Option<u64>, StoreError>;
+        fn tally(&self, range: &NameRange) -> Result<Tally, StoreError>;
+        fn names(&self, range: &NameRange, limit: usize) -> Result<Vec<ItemName>, StoreError>;
+        fn cuts(&self, range: &NameRange, parts: usize) -> Result<Vec<ItemName>, StoreError>;
+        fn has(&self, name: &ItemName) -> Result<bool, StoreError>;
+        fn fetch(&self, name: &ItemName, now: u64) -> Result<Option<Fetched>, StoreError>;
+        fn token_orders(&self, account: &AccountAddress, now: u64) -> Result<Vec<Order>, StoreError>;
+        fn allowance(&self, account: &AccountAddress) -> Result<Allowance, StoreError>;
+        fn expire(&self, now: u64, limit: usize) -> Result<Expired, StoreError>;
+        fn usage(&self) -> Usage;
+        fn set_quotas(&self, quotas: Quotas);
     }
 }
 
@@ -112,15 +153,11 @@ fn say(what: &str, number: u64) -> Outcome {
 #[test]
 #[ignore = "only runs inside the tests that kill it"]
 fn child() -> Outcome {
-    let directory = PathBuf::from(env::var(DIRECTORY)?);
-    let store = Arc::new(RocksStore::open(&directory, u64::MAX)?);
-    let teller = Teller::new(&store, directory);
-    let writer = Writer::start(store)?;
+    let writer = Writer::start(Noting::open()?)?;
     let told = |what: &'static str, number| {
-        let teller = Arc::clone(&teller);
         move |is_done: bool| {
             if is_done {
-                teller.tell(what, number).expect("the parent listens");
+                say(what, number).expect("the parent listens");
             }
         }
     };
@@ -140,9 +177,9 @@ fn child() -> Outcome {
         let mut signature = [0; 64];
         signature[..8].copy_from_slice(&number.to_be_bytes());
         let auth = OwnerAuth { signature, ed25519_key: None, subaccount: None };
-        let order = Order { account: account(), action, auth };
+        let order = Signed { account: account(), action, auth };
         let request = serde_json::to_vec(&Request::Single(Method::Command(order.clone())))?;
-        let (change, order) = give(&order, request, NOW).ok_or("may be given")?;
+        let (change, order) = give(&order, request, NOW, &[]).ok_or("may be given")?;
         // From now on it may have happened.
         say("asked", about)?;
         let done = told(what, about);
@@ -155,12 +192,13 @@ fn child() -> Outcome {
 #[test]
 #[ignore = "only runs inside the tests that kill it"]
 fn careless_child() -> Outcome {
-    let directory = PathBuf::from(env::var(DIRECTORY)?);
-    let store = Arc::new(RocksStore::open(&directory, u64::MAX)?);
-    let teller = Teller::new(&store, directory);
+    let store = Noting::open()?;
     for number in 0.. {
+        if number == 10 {
+            store.sync()?;
+        }
         store.put(&[record(number)], NOW)?;
-        teller.tell("stored", number)?;
+        say("stored", number)?;
     }
     Ok(())
 }

@@ -5,12 +5,10 @@ mod answer;
 mod audit;
 mod base32z;
 mod command;
-mod demand;
 mod directory;
 mod doctor;
 mod listening;
 mod placement;
-mod spent;
 mod votes;
 
 pub use answer::{
@@ -19,10 +17,8 @@ pub use answer::{
 };
 pub use audit::{NONCE_LEN, proof, read_audit, read_report, write_report};
 pub use command::effect;
-pub use demand::Demand;
 pub use directory::{Directory, list_nodes};
 pub use doctor::{Answering, Check, Diagnosis, Facts, Level, PeerView, Probed};
 pub use listening::{DeliverRefusal, Heard, ListenRefusal, Listened, Listening, ListeningLimits, Ticket};
 pub use placement::{Placement, Readiness, own_swarm, readiness};
-pub use spent::Spent;
 pub use votes::{ReadVotesError, read_held, read_votes, write_held, write_votes};

@@ -4,6 +4,7 @@ mod audit;
 mod budget;
 mod court;
 mod defences;
+mod disk;
 mod doctor;
 mod exit;
 mod floor;

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// A store in memory and the log it is made of again after a crash, as a database with a write-ahead log is.
 #[derive(Debug)]
 pub(crate) struct Disk {
-    capacity: u64,
+    quotas: Quotas,
     now: MemoryStore,
     log: Mutex<Log>,
 }
@@ -33,8 +33,8 @@ enum Write {
 }
 
 impl Disk {
-    pub(crate) fn new(capacity: u64) -> Self {
-        Self { capacity, now: MemoryStore::new(capacity), log: Mutex::default() }
+    pub(crate) fn new(quotas: Quotas) -> Self {
+        Self { quotas, now: MemoryStore::new(quotas), log: Mutex::default() }
     }
 
     /// The disk as it is found after a crash: of what was not synced, a beginning is there.
@@ -43,7 +43,7 @@ impl Disk {
         let kept = rng.random_range(log.synced..=log.writes.len());
         log.writes.truncate(kept);
         log.synced = kept;
-        let store = MemoryStore::new(self.capacity);
+        let store = MemoryStore::new(self.quotas);
         for write in &log.writes {
             let again = match write {
                 Write::Put(records, now) => store.put(records, *now).map(drop),

@@ -1,19 +1,22 @@
 //! Members of swarms and their clients on a virtual clock, with faults and lying peers.
 //!
-//! The nodes run what real ones run: the rules and the store of `skep-mailbox`, and fan-out, comparison, hand-over and letting
-//! go of `skep-replication`. Here is only what those leave to their caller: who hears what and when, which disk keeps what, and
+//! The nodes run what real ones run: the rules of `skep-mailbox` (who is let in, for how much work, by how much luck; who is
+//! revoked) and its store, and fan-out, comparison, hand-over and letting go of `skep-replication`. Here is only what those leave to their caller: who hears what and when, which disk keeps what, and
 //! what clients do. Everything follows from one seed, so that the same seed gives the same run.
 //!
 //! **What goes wrong.** Messages between members are lost, late, or cut off by a partition; members crash, and find of what was
 //! not synced only a beginning; disks are full; clocks are off; nodes join, leave and change swarms, which begin and are
 //! dissolved, and each member hears of it in its own time; up to two members lie: they keep nothing, bring back what was
-//! deleted, or hand over messages and orders that nobody signed.
+//! deleted (by handing it over, or as if a client had just stored it), or hand over messages and orders that nobody signed.
+//! Nodes are under load, mailboxes short of room, blocks late; what is said of subaccounts overtakes what was said before.
 //!
 //! **What must hold.** An acknowledged message is at every honest member (with room on its disk) until its end, once it has had
 //! time to compare; nobody shows it after its end, nor after having carried out its owner's order to delete it; no cursor is
-//! shown it twice; and honest members agree, whatever was heard by whom. What the owner may expect is told by a plain model of
+//! shown it twice; a revoked subaccount neither reads nor stores where that was heard, and nobody else is refused; work pays
+//! once, and paid mail always finds room; and honest members agree, whatever was heard by whom. What the owner may expect is told by a plain model of
 //! a mailbox that knows nothing of members.
 
+mod chain;
 mod disk;
 mod liar;
 mod member;
@@ -60,6 +63,14 @@ pub struct Stats {
     pub orders: u64,
     /// Messages read.
     pub read: u64,
+    /// Deposits that were not let in.
+    pub refused: u64,
+    /// Messages paid for by work.
+    pub paid: u64,
+    /// Orders about subaccounts.
+    pub words: u64,
+    /// Questions whether a member lets in whom, and what, it should.
+    pub probes: u64,
     /// Crashes.
     pub crashes: u64,
     /// Messages between members that were lost.
@@ -79,11 +90,31 @@ pub struct Stats {
 impl Stats {
     /// Counts another run in.
     pub fn add(&mut self, other: &Self) {
-        let Self { events, acknowledged, orders, read, crashes, lost, moves, handed, let_go, lies, checked } = other;
+        let Self {
+            events,
+            acknowledged,
+            orders,
+            read,
+            refused,
+            paid,
+            words,
+            probes,
+            crashes,
+            lost,
+            moves,
+            handed,
+            let_go,
+            lies,
+            checked,
+        } = other;
         self.events += events;
         self.acknowledged += acknowledged;
         self.orders += orders;
         self.read += read;
+        self.refused += refused;
+        self.paid += paid;
+        self.words += words;
+        self.probes += probes;
         self.crashes += crashes;
         self.lost += lost;
         self.moves += moves;
@@ -96,10 +127,27 @@ impl Stats {
 
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { events, acknowledged, orders, read, crashes, lost, moves, handed, let_go, lies, checked } = self;
+        let Self {
+            events,
+            acknowledged,
+            orders,
+            read,
+            refused,
+            paid,
+            words,
+            probes,
+            crashes,
+            lost,
+            moves,
+            handed,
+            let_go,
+            lies,
+            checked,
+        } = self;
         write!(
             f,
-            "{events} events: {acknowledged} messages acknowledged, {orders} orders, {read} messages read; {crashes} crashes, \
+            "{events} events: {acknowledged} messages acknowledged ({paid} paid for, {refused} not let in), {orders} orders \
+             ({words} about subaccounts), {read} messages read, {probes} probes of who is let in; {crashes} crashes, \
              {lost} requests or answers lost, {moves} changes of swarms, {lies} lies; {handed} things handed over, {let_go} let \
              go of; {checked} messages checked in the end"
         )
@@ -143,6 +191,10 @@ mod tests {
         for (what, number) in [
             ("acknowledged", all.acknowledged),
             ("orders", all.orders),
+            ("refused", all.refused),
+            ("paid", all.paid),
+            ("words", all.words),
+            ("probes", all.probes),
             ("crashes", all.crashes),
             ("lost", all.lost),
             ("moves", all.moves),

@@ -1,17 +1,19 @@
 //! One service node: what it decides is what the real node runs; what it does about sockets, disk and clock is the world's.
 
-use crate::{disk::Disk, liar::Lie, roster::Roster};
+use crate::{chain::is_recent, disk::Disk, liar::Lie, roster::Roster};
 use ed25519_dalek::{Signer, SigningKey};
 use skep_mailbox::{
-    Admission, Change, NameRange, Order, Origin, Put, Record, Store, StoreError, admit, command_of, give, judge_command,
+    Change, Changed, Demand, NameRange, Order, Origin, Put, Quotas, Record, Spent, Standing, Store, StoreError,
+    StoreRefusal, Terms, command_of, give, judge_command, may_retrieve, token_orders,
 };
 use skep_primitives::{ServiceNodeId, SwarmId};
 use skep_proto::{
     account::AccountAddress,
     peer::{self, request::Request, response::Response},
-    storage::{Command, MemberStored, MessageHash, StoreRequest, signed},
+    storage::{Command, MemberStored, MessageHash, OwnerAuth, RetrieveRequest, StoreRequest, signed},
 };
 use skep_replication::{Round, Target, Work, answer, judge, kept_by_swarm, status_of, stretches};
+use skep_work::FLOOR;
 use std::collections::BTreeMap;
 
 /// A node.
@@ -37,6 +39,22 @@ pub(crate) struct Member {
     /// What is to be told after the next sync.
     pub(crate) unsynced: Vec<Told>,
     pub(crate) is_syncing: bool,
+    /// The work it asks for.
+    pub(crate) demand: Demand,
+    spent: Spent,
+    /// How long after they are made it hears of blocks (ms).
+    pub(crate) lag: u64,
+    /// What it had no room for.
+    pub(crate) turned_away: BTreeMap<MessageHash, Standing>,
+}
+
+/// Why a deposit is not kept.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// It is not let in.
+    Admission(StoreRefusal),
+    /// The store does not take it; the status another member is told.
+    Store(u32),
 }
 
 /// Why a member asked another one.
@@ -62,24 +80,42 @@ pub(crate) enum Told {
 }
 
 impl Member {
-    pub(crate) fn new(seed: [u8; 32], capacity: u64, skew: i64, roster: Roster, budget: u64) -> Self {
+    pub(crate) fn new(seed: [u8; 32], quotas: Quotas, (skew, lag): (i64, u64), budget: u64) -> Self {
         let key = SigningKey::from_bytes(&seed);
         Self {
             id: ServiceNodeId(key.verifying_key().to_bytes()),
             key,
-            disk: Disk::new(capacity),
-            is_small: capacity < u64::MAX,
+            disk: Disk::new(quotas),
+            is_small: quotas.capacity < u64::MAX,
             lie: None,
             skew,
             is_up: true,
             life: 0,
-            roster,
+            roster: Roster::new(0, BTreeMap::new()),
             round: Round::new(budget),
             is_in_round: false,
             asked: BTreeMap::new(),
             unsynced: Vec::new(),
             is_syncing: false,
+            demand: Demand::new(FLOOR),
+            spent: Spent::default(),
+            lag,
+            turned_away: BTreeMap::new(),
         }
+    }
+
+    /// What it had in memory is gone, and of what was not synced all but a beginning.
+    pub(crate) fn crash(&mut self, rng: &mut impl rand::Rng) {
+        self.is_up = false;
+        self.life += 1;
+        self.is_in_round = false;
+        self.is_syncing = false;
+        self.unsynced.clear();
+        self.asked.clear();
+        self.round.start_over();
+        self.demand = Demand::new(FLOOR);
+        self.spent = Spent::default();
+        self.disk.crash(rng);
     }
 
     /// Its clock (ms).
@@ -113,21 +149,65 @@ impl Member {
         MemberStored { hash, signature, expiry, already }
     }
 
-    /// Keeps a message, if it is admitted. `Err` tells the status of a refusal.
-    pub(crate) fn store(&self, deposit: StoreRequest, origin: Origin, now: u64) -> Result<MemberStored, u32> {
-        let now = self.clock(now);
-        let admission = Admission { now, origin, least_effort: 1, is_recent_block: &|_| true };
-        let record = admit(deposit, &admission, false).map_err(|_| 401_u32)?;
-        let hash = record.hash();
+    /// Whether a deposit is let in; `dice` is random.
+    pub(crate) fn admit(
+        &self,
+        deposit: StoreRequest,
+        origin: Origin,
+        now: u64,
+        dice: u32,
+    ) -> Result<Record, StoreRefusal> {
+        /// How long it waits for a block that a member has heard of (ms).
+        const PATIENCE: u64 = 2_000;
+        let heard = if origin == Origin::Member { now + PATIENCE } else { now };
+        let is_recent = |hash: &[u8; 32]| is_recent(hash, heard, self.lag);
+        let terms = Terms::new(&self.demand, origin, self.clock(now));
+        let entrant = terms.weigh(deposit, &is_recent, |work| self.spent.contains(work))?;
+        // Memory does not fail.
+        entrant.judge(&self.disk, dice).unwrap_or(Err(StoreRefusal::Signature))
+    }
+
+    /// Keeps a message, if it is let in.
+    pub(crate) fn store(
+        &mut self,
+        deposit: StoreRequest,
+        origin: Origin,
+        now: u64,
+        dice: u32,
+    ) -> Result<MemberStored, Refused> {
+        let record = self.admit(deposit, origin, now, dice).map_err(Refused::Admission)?;
+        let (hash, work) = (record.hash(), record.deposit().work.clone());
         match self.put(record, now) {
-            Ok(Put::Stored { expiry, already }) => Ok(self.sign(hash, expiry, already)),
-            Ok(put @ (Put::Full | Put::Gone)) => Err(status_of(&put)),
-            Err(_) => Err(503),
+            Ok(Put::Stored { expiry, already }) => {
+                if let (Some(work), false) = (&work, already) {
+                    self.spent.spend(work, self.clock(now));
+                }
+                Ok(self.sign(hash, expiry, already))
+            }
+            Ok(put @ (Put::Full | Put::Gone)) => Err(Refused::Store(status_of(&put))),
+            Err(_) => Err(Refused::Store(503)),
         }
     }
 
-    fn put(&self, record: Record, now: u64) -> Result<Put, StoreError> {
-        self.disk.put(&[record], now)?.first().copied().ok_or(StoreError::Damaged("memory"))
+    fn put(&mut self, record: Record, now: u64) -> Result<Put, StoreError> {
+        let (hash, standing) = (record.hash(), record.standing());
+        let put = self.disk.put(&[record], self.clock(now))?.first().copied().ok_or(StoreError::Damaged("memory"))?;
+        if put == Put::Full {
+            self.turned_away.insert(hash, standing);
+        }
+        Ok(put)
+    }
+
+    /// Whether it lets a mailbox be read.
+    pub(crate) fn lets_read(&self, request: &RetrieveRequest, now: u64) -> bool {
+        let auth = request.auth.as_ref().map(|timed| &timed.auth);
+        let is_revoked = auth.is_some_and(|auth| self.has_revoked(&request.account, auth));
+        may_retrieve(request, self.clock(now), is_revoked).is_ok()
+    }
+
+    fn has_revoked(&self, account: &AccountAddress, auth: &OwnerAuth) -> bool {
+        let revoked = self.disk.revoked(account).unwrap_or_default();
+        auth.subaccount.as_ref().is_some_and(|by| revoked.contains(&by.token))
     }
 
     /// Judges what a client orders, and stamps it.
@@ -135,17 +215,19 @@ impl Member {
         let now = self.clock(now);
         let change = judge_command(command, Origin::Client, now, false).ok()?;
         let newest = self.disk.newest(&change, now).ok()?.unwrap_or(0);
-        give(command, request, now.max(newest))
+        let kept = token_orders(&self.disk, command, now).ok()?;
+        give(command, request, now.max(newest), &kept)
     }
 
     /// Does what an owner orders.
     pub(crate) fn carry_out(&self, change: &Change, order: &Order, now: u64) -> bool {
-        self.disk.change(change, Some(order), self.clock(now)).is_ok()
+        let changed = self.disk.change(change, Some(order), self.clock(now));
+        matches!(changed, Ok(Changed::Messages(_) | Changed::Tokens(_)))
     }
 
     /// Answers another member. What it changes is on disk only after a sync.
     #[expect(clippy::wildcard_enum_match_arm, reason = "only what keeps a swarm equal is simulated")]
-    pub(crate) fn serve(&self, from: ServiceNodeId, request: Request, now: u64) -> (Response, Vec<Order>) {
+    pub(crate) fn serve(&mut self, from: ServiceNodeId, request: Request, now: u64) -> (Response, Vec<Order>) {
         match request {
             Request::Store(wire) => (self.serve_store(from, wire, now), Vec::new()),
             Request::Command(wire) => self.serve_command(from, &wire, now),
@@ -155,23 +237,27 @@ impl Member {
             },
             Request::HandOver(peer::HandOver { replicas }) => {
                 let mut orders = Vec::new();
-                let statuses = replicas.into_iter().map(|replica| self.take(replica, now, &mut orders)).collect();
+                let mut statuses = Vec::with_capacity(replicas.len());
+                for replica in replicas {
+                    statuses.push(self.take(replica, now, &mut orders));
+                }
                 (Response::Taken(peer::Taken { statuses }), orders)
             }
             _ => (refusal(400, "not simulated"), Vec::new()),
         }
     }
 
-    fn serve_store(&self, from: ServiceNodeId, wire: peer::Store, now: u64) -> Response {
+    fn serve_store(&mut self, from: ServiceNodeId, wire: peer::Store, now: u64) -> Response {
         let Ok(record) = Record::from_wire(wire) else { return refusal(400, "malformed") };
         if !self.shares(&record.deposit().account, &from) {
             return refusal(421, "elsewhere");
         }
-        match self.store(record.deposit().clone(), Origin::Member, now) {
+        match self.store(record.deposit().clone(), Origin::Member, now, 0) {
             Ok(MemberStored { signature, expiry, already, .. }) => {
                 Response::Stored(peer::Stored { signature: signature.to_vec().into(), expiry, already })
             }
-            Err(status) => refusal(status, "not stored"),
+            Err(Refused::Admission(why)) => refusal(401, &why.to_string()),
+            Err(Refused::Store(status)) => refusal(status, "not stored"),
         }
     }
 
@@ -183,7 +269,8 @@ impl Member {
         if judge_command(&command, Origin::Member, self.clock(now), false).is_err() {
             return (refusal(401, "refused"), Vec::new());
         }
-        match give(&command, wire.request.to_vec(), wire.at) {
+        let kept = token_orders(&self.disk, &command, self.clock(now)).unwrap_or_default();
+        match give(&command, wire.request.to_vec(), wire.at, &kept) {
             Some((change, order)) if self.carry_out(&change, &order, now) => {
                 (Response::Command(peer::CommandDone::default()), vec![order])
             }
@@ -191,20 +278,24 @@ impl Member {
         }
     }
 
-    fn take(&self, replica: peer::Replica, now: u64, orders: &mut Vec<Order>) -> u32 {
+    fn take(&mut self, replica: peer::Replica, now: u64, orders: &mut Vec<Order>) -> u32 {
         let is_here = |account: &AccountAddress| self.peers(account).is_some();
         let work = match judge(&self.disk, replica, is_here, self.clock(now)) {
             Ok(work) => work,
             Err(why) => return why.status(),
         };
-        work.into_iter().fold(200, |_, work| match work {
-            Work::Put(record) => self.put(record, self.clock(now)).map_or(503, |put| status_of(&put)),
-            Work::Change(change, order) => {
-                let is_done = self.carry_out(&change, &order, now);
-                orders.push(order);
-                if is_done { 200 } else { 503 }
-            }
-        })
+        let mut last = 200;
+        for step in work {
+            last = match step {
+                Work::Put(record) => self.put(record, now).map_or(503, |put| status_of(&put)),
+                Work::Change(change, order) => {
+                    let is_done = self.carry_out(&change, &order, now);
+                    orders.push(order);
+                    if is_done { 200 } else { 503 }
+                }
+            };
+        }
+        last
     }
 
     fn shares(&self, account: &AccountAddress, with: &ServiceNodeId) -> bool {

@@ -28,7 +28,7 @@ pub mod weights;
 pub use pallet::*;
 pub use weights::WeightInfo;
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 use frame_support::pallet_prelude::*;
 use frame_system::pallet_prelude::*;
 use skep_primitives::{BlockNumber, Candidate, Candidates, ServiceNodeId};
@@ -73,8 +73,11 @@ pub mod pallet {
         type Keys: SessionKeyBook;
         /// Randomness of the session that begins: made after the last one began.
         type Randomness: Get<[u8; 32]>;
-        /// What the hook costs.
+        /// What the hook and an era's draw cost.
         type WeightInfo: WeightInfo;
+        /// Makes candidates for benchmarks.
+        #[cfg(feature = "runtime-benchmarks")]
+        type BenchmarkHelper: pallet_network::CandidateFactory;
     }
 
     /// Who produces while too few nodes are offered.
@@ -151,17 +154,30 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Who produces from `session` on, if that changes; asked as the session before it begins.
+    /// Who produces from `session` on, if that changes; asked as the session before it begins. The block is charged for it.
     pub fn plan(session: SessionIndex) -> Option<Vec<AccountId32>> {
-        for node in Departing::<T>::take() {
-            if !Drawn::<T>::get().contains(&node) {
-                T::Keys::forget(node);
-            }
-        }
+        charge::<T>(T::WeightInfo::forget_departed(Self::forget_departed()));
         let sessions = pallet_network::Network::<T>::get().era_sessions;
         if !session.is_multiple_of(sessions) {
             return None;
         }
+        charge::<T>(T::WeightInfo::draw(T::Candidates::offered()));
+        Self::draw(session)
+    }
+
+    /// Forgets the keys of nodes that no longer produce; returns of how many.
+    pub(crate) fn forget_departed() -> u32 {
+        let departing = Departing::<T>::take();
+        if departing.is_empty() {
+            return 0;
+        }
+        let drawn = Drawn::<T>::get();
+        departing.iter().filter(|node| !drawn.contains(node)).for_each(|node| T::Keys::forget(*node));
+        departing.len().saturated_into()
+    }
+
+    /// Draws the next era's set, which begins with `session`.
+    pub(crate) fn draw(session: SessionIndex) -> Option<Vec<AccountId32>> {
         let candidates = T::Candidates::candidates();
         let present = Drawn::<T>::get();
         Self::let_rest(&present, &candidates);
@@ -207,14 +223,19 @@ impl<T: Config> Pallet<T> {
                 Self::deposit_event(Event::Rests { node: *node });
             }
         }
-        let resting: Vec<_> = Resting::<T>::iter().collect();
-        for (node, since) in resting {
-            let still = candidates.iter().any(|candidate| candidate.node == node && candidate.offered_at <= since);
-            if !still {
-                Resting::<T>::remove(node);
-            }
-        }
+        let offers: BTreeMap<_, _> =
+            candidates.iter().map(|candidate| (candidate.node, candidate.offered_at)).collect();
+        let over: Vec<_> = Resting::<T>::iter()
+            .filter(|(node, since)| offers.get(node).is_none_or(|offered_at| offered_at > since))
+            .map(|(node, _)| node)
+            .collect();
+        over.into_iter().for_each(Resting::<T>::remove);
     }
+}
+
+/// Charges the block that is carried out.
+fn charge<T: Config>(weight: Weight) {
+    frame_system::Pallet::<T>::register_extra_weight_unchecked(weight, DispatchClass::Mandatory);
 }
 
 /// Orders candidates by a hash of their id and `seed`: every order is as likely as any other.
@@ -232,6 +253,7 @@ impl<T: Config> Pallet<T> {
         ensure!(drawn.is_empty() || drawn.len() >= ENOUGH_TO_GO_ON, "a set of nodes is large enough");
         let distinct: alloc::collections::BTreeSet<_> = drawn.iter().collect();
         ensure!(distinct.len() == drawn.len(), "a node is drawn once");
+        ensure!(!Departing::<T>::get().iter().any(|node| distinct.contains(node)), "who is drawn does not depart");
         Ok(())
     }
 }

@@ -34,6 +34,10 @@ impl Candidates for Offered {
         let candidate = |(node, (key, offered_at))| Candidate { node, keys: vec![key], offered_at };
         Self::get().into_iter().map(candidate).collect()
     }
+
+    fn offered() -> u32 {
+        Self::get().len() as u32
+    }
 }
 
 impl SessionKeyBook for Keys {
@@ -170,6 +174,23 @@ fn a_set_is_bounded_and_drawn_by_chance() {
         let both = first.intersection(&second).count();
         assert!((30..=70).contains(&both), "about half of 100 of 200 are drawn again, not {both}");
         assert_eq!(Keys::get().len(), MAX_AUTHORITIES as usize, "keys of those who left are forgotten");
+    });
+}
+
+#[test]
+fn a_block_is_charged_for_what_it_draws_and_forgets() {
+    run(|| {
+        let charged = || frame_system::BlockWeight::<Test>::get().get(DispatchClass::Mandatory).ref_time();
+        let weight = |weight: Weight| weight.ref_time();
+        type Weights = pallet_authorities::weights::Measured<Test>;
+        (1..=8).for_each(offer);
+        let before = charged();
+        Authorities::plan(SESSIONS + 1);
+        assert_eq!(charged() - before, weight(Weights::forget_departed(0)), "nothing is drawn within an era");
+        let before = charged();
+        Authorities::plan(2 * SESSIONS);
+        assert_eq!(charged() - before, weight(Weights::forget_departed(0)) + weight(Weights::draw(8)));
+        assert!(weight(Weights::draw(8)) < weight(Weights::draw(9)));
     });
 }
 

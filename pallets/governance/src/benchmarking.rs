@@ -39,6 +39,18 @@ fn others<T: Config>(who: &AccountId32, count: u32) -> Result<(), BenchmarkError
     Ok(())
 }
 
+/// An open proposal nobody approves of.
+fn weak<T: Config>() -> Result<(), BenchmarkError> {
+    let (proposer, deposit): (AccountId32, _) = (account("weak", 0, 0), T::Deposit::get());
+    T::Currency::mint_into(&proposer, deposit.saturating_mul(2))?;
+    T::Currency::hold(&HoldReason::Proposal.into(), &proposer, deposit)?;
+    let (id, proposer) = (ProposalId::MAX, StakerId(proposer.into()));
+    let expires_at = Pallet::<T>::now().saturating_add(Pallet::<T>::voting_blocks());
+    let proposal = Proposal { id, proposer, motion: spend(0), deposit, approving: 0, expires_at, enact_from: None };
+    Open::<T>::mutate(|open| open.force_push(proposal));
+    Ok(())
+}
+
 /// The caller's own proposal beside all others.
 fn proposed<T: Config>(who: &AccountId32, motion: Motion) -> Result<ProposalId, BenchmarkError> {
     others::<T>(who, MAX_OPEN_PROPOSALS - 1)?;
@@ -51,9 +63,11 @@ fn proposed<T: Config>(who: &AccountId32, motion: Motion) -> Result<ProposalId, 
 mod benchmarks {
     use super::*;
 
+    /// As many are open as may be: one gives way.
     #[benchmark]
     fn propose() -> Result<(), BenchmarkError> {
         let who = operator::<T>()?;
+        weak::<T>()?;
         others::<T>(&who, MAX_OPEN_PROPOSALS - 1)?;
         #[extrinsic_call]
         _(RawOrigin::Signed(who), Motion::WorkFloor { effort: EFFORT });

@@ -11,12 +11,23 @@ use skep_primitives::{Balance, Payees, ServiceNodeId, StakerId};
 pub(crate) struct Electorate<T>(PhantomData<T>);
 
 impl<T: Config> Electorate<T> {
-    /// A node begins to serve: its operator speaks for its stake.
+    /// A node begins to serve: its operator speaks for its stake. One that is seated keeps its seat, with the stake of now.
     pub(crate) fn seat(node: ServiceNodeId, payees: &Payees) {
-        Self::unseat(node);
         let stake = payees.contributions.iter().fold(0, |sum: Balance, stake| sum.saturating_add(stake.amount));
+        let before = Seats::<T>::get(node).filter(|(operator, _)| *operator == payees.operator);
+        if before.is_none() {
+            Self::unseat(node);
+        }
+        let counted = before.map_or(0, |(_, stake)| stake);
         Seats::<T>::insert(node, (payees.operator, stake));
-        Self::change(payees.operator, |sum| sum.saturating_add(stake));
+        Self::change(payees.operator, |sum| sum.saturating_sub(counted).saturating_add(stake));
+    }
+
+    /// A node goes on under another key: nobody's word counts less or more meanwhile.
+    pub(crate) fn reseat(from: ServiceNodeId, to: ServiceNodeId) {
+        if let Some(seat) = Seats::<T>::take(from) {
+            Seats::<T>::insert(to, seat);
+        }
     }
 
     /// A node serves no longer. An operator without any has no say; what it approved of is forgotten.
@@ -56,10 +67,15 @@ impl<T: Config> Electorate<T> {
     pub(crate) fn check_state() -> Result<(), &'static str> {
         use alloc::collections::BTreeMap;
         use frame_support::ensure;
+        use skep_primitives::NodeStakes;
         let mut voices = BTreeMap::<StakerId, Balance>::new();
         for (operator, stake) in Seats::<T>::iter_values() {
             let voice = voices.entry(operator).or_default();
             *voice = voice.saturating_add(stake);
+        }
+        for (node, (operator, _)) in Seats::<T>::iter() {
+            let serves = T::Stakes::payees(node).is_some_and(|payees| payees.operator == operator);
+            ensure!(serves, "who has a seat serves");
         }
         ensure!(Serving::<T>::get() == voices.values().sum::<Balance>(), "all stake that serves is counted once");
         ensure!(Voice::<T>::iter().collect::<BTreeMap<_, _>>() == voices, "an operator speaks for its nodes");

@@ -9,6 +9,7 @@
 //! | `approve`, `withdraw_approval` | operators | approving stake is counted anew as nodes come and go |
 //! | two thirds of all serving stake approve | | the enactment delay begins: time to look, object or leave |
 //! | `enact` | anyone, after the delay, while two thirds still approve | it takes effect, the deposit is released |
+//! | as many are open as may be | | the one with the least approving stake gives way to a proposer with more; nobody has more than [`MAX_OPEN_OF_ONE`] open |
 //! | `close` | the proposer at any time, anyone once it expired | it is gone, the deposit is released |
 //!
 //! An enacted [`Motion::Upgrade`] only authorizes a code hash: `System.apply_authorized_upgrade` takes the code from anyone
@@ -46,6 +47,9 @@ use skep_primitives::{
 };
 use sp_core::H256;
 use sp_runtime::{AccountId32, SaturatedConversion};
+
+/// Most open proposals of one operator.
+pub const MAX_OPEN_OF_ONE: usize = 4;
 
 #[frame_support::pallet]
 #[allow(missing_docs, reason = "FRAME's macros write undocumented items")]
@@ -155,7 +159,8 @@ pub mod pallet {
     pub enum Error<T> {
         /// Only operators of serving nodes take part.
         NotOperator,
-        /// As many proposals are open as may be: wait for one to be enacted or closed.
+        /// As many proposals are open as may be, and each has as much approval as the caller has stake: wait for one to be
+        /// enacted or closed.
         TooManyOpen,
         /// The same is proposed already: approve that one.
         AlreadyProposed,
@@ -179,6 +184,8 @@ pub mod pallet {
         TreasuryTooSmall,
         /// The account's free balance does not cover the deposit.
         NotEnoughFree,
+        /// The caller has four proposals open: close one of them.
+        TooManyOfOne,
     }
 
     #[pallet::hooks]
@@ -191,7 +198,8 @@ pub mod pallet {
 
     #[pallet::call]
     impl<T: Config> Pallet<T> {
-        /// Proposes something and approves of it. A deposit is held until the proposal is gone.
+        /// Proposes something and approves of it. A deposit is held until the proposal is gone. Where as many are open as may be,
+        /// the one with the least approving stake gives way to a proposer with more.
         #[pallet::call_index(0)]
         #[pallet::weight(T::WeightInfo::propose())]
         pub fn propose(origin: OriginFor<T>, motion: Motion) -> DispatchResult {
@@ -202,7 +210,15 @@ pub mod pallet {
             }
             let mut open = Open::<T>::get();
             ensure!(!open.iter().any(|proposal| proposal.motion == motion), Error::<T>::AlreadyProposed);
-            ensure!(!open.is_full(), Error::<T>::TooManyOpen);
+            let own = open.iter().filter(|proposal| proposal.proposer == proposer).count();
+            ensure!(own < MAX_OPEN_OF_ONE, Error::<T>::TooManyOfOne);
+            if open.is_full() {
+                let gone = weakest(&open).filter(|weakest| weakest.approving < Voice::<T>::get(proposer));
+                let gone = gone.ok_or(Error::<T>::TooManyOpen)?.clone();
+                Self::release_deposit(&gone)?;
+                open.retain(|proposal| proposal.id != gone.id);
+                Self::deposit_event(Event::Closed { proposal: gone.id });
+            }
 
             let deposit = T::Deposit::get();
             let reason = HoldReason::Proposal.into();
@@ -299,6 +315,11 @@ fn find(open: &mut OpenProposals, id: ProposalId) -> Option<&mut Proposal> {
     open.iter_mut().find(|proposal| proposal.id == id)
 }
 
+/// The open proposal that the least stake approves of; the youngest of equals.
+fn weakest(open: &OpenProposals) -> Option<&Proposal> {
+    open.iter().min_by_key(|proposal| (proposal.approving, core::cmp::Reverse(proposal.id)))
+}
+
 /// The least approving stake of `serving` that carries a proposal: two thirds, rounded up, and never none.
 fn quorum(serving: Balance) -> Balance {
     let (thirds, rest) = (serving / 3, serving % 3);
@@ -383,9 +404,14 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    fn remove(mut open: OpenProposals, gone: &Proposal) -> DispatchResult {
+    fn release_deposit(gone: &Proposal) -> DispatchResult {
         let proposer = AccountId32::new(gone.proposer.0);
         T::Currency::release(&HoldReason::Proposal.into(), &proposer, gone.deposit, Precision::BestEffort)?;
+        Ok(())
+    }
+
+    fn remove(mut open: OpenProposals, gone: &Proposal) -> DispatchResult {
+        Self::release_deposit(gone)?;
         open.retain(|proposal| proposal.id != gone.id);
         Open::<T>::put(open);
         Ok(())
@@ -401,6 +427,10 @@ impl<T: Config> ServingNodes for Pallet<T> {
 
     fn stopped(node: ServiceNodeId) {
         Electorate::<T>::unseat(node);
+    }
+
+    fn handed_over(from: ServiceNodeId, to: ServiceNodeId) {
+        Electorate::<T>::reseat(from, to);
     }
 }
 

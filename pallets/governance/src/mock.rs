@@ -123,6 +123,18 @@ pub(crate) fn stop(number: u8) {
     Nodes::mutate(|nodes| nodes.remove(&node(number)));
 }
 
+/// Node `from` goes on under another key.
+pub(crate) fn hand_over(from: u8, to: u8) {
+    Nodes::mutate(|nodes| {
+        if let Some(payees) = nodes.remove(&node(from)) {
+            nodes.insert(node(to), payees);
+        }
+    });
+    Governance::handed_over(node(from), node(to));
+    Governance::stopped(node(from));
+    Governance::started(node(to));
+}
+
 /// Three operators with a node each.
 pub(crate) fn three_operators() {
     (1..=3).for_each(|number| start(number, number, STAKE));

@@ -1,6 +1,6 @@
 //! Tests of who decides, when it takes effect, and what it costs.
 
-use crate::{Approved, Error, Event, Open, WorkFloor, mock::*, quorum};
+use crate::{Approved, Error, Event, MAX_OPEN_OF_ONE, Open, WorkFloor, mock::*, quorum};
 use frame_support::{assert_noop, assert_ok};
 use proptest::{collection::vec, prelude::*};
 use skep_primitives::{Balance, CodeHash, MAX_OPEN_PROPOSALS, MAX_WORK_FLOOR, Motion, UNIT};
@@ -154,19 +154,50 @@ fn a_proposer_may_give_up_at_any_time() {
 fn proposals_are_bounded_and_cost_a_deposit() {
     run(|| {
         start(1, 1, STAKE);
-        start(2, 2, STAKE);
-        let many = u8::try_from(MAX_OPEN_PROPOSALS).expect("few");
-        for number in 0..many {
-            propose(1, upgrade(number));
-        }
-        assert_noop!(Governance::propose(origin(1), upgrade(many)), Errors::TooManyOpen);
-        assert_ok!(Governance::close(origin(1), 0));
+        let most = u8::try_from(MAX_OPEN_OF_ONE).expect("few");
+        let first: Vec<_> = (0..most).map(|number| propose(1, upgrade(number))).collect();
+        assert_eq!(held(1), Balance::from(most) * DEPOSIT);
+        assert_noop!(Governance::propose(origin(1), upgrade(most)), Errors::TooManyOfOne);
+        assert_ok!(Governance::close(origin(1), first[0]));
         // What is gone makes room among an operator's approvals, too.
-        propose(1, upgrade(many));
-        assert_ok!(Governance::close(origin(1), 1));
+        propose(1, upgrade(most));
+        start(2, 2, STAKE);
         let all = Balances::free_balance(account(2));
         assert_ok!(Balances::transfer_allow_death(origin(2), account(3), all - DEPOSIT));
-        assert_noop!(Governance::propose(origin(2), upgrade(many + 1)), Errors::NotEnoughFree);
+        assert_noop!(Governance::propose(origin(2), upgrade(most + 1)), Errors::NotEnoughFree);
+    });
+}
+
+#[test]
+fn the_weakest_gives_way_to_a_proposer_with_more_stake() {
+    run(|| {
+        let many = u8::try_from(MAX_OPEN_PROPOSALS).expect("few");
+        (1..=5).for_each(|number| start(number, number, STAKE));
+        let all: Vec<_> = (0..many).map(|number| propose(1 + number / 4, upgrade(number))).collect();
+        assert_ok!(Governance::approve(origin(1), all[15]));
+        assert_noop!(Governance::propose(origin(5), upgrade(many)), Errors::TooManyOpen);
+        start(5, 6, 1);
+        let id = propose(5, upgrade(many));
+        let open: Vec<_> = Governance::governance().proposals.iter().map(|proposal| proposal.id).collect();
+        // The youngest of those that only their proposer approves of.
+        assert_eq!(open, [&all[..14], &[all[15], id]].concat());
+        assert_eq!((held(4), held(5)), (3 * DEPOSIT, DEPOSIT));
+    });
+}
+
+#[test]
+fn a_word_counts_on_while_a_node_changes_its_key() {
+    run(|| {
+        three_operators();
+        let id = carry(upgrade(1));
+        let before = Governance::governance();
+        for (from, to) in [(1, 11), (2, 12), (3, 13)] {
+            hand_over(from, to);
+            assert_eq!(Governance::governance(), before);
+        }
+        stop(11);
+        stop(12);
+        assert_noop!(Governance::enact(origin(3), id), Errors::NotCarried);
     });
 }
 

@@ -11,12 +11,14 @@ pub use pallet::*;
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarking;
 mod parameters;
+mod refused;
 #[cfg(test)]
 mod tests;
 
 #[cfg(feature = "runtime-benchmarks")]
-pub use benchmarking::NodeFactory;
+pub use benchmarking::{CandidateFactory, NodeFactory};
 pub use parameters::{InvalidParameters, Parameters};
+pub use refused::Refused;
 
 use core::marker::PhantomData;
 use frame_support::traits::Get;

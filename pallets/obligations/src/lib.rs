@@ -45,9 +45,9 @@ use frame_support::{defensive, pallet_prelude::*, traits::Defensive};
 use frame_system::{ensure_authorized, pallet_prelude::*};
 use skep_obligations::{Brake, Census, Consequence, Duty, consequence, credit_of, draw_round, outcome};
 use skep_primitives::{
-    BlockHash, BlockNumber, Cause, Findings, MAX_TESTERS, Moment, NodeStates, NodeWhereabouts, ServiceNodeId,
-    ServingNodes, Standing, StandingChange, StandingEvent, Subject, TestingRound, TestingTerms, Vote, Whereabouts,
-    signing,
+    BlockHash, BlockNumber, Cause, Findings, MAX_HAND_OVERS, MAX_TESTERS, Moment, NodeStates, NodeWhereabouts,
+    ServiceNodeId, ServingNodes, StakerId, Standing, StandingChange, StandingEvent, Subject, TestingRound,
+    TestingTerms, Vote, Whereabouts, signing,
 };
 use sp_core::ed25519::{Public, Signature};
 use sp_runtime::SaturatedConversion;
@@ -57,9 +57,6 @@ pub const MAX_SEASONED_A_ROUND: u32 = 64;
 
 /// Changes of one node's standing that are kept: the latest.
 pub const MAX_HISTORY: u32 = 16;
-
-/// Former keys of a node for which it still answers: the latest.
-pub const MAX_FORMER_KEYS: u32 = 4;
 
 /// Randomness for draws, as the runtime wires it.
 pub trait RoundRandomness {
@@ -164,15 +161,10 @@ pub mod pallet {
     #[pallet::storage]
     pub type Successor<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, ServiceNodeId, OptionQuery>;
 
-    /// The former keys of a node, oldest first, up to [`MAX_FORMER_KEYS`].
+    /// The former keys of a node, oldest first, as many as it may have had within an unlock time.
     #[pallet::storage]
-    pub type FormerKeys<T> = StorageMap<
-        _,
-        Blake2_128Concat,
-        ServiceNodeId,
-        BoundedVec<ServiceNodeId, ConstU32<MAX_FORMER_KEYS>>,
-        ValueQuery,
-    >;
+    pub type FormerKeys<T> =
+        StorageMap<_, Blake2_128Concat, ServiceNodeId, BoundedVec<ServiceNodeId, ConstU32<MAX_HAND_OVERS>>, ValueQuery>;
 
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
@@ -381,11 +373,18 @@ impl<T: Config> Pallet<T> {
         Self::accountable(node).is_some_and(|node| Self::deregister(node, Cause::Equivocation))
     }
 
-    /// Who answers for what was signed by this key: the node registered under it, or the one it was handed over to.
+    /// Who answers for what was signed by this key: the node it was handed over by, even if somebody gathers stake under it
+    /// again, or else the node registered under it.
     pub fn accountable(key: ServiceNodeId) -> Option<ServiceNodeId> {
         let is_registered =
             |node: &ServiceNodeId| matches!(T::Nodes::whereabouts(*node), Some((_, Whereabouts::Roster(_))));
-        Some(key).filter(is_registered).or_else(|| Successor::<T>::get(key).filter(is_registered))
+        Successor::<T>::get(key).filter(is_registered).or_else(|| Some(key).filter(is_registered))
+    }
+
+    /// Who operates the node that has this key, or had it before a hand-over; nobody if nothing of it is left.
+    pub fn operator_behind(key: ServiceNodeId) -> Option<StakerId> {
+        let node = Successor::<T>::get(key).unwrap_or(key);
+        T::Nodes::whereabouts(node).map(|(operator, _)| operator)
     }
 
     fn deregister(node: ServiceNodeId, cause: Cause) -> bool {

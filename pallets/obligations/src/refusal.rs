@@ -1,11 +1,9 @@
 //! Why a verdict is not taken.
 
-use frame_support::pallet_prelude::{InvalidTransaction, TransactionValidityError, UnknownTransaction};
+use frame_support::pallet_prelude::TransactionValidityError;
+use pallet_network::Refused;
 
 /// Why a verdict is not taken. The number is the code of the pool's refusal and never changes its meaning.
-///
-/// What may be right on another fork, or a little later, is *unknown* to the pool, which forgets it; what is wrong for
-/// good is *invalid*, and the pool does not look at the same bytes again for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Refusal {
@@ -27,12 +25,12 @@ pub enum Refusal {
 
 impl From<Refusal> for TransactionValidityError {
     fn from(refusal: Refusal) -> Self {
+        let code = refusal as u8;
         match refusal {
-            Refusal::Expired | Refusal::DecidedBefore => InvalidTransaction::Stale.into(),
-            Refusal::UndecidedVotes | Refusal::NotTested => InvalidTransaction::Custom(refusal as u8).into(),
-            Refusal::OtherHistory | Refusal::NothingToChange | Refusal::TooManyAtOnce => {
-                UnknownTransaction::Custom(refusal as u8).into()
-            }
+            Refusal::Expired | Refusal::DecidedBefore => Refused::Late,
+            Refusal::UndecidedVotes | Refusal::NotTested => Refused::Wrong(code),
+            Refusal::OtherHistory | Refusal::NothingToChange | Refusal::TooManyAtOnce => Refused::NotNow(code),
         }
+        .into()
     }
 }

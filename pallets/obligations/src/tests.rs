@@ -445,8 +445,25 @@ fn a_node_answers_for_its_last_keys() {
         assert!(Obligations::equivocated(node(104)), "under the key before the last");
         assert!(matches!(whereabouts(103), Some(Whereabouts::Deregistered(_))));
         assert!(!Obligations::equivocated(node(104)), "once is enough");
+        let operators = || [103, 104].map(|key| Obligations::operator_behind(node(key)).is_some());
+        assert_eq!(operators(), [true, true], "until its stakes have returned");
         end(103);
+        assert_eq!(operators(), [false, false]);
         assert_eq!(crate::Successor::<Test>::iter().count(), 0);
+    });
+}
+
+#[test]
+fn a_former_key_is_not_cleared_by_gathering_under_it() {
+    run(|| {
+        grown(12);
+        hand_over(1, 101);
+        gather(1);
+        assert_eq!(Obligations::accountable(node(1)), Some(node(101)));
+        assert_eq!(Obligations::operator_behind(node(1)), Obligations::operator_behind(node(101)));
+        start(1);
+        assert_eq!(Obligations::accountable(node(1)), Some(node(1)), "who serves under it answers for it");
+        assert_eq!(Obligations::accountable(node(101)), Some(node(101)));
     });
 }
 

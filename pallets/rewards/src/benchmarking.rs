@@ -16,7 +16,7 @@ mod benchmarks {
         frame_system::Pallet::<T>::deposit_log(<T::BenchmarkHelper as Get<DigestItem>>::get());
         let first = (1..MAX_GAPS_PER_BLOCK).map(|number| ServiceNodeId([number as u8; 32]));
         for node in first.clone() {
-            RewardQueue::<T>::push(node);
+            RewardQueue::<T>::push(node, 0);
         }
         let node = T::BenchmarkHelper::serving(0);
         for node in first {
@@ -30,6 +30,6 @@ mod benchmarks {
         {
             Pallet::<T>::pay(now);
         }
-        assert_eq!(LastRewarded::<T>::get(node), Some(now));
+        assert_eq!(Pallet::<T>::last_rewarded(node), Some(now));
     }
 }

@@ -17,7 +17,7 @@ mod tests;
 pub mod weights;
 
 pub use pallet::*;
-pub use queue::RewardQueue;
+pub use queue::{Place, RewardQueue};
 pub use weights::WeightInfo;
 
 use frame_support::{
@@ -85,17 +85,13 @@ pub mod pallet {
     #[pallet::storage]
     pub type Queue<T> = StorageMap<_, Twox64Concat, u64, ServiceNodeId, OptionQuery>;
 
-    /// Where each node stands in the queue.
+    /// Where each serving node stands in the queue, and when it was paid.
     #[pallet::storage]
-    pub type Position<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, u64, OptionQuery>;
+    pub type Places<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, Place, OptionQuery>;
 
     /// Positions in use: from the first that may be taken to the first that was never given.
     #[pallet::storage]
     pub type QueueSpan<T> = StorageValue<_, (u64, u64), ValueQuery>;
-
-    /// Block of each serving node's last reward.
-    #[pallet::storage]
-    pub type LastRewarded<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, BlockNumber, OptionQuery>;
 
     /// What each node has earned since it was registered, until its stakes have returned.
     #[pallet::storage]
@@ -146,6 +142,11 @@ impl<T: Config> Pallet<T> {
         RewardQueue::<T>::iter()
     }
 
+    /// Block of a node's last reward, or in which it began to serve; `None` if it does not serve.
+    pub fn last_rewarded(node: ServiceNodeId) -> Option<BlockNumber> {
+        Places::<T>::get(node).map(|place| place.last_rewarded)
+    }
+
     /// What a node has earned, and how long it waits for more. Reads the queue up to it.
     pub fn rewards_of(node: ServiceNodeId) -> NodeRewards {
         let Earnings { total, last } = Earned::<T>::get(node);
@@ -174,9 +175,8 @@ impl<T: Config> Pallet<T> {
 
     /// Pays the head of the queue; returns what could not be paid.
     fn pay_next_node(reward: Balance, now: BlockNumber) -> Balance {
-        let Some(node) = RewardQueue::<T>::rotate() else { return reward };
+        let Some(node) = RewardQueue::<T>::rotate(now) else { return reward };
         let Some(payees) = T::Stakes::payees(node) else { return reward };
-        LastRewarded::<T>::insert(node, now);
         Earned::<T>::mutate(node, |earned| earned.add(Reward { at: now, amount: reward }));
         Self::deposit_event(Event::NodePaid { node, amount: reward });
 
@@ -212,13 +212,11 @@ impl<T: Config> Pallet<T> {
 
 impl<T: Config> ServingNodes for Pallet<T> {
     fn started(node: ServiceNodeId) {
-        RewardQueue::<T>::push(node);
-        LastRewarded::<T>::insert(node, frame_system::Pallet::<T>::block_number().saturated_into::<BlockNumber>());
+        RewardQueue::<T>::push(node, frame_system::Pallet::<T>::block_number().saturated_into());
     }
 
     fn stopped(node: ServiceNodeId) {
         RewardQueue::<T>::remove(node);
-        LastRewarded::<T>::remove(node);
     }
 
     fn ended(node: ServiceNodeId) {

@@ -1,39 +1,48 @@
 //! The reward queue: first in, first paid, then to the back.
 
-#[cfg(any(feature = "std", feature = "try-runtime"))]
-use crate::LastRewarded;
-use crate::{Config, Position, Queue, QueueSpan};
+use crate::{Config, Places, Queue, QueueSpan};
+use codec::{Decode, Encode, MaxEncodedLen};
 use core::marker::PhantomData;
-use skep_primitives::ServiceNodeId;
+use scale_info::TypeInfo;
+use skep_primitives::{BlockNumber, ServiceNodeId};
 
 /// Gaps (nodes that left) passed over in one block at most, so that a block's work stays bounded.
 pub(crate) const MAX_GAPS_PER_BLOCK: u32 = 64;
+
+/// Where a serving node stands. What a payment changes of it stands together: each write costs more the more nodes there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Place {
+    /// Its position in the queue.
+    pub position: u64,
+    /// Block of its last reward, or in which it began to serve.
+    pub last_rewarded: BlockNumber,
+}
 
 /// The queue. Every read and write of its storage goes through here.
 #[derive(Debug)]
 pub struct RewardQueue<T>(PhantomData<T>);
 
 impl<T: Config> RewardQueue<T> {
-    /// Puts a node at the back, wherever it stood.
-    pub(crate) fn push(node: ServiceNodeId) {
+    /// Puts a node at the back, wherever it stood; it begins to serve now, or is paid.
+    pub(crate) fn push(node: ServiceNodeId, now: BlockNumber) {
         Self::remove(node);
         QueueSpan::<T>::mutate(|(_, end)| {
             Queue::<T>::insert(*end, node);
-            Position::<T>::insert(node, *end);
+            Places::<T>::insert(node, Place { position: *end, last_rewarded: now });
             *end = end.saturating_add(1);
         });
     }
 
     /// Takes a node out, wherever it stands.
     pub(crate) fn remove(node: ServiceNodeId) {
-        if let Some(position) = Position::<T>::take(node) {
+        if let Some(Place { position, .. }) = Places::<T>::take(node) {
             Queue::<T>::remove(position);
         }
     }
 
-    /// The node at the head, which goes to the back. Nobody if the queue is empty, or if so many nodes left since the
-    /// last block that the head is not reached in one.
-    pub(crate) fn rotate() -> Option<ServiceNodeId> {
+    /// The node at the head, which is paid now and goes to the back. Nobody if the queue is empty, or if so many nodes left
+    /// since the last block that the head is not reached in one.
+    pub(crate) fn rotate(now: BlockNumber) -> Option<ServiceNodeId> {
         let (mut start, end) = QueueSpan::<T>::get();
         let mut head = None;
         for _ in 0..MAX_GAPS_PER_BLOCK {
@@ -45,7 +54,7 @@ impl<T: Config> RewardQueue<T> {
         }
         QueueSpan::<T>::put((start, end));
         let node = head?;
-        Self::push(node);
+        Self::push(node, now);
         Some(node)
     }
 
@@ -61,19 +70,10 @@ impl<T: Config> RewardQueue<T> {
         let (start, end) = QueueSpan::<T>::get();
         for (position, node) in Queue::<T>::iter() {
             frame_support::ensure!((start..end).contains(&position), "a position lies in the span");
-            frame_support::ensure!(Position::<T>::get(node) == Some(position), "a node knows its position");
+            let place = Places::<T>::get(node).ok_or("who stands in the queue has a place")?;
+            frame_support::ensure!(place.position == position, "a node knows its position");
         }
-        frame_support::ensure!(
-            Position::<T>::iter().count() == Queue::<T>::iter().count(),
-            "no position without a node"
-        );
-        for node in LastRewarded::<T>::iter_keys() {
-            frame_support::ensure!(Position::<T>::contains_key(node), "who was paid or started has a position");
-        }
-        frame_support::ensure!(
-            LastRewarded::<T>::iter_keys().count() == Position::<T>::iter_keys().count(),
-            "who has a position was paid or started"
-        );
+        frame_support::ensure!(Places::<T>::iter().count() == Queue::<T>::iter().count(), "no place without a node");
         Ok(())
     }
 }

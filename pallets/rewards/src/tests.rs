@@ -1,6 +1,6 @@
 //! Tests of who is paid, in which order, and that nothing is lost.
 
-use crate::{self as pallet_rewards, Created, Event, LastRewarded, MAX_HISTORY, Owed, RewardQueue};
+use crate::{self as pallet_rewards, Created, Event, MAX_HISTORY, Owed, RewardQueue};
 use frame_support::{
     derive_impl, parameter_types,
     traits::{ConstU128, FindAuthor},
@@ -172,7 +172,7 @@ fn a_block_pays_producer_node_and_treasury() {
         let (fee, rest) = (parts.service_node / 10, parts.service_node - parts.service_node / 10);
         assert_eq!((balance(1), balance(2), balance(3)), (fee + rest / 2, rest / 4, rest / 4));
         assert_eq!(Created::<Test>::get(), UNIT);
-        assert_eq!(LastRewarded::<Test>::get(node(1)), Some(1));
+        assert_eq!(Rewards::last_rewarded(node(1)), Some(1));
     });
 }
 
@@ -254,9 +254,9 @@ fn who_leaves_is_not_paid_and_who_comes_back_starts_at_the_back() {
         }
         stop(1);
         finish(1);
-        assert_eq!(LastRewarded::<Test>::get(node(1)), None);
+        assert_eq!(Rewards::last_rewarded(node(1)), None);
         start(1, 0, &[(1, 1)]);
-        assert_eq!(LastRewarded::<Test>::get(node(1)), Some(2));
+        assert_eq!(Rewards::last_rewarded(node(1)), Some(2));
         finish(4);
         assert_eq!(paid(), [2, 3, 2, 1, 3].map(node));
     });

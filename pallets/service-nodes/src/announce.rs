@@ -7,17 +7,16 @@
 //! An announcement names the block after which it was made. It counts for [`LIFE`] and only while the node's last change is not
 //! younger than that block, so that none can be used twice, nor undo what came after it; on another fork it counts alike.
 
-use crate::{Config, EndpointChangedAt, Error, Event, NodeRecord, Pallet, RawSignature, Roster, node_key};
+use crate::{Config, EndpointChangedAt, Error, NodeRecord, Pallet, RawSignature, Roster, node_key};
 use core::marker::PhantomData;
 use frame_support::pallet_prelude::*;
-use skep_primitives::{Announcement, BlockNumber, Endpoint, Moment, ServiceNodeId, SoftwareVersion, signing};
+use pallet_network::Refused;
+use skep_primitives::{Announcement, BlockNumber, Moment, signing};
 
 /// For how long after the block it names an announcement counts, in milliseconds.
 pub const LIFE: Moment = 10 * 60 * 1_000;
 
 /// Why an announcement is not taken. The number is the code of the pool's refusal and never changes its meaning.
-///
-/// As with verdicts: what may be right on another fork, or later, is *unknown* to the pool; what is wrong for good is *invalid*.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Refusal {
@@ -41,13 +40,15 @@ pub enum Refusal {
 
 impl From<Refusal> for TransactionValidityError {
     fn from(refusal: Refusal) -> Self {
+        let code = refusal as u8;
         match refusal {
-            Refusal::Expired | Refusal::Overtaken => InvalidTransaction::Stale.into(),
-            Refusal::BadEndpoint => InvalidTransaction::Custom(refusal as u8).into(),
+            Refusal::Expired | Refusal::Overtaken => Refused::Late,
+            Refusal::BadEndpoint => Refused::Wrong(code),
             Refusal::Ahead | Refusal::UnknownNode | Refusal::TooSoon | Refusal::NothingNew | Refusal::EndpointTaken => {
-                UnknownTransaction::Custom(refusal as u8).into()
+                Refused::NotNow(code)
             }
         }
+        .into()
     }
 }
 
@@ -95,15 +96,4 @@ impl<T: Config> Announcements<T> {
 /// The last block in which an announcement made after this one counts.
 fn last_block<T: Config>(after: BlockNumber) -> BlockNumber {
     after.saturating_add(pallet_network::Pallet::<T>::blocks(LIFE))
-}
-
-impl<T: Config> Pallet<T> {
-    /// Notes where a node is reached and what it runs from now on; the endpoint must be free.
-    pub(crate) fn move_to(node: ServiceNodeId, record: NodeRecord, endpoint: Endpoint, version: SoftwareVersion) {
-        Self::free_sockets(&record.endpoint);
-        Self::take_sockets(node, &endpoint);
-        Roster::put(node, &NodeRecord { endpoint, version, ..record });
-        EndpointChangedAt::<T>::insert(node, Self::now());
-        Self::deposit_event(Event::EndpointUpdated { node, endpoint, version });
-    }
 }

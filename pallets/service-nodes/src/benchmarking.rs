@@ -1,12 +1,12 @@
 //! What calls and the hook weigh at worst: nodes with as many stakes as they may have, and every listener told.
 
 use super::*;
-use alloc::format;
+use alloc::{format, vec::Vec};
 use frame_benchmarking::v2::*;
 use frame_support::traits::fungible::Unbalanced;
 use frame_system::RawOrigin;
-use pallet_network::NodeFactory;
-use skep_primitives::{MAX_CONTRIBUTORS, MAX_STAKES, UNIT};
+use pallet_network::{CandidateFactory, NodeFactory};
+use skep_primitives::{MAX_CONTRIBUTORS, MAX_HAND_OVERS, MAX_STAKES, UNIT};
 use sp_core::{crypto::KeyTypeId, ed25519::Public};
 
 /// Where the keystore of whoever runs benchmarks keeps nodes' keys.
@@ -226,13 +226,12 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Of a node that was handed over often and is offered as a block producer.
+    /// Of a node that was handed over as often as may be, some time ago, and is offered as a block producer.
     #[benchmark]
     fn hand_over() -> Result<(), BenchmarkError> {
-        const TIMES: u32 = 8;
         let (mut node, operator) = (offered::<T>(0)?, staker(0, 0));
         let origin = RawOrigin::Signed(operator.clone());
-        for number in 1..TIMES {
+        for number in 1..=MAX_HAND_OVERS {
             let to = key(number);
             let proof = proof::<T>(to, StakerId(operator.clone().into()))?;
             Pallet::<T>::hand_over(origin.clone().into(), node, to, proof)?;
@@ -240,7 +239,8 @@ mod benchmarks {
         }
         let keys = AuthorityCandidates::<T>::get(key(0)).map(|(keys, _)| keys).unwrap_or_default();
         AuthorityCandidates::<T>::insert(node, (keys, 0));
-        let to = key(TIMES);
+        frame_system::Pallet::<T>::set_block_number(Pallet::<T>::unlock_blocks().saturating_add(1).into());
+        let to = key(MAX_HAND_OVERS.saturating_add(1));
         let proof = proof::<T>(to, StakerId(operator.into()))?;
         #[extrinsic_call]
         _(origin, node, to, proof);
@@ -271,5 +271,29 @@ mod benchmarks {
 impl<T: Config> NodeFactory for Pallet<T> {
     fn serving(number: u32) -> ServiceNodeId {
         staked::<T>(number, MAX_STAKES, MAX_STAKES, NodeState::Active { since: 0 }).unwrap_or_else(|_| key(number))
+    }
+}
+
+impl<T: Config> CandidateFactory for Pallet<T> {
+    /// Only what a draw looks at is there: neither the node's key nor what is held for its stakes.
+    fn offered(number: u32) -> ServiceNodeId {
+        let node = ServiceNodeId(sp_io::hashing::blake2_256(&number.encode()));
+        let stake =
+            |place: u32| HeldStake { staker: StakerId([place as u8; 32]), amount: UNIT, since: 0, leaves_at: None };
+        let record = NodeRecord {
+            operator: StakerId([0; 32]),
+            fee: fee(),
+            stakes: BoundedVec::truncate_from((0..MAX_STAKES).map(stake).collect()),
+            reserved: Default::default(),
+            requirement: UNIT,
+            endpoint: endpoint(number),
+            version: VERSION,
+            state: NodeState::Active { since: 0 },
+            registered_at: 0,
+        };
+        Roster::put(node, &record);
+        let keys = (node, sp_io::hashing::blake2_256(node.as_ref())).encode();
+        AuthorityCandidates::<T>::insert(node, (BoundedVec::truncate_from(keys), 1));
+        node
     }
 }

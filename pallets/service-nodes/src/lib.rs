@@ -17,43 +17,45 @@
 
 extern crate alloc;
 
+mod agenda;
 pub mod announce;
 #[cfg(feature = "runtime-benchmarks")]
 pub mod benchmarking;
+mod endpoints;
+mod hand_over;
+#[cfg(any(feature = "std", feature = "try-runtime"))]
+mod invariants;
 #[cfg(test)]
 mod mock;
 mod node_key;
 mod record;
 mod roster;
+mod stakes;
+mod standing;
 #[cfg(test)]
 mod tests;
 pub mod weights;
 
+pub use agenda::MAX_ENDS_PER_BLOCK;
+pub use endpoints::Socket;
+pub use hand_over::LastHandOvers;
 pub use pallet::*;
 pub use record::{DeregisteredNode, HeldStake, MAX_RESERVATIONS, NodeRecord, Reservations};
 pub use roster::Roster;
 pub use weights::WeightInfo;
 
-use alloc::vec::Vec;
 use announce::Announcements;
 use frame_support::{
     pallet_prelude::*,
-    traits::{
-        fungible::{InspectHold, MutateHold},
-        tokens::Precision,
-    },
+    traits::{fungible::MutateHold, tokens::Precision},
 };
 use frame_system::{ensure_authorized, pallet_prelude::*};
-use skep_economics::{ContributionError, is_small_stake, operator_minimum};
+use skep_economics::is_small_stake;
 use skep_primitives::{
-    Announcement, Balance, BlockNumber, Candidate, Candidates, Deregistration, Endpoint, Findings, Leave, NodeStakes,
-    NodeState, NodeStates, NodeWhereabouts, OpenPool, Payees, Permyriad, ServiceNodeId, ServingNodes, SoftwareVersion,
-    Stake, StakeLock, StakerId, StakingTerms, Whereabouts, is_public_v4, signing,
+    Announcement, Balance, BlockNumber, Endpoint, Findings, NodeState, Permyriad, ServiceNodeId, ServingNodes,
+    SoftwareVersion, StakerId, signing,
 };
 use sp_runtime::{AccountId32, SaturatedConversion, traits::OpaqueKeys};
-
-/// Most nodes that one block ends; more wait for the next.
-pub const MAX_ENDS_PER_BLOCK: u32 = 16;
 
 /// Most bytes of one node's session keys.
 pub const MAX_SESSION_KEYS: u32 = 256;
@@ -133,6 +135,10 @@ pub mod pallet {
     /// Nodes that were put off the roster and whose stakes are still locked.
     #[pallet::storage]
     pub type Deregistered<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, DeregisteredNode, OptionQuery>;
+
+    /// Blocks of each node's last hand-overs, oldest first: there may be so many within an unlock time.
+    #[pallet::storage]
+    pub type HandOvers<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, LastHandOvers, ValueQuery>;
 
     /// Nodes whose operators offer to produce blocks: their session keys (in SCALE) and the block of the offer.
     #[pallet::storage]
@@ -248,6 +254,8 @@ pub mod pallet {
         NodeDeregistered,
         /// The announcement counts no more: the node's endpoint was changed before it in this block, or the address taken.
         Overtaken,
+        /// The node was handed over four times within the unlock time: wait until the first of them is that old.
+        HandedOverTooOften,
     }
 
     #[pallet::hooks]
@@ -293,7 +301,7 @@ pub mod pallet {
 
             let now = Self::now();
             let requirement = pallet_network::Pallet::<T>::requirement().at(now, Self::block_time());
-            ensure!(may_reserve(&reserved, operator, requirement), Error::<T>::BadReservation);
+            ensure!(stakes::may_reserve(&reserved, operator, requirement), Error::<T>::BadReservation);
             let state = NodeState::Gathering { expires_at: now.saturating_add(Self::pool_expiry()) };
             let mut record = NodeRecord {
                 operator,
@@ -394,7 +402,8 @@ pub mod pallet {
 
         /// Gives a node another key, for an operator whose server was lost or who moves to a new one: stakes, terms and
         /// endpoint stay, the swarm is left and another joined, and the queue for rewards begins anew. `proof` is the new
-        /// key's, as for `register`. A decommissioned node stays decommissioned until it passes under the new key.
+        /// key's, as for `register`. A decommissioned node stays decommissioned until it passes under the new key. At most
+        /// four times within an unlock time.
         #[pallet::call_index(11)]
         #[pallet::weight(T::WeightInfo::hand_over())]
         pub fn hand_over(
@@ -403,7 +412,7 @@ pub mod pallet {
             to: ServiceNodeId,
             proof: RawSignature,
         ) -> DispatchResult {
-            let mut record = Self::operated_by(ensure_signed(origin)?, node)?;
+            let record = Self::operated_by(ensure_signed(origin)?, node)?;
             ensure!(record.state.is_tested(), Error::<T>::NotSteady);
             ensure!(record.stakes.iter().all(|stake| stake.leaves_at.is_none()), Error::<T>::NotSteady);
             ensure!(Roster::get(to).is_none(), Error::<T>::AlreadyRegistered);
@@ -413,26 +422,7 @@ pub mod pallet {
                 signing::registration(&pallet_network::Pallet::<T>::genesis_hash(), &record.operator, record.fee);
             ensure!(node_key::signed(to, &proof, &message), Error::<T>::BadProof);
 
-            let serves = record.state.is_serving();
-            AuthorityCandidates::<T>::remove(node);
-            if serves {
-                T::Listener::stopped(node);
-                record.state = NodeState::Active { since: Self::now() };
-            }
-            Roster::remove(node);
-            EndpointChangedAt::<T>::remove(node);
-            for stake in &record.stakes {
-                StakedIn::<T>::remove(stake.staker, node);
-                StakedIn::<T>::insert(stake.staker, to, ());
-            }
-            Self::take_sockets(to, &record.endpoint);
-            Roster::put(to, &record);
-            // What the key said under an earlier registration says nothing of this one.
-            EndpointChangedAt::<T>::insert(to, Self::now());
-            T::Listener::handed_over(node, to);
-            if serves {
-                T::Listener::started(to);
-            }
+            Self::carry_over(node, record, to)?;
             Self::deposit_event(Event::HandedOver { from: node, to });
             Ok(())
         }
@@ -506,51 +496,6 @@ pub mod pallet {
     }
 }
 
-/// An address and port of one transport, which only one node may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
-pub struct Socket {
-    ipv4: [u8; 4],
-    port: u16,
-    transport: Transport,
-}
-
-/// What listens on a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
-enum Transport {
-    Https,
-    Quic,
-}
-
-fn sockets(endpoint: &Endpoint) -> [Socket; 2] {
-    let Endpoint { ipv4, https_port, quic_port } = *endpoint;
-    [
-        Socket { ipv4, port: https_port, transport: Transport::Https },
-        Socket { ipv4, port: quic_port, transport: Transport::Quic },
-    ]
-}
-
-/// Whether an operator may keep these spots: each for another, and a quarter of the requirement left for itself.
-fn may_reserve(reserved: &Reservations, operator: StakerId, requirement: Balance) -> bool {
-    let distinct = reserved.iter().enumerate().all(|(place, reservation)| {
-        let (staker, earlier) = (reservation.staker, reserved.iter().take(place));
-        staker != operator && earlier.map(|other| other.staker).all(|other| other != staker)
-    });
-    let kept = reserved.iter().fold(0, |sum: Balance, reservation| sum.saturating_add(reservation.amount));
-    let room = requirement.saturating_sub(operator_minimum(requirement));
-    distinct && kept <= room && reserved.iter().all(|reservation| reservation.amount > 0)
-}
-
-impl<T: Config> From<ContributionError> for Error<T> {
-    fn from(error: ContributionError) -> Self {
-        match error {
-            ContributionError::StakeComplete => Self::StakeComplete,
-            ContributionError::NoFreeSpot => Self::NoFreeSpot,
-            ContributionError::TooLittle { .. } => Self::StakeTooSmall,
-            ContributionError::TooMuch { .. } => Self::StakeTooLarge,
-        }
-    }
-}
-
 /// Questions.
 impl<T: Config> Pallet<T> {
     /// Every registered node, ordered by id. Reads the whole roster.
@@ -561,46 +506,6 @@ impl<T: Config> Pallet<T> {
     /// Who registered a node.
     pub fn operator_of(node: ServiceNodeId) -> Option<StakerId> {
         Roster::get(node).map(|record| record.operator)
-    }
-
-    /// What a registration must bring now.
-    pub fn staking_terms() -> StakingTerms {
-        let requirement = pallet_network::Pallet::<T>::requirement().at(Self::now(), Self::block_time());
-        StakingTerms {
-            requirement,
-            operator_minimum: operator_minimum(requirement),
-            unlock_blocks: Self::unlock_blocks(),
-        }
-    }
-
-    /// Every stake of one account, ordered by node.
-    pub fn stakes(staker: StakerId) -> Vec<Stake> {
-        let mut nodes: Vec<_> = StakedIn::<T>::iter_key_prefix(staker).collect();
-        nodes.sort_unstable();
-        nodes
-            .into_iter()
-            .filter_map(|node| {
-                let Some(record) = Roster::get(node) else {
-                    let DeregisteredNode { stakes, deregistration, .. } = Deregistered::<T>::get(node)?;
-                    let amount = stakes.iter().find(|stake| stake.staker == staker)?.amount;
-                    let lock = StakeLock::Deregistered { block: deregistration.stakes_return_at };
-                    return Some(Stake { node, amount, lock });
-                };
-                let HeldStake { amount, leaves_at: own, .. } = *record.stake_of(staker)?;
-                let end = record.state.leave().map(|leave| leave.leaves_at);
-                let lock = match (record.state, own.into_iter().chain(end).min()) {
-                    (NodeState::Gathering { expires_at }, _) => StakeLock::Gathering { block: expires_at },
-                    (_, Some(block)) => StakeLock::Until { block },
-                    (_, None) => StakeLock::Bonded,
-                };
-                Some(Stake { node, amount, lock })
-            })
-            .collect()
-    }
-
-    /// Every node that takes stake now, as one account finds it. Reads the whole roster.
-    pub fn open_pools(staker: StakerId) -> Vec<OpenPool> {
-        Roster::iter().filter_map(|(node, record)| record.open_pool(node, staker)).collect()
     }
 
     fn now() -> BlockNumber {
@@ -630,304 +535,5 @@ impl<T: Config> Pallet<T> {
         let record = Self::registered(node)?;
         ensure!(record.operator == StakerId(who.into()), Error::<T>::NotOperator);
         Ok(record)
-    }
-
-    fn endpoint_is_free(node: ServiceNodeId, endpoint: &Endpoint) -> Result<(), Error<T>> {
-        let ip = endpoint.ip();
-        let unicast = !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast();
-        ensure!(endpoint.https_port != 0 && endpoint.quic_port != 0 && unicast, Error::<T>::BadEndpoint);
-        ensure!(is_public_v4(ip) || pallet_network::Network::<T>::get().private_addresses, Error::<T>::PrivateAddress);
-        let taken = |socket: &Socket| Sockets::<T>::get(socket).is_some_and(|holder| holder != node);
-        ensure!(!sockets(endpoint).iter().any(taken), Error::<T>::EndpointTaken);
-        Ok(())
-    }
-}
-
-/// Changes.
-impl<T: Config> Pallet<T> {
-    /// Holds what the pool accepts of `offered` and notes it in the record, which the caller stores.
-    fn join_pool(
-        who: &AccountId32,
-        node: ServiceNodeId,
-        record: &mut NodeRecord,
-        offered: Balance,
-    ) -> Result<Balance, DispatchError> {
-        let staker = StakerId(who.clone().into());
-        let (pool, spot) = record.pool_for(staker);
-        let accepted = pool.accept_for(spot, offered).map_err(Error::<T>::from)?;
-        let reason = HoldReason::Stake.into();
-        ensure!(T::Currency::can_hold(&reason, who, accepted), Error::<T>::NotEnoughFree);
-        match record.stakes.iter_mut().find(|held| held.staker == staker) {
-            Some(held) => {
-                ensure!(held.leaves_at.is_none(), Error::<T>::AlreadyLeaving);
-                held.amount = held.amount.saturating_add(accepted);
-            }
-            None => {
-                let stake = HeldStake { staker, amount: accepted, since: Self::now(), leaves_at: None };
-                record.stakes.try_push(stake).map_err(|_| Error::<T>::NoFreeSpot)?;
-            }
-        }
-        record.reserved.retain(|reservation| reservation.staker != staker);
-        T::Currency::hold(&reason, who, accepted)?;
-        StakedIn::<T>::insert(staker, node, ());
-        Ok(accepted)
-    }
-
-    /// Stores a record that a stake has joined, and starts the node if that completed it.
-    fn stake_joined(node: ServiceNodeId, mut record: NodeRecord, staker: StakerId, amount: Balance) {
-        Self::deposit_event(Event::Contributed { node, staker, amount });
-        let NodeState::Gathering { expires_at } = record.state else {
-            record.settle(Self::now());
-            Roster::put(node, &record);
-            if record.state.leave().is_none() {
-                Self::deposit_event(Event::Refilled { node });
-            }
-            return;
-        };
-        if record.staked() < record.requirement {
-            Agenda::<T>::insert(expires_at, node, ());
-            Roster::put(node, &record);
-            return;
-        }
-        Agenda::<T>::remove(expires_at, node);
-        record.state = NodeState::Active { since: Self::now() };
-        Roster::put(node, &record);
-        Self::deposit_event(Event::Activated { node });
-        T::Listener::started(node);
-    }
-
-    fn take_sockets(node: ServiceNodeId, endpoint: &Endpoint) {
-        for socket in sockets(endpoint) {
-            Sockets::<T>::insert(socket, node);
-        }
-    }
-
-    fn free_sockets(endpoint: &Endpoint) {
-        for socket in sockets(endpoint) {
-            Sockets::<T>::remove(socket);
-        }
-    }
-
-    /// Ends what is due, up to [`MAX_ENDS_PER_BLOCK`]; returns how many nodes ended.
-    fn work_off_agenda(now: BlockNumber) -> u32 {
-        let mut ended = 0;
-        let mut due = AgendaFrom::<T>::get();
-        while due <= now {
-            let Some(node) = Agenda::<T>::iter_key_prefix(due).next() else {
-                due = due.saturating_add(1);
-                continue;
-            };
-            if ended == MAX_ENDS_PER_BLOCK {
-                break;
-            }
-            Agenda::<T>::remove(due, node);
-            if let Some(record) = Roster::get(node) {
-                Self::work_off(node, record, now);
-            } else if let Some(gone) = Deregistered::<T>::get(node)
-                && gone.deregistration.stakes_return_at <= now
-            {
-                Deregistered::<T>::remove(node);
-                Self::forget(node, &gone.stakes, EndReason::Deregistered);
-            }
-            ended += 1;
-        }
-        AgendaFrom::<T>::put(due);
-        ended
-    }
-
-    /// What is due for a node at `now`: its end, or only the stakes of those whose places others have taken.
-    fn work_off(node: ServiceNodeId, mut record: NodeRecord, now: BlockNumber) {
-        match (record.state, record.state.leave()) {
-            (NodeState::Gathering { expires_at }, _) if expires_at <= now => {
-                Self::end(node, record, EndReason::PoolExpired);
-            }
-            (NodeState::Gathering { .. }, _) => {}
-            (_, Some(Leave { leaves_at, .. })) if leaves_at <= now => Self::end(node, record, EndReason::Unlocked),
-            (NodeState::Active { .. } | NodeState::Leaving { .. } | NodeState::Decommissioned { .. }, _) => {
-                let is_due = |stake: &HeldStake| stake.leaves_at.is_some_and(|leaves_at| leaves_at <= now);
-                for stake in record.stakes.iter().filter(|stake| is_due(stake)) {
-                    Self::give_back(node, stake);
-                }
-                record.stakes.retain(|stake| !is_due(stake));
-                Roster::put(node, &record);
-            }
-        }
-    }
-
-    /// Releases a stake, or notes that it could not be.
-    fn give_back(node: ServiceNodeId, stake: &HeldStake) {
-        let HeldStake { staker, amount, .. } = *stake;
-        StakedIn::<T>::remove(staker, node);
-        match T::Currency::release(&HoldReason::Stake.into(), &AccountId32::new(staker.0), amount, Precision::Exact) {
-            Ok(_) => Self::deposit_event(Event::Returned { node, staker, amount }),
-            Err(_) => Unreturned::<T>::mutate(staker, node, |sum| *sum = sum.saturating_add(amount)),
-        }
-    }
-
-    /// Takes a node off the roster and returns every stake.
-    fn end(node: ServiceNodeId, record: NodeRecord, reason: EndReason) {
-        Self::leave_roster(node, &record);
-        Self::forget(node, &record.stakes, reason);
-    }
-
-    fn leave_roster(node: ServiceNodeId, record: &NodeRecord) {
-        Self::free_sockets(&record.endpoint);
-        AuthorityCandidates::<T>::remove(node);
-        EndpointChangedAt::<T>::remove(node);
-        Roster::remove(node);
-        RosterSize::<T>::mutate(|size| *size = size.saturating_sub(1));
-        if record.state.is_serving() {
-            T::Listener::stopped(node);
-        }
-    }
-
-    /// Returns every stake of a node that is off the roster: nothing of it is left.
-    fn forget(node: ServiceNodeId, stakes: &[HeldStake], reason: EndReason) {
-        for stake in stakes {
-            Self::give_back(node, stake);
-        }
-        T::Listener::ended(node);
-        Self::deposit_event(Event::Ended { node, reason });
-    }
-}
-
-impl<T: Config> NodeStates for Pallet<T> {
-    fn decommission(node: ServiceNodeId, credit_ends_at: BlockNumber, findings: Findings) -> bool {
-        let Some(mut record) = Roster::get(node).filter(|record| record.state.is_serving()) else { return false };
-        let leave = record.state.leave();
-        record.state = NodeState::Decommissioned { since: Self::now(), credit_ends_at, findings, leave };
-        Roster::put(node, &record);
-        Self::deposit_event(Event::Decommissioned { node, credit_ends_at, findings });
-        T::Listener::stopped(node);
-        true
-    }
-
-    fn recommission(node: ServiceNodeId) -> bool {
-        let Some(mut record) = Roster::get(node) else { return false };
-        let NodeState::Decommissioned { leave, .. } = record.state else { return false };
-        let active = NodeState::Active { since: Self::now() };
-        record.state = leave.map_or(active, |leave| active.leaving(leave));
-        Roster::put(node, &record);
-        Self::deposit_event(Event::Recommissioned { node });
-        T::Listener::started(node);
-        true
-    }
-
-    fn deregister(node: ServiceNodeId) -> bool {
-        let Some(record) = Roster::get(node) else { return false };
-        if let NodeState::Gathering { expires_at } = record.state {
-            Agenda::<T>::remove(expires_at, node);
-        }
-        let at = Self::now();
-        let lock = pallet_network::Network::<T>::get().deregistration_lock;
-        // Not before anybody's unlock time is over: the lock is as long at least.
-        let stakes_return_at = at.saturating_add(pallet_network::Pallet::<T>::blocks(lock));
-        for leaves_at in record.stakes.iter().filter_map(|stake| stake.leaves_at) {
-            Agenda::<T>::remove(leaves_at, node);
-        }
-        Agenda::<T>::insert(stakes_return_at, node, ());
-        Self::leave_roster(node, &record);
-        let deregistration = Deregistration { at, stakes_return_at };
-        let gone = DeregisteredNode { operator: record.operator, stakes: record.stakes, deregistration };
-        Deregistered::<T>::insert(node, gone);
-        Self::deposit_event(Event::Deregistered { node, stakes_return_at });
-        true
-    }
-}
-
-impl<T: Config> NodeStakes for Pallet<T> {
-    fn payees(node: ServiceNodeId) -> Option<Payees> {
-        let record = Roster::get(node).filter(|record| record.state.is_serving())?;
-        let contributions = record.contributions().collect();
-        Some(Payees { operator: record.operator, fee: record.fee, contributions })
-    }
-}
-
-impl<T: Config> NodeWhereabouts for Pallet<T> {
-    fn whereabouts(node: ServiceNodeId) -> Option<(StakerId, Whereabouts)> {
-        if let Some(record) = Roster::get(node) {
-            return Some((record.operator, Whereabouts::Roster(record.state)));
-        }
-        let gone = Deregistered::<T>::get(node)?;
-        Some((gone.operator, Whereabouts::Deregistered(gone.deregistration)))
-    }
-
-    fn all() -> Vec<ServiceNodeId> {
-        Roster::iter().map(|(node, _)| node).chain(Deregistered::<T>::iter_keys()).collect()
-    }
-}
-
-impl<T: Config> Candidates for Pallet<T> {
-    fn candidates() -> Vec<Candidate> {
-        let is_active = |node| Roster::get(node).is_some_and(|record| matches!(record.state, NodeState::Active { .. }));
-        AuthorityCandidates::<T>::iter()
-            .filter(|(node, _)| is_active(*node))
-            .map(|(node, (keys, offered_at))| Candidate { node, keys: keys.into_inner(), offered_at })
-            .collect()
-    }
-}
-
-/// Invariants.
-#[cfg(any(feature = "std", feature = "try-runtime"))]
-impl<T: Config> Pallet<T> {
-    /// Holds equal stakes, indices equal the roster, and every state is legal.
-    pub fn check_state() -> Result<(), &'static str> {
-        use alloc::collections::BTreeMap;
-        let mut held = BTreeMap::<StakerId, Balance>::new();
-        let mut size = 0;
-        for (node, record) in Roster::iter() {
-            size += 1;
-            ensure!(
-                record.stakes.first().map(|stake| stake.staker) == Some(record.operator),
-                "the operator's stake is first"
-            );
-            ensure!(!Deregistered::<T>::contains_key(node), "a deregistered node is off the roster");
-            ensure!(record.staying_stake() <= record.requirement, "no more stays than is required");
-            ensure!(record.state.is_tested() == (record.staked() >= record.requirement), "complete nodes are tested");
-            if let NodeState::Gathering { expires_at } = record.state {
-                ensure!(Agenda::<T>::contains_key(expires_at, node), "a pool that expires is on the agenda");
-                ensure!(record.staying_stake() == record.staked(), "nobody asks for a stake that can be withdrawn");
-            }
-            let leaves_at = record.state.leave().map(|leave| leave.leaves_at);
-            ensure!(record.ends_at() == leaves_at, "a node ends when too little stays");
-            for stake in &record.stakes {
-                let on_agenda = stake.leaves_at.is_none_or(|block| Agenda::<T>::contains_key(block, node));
-                ensure!(on_agenda, "who leaves is on the agenda");
-                let kept = record.reserved.iter().any(|reservation| reservation.staker == stake.staker);
-                ensure!(!kept, "no spot is kept for one who came");
-            }
-            for socket in sockets(&record.endpoint) {
-                ensure!(Sockets::<T>::get(socket) == Some(node), "a node owns its sockets");
-            }
-            for stake in &record.stakes {
-                ensure!(StakedIn::<T>::contains_key(stake.staker, node), "a stake is found by its staker");
-                let sum = held.entry(stake.staker).or_default();
-                *sum = sum.saturating_add(stake.amount);
-            }
-        }
-        ensure!(RosterSize::<T>::get() == size, "the size counts the roster");
-        ensure!(Sockets::<T>::iter().count() == 2 * size as usize, "no socket without a node");
-        let is_known = |(node, at): (ServiceNodeId, BlockNumber)| Roster::get(node).is_some() && at <= Self::now();
-        ensure!(EndpointChangedAt::<T>::iter().all(is_known), "only nodes of the roster have changed, and not ahead");
-        let mut stakes = Roster::iter().map(|(_, record)| record.stakes.len()).sum::<usize>();
-        for (node, gone) in Deregistered::<T>::iter() {
-            ensure!(Agenda::<T>::contains_key(gone.deregistration.stakes_return_at, node), "locked stakes return");
-            stakes += gone.stakes.len();
-            for stake in &gone.stakes {
-                ensure!(StakedIn::<T>::contains_key(stake.staker, node), "a locked stake is found by its staker");
-                let sum = held.entry(stake.staker).or_default();
-                *sum = sum.saturating_add(stake.amount);
-            }
-        }
-        ensure!(StakedIn::<T>::iter().count() == stakes, "no staker without a stake");
-        for (staker, _, amount) in Unreturned::<T>::iter() {
-            let sum = held.entry(staker).or_default();
-            *sum = sum.saturating_add(amount);
-        }
-        for (staker, sum) in held {
-            let on_hold = T::Currency::balance_on_hold(&HoldReason::Stake.into(), &AccountId32::new(staker.0));
-            ensure!(on_hold == sum, "what is held is what is staked");
-        }
-        Ok(())
     }
 }

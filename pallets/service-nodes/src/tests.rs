@@ -3,13 +3,13 @@
 mod announcements;
 mod standing;
 
-use crate::{AuthorityCandidates, EndReason, Error, Event, Roster, RosterSize, Unreturned, mock::*};
+use crate::{AuthorityCandidates, EndReason, Error, Event, HandOvers, Roster, RosterSize, Unreturned, mock::*};
 use codec::Encode;
 use frame_support::{assert_noop, assert_ok, traits::fungible::Inspect};
 use skep_economics::Pool;
 use skep_primitives::{
-    Balance, Endpoint, NodeStakes, NodeState, NodeStates, ServiceNodeId, SoftwareVersion, Spot, Stake, StakeLock,
-    StakingTerms, UNIT, signing,
+    Balance, Endpoint, MAX_HAND_OVERS, NodeStakes, NodeState, NodeStates, ServiceNodeId, SoftwareVersion, Spot, Stake,
+    StakeLock, StakingTerms, UNIT, signing,
 };
 use sp_core::Pair;
 use sp_runtime::{
@@ -563,6 +563,41 @@ fn a_node_goes_on_under_another_key() {
         assert_eq!(ServiceNodes::stakes(staker(2)).len(), 1);
         assert_ok!(ServiceNodes::request_unlock(origin(2), node(5)));
         assert_noop!(hand_over(1, 5, 6, 6), Failure::NotSteady);
+    });
+}
+
+#[test]
+fn a_node_is_handed_over_a_few_times_an_unlock_time() {
+    run(|| {
+        assert_ok!(register(1, 1, REQUIREMENT));
+        let hand_over = |from: u8, to: u8| ServiceNodes::hand_over(origin(1), node(from), node(to), proof(to, 1));
+        let most = u8::try_from(MAX_HAND_OVERS).expect("few");
+        for number in 1..=most {
+            run_to(1 + u32::from(number));
+            assert_ok!(hand_over(number, number + 1));
+        }
+        assert_noop!(hand_over(most + 1, most + 2), Failure::HandedOverTooOften);
+        // Another node's do not count, nor does a key that was the node's.
+        assert_ok!(ServiceNodes::register(
+            origin(2),
+            node(1),
+            proof(1, 2),
+            fee(),
+            endpoint(9),
+            VERSION,
+            REQUIREMENT,
+            Default::default()
+        ));
+        assert_ok!(ServiceNodes::hand_over(origin(2), node(1), node(9), proof(9, 2)));
+        run_to(1 + UNLOCK);
+        assert_noop!(hand_over(most + 1, most + 2), Failure::HandedOverTooOften);
+        run_to(2 + UNLOCK);
+        assert_ok!(hand_over(most + 1, most + 2));
+        assert_noop!(hand_over(most + 2, most + 3), Failure::HandedOverTooOften);
+        // A node that is gone leaves nothing behind.
+        assert_ok!(ServiceNodes::request_unlock(origin(1), node(most + 2)));
+        run_to(2 + 2 * UNLOCK);
+        assert!(!HandOvers::<Test>::contains_key(node(most + 2)));
     });
 }
 

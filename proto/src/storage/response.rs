@@ -164,15 +164,11 @@ mod by_namespace {
     }
 }
 
-/// Answer to `get_expiries`.
+/// Answer to `get_expiries`: alone among all, it tells neither `t` nor `hf`, as clients know it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpiriesResponse {
     /// When those messages that are here expire.
     pub expiries: BTreeMap<MessageHash, u64>,
-    /// The node's clock.
-    pub t: u64,
-    /// Protocol generation.
-    pub hf: [u16; 2],
 }
 
 /// Answer to `revoked_subaccounts`.

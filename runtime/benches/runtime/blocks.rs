@@ -7,8 +7,7 @@ use sc_executor::WasmExecutor;
 use skep_measure::{Aim, Report, time};
 use skep_primitives::{Endpoint, SoftwareVersion, UNIT};
 use skep_runtime::{
-    Block, Hash, Header, Nonce, RuntimeCall, SignedPayload, TxExtension, UncheckedExtrinsic, VERSION, WASM_BINARY,
-    apis::api::dispatch,
+    Block, Hash, Header, RuntimeCall, UncheckedExtrinsic, WASM_BINARY, apis::api::dispatch, transactions,
 };
 use sp_consensus_babe::{
     BABE_ENGINE_ID, Slot,
@@ -20,7 +19,7 @@ use sp_core::{
 };
 use sp_inherents::InherentData;
 use sp_io::{SubstrateHostFunctions, TestExternalities};
-use sp_runtime::{ApplyExtrinsicResult, Digest, DigestItem, MultiAddress, generic::Era, traits::Header as _};
+use sp_runtime::{ApplyExtrinsicResult, Digest, DigestItem, MultiAddress, traits::Header as _};
 use std::io;
 
 const FIRST_SLOT: u64 = 1_700_000_000;
@@ -148,25 +147,8 @@ fn native<R: Decode>(method: &str, argument: &impl Encode) -> R {
 }
 
 fn signed(signer: &sr25519::Pair, call: RuntimeCall) -> UncheckedExtrinsic {
-    let nonce: Nonce = 0;
-    let extension: TxExtension = (
-        frame_system::AuthorizeCall::new(),
-        frame_system::CheckNonZeroSender::new(),
-        frame_system::CheckSpecVersion::new(),
-        frame_system::CheckTxVersion::new(),
-        frame_system::CheckGenesis::new(),
-        frame_system::CheckEra::from(Era::Immortal),
-        frame_system::CheckNonce::from(nonce),
-        frame_system::CheckWeight::new(),
-        pallet_transaction_payment::ChargeTransactionPayment::from(0),
-        frame_metadata_hash_extension::CheckMetadataHash::new(false),
-        frame_system::WeightReclaim::new(),
-    );
-    let (spec, transactions, genesis) = (VERSION.spec_version, VERSION.transaction_version, Hash::default());
-    let implicit = ((), (), spec, transactions, genesis, genesis, (), (), (), None, ());
-    let payload = SignedPayload::from_raw(call.clone(), extension.clone(), implicit);
-    let signature = payload.using_encoded(|bytes| signer.sign(bytes));
-    UncheckedExtrinsic::new_signed(call, MultiAddress::Id(signer.public().0.into()), signature.into(), extension)
+    let address = MultiAddress::Id(signer.public().0.into());
+    transactions::signed(call, 0, Hash::default(), address, |bytes| signer.sign(bytes).into())
 }
 
 /// A block and the state it follows.

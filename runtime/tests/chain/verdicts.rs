@@ -155,7 +155,7 @@ fn an_operator_whose_node_equivocates_loses_its_place() {
     let bob = AuthorityId::from(Sr25519Keyring::Bob.public());
     let authorities = chain.call::<BabeConfiguration>("BabeApi_configuration", &()).authorities;
     let index = authorities.iter().position(|(authority, _)| *authority == bob).expect("Bob's key produces");
-    let report = equivocation(&mut chain, u32::try_from(index).expect("four"));
+    let report = producers::equivocation(&mut chain, u32::try_from(index).expect("four"));
     chain.make_block(std::slice::from_ref(&report));
 
     assert_eq!(state(&mut chain, node), None);

@@ -84,18 +84,18 @@ impl Client {
         if let Some(wait) = self.wait_to_ask(now)? {
             return Err(SendError::Refused(RequestError::TooMany { wait }));
         }
-        self.ready_to_send().await?;
+        let genesis = self.ready_to_send().await?;
         let known = self.state.contact(&account)?;
         let change = request(self.own_to(&account), known.as_ref(), account, introduction, now);
         let change = change.map_err(SendError::Refused)?;
-        self.send_change(account, change, |writer, _| writer.count_request(Asker::We, now)).await
+        self.send_change(&genesis, account, change, |writer, _| writer.count_request(Asker::We, now)).await
     }
 
     /// Accepts an account's friend request.
     pub async fn accept(&mut self, account: AccountAddress) -> Result<Delivery, SendError<AcceptError>> {
-        let contact = self.ready_for(account).await?;
+        let (genesis, contact) = self.ready_for(account).await?;
         let change = accept(self.own_to(&account), &contact, clock::now(), &mut rand::rng());
-        self.send_change(account, change.map_err(SendError::Refused)?, |_, _| Ok(())).await
+        self.send_change(&genesis, account, change.map_err(SendError::Refused)?, |_, _| Ok(())).await
     }
 
     /// Declines an account's friend request. They are not told, and not heard if they ask again soon.

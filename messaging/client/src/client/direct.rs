@@ -4,7 +4,7 @@ use super::{Client, SendError};
 use crate::{
     clock,
     conversation::{Contact, Manner, Way, is_acknowledged, may_go_directly, receive, say},
-    direct::{Call, Delivered, Lines, MOST_LINES, Refusal},
+    direct::{Call, Delivered, Lines, ListenFailure, MOST_LINES, Refusal},
     event::Event,
     network::{Delivery, Listened, Network, NetworkError, Waiting},
     state::{DirectMessage, StateError, Writer},
@@ -94,7 +94,7 @@ impl Client {
             Ok(waiting) => Some(waiting),
             Err(error) => {
                 tracing::debug!(%error, "the listening node cannot be asked");
-                lines.handle_failed(&call, crate::direct::ListenFailure::Silent, clock::now());
+                lines.handle_failed(&call, ListenFailure::Silent, clock::now());
                 None
             }
         }
@@ -105,16 +105,23 @@ impl Client {
         let Self { lines: Some(lines), network: Some(network), .. } = self else { return Ok(Vec::new()) };
         let genesis = network.genesis();
         let delivered = match listened {
-            Listened::Answered(answer) => lines.handle_listened(call, answer),
+            Listened::Answered(answer) => lines.handle_listened(call, answer, clock::now()),
             Listened::Failed(failure) => {
                 lines.handle_failed(call, failure, clock::now());
                 network.doubt_listening();
                 return Ok(Vec::new());
             }
         };
-        let mut events = Vec::new();
+        let (mut events, mut useful) = (Vec::new(), delivered.is_empty());
         for message in delivered {
-            events.extend(self.take_in_direct(&genesis, message)?);
+            if let Some(told) = self.take_in_direct(&genesis, message)? {
+                useful = true;
+                events.extend(told);
+            }
+        }
+        if let (Some(lines), false) = (&mut self.lines, useful) {
+            // The node may have made it up, and would be called without a pause.
+            lines.handle_failed(call, ListenFailure::Silent, clock::now());
         }
         Ok(events)
     }
@@ -163,6 +170,7 @@ impl Client {
     /// not be given directly goes by mail at once.
     pub(super) async fn send_body<E: std::error::Error + 'static>(
         &mut self,
+        genesis: &BlockHash,
         contact: &Contact,
         (id, body, timestamp): (MessageId, Body, Moment),
         refused: impl Fn(crate::SayError) -> E,
@@ -173,11 +181,11 @@ impl Client {
         let Some(to) = self.direct_address(contact, &body)? else {
             let change = say(contact, self.by_mail(&account), id, body, timestamp);
             let change = change.map_err(|error| SendError::Refused(refused(error)))?;
-            return self.send_change(account, change, more).await;
+            return self.send_change(genesis, account, change, more).await;
         };
         let mut more = Some(more);
         let given = self
-            .give(contact, &to, (id, Some(&body), timestamp), |writer, hash| {
+            .give(genesis, contact, &to, (id, Some(&body), timestamp), |writer, hash| {
                 more.take().map_or(Ok(()), |more| more(writer, hash))
             })
             .await
@@ -194,8 +202,8 @@ impl Client {
             Given::NotDirectly => {
                 let change = say(contact, self.by_mail(&account), id, body, timestamp);
                 let change = change.map_err(|error| SendError::Refused(refused(error)))?;
-                self.send_change(account, change, |writer, hash| more.take().map_or(Ok(()), |more| more(writer, hash)))
-                    .await
+                let more = |writer: &Writer<'_>, hash| more.take().map_or(Ok(()), |more| more(writer, hash));
+                self.send_change(genesis, account, change, more).await
             }
             Given::Refused => self.deliver_all(account).await.map_err(SendError::Undelivered),
         }
@@ -215,7 +223,7 @@ impl Client {
         let to = if directly { self.address(&contact)? } else { None };
         let mut more = Some(more);
         if let Some(to) = to {
-            let given = self.give(&contact, &to, (id, body.as_ref(), timestamp), |writer, _| {
+            let given = self.give(genesis, &contact, &to, (id, body.as_ref(), timestamp), |writer, _| {
                 more.take().map_or(Ok(()), |more| more(writer))
             });
             match given.await {
@@ -244,6 +252,7 @@ impl Client {
     /// We are writing to a contact, or have stopped. False: it cannot go directly.
     pub(super) async fn type_directly(
         &mut self,
+        genesis: &BlockHash,
         contact: &Contact,
         started: bool,
     ) -> Result<bool, SendError<crate::SayError>> {
@@ -251,7 +260,7 @@ impl Client {
         let Some(to) = self.direct_address(contact, &body)? else { return Ok(false) };
         let said = (MessageId::random(&mut rng()), Some(&body), clock::now());
         // Nobody misses one that was refused.
-        let given = self.give(contact, &to, said, |_, _| Ok(())).await?;
+        let given = self.give(genesis, contact, &to, said, |_, _| Ok(())).await?;
         Ok(!matches!(given, Given::NotDirectly))
     }
 
@@ -300,9 +309,10 @@ impl Client {
         if may_go_directly(body) { self.address(contact) } else { Ok(None) }
     }
 
-    /// Says something directly. `more` is kept with it, before it leaves.
+    /// Says something directly. `more` is kept with it, before it leaves. Nothing is awaited before.
     async fn give(
         &mut self,
+        genesis: &BlockHash,
         contact: &Contact,
         to: &Listening,
         (id, body, timestamp): (MessageId, Option<&Body>, Moment),
@@ -311,9 +321,11 @@ impl Client {
         let account = contact.account;
         let manner = Manner { way: Way::Direct, listening: self.listening_for(&account) };
         let change = say(contact, manner, id, body.cloned(), timestamp).map_err(SendError::Refused)?;
-        let genesis = self.connect().await?.genesis();
-        let Some(item) = self.seal(&genesis, account, &change)?.filter(|item| item.data.len() <= MAX_DELIVERY_BYTES)
+        let Some(item) = self.seal(genesis, account, &change)?.filter(|item| item.data.len() <= MAX_DELIVERY_BYTES)
         else {
+            return Ok(Given::NotDirectly);
+        };
+        let Some(Ok((swarm, _))) = self.network.as_ref().map(|network| network.swarm_of(&account)) else {
             return Ok(Given::NotDirectly);
         };
         let kept = body.filter(|body| is_acknowledged(body));
@@ -332,7 +344,6 @@ impl Client {
                 if kept.is_some() {
                     lines.given(&account, id, now);
                 }
-                let (swarm, _) = network.swarm_of(&account)?;
                 Ok(Given::Queued(Delivery {
                     id: Some(id),
                     hash: item.hash,
@@ -347,8 +358,8 @@ impl Client {
                 tracing::debug!(?refusal, "a contact's node did not take a message");
                 lines.refused(&account, refusal, now, &mut rng());
                 match (refusal, kept) {
-                    (Refusal::Dead, _) => self.mail_direct(&genesis, account)?,
-                    (Refusal::Busy, Some(message)) => self.mail_one(&genesis, account, message)?,
+                    (Refusal::Dead, _) => self.mail_direct(genesis, account)?,
+                    (Refusal::Busy, Some(message)) => self.mail_one(genesis, account, message)?,
                     (Refusal::Busy, None) => {}
                 }
                 Ok(Given::Refused)
@@ -356,23 +367,24 @@ impl Client {
         }
     }
 
-    /// Deals with one message that came directly. It is a copy of what its sender keeps: what is of no use is passed over.
-    fn take_in_direct(&mut self, genesis: &BlockHash, message: Delivered) -> Result<Vec<Event>, StateError> {
+    /// Deals with one message that came directly. It is a copy of what its sender keeps: what is of no use is passed over. None: it
+    /// was of none.
+    fn take_in_direct(&mut self, genesis: &BlockHash, message: Delivered) -> Result<Option<Vec<Event>>, StateError> {
         let Delivered { contact, data } = message;
         let opened = match open(&self.account.identity, genesis, &data) {
             Ok(opened) if opened.source == contact => opened,
-            Ok(_) => return Ok(Vec::new()),
+            Ok(_) => return Ok(None),
             Err(error) => {
                 tracing::debug!(%error, "what came directly is no message");
-                return Ok(Vec::new());
+                return Ok(None);
             }
         };
         let known = self.state.contact(&contact)?;
         match receive(self.own_to(&contact), known.as_ref(), opened, Way::Direct, clock::now(), &mut rng()) {
-            Ok(change) => self.take_change(genesis, contact, change, Way::Direct, |_| Ok(())),
+            Ok(change) => self.take_change(genesis, contact, change, Way::Direct, |_| Ok(())).map(Some),
             Err(error) => {
                 tracing::debug!(%error, "what came directly is of no use");
-                Ok(Vec::new())
+                Ok(None)
             }
         }
     }

@@ -6,7 +6,9 @@
 //! anew, as after restoring a backup, and the user is told.
 //!
 //! Not noticed: a copy put back within [`RAISE`] of being taken, while the same program runs on; a copy put back more than a
-//! month after the last start, when the marks have expired; members of the swarm that hide marks.
+//! month after the last start, when the marks have expired; members of the swarm that hide marks. While no member answers, it is
+//! asked again every [`RETRY`], and what is said meanwhile is sent: nobody else can tell, and a swarm that is away must not
+//! silence its accounts.
 
 use super::Client;
 use crate::{
@@ -80,7 +82,7 @@ impl Client {
     }
 
     /// Forgets what must not be used twice; the next contact with the network starts all sessions anew.
-    fn start_anew(&mut self, mark: u64) -> Result<(), StateError> {
+    pub(super) fn start_anew(&mut self, mark: u64) -> Result<(), StateError> {
         let prekeys = Prekeys::new(self.account());
         self.state.write(|writer| {
             writer.start_sessions_anew(&prekeys)?;

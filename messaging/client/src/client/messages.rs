@@ -56,17 +56,30 @@ impl Client {
         text: String,
         reply_to: Option<MessageId>,
     ) -> Result<Delivery, SendError<SayError>> {
-        let contact = self.ready_for(account).await?;
+        self.answer(account, text, reply_to, &[]).await
+    }
+
+    /// The same; as soon as the text is kept, and not before, these messages of the contact count as shown.
+    pub async fn answer(
+        &mut self,
+        account: AccountAddress,
+        text: String,
+        reply_to: Option<MessageId>,
+        shown: &[MessageId],
+    ) -> Result<Delivery, SendError<SayError>> {
+        let (genesis, contact) = self.ready_for(account).await?;
         let text = Text { text, reply_to, disappear_after: contact.disappear_after };
         let (id, timestamp) = (MessageId::random(&mut rand::rng()), clock::now());
         let said = (id, Body::Text(text.clone()), timestamp);
         let sent = self.send_body(
+            &genesis,
             &contact,
             said,
             |error| error,
             |writer, hash| {
                 let origin = Origin::Sent(hash);
-                writer.put_message(&NewMessage { contact: account, origin, id, text: &text, timestamp }).map(drop)
+                writer.put_message(&NewMessage { contact: account, origin, id, text: &text, timestamp })?;
+                writer.put_shown(&account, shown, timestamp).map(drop)
             },
         );
         Ok(Delivery { id: Some(id), ..sent.await? })
@@ -95,9 +108,9 @@ impl Client {
             self.state.write(|writer| writer.unsend(&account, true, &[id]))?;
             return Ok(None);
         }
-        let contact = self.ready_for(account).await?;
+        let (genesis, contact) = self.ready_for(account).await?;
         let said = (MessageId::random(&mut rand::rng()), Body::Unsend(vec![id]), clock::now());
-        let sent = self.send_body(&contact, said, UnsendError::Say, |writer, _| {
+        let sent = self.send_body(&genesis, &contact, said, UnsendError::Say, |writer, _| {
             // What has not left does not leave any more.
             writer.withdraw(&account, &id)?;
             writer.unsend(&account, true, &[id]).map(drop)
@@ -111,11 +124,11 @@ impl Client {
         account: AccountAddress,
         seconds: u32,
     ) -> Result<Delivery, SendError<SayError>> {
-        let contact = self.ready_for(account).await?;
+        let (genesis, contact) = self.ready_for(account).await?;
         let id = MessageId::random(&mut rand::rng());
         let manner = self.by_mail(&account);
         let change = say(&contact, manner, id, Body::Timer(seconds), clock::now()).map_err(SendError::Refused)?;
-        self.send_change(account, change, |_, _| Ok(())).await
+        self.send_change(&genesis, account, change, |_, _| Ok(())).await
     }
 
     /// Tells a contact that we are writing, or have stopped, unless the settings say not to. It is not sent again if it fails.
@@ -125,7 +138,7 @@ impl Client {
         }
         let genesis = self.connect().await?.genesis();
         let contact = self.state.contact(&account)?.ok_or(SendError::NoContact(account))?;
-        if self.type_directly(&contact, started).await? {
+        if self.type_directly(&genesis, &contact, started).await? {
             return Ok(());
         }
         let id = MessageId::random(&mut rand::rng());
@@ -199,5 +212,11 @@ impl Client {
     pub fn mark_read(&mut self, account: AccountAddress, up_to: i64) -> Result<usize, StateError> {
         let now = clock::now();
         self.state.write(|writer| writer.put_read(&account, up_to, now))
+    }
+
+    /// These messages of a contact were shown, and no others. How many were new.
+    pub fn mark_shown(&mut self, account: AccountAddress, ids: &[MessageId]) -> Result<usize, StateError> {
+        let now = clock::now();
+        self.state.write(|writer| writer.put_shown(&account, ids, now))
     }
 }

@@ -65,7 +65,7 @@ impl Client {
             }
         };
         let known = self.state.contact(&opened.source)?;
-        self.take_opened(genesis, known.as_ref(), opened, now, |writer, _| {
+        self.take_opened(genesis, known.as_ref(), opened, now, |writer| {
             writer.drop_stranger(hash)?;
             if known.is_none() { writer.count_request(Asker::Strangers, now) } else { Ok(()) }
         })

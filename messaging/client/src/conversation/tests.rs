@@ -449,3 +449,57 @@ fn who_asks_again_and_again_is_told_of_once_and_their_newest_keys_count() {
     let message = alice.say(&bob, "at last").unwrap();
     assert_eq!(texts(&bob.hear(&message, later).unwrap().1), ["at last"]);
 }
+
+/// Somebody's clock says what they like: how often they are heard is measured by ours.
+#[test]
+fn a_clock_that_is_ahead_makes_nobody_be_heard_more_often() {
+    const DAY: Moment = 24 * 60 * 60 * 1000;
+    let (mut alice, mut bob) = (Person::new(1, "Alice"), Person::new(2, "Bob"));
+    // No clock is that far ahead.
+    let future = alice.ask(&bob, "", NOW + 2 * DAY).unwrap();
+    assert!(matches!(bob.hear(&future, NOW), Err(Unusable::StaleRequest)));
+    // Each is an hour and a half later, as they say, and comes within a minute.
+    let mut told = 0;
+    for number in 0..10 {
+        let request = alice.ask(&bob, "me", NOW + number * RESET_REST * 3 / 2).unwrap();
+        told += bob.hear(&request, NOW + number * 1_000).map_or(0, |(_, events)| events.len());
+    }
+    assert_eq!(told, 1);
+    // Declined is declined.
+    let change = decline(&bob.contacts[&alice.account()], NOW + DAY).unwrap();
+    bob.keep(alice.account(), change);
+    let again = alice.ask(&bob, "please", NOW + 2 * DAY).unwrap();
+    assert!(matches!(bob.hear(&again, NOW + DAY + 1), Err(Unusable::Unwanted)));
+}
+
+#[test]
+fn a_contact_that_comes_with_another_identity_again_and_again_is_welcome_once_an_hour() {
+    let (mut alice, mut bob) = met();
+    let mut welcomed = 0;
+    for number in 1..=8 {
+        bob = bob.restored();
+        let request = bob.ask(&alice, "", NOW + number * 7_200_000).unwrap();
+        welcomed += usize::from(alice.hear(&request, NOW + number * 60_000).is_ok());
+    }
+    assert_eq!(welcomed, 1);
+    let later = NOW + 3 * RESET_REST;
+    let request = bob.ask(&alice, "", later).unwrap();
+    let (welcome, _) = alice.hear(&request, later).unwrap();
+    bob.hear(&welcome.unwrap(), later).unwrap();
+    let message = alice.say(&bob, "again").unwrap();
+    assert_eq!(texts(&bob.hear(&message, later).unwrap().1), ["again"]);
+}
+
+#[test]
+fn stamps_go_on_when_a_contact_is_welcomed_anew() {
+    let (mut alice, bob) = met();
+    let mut bob = bob.restored();
+    alice.say(&bob, "one").unwrap();
+    let stamps =
+        |person: &Person, other: &Person| person.contacts[&other.account()].session().map(|session| session.stamps);
+    let before = stamps(&alice, &bob).unwrap();
+    let request = bob.ask(&alice, "", NOW + 1).unwrap();
+    alice.hear(&request, NOW + 1).unwrap();
+    let after = stamps(&alice, &bob).unwrap();
+    assert!(after.last > before.last && after.heard == before.heard && before.heard > 0, "{before:?} {after:?}");
+}

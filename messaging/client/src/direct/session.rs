@@ -3,7 +3,7 @@
 use super::Delivered;
 use rand::{CryptoRng, Rng};
 use skep_envelope::Listening;
-use skep_primitives::ServiceNodeId;
+use skep_primitives::{Moment, ServiceNodeId};
 use skep_proto::{
     account::AccountAddress,
     storage::{
@@ -23,6 +23,8 @@ const MOST_FAILURES: u32 = 2;
 pub(crate) struct Call {
     pub(crate) node: ServiceNodeId,
     pub(crate) request: ListenRequest,
+    /// When it was made (ms).
+    made: Moment,
     /// Names the call within this program's run.
     number: u64,
 }
@@ -104,7 +106,7 @@ impl Session {
     }
 
     /// The next call. A change of handles does not wait for the call that is out: the node answers that one then.
-    pub(super) fn poll_call(&mut self, rng: &mut impl CryptoRng) -> Option<Call> {
+    pub(super) fn poll_call(&mut self, now: Moment, rng: &mut impl CryptoRng) -> Option<Call> {
         if !self.wants_call() {
             return None;
         }
@@ -113,7 +115,7 @@ impl Session {
         (self.waiting, self.changed, self.more) = (Some(self.calls), false, false);
         let contacts = self.ears.values().map(|ear| ear.contact).collect();
         let request = ListenRequest { session: self.secret, contacts, ack: self.ack, hold };
-        Some(Call { node: self.node, request, number: self.calls })
+        Some(Call { node: self.node, request, made: now, number: self.calls })
     }
 
     /// Whether the call was this session's.
@@ -121,9 +123,12 @@ impl Session {
         call.request.session == self.secret
     }
 
-    pub(super) fn answered(&mut self, call: &Call, answer: ListenResponse) -> Vec<Delivered> {
+    /// What a call brought. None: nothing, long before its time; a node that answers so would be called without a pause.
+    pub(super) fn answered(&mut self, call: &Call, answer: ListenResponse, now: Moment) -> Option<Vec<Delivered>> {
+        // A node answers a call at once when a newer one comes, or when it was asked to.
+        let held = call.request.hold == 0 || now.saturating_sub(call.made) >= call.request.hold / 2;
+        let due = held || self.waiting != Some(call.number);
         self.done(call);
-        self.failures = 0;
         if answer.opened {
             // The node counts from one again. What it had queued is lost; its senders will notice.
             self.ack = 0;
@@ -143,8 +148,13 @@ impl Session {
                 delivered.push(Delivered { contact: *contact, data: message.data });
             }
         }
-        self.more |= answer.more;
-        delivered
+        // Who says that there is more has given something.
+        self.more |= answer.more && !delivered.is_empty();
+        if delivered.is_empty() && !due {
+            return None;
+        }
+        self.failures = 0;
+        Some(delivered)
     }
 
     /// Whether the session is over.

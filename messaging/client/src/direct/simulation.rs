@@ -292,7 +292,7 @@ impl World {
             let opened = *opened;
             let answer = ListenResponse { opened, messages, more, t: 0, hf: [0; 2], pad: String::new() };
             let Some(lines) = &mut self.peers[who].lines else { return };
-            let delivered = lines.handle_listened(call, answer);
+            let delivered = lines.handle_listened(call, answer, now);
             for Delivered { data, .. } in delivered {
                 let payload =
                     self.travelling[usize::try_from(u64::from_le_bytes(data.try_into().unwrap())).unwrap()].clone();

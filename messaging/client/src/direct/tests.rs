@@ -40,7 +40,7 @@ fn online() -> (Lines, ChaCha20Rng) {
     assert_eq!((call.node, call.request.hold, call.request.contacts.len()), (node(3), 0, 1));
     // Nobody is told of a handle the node may not know.
     assert_eq!(lines.listening_for(&contact(1)), None);
-    assert!(lines.handle_listened(&call, answer(true, Vec::new())).is_empty());
+    assert!(lines.handle_listened(&call, answer(true, Vec::new()), NOW).is_empty());
     lines.told(&contact(1), &told(NOW, Some(theirs(7))), Way::Direct, NOW);
     (lines, rng)
 }
@@ -130,17 +130,17 @@ fn what_is_delivered_is_taken_once_and_acknowledged_to_the_node() {
     let ours = lines.listening_for(&contact(1)).unwrap();
     let message = |sequence, handle| DeliveredMessage { sequence, handle: Handle(handle), data: vec![sequence as u8] };
     let messages = vec![message(1, ours.handle), message(2, [0; 32]), message(4, ours.handle)];
-    let delivered = lines.handle_listened(&call, answer(false, messages));
+    let delivered = lines.handle_listened(&call, answer(false, messages), NOW);
     // Not what came under a handle nobody was given, nor out of turn.
     assert_eq!(delivered, [Delivered { contact: contact(1), data: vec![1] }]);
     let call = lines.poll_listen(NOW, &mut rng).unwrap();
     assert_eq!(call.request.ack, 2);
     let again = vec![message(2, ours.handle), message(3, ours.handle)];
-    let delivered = lines.handle_listened(&call, answer(false, again));
+    let delivered = lines.handle_listened(&call, answer(false, again), NOW);
     assert_eq!(delivered, [Delivered { contact: contact(1), data: vec![3] }]);
     // A node that has forgotten counts anew.
     let call = lines.poll_listen(NOW, &mut rng).unwrap();
-    let delivered = lines.handle_listened(&call, answer(true, vec![message(1, ours.handle)]));
+    let delivered = lines.handle_listened(&call, answer(true, vec![message(1, ours.handle)]), NOW);
     assert_eq!(delivered.len(), 1);
     // What was owed is owed once.
     lines.told(&contact(1), &told(NOW + 1, None), Way::Direct, NOW);
@@ -170,7 +170,7 @@ fn a_node_that_is_silent_twice_is_left_for_another_and_told_so() {
     lines.listen_on(node(4), &mut rng);
     let call = lines.poll_listen(now, &mut rng).unwrap();
     assert_eq!(call.request.contacts.len(), 1);
-    lines.handle_listened(&call, answer(true, Vec::new()));
+    lines.handle_listened(&call, answer(true, Vec::new()), NOW);
     // The contact is online and has to hear of it; once it has, it needs not.
     assert_eq!(lines.to_be_told(now), [contact(1)]);
     lines.tells(&contact(1));
@@ -202,4 +202,35 @@ fn who_has_gone_offline_tells_nobody_a_handle() {
     assert!(lines.listening_for(&contact(1)).is_none());
     lines.hang_up();
     assert!(lines.poll_unlisten().is_some() && lines.address(&contact(1), HEARD, NOW).is_none());
+}
+
+#[test]
+fn a_node_that_answers_with_nothing_at_once_is_not_called_without_a_pause() {
+    let promises = |opened| ListenResponse { more: true, ..answer(opened, Vec::new()) };
+    for empty in [answer(false, Vec::new()), answer(true, Vec::new()), promises(false), promises(true)] {
+        let (mut lines, mut rng) = online();
+        let call = lines.poll_listen(NOW, &mut rng).unwrap();
+        assert!(call.request.hold > 0);
+        assert!(lines.handle_listened(&call, empty.clone(), NOW + 10).is_empty());
+        assert!(lines.poll_listen(NOW + 10, &mut rng).is_none(), "a pause");
+        // Once it may have restarted; who does so again is left.
+        let call = lines.poll_listen(NOW + 600_000, &mut rng).unwrap();
+        assert!(call.request.hold > 0, "nothing was given that there could be more of");
+        lines.handle_listened(&call, empty, NOW + 600_010);
+        assert!(lines.needs_node(NOW + 1_200_000));
+    }
+    // What comes when it is due is no failure, nor an answer because a newer call has come.
+    let (mut lines, mut rng) = online();
+    let mut now = NOW;
+    for _ in 0..5 {
+        let call = lines.poll_listen(now, &mut rng).unwrap();
+        now += call.request.hold;
+        lines.handle_listened(&call, answer(false, Vec::new()), now);
+    }
+    let first = lines.poll_listen(now, &mut rng).unwrap();
+    lines.attend(contact(2), now, &mut rng);
+    let second = lines.poll_listen(now, &mut rng).unwrap();
+    lines.handle_listened(&first, answer(false, Vec::new()), now);
+    lines.handle_listened(&second, answer(false, Vec::new()), now);
+    assert!(lines.poll_listen(now, &mut rng).is_some());
 }

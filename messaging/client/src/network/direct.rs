@@ -44,8 +44,10 @@ impl Network {
         avoid: Option<ServiceNodeId>,
     ) -> Result<ServiceNodeId, NetworkError> {
         let (_, members) = self.swarm_of(account)?;
-        let others = members.iter().filter(|member| Some(**member) != avoid).choose(&mut rand::rng());
-        others.or(members.first()).copied().ok_or(NetworkError::NoSwarm)
+        // Nobody is reached through itself.
+        let guard = self.paths.guard(Purpose::Listening);
+        let others = members.iter().filter(|member| Some(**member) != avoid && Some(**member) != guard);
+        others.choose(&mut rand::rng()).or(members.first()).copied().ok_or(NetworkError::NoSwarm)
     }
 
     /// Whether the node is a member of the account's own swarm.
@@ -99,6 +101,10 @@ impl Network {
         data: Vec<u8>,
     ) -> Result<Path, Refusal> {
         let node = ServiceNodeId(to.node);
+        if self.paths.guard(Purpose::Sending) == Some(node) {
+            // Going around the guard would show another node the client's address each time: by mail then.
+            return Err(Refusal::Busy);
+        }
         let (handle, token) = (Handle(to.handle), DeliveryToken(to.token));
         let request = body(Method::Deliver(DeliverRequest { handle, token, data }));
         let purpose = Purpose::Contact(contact);

@@ -7,8 +7,8 @@ use super::{DATABASE, DRAFT, Passphrase, State, StateError, key, make_directory,
 use rusqlite::params;
 use skep_envelope::Prekeys;
 use std::{
-    fs::{self, File},
-    io::{self, Read},
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -57,7 +57,14 @@ impl State {
         make_directory(home)?;
         let draft = home.join(DRAFT);
         make_file(&draft)?;
-        fs::copy(path, &draft).map_err(open_at(&draft))?;
+        // Into the file of its owner alone: the copy may be anybody's.
+        let mut write = || {
+            let mut whole = OpenOptions::new().write(true).open(&draft)?;
+            whole.write_all(&salt)?;
+            io::copy(&mut copy, &mut whole)?;
+            whole.sync_all()
+        };
+        write().map_err(open_at(&draft))?;
         let opened = Self::open_file(&draft, passphrase, &salt);
         if matches!(opened, Err(StateError::WrongPassphrase)) {
             return Err(StateError::NotABackup(path.to_owned()));

@@ -103,5 +103,10 @@ pub(super) fn random_salt() -> io::Result<Salt> {
 pub(super) fn put_salt(home: &Path, salt: &Salt) -> Result<(), StateError> {
     let path = home.join(SALT_FILE);
     super::make_file(&path)?;
-    fs::write(&path, salt).map_err(|source| StateError::Io { path, source })
+    let write = || {
+        let mut file = OpenOptions::new().write(true).open(&path)?;
+        file.write_all(salt)?;
+        file.sync_all()
+    };
+    write().map_err(|source| StateError::Io { path: path.clone(), source })
 }

@@ -32,6 +32,9 @@ pub(crate) enum Origin {
     Note,
 }
 
+/// Messages of one contact, unsent before they came, that are remembered: nobody fills the disk with them.
+const MOST_REFUSED: u32 = 1_000;
+
 /// Messages of a contact that are to be acknowledged.
 pub(crate) type Acknowledgements = BTreeMap<AccountAddress, Vec<MessageId>>;
 
@@ -93,7 +96,10 @@ impl State {
     /// What contacts have not been told about their messages. At most `limit`.
     pub(crate) fn unacknowledged(&self, kind: ReceiptKind, limit: u32) -> Result<Acknowledgements, StateError> {
         let sql = match kind {
-            ReceiptKind::Delivered => "SELECT contact, id FROM messages WHERE mine = 0 AND acked < 1 LIMIT ?1",
+            ReceiptKind::Delivered => concat!(
+                "SELECT contact, id FROM messages WHERE mine = 0 AND acked < 1 ",
+                "UNION ALL SELECT contact, id FROM gone WHERE acked = 0 LIMIT ?1"
+            ),
             ReceiptKind::Read => {
                 "SELECT contact, id FROM messages WHERE mine = 0 AND acked < 2 AND read_at IS NOT NULL LIMIT ?1"
             }
@@ -109,18 +115,20 @@ impl State {
         Ok(found)
     }
 
-    /// Our messages to `contact` written after `since` that have not reached it, as far as we know; oldest first.
+    /// Our messages to `contact` written after `since`, and after the one numbered `after`, that have not reached it, as far as we
+    /// know; oldest first, at most `limit`.
     pub(crate) fn undelivered(
         &self,
         contact: &AccountAddress,
         since: Moment,
+        after: i64,
         limit: u32,
     ) -> Result<Vec<Message>, StateError> {
         let condition = concat!(
             "contact = ?1 AND mine = 1 AND delivered_at IS NULL AND read_at IS NULL AND failed = 0 ",
-            "AND text IS NOT NULL AND timestamp > ?2 AND sent_as IS NOT NULL ORDER BY sequence LIMIT ?3"
+            "AND text IS NOT NULL AND timestamp > ?2 AND sequence > ?3 AND sent_as IS NOT NULL ORDER BY sequence LIMIT ?4"
         );
-        self.messages_where(condition, params![contact.as_bytes(), rows::time(since), limit])
+        self.messages_where(condition, params![contact.as_bytes(), rows::time(since), after, limit])
     }
 
     /// The messages of which this condition, with order and limit, holds.
@@ -133,9 +141,12 @@ impl State {
 }
 
 impl Writer<'_> {
-    /// Keeps a message. False: it was kept before.
+    /// Keeps a message. False: it was kept before, or is not to be.
     pub(crate) fn put_message(&self, message: &NewMessage<'_>) -> Result<bool, StateError> {
         let NewMessage { contact, origin, id, text, timestamp } = message;
+        if *origin == Origin::Theirs && self.is_gone(contact, id)? {
+            return Ok(false);
+        }
         let Text { text, reply_to, disappear_after } = text;
         let mine = *origin != Origin::Theirs;
         let gone_at = (mine && *disappear_after > 0).then(|| rows::time(gone_at(*timestamp, *disappear_after)));
@@ -223,7 +234,8 @@ impl Writer<'_> {
             self.change(
                 "UPDATE messages SET acked = MAX(acked, ?3) WHERE contact = ?1 AND id = ?2 AND mine = 0",
                 params![contact.as_bytes(), id.0, level],
-            )
+            )?;
+            self.change("UPDATE gone SET acked = 1 WHERE contact = ?1 AND id = ?2", params![contact.as_bytes(), id.0])
         })
     }
 
@@ -232,7 +244,8 @@ impl Writer<'_> {
         self.change(
             "UPDATE messages SET acked = 0 WHERE contact = ?1 AND id = ?2 AND mine = 0",
             params![contact.as_bytes(), id.0],
-        )
+        )?;
+        self.change("UPDATE gone SET acked = 0 WHERE contact = ?1 AND id = ?2", params![contact.as_bytes(), id.0])
     }
 
     /// One of our messages is not to be sent any more, by whichever way.
@@ -252,6 +265,51 @@ impl Writer<'_> {
             "WHERE contact = ?1 AND mine = 0 AND read_at IS NULL AND sequence <= ?2"
         ))?;
         Ok(update.execute(params![contact.as_bytes(), up_to, rows::time(now)])?)
+    }
+
+    /// These messages of the contact were shown: those that disappear begin to. How many were new.
+    pub(crate) fn put_shown(
+        &self,
+        contact: &AccountAddress,
+        ids: &[MessageId],
+        now: Moment,
+    ) -> Result<usize, StateError> {
+        let mut new = 0;
+        for id in ids {
+            let mut update = self.0.prepare_cached(concat!(
+                "UPDATE messages SET read_at = ?3, ",
+                "gone_at = CASE WHEN disappear_after > 0 THEN ?3 + 1000 * disappear_after END ",
+                "WHERE contact = ?1 AND id = ?2 AND mine = 0 AND read_at IS NULL"
+            ))?;
+            new += update.execute(params![contact.as_bytes(), id.0, rows::time(now)])?;
+        }
+        Ok(new)
+    }
+
+    /// Whether a message of the contact is not to be shown if it comes.
+    fn is_gone(&self, contact: &AccountAddress, id: &MessageId) -> Result<bool, StateError> {
+        let mut query = self.0.prepare_cached("SELECT 1 FROM gone WHERE contact = ?1 AND id = ?2")?;
+        Ok(query.exists(params![contact.as_bytes(), id.0])?)
+    }
+
+    /// Of these messages, which the contact has unsent, those that are not here are not to be shown if they come. `until` then
+    /// they may.
+    pub(crate) fn refuse(&self, contact: &AccountAddress, ids: &[MessageId], until: Moment) -> Result<(), StateError> {
+        ids.iter().try_for_each(|id| {
+            self.change(
+                concat!(
+                    "INSERT OR IGNORE INTO gone (contact, id, until, acked) SELECT ?1, ?2, ?3, 1 ",
+                    "WHERE NOT EXISTS (SELECT 1 FROM messages WHERE contact = ?1 AND id = ?2 AND mine = 0) ",
+                    "AND (SELECT COUNT(*) FROM gone WHERE contact = ?1) < ?4"
+                ),
+                params![contact.as_bytes(), id.0, rows::time(until), MOST_REFUSED],
+            )
+        })
+    }
+
+    /// Forgets the messages that cannot come any more.
+    pub(crate) fn forget_gone(&self, now: Moment) -> Result<(), StateError> {
+        self.change("DELETE FROM gone WHERE until < ?1", [rows::time(now)])
     }
 
     /// Forgets what messages said that their author, we or the contact, unsent. Those that were there.
@@ -274,27 +332,39 @@ impl Writer<'_> {
         Ok(found)
     }
 
-    /// A message of the contact is in our mailbox under this hash.
+    /// A message of the contact is in our mailbox under this hash; `until` then the swarm forgets it by itself.
     pub(crate) fn put_stored(
         &self,
         contact: &AccountAddress,
         id: &MessageId,
         hash: &MessageHash,
+        until: Moment,
     ) -> Result<(), StateError> {
+        if self.is_gone(contact, id)? {
+            return self.discard(&[*hash], until);
+        }
         self.change(
             "UPDATE messages SET stored_as = ?3 WHERE contact = ?1 AND id = ?2 AND mine = 0",
             params![contact.as_bytes(), id.0, hash.as_bytes()],
         )
     }
 
-    /// Forgets messages whose time is over, in the mailbox, too.
+    /// Forgets messages whose time is over, in the mailbox, too. Of theirs the name is kept, so that a copy is not shown.
     pub(crate) fn forget_disappeared(&self, now: Moment) -> Result<usize, StateError> {
+        let times = [rows::time(now), rows::time(now.saturating_add(ttl::MESSAGE))];
         self.change(
             concat!(
                 "INSERT OR IGNORE INTO trash (hash, until) SELECT stored_as, ?2 FROM messages ",
                 "WHERE gone_at <= ?1 AND stored_as IS NOT NULL"
             ),
-            [rows::time(now), rows::time(now.saturating_add(ttl::MESSAGE))],
+            times,
+        )?;
+        self.change(
+            concat!(
+                "INSERT OR REPLACE INTO gone (contact, id, until, acked) SELECT contact, id, ?2, acked > 0 FROM messages ",
+                "WHERE gone_at <= ?1 AND mine = 0"
+            ),
+            times,
         )?;
         Ok(self.0.prepare_cached("DELETE FROM messages WHERE gone_at <= ?1")?.execute([rows::time(now)])?)
     }

@@ -51,6 +51,7 @@ pub(super) struct ContactRow<'a> {
     pub(super) ratchet: Option<Zeroizing<Vec<u8>>>,
     pub(super) reset: i64,
     pub(super) told: i64,
+    pub(super) welcomed: i64,
     pub(super) lost: bool,
     pub(super) stamps: [i64; 4],
 }
@@ -59,20 +60,22 @@ impl<'a> ContactRow<'a> {
     pub(super) fn of(contact: &'a Contact) -> Self {
         match &contact.standing {
             Standing::Requested { introduction } => Self { introduction: Some(introduction), ..Self::default() },
-            Standing::Asking(IncomingRequest { introduction, timestamp, prekeys }) => Self {
+            Standing::Asking(IncomingRequest { introduction, timestamp, told, prekeys }) => Self {
                 since: time(*timestamp),
+                told: time(*told),
                 introduction: Some(introduction),
                 bundle: Some(bundle_bytes(prekeys)),
                 ..Self::default()
             },
             Standing::Declined { since } => Self { since: time(*since), ..Self::default() },
-            Standing::Established(Session { ratchet, theirs, since, reset, told, lost, stamps }) => Self {
+            Standing::Established(Session { ratchet, theirs, since, reset, told, welcomed, lost, stamps }) => Self {
                 since: time(*since),
                 introduction: None,
                 bundle: theirs.as_ref().map(bundle_bytes),
                 ratchet: Some(ratchet.pickle()),
                 reset: time(*reset),
                 told: time(*told),
+                welcomed: time(*welcomed),
                 lost: *lost,
                 stamps: [stamps.last, stamps.mailed, stamps.confirmed, stamps.heard].map(time),
             },
@@ -82,7 +85,7 @@ impl<'a> ContactRow<'a> {
 
 /// What [`contact`] reads, in this order.
 pub(super) const CONTACT: &str = "account, name, status, since, introduction, bundle, ratchet, reset, told, lost, blocked, verified, \
-     disappear_after, stamp, mailed, confirmed, heard";
+     disappear_after, stamp, mailed, confirmed, heard, welcomed";
 
 pub(super) fn contact(row: &Row<'_>) -> Read<Contact> {
     let account: [u8; AccountAddress::LEN] = row.get(0)?;
@@ -97,6 +100,7 @@ pub(super) fn contact(row: &Row<'_>) -> Read<Contact> {
     let (blocked, verified, disappear_after) = (row.get(10)?, row.get(11)?, row.get(12)?);
     let [last, mailed, confirmed, heard] = [row.get(13)?, row.get(14)?, row.get(15)?, row.get(16)?].map(moment);
     let stamps = Stamps { last, mailed, confirmed, heard };
+    let welcomed = moment(row.get(17)?);
     let ratchet = ratchet.map(Zeroizing::new);
     Ok((|| {
         const DAMAGED: StateError = StateError::Damaged("contact");
@@ -104,12 +108,12 @@ pub(super) fn contact(row: &Row<'_>) -> Read<Contact> {
         let standing = match (status.as_str(), introduction, bundle, ratchet) {
             (REQUESTED, Some(introduction), _, _) => Standing::Requested { introduction },
             (ASKING, Some(introduction), Some(prekeys), _) => {
-                Standing::Asking(IncomingRequest { introduction, timestamp: since, prekeys })
+                Standing::Asking(IncomingRequest { introduction, timestamp: since, told, prekeys })
             }
             (DECLINED, _, _, _) => Standing::Declined { since },
             (ESTABLISHED, _, theirs, Some(ratchet)) => {
                 let ratchet = Ratchet::unpickle(&ratchet).map_err(|_| StateError::Damaged("conversation"))?;
-                Standing::Established(Session { ratchet, theirs, since, reset, told, lost, stamps })
+                Standing::Established(Session { ratchet, theirs, since, reset, told, welcomed, lost, stamps })
             }
             _ => return Err(DAMAGED),
         };

@@ -4,7 +4,7 @@ use super::StateError;
 use rusqlite::Connection;
 
 /// One step a version; `user_version` counts the steps taken. A step that was released is never changed.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     V1,
     // Delivery states, replies, disappearing messages, notes to oneself; contacts that are declined, blocked or verified;
     // sessions that start anew; settings.
@@ -99,6 +99,24 @@ const MIGRATIONS: [&str; 5] = [
         mine INTEGER NOT NULL,
         at INTEGER NOT NULL -- ms
     ) STRICT;
+    ",
+    // What is not shown once more, what is to be said once more, and how often contacts may start anew.
+    "
+    ALTER TABLE contacts ADD COLUMN welcomed INTEGER NOT NULL DEFAULT 0; -- when they last came with another identity; ms
+    CREATE TABLE gone ( -- theirs: disappeared, or unsent before it came; not to be shown if it comes
+        contact BLOB NOT NULL,
+        id BLOB NOT NULL,
+        until INTEGER NOT NULL, -- ms; it cannot come any more then
+        acked INTEGER NOT NULL, -- 1: told that it was delivered
+        PRIMARY KEY (contact, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX gone_until ON gone (until);
+    CREATE TABLE resends ( -- to whom what they have not received is said once more
+        contact BLOB PRIMARY KEY,
+        after INTEGER, -- number of the last message that was; null: nothing is to be
+        began INTEGER NOT NULL DEFAULT 0, -- when the count began; ms
+        count INTEGER NOT NULL DEFAULT 0 -- how often it was done since
+    ) STRICT, WITHOUT ROWID;
     ",
 ];
 

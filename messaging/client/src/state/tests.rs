@@ -280,7 +280,7 @@ fn a_message_of_ours_says_how_far_it_has_come() {
     let id = MessageId([1; 16]);
     let state_of = |state: &State| state.message(&contact(), &id).unwrap().unwrap().state;
     assert_eq!(state_of(&state), MessageState::Queued);
-    assert_eq!(state.undelivered(&contact(), 0, 10).unwrap().len(), 1);
+    assert_eq!(state.undelivered(&contact(), 0, 0, 10).unwrap().len(), 1);
     let receipts =
         [1, 2, 3].map(|number| Receipt { member: ServiceNodeId([number; 32]), signature: [2; 64], expiry: NOW });
     state.write(|writer| writer.sent(&hash, &receipts)).unwrap();
@@ -295,7 +295,7 @@ fn a_message_of_ours_says_how_far_it_has_come() {
     assert_eq!(state_of(&state), MessageState::Read { at: NOW + 3 });
     // What was read was delivered.
     assert!(told(&mut state, ReceiptKind::Delivered, NOW + 4).is_empty());
-    assert!(state.undelivered(&contact(), 0, 10).unwrap().is_empty());
+    assert!(state.undelivered(&contact(), 0, 0, 10).unwrap().is_empty());
     // One that was given up.
     let lost = MessageHash::from([2; 32]);
     keep(&mut state, Origin::Sent(lost), 2, &text("lost"));
@@ -407,6 +407,21 @@ fn a_state_of_the_first_version_opens() {
 }
 
 #[test]
+fn a_file_is_published_where_there_are_no_links_and_replaces_none() {
+    let directory = TempDir::new().unwrap();
+    let [draft, path] = ["draft", "path"].map(|name| directory.path().join(name));
+    for publish in [publish, publish_without_links] {
+        fs::write(&draft, b"complete").unwrap();
+        publish(&draft, &path).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), draft.exists()), (b"complete".to_vec(), false));
+        fs::write(&draft, b"another").unwrap();
+        assert_eq!(publish(&draft, &path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!((fs::read(&path).unwrap(), draft.exists()), (b"complete".to_vec(), true));
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
 fn a_backup_is_one_file_that_restores_all_but_the_sessions() {
     let (directory, mut state, alice) = person(1, "Alice");
     keep(&mut state, Origin::Theirs, 1, &text("remember"));
@@ -420,11 +435,17 @@ fn a_backup_is_one_file_that_restores_all_but_the_sessions() {
     keep(&mut state, Origin::Theirs, 2, &text("later"));
     drop(state);
 
+    // As files come back from elsewhere.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     let second = directory.path().join("second");
     let wrong = State::restore_backup(&second, &path, &passphrase("other"));
     assert!(matches!(wrong, Err(StateError::NotABackup(_))), "{wrong:?}");
     drop(State::restore_backup(&second, &path, &passphrase("secret")).unwrap());
     let restored = State::open(&second, &passphrase("secret")).unwrap();
+    for file in fs::read_dir(&second).unwrap() {
+        let path = file.unwrap().path();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{path:?}");
+    }
     let account = restored.account().unwrap();
     assert_eq!(account.identity.account(), alice.identity.account());
     assert_ne!(account.prekeys.identity_key(), alice.prekeys.identity_key());
@@ -434,9 +455,9 @@ fn a_backup_is_one_file_that_restores_all_but_the_sessions() {
     assert!(matches!(again, Err(StateError::Exists(_))));
 }
 
-/// Who sends keeps the ratchet first: whatever is lost after a crash, no key is used for two messages.
+/// Whatever is lost after a crash, no key is used for two messages by who keeps the ratchet first, as `Client` does.
 #[test]
-fn a_crash_never_uses_a_key_twice() {
+fn a_ratchet_that_was_kept_never_uses_a_key_twice() {
     let (home, mut state, alice) = person(1, "Alice");
     let (_bob_home, _, bob) = person(2, "Bob");
     let mut rng = ChaCha20Rng::seed_from_u64(9);

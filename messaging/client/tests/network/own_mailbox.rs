@@ -45,6 +45,28 @@ async fn a_state_that_was_put_back_is_noticed_and_its_sessions_start_anew() {
     assert!(!rolled_back(&alice.receive().await));
 }
 
+/// What is said is kept before anybody is asked; nothing of it may leave with a key that was used.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_in_a_state_that_was_put_back_goes_in_a_new_session() {
+    let network = Network::start(12).await;
+    let (alice, bob) = met(&network).await;
+    let bob_account = bob.client().account();
+    bob.receive().await;
+    let aside = bob.home.with_file_name("aside");
+    copy(&bob.home, &aside);
+    bob.send(&alice, "after the copy was made").await;
+    assert_eq!(alice.receive_texts().await, ["after the copy was made"]);
+
+    fs::remove_dir_all(&bob.home).expect("removed");
+    copy(&aside, &bob.home);
+    bob.send(&alice, "from the copy").await;
+    let events = alice.receive().await;
+    assert!(events.contains(&Event::SessionReset { sender: bob_account, ours: false }), "{events:?}");
+    let said = |event: &Event| matches!(event, Event::Message { text, .. } if text == "from the copy");
+    assert!(events.iter().any(said), "{events:?}");
+    assert!(!events.iter().any(|event| matches!(event, Event::Unreadable { .. })), "{events:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_unsent_is_gone_from_the_swarm() {
     let network = Network::start(12).await;

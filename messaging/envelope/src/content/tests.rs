@@ -46,6 +46,7 @@ fn body() -> impl Strategy<Value = Body> {
         (name(), bundle()).prop_map(|(display_name, prekeys)| Body::FriendAccept { display_name, prekeys }),
         name().prop_map(Body::Profile),
         bundle().prop_map(Body::Prekeys),
+        bundle().prop_map(Body::SessionReset),
     ]
 }
 

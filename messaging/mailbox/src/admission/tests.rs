@@ -58,7 +58,7 @@ fn judge(deposit: StoreRequest, origin: Origin) -> Result<Record, StoreRefusal> 
 
 fn judge_unless(deposit: StoreRequest, origin: Origin, is_revoked: bool) -> Result<Record, StoreRefusal> {
     let is_recent_block = &|block: &[u8; 32]| *block == [9; 32];
-    admit(deposit, &Admission { now: NOW, origin, least_effort: 9, is_recent_block }, is_revoked)
+    authorize(weigh(deposit, &Admission { now: NOW, origin, least_effort: 9, is_recent_block })?, is_revoked)
 }
 
 fn at(timestamp: u64, ttl: u64, namespace: i16) -> StoreRequest {

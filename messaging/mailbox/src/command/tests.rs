@@ -124,7 +124,7 @@ fn orders_have_their_time() {
 #[test]
 fn orders_reach_as_far_as_their_stamp() {
     let all = signed_by_owner(Action::DeleteAll { scope: Scope::All, timestamp: NOW });
-    let until = |command: &Command, at| match give(command, Vec::new(), at) {
+    let until = |command: &Command, at| match give(command, Vec::new(), at, &[]) {
         Some((Change::DeleteSent { until, .. }, order)) if order.at == at => until,
         other => panic!("{other:?}"),
     };
@@ -136,7 +136,7 @@ fn orders_reach_as_far_as_their_stamp() {
 
     let [a, b] = [[1; 32], [2; 32]].map(MessageHash::from);
     let expire = |expiry| Action::Expire { messages: vec![a, b, a], expiry, mode: ExpiryMode::Set };
-    let told = |expiry| match give(&signed_by_owner(expire(expiry)), Vec::new(), NOW) {
+    let told = |expiry| match give(&signed_by_owner(expire(expiry)), Vec::new(), NOW, &[]) {
         Some((Change::SetExpiry { messages, expiry, .. }, _)) => (messages, expiry),
         other => panic!("{other:?}"),
     };

@@ -31,7 +31,7 @@ fn command(action: Action) -> Command {
 fn order(action: Action) -> Order {
     let command = command(action);
     let request = serde_json::to_vec(&Request::Single(Method::Command(command.clone()))).unwrap();
-    give(&command, request, NOW).expect("one that may be given").1
+    give(&command, request, NOW, &[]).expect("one that may be given").1
 }
 
 fn admit(action: Action, at: u64) -> Result<Change, ReplicaRefusal> {

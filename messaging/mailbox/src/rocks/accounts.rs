@@ -2,11 +2,46 @@
 
 use super::{
     BoxId, Meta, Pending, RocksStore, State, failed,
-    keys::{self, read_tallies, read_tallies_key, write_tallies},
+    keys::{self, TalliesKey, read_tallies, read_tallies_key, write_tallies},
     read_position,
 };
 use crate::{Allowance, Record, Standing, StoreError, Tallies, Usage, store::REVOCATION_BYTES};
 use rocksdb::WriteBatch;
+use std::collections::HashMap;
+
+/// Accounts whose counts are remembered; beyond this, all are forgotten and read again. About a MiB.
+const REMEMBERED: usize = 8192;
+
+/// Counts as they stand in the database, of accounts that got mail lately. Whoever writes holds them, so they are never stale.
+#[derive(Debug, Default)]
+pub(super) struct Counts(HashMap<TalliesKey, Tallies>);
+
+impl Counts {
+    /// What stands in the database.
+    pub(super) fn read(&mut self, store: &RocksStore, key: &TalliesKey) -> Result<Tallies, StoreError> {
+        if let Some(known) = self.0.get(key) {
+            return Ok(*known);
+        }
+        let tallies = store.tallies(key)?;
+        self.learn([(*key, tallies)]);
+        Ok(tallies)
+    }
+
+    /// Takes note of what stands in the database now.
+    pub(super) fn learn(&mut self, written: impl IntoIterator<Item = (TalliesKey, Tallies)>) {
+        for (key, tallies) in written {
+            if self.0.len() >= REMEMBERED {
+                self.forget();
+            }
+            self.0.insert(key, tallies);
+        }
+    }
+
+    /// Somebody else may have written.
+    fn forget(&mut self) {
+        self.0.clear();
+    }
+}
 
 /// What entered and left one account within a batch.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,9 +89,10 @@ impl RocksStore {
     /// Counts everything kept anew and compares it with the counts quotas go by; with `mend`, wrong ones are put right. Nothing
     /// is written meanwhile by others. The cost is that of reading every message's entry; memory does not grow with them.
     pub fn recount(&self, mend: bool) -> Result<Recount, StoreError> {
-        let mut state = self.state();
+        let mut counts = self.counts();
+        let state = self.state();
         let mut found = Recount::default();
-        let mut right = State { messages: 0, bytes: 0, unproven: 0, ..*state };
+        let mut right = State { messages: 0, bytes: 0, unproven: 0, ..state };
         let mut batch = WriteBatch::default();
         let mut compare = |key: &[u8], counted: &Tallies| -> Result<(), StoreError> {
             if self.tallies(key)? != *counted {
@@ -66,7 +102,7 @@ impl RocksStore {
             Ok(())
         };
         // Entries are ordered by account.
-        let mut current: Option<(Vec<u8>, Tallies)> = None;
+        let mut current: Option<(TalliesKey, Tallies)> = None;
         for entry in self.with_prefix(b"m".to_vec()) {
             let (key, value) = entry.map_err(failed("read mailboxes"))?;
             let (id, _) = BoxId::read_meta(&key).ok_or(StoreError::Damaged("a message's key"))?;
@@ -96,13 +132,14 @@ impl RocksStore {
             let (_, size) = entry.map_err(failed("read orders"))?;
             right.bytes += read_position(&size)?;
         }
-        found.wrong_total = right != *state;
+        found.wrong_total = right != state;
         found.usage = Usage { messages: right.messages, bytes: right.bytes };
         found.unproven = right.unproven;
         if mend && (found.wrong_total || found.wrong_accounts > 0) {
             batch.put(super::STATE, right.to_bytes());
             self.db.write(batch).map_err(failed("write counts"))?;
-            *state = right;
+            counts.forget();
+            self.set_state(right);
         }
         Ok(found)
     }
@@ -110,16 +147,16 @@ impl RocksStore {
 
 impl Pending<'_> {
     /// What is left for the account of a box, by what this batch does so far.
-    pub(super) fn allowance(&self, id: &BoxId) -> Result<Allowance, StoreError> {
+    pub(super) fn allowance(&mut self, id: &BoxId) -> Result<Allowance, StoreError> {
         let key = id.tallies();
-        let kept = self.store.tallies(&key)?;
+        let kept = self.counts.read(self.store, &key)?;
         let mailbox = self.shifts.get(&key).map_or(kept, |shift| shift.apply(&kept));
         let State { bytes: total, unproven: unproven_total, .. } = self.state;
         Ok(Allowance { quotas: self.store.quotas(), mailbox, total, unproven_total })
     }
 
     /// Whether `record` is kept already, or could be.
-    pub(super) fn has_room(&self, record: &Record) -> Result<bool, StoreError> {
+    pub(super) fn has_room(&mut self, record: &Record) -> Result<bool, StoreError> {
         let deposit = record.deposit();
         let id = BoxId::new(&deposit.account, deposit.namespace);
         let is_known = self.find(id, record.hash())?.is_some();
@@ -155,23 +192,26 @@ impl Pending<'_> {
         self.state.unproven = self.state.unproven.saturating_sub(unproven);
     }
 
-    /// Puts the changed counts into the batch.
-    pub(super) fn write_counts(&mut self) -> Result<(), StoreError> {
+    /// Puts the changed counts into the batch, and tells them.
+    pub(super) fn write_counts(&mut self) -> Result<Vec<(TalliesKey, Tallies)>, StoreError> {
+        let mut changed = Vec::with_capacity(self.shifts.len());
         for (key, shift) in self.shifts.drain() {
-            let tallies = shift.apply(&self.store.tallies(&key)?);
+            let tallies = shift.apply(&self.counts.read(self.store, &key)?);
             if tallies == Tallies::default() {
                 self.batch.delete(key);
             } else {
                 self.batch.put(key, write_tallies(&tallies));
             }
+            changed.push((key, tallies));
         }
-        Ok(())
+        Ok(changed)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{RocksStore, Store, suite};
+    use super::*;
+    use crate::{Store, suite};
     use tempfile::tempdir;
 
     #[test]
@@ -184,10 +224,10 @@ mod tests {
         assert_eq!((right.wrong_accounts, right.wrong_total, right.usage), (0, false, store.usage()));
 
         let account = records[1].deposit().account;
-        let key = super::keys::tallies(&account);
-        store.db.put(&key, [0; 32]).unwrap();
-        store.db.put(super::keys::tallies(&suite::account(99)), [1; 32]).unwrap();
-        store.state().bytes += 5;
+        let key = keys::tallies(&account);
+        store.db.put(key, [0; 32]).unwrap();
+        store.db.put(keys::tallies(&suite::account(99)), [1; 32]).unwrap();
+        store.set_state(State { bytes: store.state().bytes + 5, ..store.state() });
         let wrong = store.recount(true).unwrap();
         assert_eq!((wrong.wrong_accounts, wrong.wrong_total), (2, true));
         assert_eq!(store.recount(false).unwrap(), right);

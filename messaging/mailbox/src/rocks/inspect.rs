@@ -131,7 +131,7 @@ impl RocksStore {
     /// # Errors
     /// The database's, where it cannot even read on (its own checksums are checked too).
     pub fn verify(&self, report: &mut dyn FnMut(Fault)) -> Result<Contents, StoreError> {
-        let mut audit = Audit { store: self, state: *self.state(), found: Contents::default() };
+        let mut audit = Audit { store: self, state: self.state(), found: Contents::default() };
         self.each_entry(|key, value| {
             if let Some(kind) = audit.judge(key, value)? {
                 report(Fault { key: key.to_vec(), kind });

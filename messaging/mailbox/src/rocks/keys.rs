@@ -36,6 +36,9 @@ pub(super) const STATE: &[u8] = b"s";
 const BOX_LEN: usize = AccountAddress::LEN + 2;
 const HASH_LEN: usize = 32;
 
+/// Where the mail of an account is counted.
+pub(super) type TalliesKey = [u8; 1 + AccountAddress::LEN];
+
 /// An account and a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct BoxId([u8; BOX_LEN]);
@@ -54,9 +57,9 @@ impl BoxId {
     }
 
     /// Where the account's mail is counted.
-    pub(super) fn tallies(&self) -> Vec<u8> {
+    pub(super) fn tallies(&self) -> TalliesKey {
         let (account, _) = self.0.split_at(AccountAddress::LEN);
-        [b"q", account].concat()
+        tallies_of(account)
     }
 
     pub(super) fn namespace(&self) -> Namespace {
@@ -101,8 +104,15 @@ impl BoxId {
 }
 
 /// Where an account's mail is counted.
-pub(super) fn tallies(account: &AccountAddress) -> Vec<u8> {
-    [b"q", &account.as_bytes()[..]].concat()
+pub(super) fn tallies(account: &AccountAddress) -> TalliesKey {
+    tallies_of(account.as_bytes())
+}
+
+fn tallies_of(account: &[u8]) -> TalliesKey {
+    let mut key = [b'q'; _];
+    let (_, tail) = key.split_at_mut(1);
+    tail.copy_from_slice(account);
+    key
 }
 
 /// The account in a key made by [`tallies`].

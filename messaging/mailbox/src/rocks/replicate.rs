@@ -48,7 +48,9 @@ impl RocksStore {
         crowded.dedup();
         for range in crowded {
             // Chunks may have been joined or split since. One that cannot be read stays as it is: large, but right.
-            if let (true, Ok(names)) = (sums.holds(&range), self.read_names(&range, usize::MAX)) {
+            if sums.holds(&range)
+                && let Ok(names) = self.read_names(&range, usize::MAX)
+            {
                 sums.split(&range, &names);
             }
         }
@@ -141,6 +143,10 @@ impl RocksStore {
     pub(super) fn rulings(&self, id: &BoxId, hash: &MessageHash) -> Result<Vec<Ruling>, StoreError> {
         let account = id.account().ok_or(StoreError::Damaged("a message's key"))?;
         let mut rulings = Vec::new();
+        // Most accounts have given no orders, and one look-up tells.
+        if self.order_count(&account)? == (0, 0) {
+            return Ok(rulings);
+        }
         for prefix in [
             named_prefix(&account, hash),
             scoped_prefix(&account, About::All),
@@ -180,15 +186,14 @@ impl RocksStore {
     pub(super) fn expire_orders(&self, now: u64, limit: usize) -> Result<(), StoreError> {
         let mut bounds = ReadOptions::default();
         bounds.set_iterate_range(order_expiry_start(0)..order_expiry_start(now.saturating_add(1)));
-        let mut state = self.state();
-        let mut pending = self.pending(*state);
+        let mut pending = self.pending(0);
         for entry in self.db.iterator_opt(IteratorMode::Start, bounds).take(limit) {
             let (key, _) = entry.map_err(failed("look for orders"))?;
             let (account, signature) = read_order_expiry(&key).ok_or(StoreError::Damaged("an order's end"))?;
             pending.forget(&account, &signature)?;
         }
         if !pending.batch.is_empty() {
-            *state = pending.write("remove orders")?;
+            pending.write("remove orders")?;
         }
         Ok(())
     }

@@ -112,8 +112,12 @@ pub(crate) fn what_was_deleted_does_not_come_back_by_a_member(store: impl Store)
     let all = ordered(2, Action::DeleteAll { scope: Scope::One(Namespace(0)), timestamp: 30 }, 30);
     carry_out(&store, &all, 30);
     assert_eq!(put(&store, &sent_again.handed_over(), 40), Put::Gone);
-    assert_eq!(put(&store, &message, 40), Put::Stored { expiry: LATER, already: false }, "its sender may store it");
-    let before = ordered(3, Action::DeleteBefore { scope: Scope::All, before: 7 }, 50);
+    assert_eq!(
+        put(&store, &again(&message, 31, LATER), 40),
+        Put::Stored { expiry: LATER, already: false },
+        "sent later"
+    );
+    let before = ordered(3, Action::DeleteBefore { scope: Scope::All, before: 31 }, 50);
     assert_eq!(
         carry_out(&store, &before, 50),
         Changed::Messages(vec![
@@ -122,6 +126,36 @@ pub(crate) fn what_was_deleted_does_not_come_back_by_a_member(store: impl Store)
         ])
     );
     assert_eq!(put(&store, &record(1, 5, 1, LATER).handed_over(), 50), Put::Gone);
+}
+
+/// Whoever has the bytes, its sender or a member, may store them as if it were the first time.
+pub(crate) fn what_was_deleted_does_not_come_back_by_a_deposit(store: impl Store) {
+    let (message, other) = (record(1, 0, 1, LATER), record(1, 0, 2, LATER));
+    put_all(&store, &[message.clone(), other.clone()], 0).unwrap();
+    carry_out(&store, &delete(1, &[&message], 10), 10);
+    assert_eq!(put(&store, &message, 20), Put::Gone);
+    assert_eq!(put(&store, &again(&message, 10, 2 * LATER), 20), Put::Gone, "sent by then, for longer");
+    assert_eq!(hashes(&store.retrieve(&query(1, 0), 20).unwrap()), [other.hash()]);
+    assert_eq!(put(&store, &record(1, 5, 1, LATER), 20), Put::Stored { expiry: LATER, already: false }, "another one");
+    let sent_again = again(&message, 11, LATER);
+    let stored = Put::Stored { expiry: LATER, already: false };
+    assert_eq!(put_all(&store, &[message.clone(), sent_again], 20).unwrap(), [Put::Gone, stored], "the same bytes");
+    assert_eq!(put(&store, &message, 20), Put::Gone, "and the first deposit is gone nevertheless");
+    assert_eq!(expiry_of(&store, &message, 20), Some(LATER));
+
+    carry_out(&store, &expire(2, &other, ExpiryMode::Shorten, MINUTE, 30), 30);
+    assert_eq!(
+        put(&store, &other, 40),
+        Put::Stored { expiry: MINUTE, already: true },
+        "its owner has shortened its life"
+    );
+    assert_eq!(put(&store, &other, MINUTE), Put::Gone, "which is over");
+
+    let published = again(&record(1, -1, 3, LATER), 50, LATER);
+    put(&store, &again(&record(1, -1, 4, LATER), 40, LATER), 50);
+    carry_out(&store, &delete(3, &[&published], 60), 60);
+    assert_eq!(put(&store, &published, 70), Put::Gone);
+    assert_eq!(store.retrieve(&query(1, -1), 70).unwrap().messages.len(), 1, "and takes no place in an outbox");
 }
 
 pub(crate) fn the_last_word_on_an_expiry_counts_whichever_is_heard_first(store: impl Store) {

@@ -4,9 +4,12 @@ use skep_proto::{
     account::AccountAddress,
     storage::{MessageHash, Namespace, RetrievedMessage, SubaccountToken},
 };
-use std::sync::{
-    Condvar, Mutex,
-    mpsc::{Sender, channel},
+use std::{
+    sync::{
+        Condvar, Mutex,
+        mpsc::{Sender, channel},
+    },
+    time::Duration,
 };
 
 /// What happened, in order.
@@ -17,12 +20,13 @@ enum Event {
     Answer,
 }
 
-/// Records what it is asked; the first put waits until the gate opens.
+/// Records what it is asked; puts and syncs each wait until their gate opens.
 #[derive(Debug)]
 struct Watched {
     inner: MemoryStore,
     events: Mutex<Sender<Event>>,
-    gate: Arc<(Mutex<bool>, Condvar)>,
+    gate: Gate,
+    sync_gate: Gate,
     sync_fails: bool,
 }
 
@@ -34,8 +38,7 @@ impl Watched {
 
 impl Store for Watched {
     fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError> {
-        let (open, opened) = &*self.gate;
-        drop(opened.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
+        pass(&self.gate);
         let outcomes = self.inner.put(records, now);
         self.note(Event::Put(records.len()));
         outcomes
@@ -89,10 +92,11 @@ impl Store for Watched {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
+        self.note(Event::Sync);
+        pass(&self.sync_gate);
         if self.sync_fails {
             return Err(StoreError::Damaged("the disk"));
         }
-        self.note(Event::Sync);
         Ok(())
     }
 
@@ -131,10 +135,20 @@ type Gate = Arc<(Mutex<bool>, Condvar)>;
 
 fn watched(sync_fails: bool) -> (Arc<Watched>, Sender<Event>, Receiver<Event>, Gate) {
     let (sender, events) = channel();
-    let gate = Gate::default();
+    let (gate, sync_gate) = (Gate::default(), Gate::default());
+    open(&sync_gate);
     let inner = MemoryStore::new(u64::MAX);
-    let store = Watched { inner, events: Mutex::new(sender.clone()), gate: Arc::clone(&gate), sync_fails };
+    let store = Watched { inner, events: Mutex::new(sender.clone()), gate: Arc::clone(&gate), sync_gate, sync_fails };
     (Arc::new(store), sender, events, gate)
+}
+
+fn shut(gate: &Gate) {
+    *gate.0.lock().unwrap() = false;
+}
+
+fn pass(gate: &Gate) {
+    let (open, opened) = &**gate;
+    drop(opened.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
 }
 
 fn open(gate: &Gate) {
@@ -194,6 +208,80 @@ fn a_failed_sync_acknowledges_nothing() {
     let (answer, answers) = channel();
     writer.put(record(1, 0, 1, 100), 0, move |outcome| answer.send(outcome).unwrap());
     assert_eq!(answers.recv().unwrap(), Err(WriteError::Store(StoreError::Damaged("the disk"))));
+}
+
+#[test]
+fn the_next_is_put_while_the_disk_is_at_work_but_waits_for_a_sync_of_its_own() {
+    let (store, _, events, gate) = watched(false);
+    open(&gate);
+    shut(&store.sync_gate);
+    let writer = Writer::start(Arc::clone(&store) as Arc<dyn Store>).unwrap();
+    let (answer, answers) = channel();
+    let put = |number| {
+        let answer = answer.clone();
+        writer.put(record(1, 0, number, 100), 0, move |outcome| answer.send((number, outcome.is_ok())).unwrap());
+    };
+    put(1);
+    assert_eq!([events.recv().unwrap(), events.recv().unwrap()], [Event::Put(1), Event::Sync]);
+    put(2);
+    assert_eq!(events.recv().unwrap(), Event::Put(1), "the sync is still under way");
+    assert!(answers.try_recv().is_err());
+    open(&store.sync_gate);
+    assert_eq!(answers.recv().unwrap(), (1, true));
+    assert_eq!(events.recv().unwrap(), Event::Sync);
+    assert_eq!(answers.recv().unwrap(), (2, true));
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_acknowledged_ever_again() {
+    let (store, _, events, gate) = watched(true);
+    open(&gate);
+    shut(&store.sync_gate);
+    let writer = Writer::start(Arc::clone(&store) as Arc<dyn Store>).unwrap();
+    let (answer, answers) = channel();
+    let put = |number| {
+        let answer = answer.clone();
+        writer.put(record(1, 0, number, 100), 0, move |outcome| answer.send(outcome).unwrap());
+    };
+    put(1);
+    assert_eq!([events.recv().unwrap(), events.recv().unwrap()], [Event::Put(1), Event::Sync]);
+    // Put before the failure is known, and another after it.
+    put(2);
+    assert_eq!(events.recv().unwrap(), Event::Put(1));
+    open(&store.sync_gate);
+    let failed = Err(WriteError::Store(StoreError::Damaged("the disk")));
+    assert_eq!([answers.recv().unwrap(), answers.recv().unwrap()], [failed.clone(), failed.clone()]);
+    put(3);
+    assert_eq!(answers.recv().unwrap(), failed);
+    drop(writer);
+    assert!(events.try_recv().is_err(), "neither put nor synced again");
+}
+
+#[test]
+fn expiry_keeps_no_message_waiting() {
+    let (store, _, events, gate) = watched(false);
+    let writer = Writer::start(store).unwrap();
+    let (answer, answers) = channel();
+    let (told, outcome) = channel();
+    let put = |number| {
+        let answer = answer.clone();
+        writer.put(record(1, 0, number, 100), 0, move |outcome| answer.send(outcome.is_ok()).unwrap());
+    };
+    put(1);
+    put(2);
+    writer.expire(0, 1, move |expired| {
+        // What was queued before it is answered while the writer is still busy with it.
+        let answered = [(); 2].map(|()| answers.recv_timeout(Duration::from_secs(60)));
+        told.send((expired.is_ok(), answered, answers)).unwrap();
+    });
+    put(3);
+    open(&gate);
+    let (expired, answered, answers) = outcome.recv().unwrap();
+    assert_eq!((expired, answered), (true, [Ok(true); 2]));
+    assert!(answers.recv().unwrap());
+    drop(writer);
+    let stored = events.try_iter().map(|event| if let Event::Put(records) = event { records } else { 0 });
+    assert_eq!(stored.sum::<usize>(), 3);
 }
 
 /// Returns once everything queued so far has been taken.

@@ -69,14 +69,15 @@ async fn serve(mut settings: Settings, key: NodeKey, sockets: Sockets) -> Outcom
     let store = Arc::new(RocksStore::open(&config.message_store(), config.limits.quotas())?);
     tell(Tell::Ready);
     tell(Tell::Status("waiting for a chain node"));
-    let (genesis, roster) = tokio::select! {
+    let (chain, roster) = tokio::select! {
         found = find_chain(config.chain_urls()?) => found,
         () = &mut stop => return Ok(()),
     };
-    let (mut seeks_terms, terms) = (config.testing.enabled, find_terms(config.chain_urls()?));
+    let (mut seeks_terms, terms) = (config.testing.enabled, find_terms(Arc::clone(&chain)));
     tokio::pin!(terms);
+    let genesis = chain.genesis_hash();
     let node = MessagingNode::start_on(sockets, config, NodeParts { key, genesis, roster, store }).await?;
-    node.follow_work_floor(config.chain_urls()?);
+    node.follow_work_floor(chain);
     tell(Tell::Status("serving"));
     loop {
         tokio::select! {
@@ -131,11 +132,11 @@ impl Settings {
     }
 }
 
-/// Follows the roster. A chain node that starts together with this one may take its time.
-async fn find_chain(urls: ChainUrls) -> (BlockHash, RosterReceiver) {
+/// Follows the roster; everything else is asked with the client that comes with it. A chain node that starts together with this one may take its time.
+async fn find_chain(urls: ChainUrls) -> (Arc<ChainClient>, RosterReceiver) {
     const PAUSE: Duration = Duration::from_secs(5);
     loop {
-        match name_and_roster(urls.clone()).await {
+        match chain_and_roster(urls.clone()).await {
             Ok(found) => return found,
             Err(error) => tracing::warn!(%error, "waiting for a chain node"),
         }
@@ -143,9 +144,10 @@ async fn find_chain(urls: ChainUrls) -> (BlockHash, RosterReceiver) {
     }
 }
 
-async fn name_and_roster(urls: ChainUrls) -> Result<(BlockHash, RosterReceiver), FollowError> {
-    let chain = ChainClient::connect(urls).await?;
-    Ok((chain.genesis_hash(), chain.follow().await?))
+async fn chain_and_roster(urls: ChainUrls) -> Result<(Arc<ChainClient>, RosterReceiver), FollowError> {
+    let chain = Arc::new(ChainClient::connect(urls).await?);
+    let roster = chain.follow().await?;
+    Ok((chain, roster))
 }
 
 /// What is logged, if the level is understood.

@@ -48,8 +48,8 @@ pub struct Facts {
 /// What answers at an address.
 #[derive(Clone, Debug)]
 pub struct Answering {
-    /// HTTPS, with a certificate of this node's key.
-    pub https: Result<(), String>,
+    /// HTTPS, with a certificate of this node's key: whether its message store takes what is to be kept.
+    pub https: Result<bool, String>,
     /// QUIC, with this node's key: which run of the software.
     pub quic: Result<Vec<u8>, String>,
 }
@@ -145,7 +145,8 @@ impl Diagnosis {
             swarm(facts),
             version(facts),
             running(facts),
-            reached("https", facts, |answering| answering.https.clone(), |probed| probed.https),
+            store(facts),
+            reached("https", facts, |answering| answering.https.clone().map(drop), |probed| probed.https),
             reached("quic", facts, |answering| answering.quic.clone().map(drop), |probed| probed.quic),
             onion(facts),
             clock(facts),
@@ -225,6 +226,19 @@ fn disk(facts: &Facts) -> Check {
             "lower `limits.store_mib`, or watch the disk",
         ),
         Some(free) => Check::good("disk", format!("{} MiB are free", mib(free))),
+    }
+}
+
+fn store(facts: &Facts) -> Check {
+    const NAME: &str = "message store";
+    match facts.local.https {
+        Ok(true) => Check::good(NAME, "takes messages"),
+        Ok(false) => Check::fails(
+            NAME,
+            "the running node's store takes nothing: its disk was full, or broke",
+            "make room on the disk of `data_dir` if it is full, then restart the node",
+        ),
+        Err(_) => Check::unknown(NAME, "the node does not answer on this machine"),
     }
 }
 
@@ -332,8 +346,8 @@ fn version(facts: &Facts) -> Check {
 fn running(facts: &Facts) -> Check {
     const NAME: &str = "running";
     match (&facts.local.https, &facts.local.quic) {
-        (Ok(()), Ok(_)) => Check::good(NAME, "it answers on this machine, under its key"),
-        (Ok(()), Err(error)) => match &facts.entry {
+        (Ok(_), Ok(_)) => Check::good(NAME, "it answers on this machine, under its key"),
+        (Ok(_), Err(error)) => match &facts.entry {
             Ok(Some(entry)) if entry.state.is_tested() => Check::fails(
                 NAME,
                 format!("it answers HTTPS on this machine, but not QUIC: {error}"),

@@ -2,7 +2,7 @@
 
 use super::testing::{Court, CourtError, Terms};
 use futures::future::{BoxFuture, FutureExt};
-use skep_chain_client::{AskError, Authorized, ChainClient, ChainUrls, SubmitError, Wait, submit_authorized};
+use skep_chain_client::{AskError, Authorized, ChainClient, SubmitError, Wait, submit_authorized};
 use skep_primitives::{TestingRound, Verdict};
 use std::{
     sync::{
@@ -18,25 +18,22 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// Chain nodes, and the newest round they told.
 #[derive(Debug)]
 struct Chain {
-    client: ChainClient,
+    client: Arc<ChainClient>,
     newest: AtomicU32,
 }
 
 /// What a node needs to test others, from the chain; asks until there is an answer.
-pub async fn find_terms(urls: ChainUrls) -> Terms {
+pub async fn find_terms(client: Arc<ChainClient>) -> Terms {
     loop {
-        match ask(urls.clone()).await {
-            Ok(terms) => return terms,
+        match client.testing_terms().await {
+            Ok(testing) => {
+                let genesis = client.genesis_hash();
+                return Terms { genesis, testing, court: Arc::new(Chain { client, newest: AtomicU32::new(0) }) };
+            }
             Err(error) => tracing::warn!(%error, "cannot ask for the terms of testing; asking again"),
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-async fn ask(urls: ChainUrls) -> Result<Terms, AskError> {
-    let client = ChainClient::connect(urls).await?;
-    let (genesis, testing) = (client.genesis_hash(), client.testing_terms().await?);
-    Ok(Terms { genesis, testing, court: Arc::new(Chain { client, newest: AtomicU32::new(0) }) })
 }
 
 impl Court for Chain {

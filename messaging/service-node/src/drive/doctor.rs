@@ -63,7 +63,10 @@ pub async fn examine(config: &Config, peers: usize) -> Facts {
         Ok(view) => Arc::new(view),
         // Without a roster nobody else is known; this machine can be asked still.
         Err(_) => {
-            facts.local.https = https(&local_entry(config, key.id())).await.map_err(|error| error.to_string());
+            facts.local.https = https(&local_entry(config, key.id()))
+                .await
+                .map(|health| health.store_writes)
+                .map_err(|error| error.to_string());
             return facts;
         }
     };
@@ -133,7 +136,7 @@ fn local_entry(config: &Config, id: ServiceNodeId) -> RosterEntry {
 async fn answering(asking: &Peers, entry: &RosterEntry) -> Answering {
     let (https, quic) = tokio::join!(https(entry), ping(asking, entry));
     Answering {
-        https: https.map_err(|error| error.to_string()),
+        https: https.map(|health| health.store_writes).map_err(|error| error.to_string()),
         quic: quic.map(|(_, instance)| instance).map_err(|error| error.to_string()),
     }
 }

@@ -1,7 +1,8 @@
 //! The floor of work that the network's operators have decided on (`skep govern propose work-floor`), from the chain.
 
 use super::{node::Node, occasionally::Occasionally};
-use skep_chain_client::{AskError, ChainClient, ChainUrls};
+use skep_chain_client::ChainClient;
+use skep_primitives::Governance;
 use std::{sync::Arc, time::Duration};
 
 /// Between two questions: a decision takes hours to be made, and should hold soon once it is.
@@ -10,11 +11,10 @@ const PAUSE: Duration = Duration::from_secs(10);
 static NOT_TOLD: Occasionally = Occasionally::new();
 
 /// Asks again and again. While no chain node answers, the floor stays as it was.
-pub(crate) async fn follow(node: Arc<Node>, urls: ChainUrls) {
-    let mut chain = None;
+pub(crate) async fn follow(node: Arc<Node>, chain: Arc<ChainClient>) {
     loop {
-        match ask(&mut chain, &urls).await {
-            Ok(floor) => {
+        match chain.governance().await {
+            Ok(Governance { work_floor: floor, .. }) => {
                 if node.demand().set_network_floor(floor) {
                     tracing::info!(floor, "the network's floor of work");
                 }
@@ -27,13 +27,4 @@ pub(crate) async fn follow(node: Arc<Node>, urls: ChainUrls) {
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-async fn ask(chain: &mut Option<ChainClient>, urls: &ChainUrls) -> Result<u32, AskError> {
-    let client = match chain.take() {
-        Some(client) => client,
-        None => ChainClient::connect(urls.clone()).await?,
-    };
-    let governance = chain.insert(client).governance().await?;
-    Ok(governance.work_floor)
 }

@@ -48,6 +48,7 @@ pub(crate) struct Metrics {
     memory_limit: Gauge,
     connection_limit: Gauge,
     ready: Gauge,
+    store_writes: Gauge,
     finalized: Gauge,
     finalized_age: Gauge,
     last_block: Mutex<Instant>,
@@ -64,6 +65,7 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) memory_limit: usize,
     pub(crate) connection_limit: usize,
     pub(crate) readiness: Readiness,
+    pub(crate) store_writes: bool,
     pub(crate) view: &'a RosterView,
 }
 
@@ -216,6 +218,10 @@ impl Metrics {
             memory_limit: gauge("memory_bytes_limit", "Bytes of requests and answers held at most"),
             connection_limit: gauge("client_connections_limit", "Open connections of clients at most"),
             ready: gauge("ready", "1 if the node serves, 0 if the chain does not let it"),
+            store_writes: gauge(
+                "store_writes",
+                "1 if the message store takes what is to be kept, 0 if its disk refuses it",
+            ),
             finalized_age: gauge("finalized_age_seconds", "Seconds since a finalized block was last heard of"),
             last_block: Mutex::new(Instant::now()),
             finalized: gauge("finalized_height", "Height of the newest finalized block known"),
@@ -294,6 +300,7 @@ impl Metrics {
             (&self.memory_limit, now.memory_limit as u64),
             (&self.connection_limit, now.connection_limit as u64),
             (&self.ready, u64::from(now.readiness == Readiness::Ready)),
+            (&self.store_writes, u64::from(now.store_writes)),
             (&self.finalized, now.view.height().into()),
             (&self.finalized_age, last_block.elapsed().as_secs()),
             (&self.roster, now.view.nodes().len() as u64),

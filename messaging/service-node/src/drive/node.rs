@@ -16,6 +16,7 @@ mod writes;
 use super::{
     budget::{Budget, Holder, Lease},
     defences::Defences,
+    disk::{self, Disk},
     exit::Exits,
     metrics::{Metrics, Shed, Snapshot},
     now_ms,
@@ -26,14 +27,11 @@ use super::{
 use crate::{
     NodeKey, VERSION,
     config::{self, Limits, Paths},
-    core::{
-        Demand, Directory, Listening, Placement, Readiness, Reply, SERVER_BUSY, Spent, list_nodes, readiness,
-        swarm_response,
-    },
+    core::{Directory, Listening, Placement, Readiness, Reply, SERVER_BUSY, list_nodes, readiness, swarm_response},
 };
 use serde_json::json;
 use skep_chain_client::{RosterReceiver, RosterView};
-use skep_mailbox::{Store, StoreError, Writer};
+use skep_mailbox::{Demand, Spent, Store, StoreError, Writer};
 use skep_onion::{HopSecret, NeighbourKind, PathError, ReplayGuard, established::PathTable};
 use skep_primitives::{BlockHash, RosterEntry, ServiceNodeId};
 use skep_proto::{
@@ -72,6 +70,7 @@ pub(crate) struct Node {
     pub(crate) roster: RosterReceiver,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) writer: Writer,
+    pub(crate) disk: Arc<Disk>,
     pub(crate) peers: Peers,
     pub(crate) defences: Defences,
     pub(crate) budget: Budget,
@@ -209,6 +208,7 @@ impl Node {
             memory_limit: self.budget.size(),
             connection_limit: self.defences.connections.size(),
             readiness: readiness(&view, &self.id),
+            store_writes: !self.disk.refuses(),
             view: &view,
         })
     }
@@ -218,14 +218,23 @@ impl Node {
         let view = self.view();
         let readiness = readiness(&view, &self.id);
         let swarm = view.node(&self.id).map(|entry| entry.swarm).filter(|swarm| swarm.is_assigned());
-        let body = json!({
+        let mut body = json!({
             "status": readiness.to_string(),
             "node": self.id,
             "swarm": swarm,
             "height": view.height(),
             "version": VERSION,
+            "store_writes": true,
         });
-        (if readiness == Readiness::Ready { 200 } else { 503 }, body.to_string())
+        if self.disk.refuses() {
+            body["store_writes"] = false.into();
+            body["next"] = disk::NEXT.into();
+            if readiness == Readiness::Ready {
+                body["status"] = "its message store takes nothing".into();
+            }
+        }
+        let serves = readiness == Readiness::Ready && !self.disk.refuses();
+        (if serves { 200 } else { 503 }, body.to_string())
     }
 
     fn swarm_of(&self, account: &AccountAddress) -> SwarmResponse {
@@ -291,14 +300,16 @@ impl Node {
     ) -> Result<T, Reply> {
         let store = Arc::clone(&self.store);
         match spawn_blocking(move || read(&*store)).await {
-            Ok(Ok(read)) => Ok(read),
-            Ok(Err(error)) => {
-                if let Some(more) = NOT_READ.due() {
-                    tracing::error!(%error, more, "a mailbox was not read");
-                }
-                Err(Reply::text(500, "the message store failed; ask another node of the swarm"))
-            }
+            Ok(read) => read.map_err(|error| not_read(&error)),
             Err(_) => Err(Reply::text(500, "request failed")),
         }
     }
+}
+
+/// What is told of a store that cannot be read.
+fn not_read(error: &StoreError) -> Reply {
+    if let Some(more) = NOT_READ.due() {
+        tracing::error!(%error, more, "a mailbox was not read");
+    }
+    Reply::text(500, "the message store failed; ask another node of the swarm")
 }

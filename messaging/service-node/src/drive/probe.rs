@@ -88,13 +88,20 @@ fn read_version(parts: &[u32]) -> Option<[u16; 3]> {
 
 /// The answer of `GET /health`, as far as it matters here.
 #[derive(Debug, Deserialize)]
-struct Health {
+pub(crate) struct Health {
     node: ServiceNodeId,
+    /// Its disk takes what is to be kept; nodes that do not tell are believed to.
+    #[serde(default = "yes")]
+    pub(crate) store_writes: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// Asks the target's HTTPS port how it is. The connection stands only with the node that the roster names; whatever status it
 /// answers with, it was reached.
-pub(crate) async fn https(target: &RosterEntry) -> Result<(), ProbeError> {
+pub(crate) async fn https(target: &RosterEntry) -> Result<Health, ProbeError> {
     let failed = |error: reqwest::Error| ProbeError::Http(causes(&error.without_url()));
     let client = reqwest::Client::builder()
         .use_preconfigured_tls(skep_node_tls::client_config(target.id)?)
@@ -114,7 +121,7 @@ pub(crate) async fn https(target: &RosterEntry) -> Result<(), ProbeError> {
         body.extend_from_slice(&chunk);
     }
     let health: Health = serde_json::from_slice(&body).map_err(|_| ProbeError::Unreadable)?;
-    if health.node == target.id { Ok(()) } else { Err(ProbeError::Other(health.node)) }
+    if health.node == target.id { Ok(health) } else { Err(ProbeError::Other(health.node)) }
 }
 
 /// An error with its causes in one line.

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     NodeKey,
     config::{self, Config, Limits},
-    core::{Demand, Directory, Listening, ListeningLimits},
+    core::{Directory, Listening, ListeningLimits},
 };
 use axum::{
     Router,
@@ -25,8 +25,8 @@ use axum::{
     http::{StatusCode, header},
     routing::get,
 };
-use skep_chain_client::{ChainUrls, RosterReceiver};
-use skep_mailbox::{Store, Writer};
+use skep_chain_client::{ChainClient, RosterReceiver};
+use skep_mailbox::{Demand, Store, Writer};
 use skep_onion::{
     ReplayGuard, ReplayLimits,
     established::{PathLimits, PathTable},
@@ -59,7 +59,7 @@ const UNDER_WAY: usize = 32;
 const JUDGES: usize = 2;
 /// How often expired messages are removed, and how many in one go.
 const EXPIRY_PAUSE: Duration = Duration::from_secs(10);
-const EXPIRY_BATCH: usize = 500;
+const EXPIRY_BATCH: usize = 100;
 /// How often what is idle is looked for.
 const IDLE_PAUSE: Duration = Duration::from_secs(5);
 /// How long requests under way may take once the node is told to stop. Short, since those who connect meanwhile wait for the
@@ -153,6 +153,7 @@ impl MessagingNode {
             metrics: Metrics::new(),
             genesis,
             exits: Exits::new(&config.exit)?,
+            disk: Arc::default(),
             demand: Mutex::new(Demand::new(limits.work_effort)),
             spent: Arc::default(),
             judges: Semaphore::new(JUDGES),
@@ -208,7 +209,7 @@ impl MessagingNode {
     }
 
     /// Asks for the work that the network's operators have decided on, from now on. Without this, for the own floor only.
-    pub fn follow_work_floor(&self, chain: ChainUrls) {
+    pub fn follow_work_floor(&self, chain: Arc<ChainClient>) {
         let following = floor::follow(Arc::clone(&self.node), chain);
         self.tasks.spawn(until(self.stop.clone().cancelled_owned(), following));
     }
@@ -265,7 +266,9 @@ async fn until(stop: impl Future<Output = ()>, task: impl Future<Output = ()>) {
 async fn expire(node: Arc<Node>) {
     loop {
         let (done, outcome) = oneshot::channel();
+        let disk = Arc::clone(&node.disk);
         node.writer.expire(now_ms(), EXPIRY_BATCH, move |outcome| {
+            disk.note(&outcome, |expired| expired.removed > 0);
             let _ = done.send(outcome);
         });
         let more = match outcome.await {

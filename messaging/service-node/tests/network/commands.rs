@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use skep_proto::storage::{
     Access, Action, Command, CommandDone, CommandEffect, CommandResponse, Delegation, ExpiriesRequest,
-    ExpiriesResponse, ExpiryMode, Hashes, MemberResult, MessageHash, Method, Namespace, OwnerAuth, Request,
-    RetrieveRequest, RetrieveResponse, RevokedRequest, RevokedResponse, Scope, StoreRequest, SubaccountToken,
-    TimedAuth, Times, signed,
+    ExpiriesResponse, ExpiryMode, Hashes, MemberFailure, MemberResult, MessageHash, Method, Namespace, OwnerAuth,
+    Request, RetrieveRequest, RetrieveResponse, RevokedRequest, RevokedResponse, Scope, StoreRequest, StoreResponse,
+    SubaccountToken, TimedAuth, Times, signed,
 };
 use std::collections::BTreeSet;
 
@@ -52,6 +52,33 @@ async fn kept(network: &Network, node: usize, owner: &Owner) -> Vec<MessageHash>
     let (status, answer) = network.ask(node, Method::Retrieve(owner.retrieval())).await;
     assert_eq!(status, 200, "{answer:?}");
     read::<RetrieveResponse>(answer).messages.into_iter().map(|message| message.hash).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_still_has_the_bytes_does_not_bring_a_deleted_message_back() {
+    let network = Network::start(&[0, 0, 0]).await;
+    let owner = Owner::new(52);
+    let deposit = owner.deposit(b"a");
+    let hash = store(&network, deposit.clone()).await;
+    effect(&network, 1, order(&owner, Action::Delete { messages: vec![hash], required: true })).await;
+    // Members that are passed it on judge it as well.
+    let (status, answer) = network.ask(2, Method::Store(deposit.clone())).await;
+    assert_eq!(status, 500, "{answer:?}");
+    let StoreResponse { swarm, hash: told, .. } = read(answer);
+    assert_eq!((swarm.len(), told), (3, None));
+    for result in swarm.values() {
+        let gone = |result| matches!(result, MemberResult::Failed(MemberFailure::Refused { code: 410, .. }));
+        assert!(gone(result.clone()), "{result:?}");
+    }
+    for node in 0..3 {
+        assert_eq!(kept(&network, node, &owner).await, []);
+    }
+    let expiry = deposit.expiry;
+    let timestamp = now_ms();
+    store(&network, StoreRequest { timestamp, expiry, ..deposit }).await;
+    for node in 0..3 {
+        assert_eq!(kept(&network, node, &owner).await, [hash], "the same words, said again");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -262,6 +289,8 @@ async fn made_up_hashes_are_signed_for_as_they_came() {
     let question = ExpiriesRequest { account: owner.account(), messages: named.clone(), auth };
     let (status, answer) = network.ask(0, Method::Expiries(question)).await;
     assert_eq!(status, 200, "{answer}");
+    let keys: Vec<_> = answer.as_object().into_iter().flat_map(|body| body.keys()).collect();
+    assert_eq!(keys, ["expiries"], "compared as a whole by others' tests");
     assert_eq!(read::<ExpiriesResponse>(answer).expiries.into_keys().collect::<Vec<_>>(), [hash]);
     let deleted = effect(&network, 1, order(&owner, Action::Delete { messages: named, required: true })).await;
     assert_eq!(deleted, CommandEffect::Deleted { deleted: Hashes::List(vec![hash]) });

@@ -20,7 +20,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tempfile::TempDir;
 
@@ -65,10 +65,15 @@ impl Machine {
 
     /// Starts the node with the sockets handed over, as systemd does.
     fn start(&self) -> Node {
+        self.start_after("")
+    }
+
+    /// Starts it where the shell has done something before.
+    fn start_after(&self, shell: &str) -> Node {
         // The shell puts them where the convention wants them, and keeps its process id.
         let hand_over = "exec 3<&0 4>&1 0</dev/null 1>/dev/null; export LISTEN_FDS=2 LISTEN_PID=$$; exec \"$@\"";
         let mut child = Command::new("sh")
-            .args(["-c", hand_over, "sh", env!("CARGO_BIN_EXE_skep-messaging"), "run", "--config"])
+            .args(["-c", &format!("{shell}{hand_over}"), "sh", env!("CARGO_BIN_EXE_skep-messaging"), "run", "--config"])
             .arg(self.config())
             .stdin(Stdio::from(OwnedFd::from(self.https.try_clone().expect("a copy"))))
             .stdout(Stdio::from(OwnedFd::from(self.quic.try_clone().expect("a copy"))))
@@ -304,6 +309,59 @@ async fn the_networks_floor_of_work_is_asked_for() {
     // Decided anew; and less than any member takes counts as that.
     machine.chain.work_floor.store(1, Ordering::Relaxed);
     reaches(&http, &metrics, EFFORT, 9).await;
+    node.stop();
+}
+
+/// How the node says that it is, and the status.
+async fn health(client: &reqwest::Client, url: &str) -> (u16, Value) {
+    let answer = client.get(url).send().await.expect("an answer");
+    (answer.status().as_u16(), answer.json().await.expect("JSON"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_takes_no_more_is_told_until_the_node_is_restarted() {
+    const WRITES: &str = "skep_messaging_store_writes";
+    let machine = Machine::new().await;
+    // No file may grow beyond a MiB; a write beyond it is an error, as on a full disk.
+    let node = machine.start_after("trap '' XFSZ; ulimit -S -f 2048; ");
+    let (metrics, http) = (node.metrics().await, client());
+    let beside = metrics.replace("/metrics", "/health");
+    for url in [&machine.url("/health"), &beside] {
+        let (status, body) = health(&http, url).await;
+        assert_eq!((status, &body["status"], &body["store_writes"]), (200, &json!("ready"), &json!(true)));
+        assert_eq!(body["next"], Value::Null);
+    }
+    assert_eq!(number(&http, &metrics, WRITES).await, Some(1));
+
+    let store = async |number: u64| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64;
+        // Base64 of nothing in particular.
+        let data = format!("{number:08}{}", "Skep".repeat(15_000));
+        let params =
+            json!({ "pubkey": format!("05{}", "ab".repeat(32)), "timestamp": now, "ttl": 3_600_000, "data": data });
+        let body = json!({ "method": "store", "params": params }).to_string();
+        http.post(machine.url("/storage_rpc/v1")).body(body).send().await.expect("an answer").status().as_u16()
+    };
+    let mut number_of = 0;
+    while store(number_of).await == 200 {
+        number_of += 1;
+        assert!(number_of < 200, "the disk is never full");
+    }
+    assert!(number_of > 0, "something had room");
+    for url in [&machine.url("/health"), &beside] {
+        let (status, body) = health(&http, url).await;
+        assert_eq!((status, &body["store_writes"]), (503, &json!(false)), "{body}");
+        assert_eq!(body["status"], "its message store takes nothing");
+        assert!(body["next"].as_str().is_some_and(|next| next.contains("restart the node")), "{body}");
+    }
+    assert_eq!(number(&http, &metrics, WRITES).await, Some(0));
+    node.stop();
+
+    let node = machine.start();
+    let (metrics, url) = (node.metrics().await, machine.url("/health"));
+    assert_eq!(store(number_of).await, 200);
+    assert_eq!(health(&http, &url).await.0, 200);
+    assert_eq!(number(&http, &metrics, WRITES).await, Some(1));
     node.stop();
 }
 

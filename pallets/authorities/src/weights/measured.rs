@@ -15,4 +15,20 @@ impl<T: frame_system::Config> WeightInfo for Measured<T> {
     fn note_produced() -> Weight {
         Weight::from_parts(8_881_000, 0).saturating_add(T::DbWeight::get().reads_writes(2, 1))
     }
+
+    fn forget_departed(n: u32) -> Weight {
+        Weight::from_parts(10_000_000, 0).saturating_add(T::DbWeight::get().reads_writes(2, 1)).saturating_add(
+            Weight::from_parts(40_000_000, 0)
+                .saturating_add(T::DbWeight::get().reads_writes(9, 6))
+                .saturating_mul(n.into()),
+        )
+    }
+
+    fn draw(c: u32) -> Weight {
+        Weight::from_parts(6_000_000_000, 0).saturating_add(T::DbWeight::get().reads_writes(908, 704)).saturating_add(
+            Weight::from_parts(30_000_000, 0)
+                .saturating_add(T::DbWeight::get().reads_writes(5, 1))
+                .saturating_mul(c.into()),
+        )
+    }
 }

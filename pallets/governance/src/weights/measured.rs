@@ -13,7 +13,7 @@ pub struct Measured<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> WeightInfo for Measured<T> {
     fn propose() -> Weight {
-        Weight::from_parts(88_638_000, 0).saturating_add(T::DbWeight::get().reads_writes(7, 4))
+        Weight::from_parts(135_000_000, 0).saturating_add(T::DbWeight::get().reads_writes(9, 6))
     }
 
     fn approve() -> Weight {

@@ -25,7 +25,7 @@ impl<T: frame_system::Config> WeightInfo for Measured<T> {
     }
 
     fn withdraw() -> Weight {
-        Weight::from_parts(398_713_000, 0).saturating_add(T::DbWeight::get().reads_writes(24, 37))
+        Weight::from_parts(398_713_000, 0).saturating_add(T::DbWeight::get().reads_writes(24, 38))
     }
 
     fn update_endpoint() -> Weight {
@@ -49,13 +49,13 @@ impl<T: frame_system::Config> WeightInfo for Measured<T> {
     }
 
     fn hand_over() -> Weight {
-        Weight::from_parts(319_652_000, 0).saturating_add(T::DbWeight::get().reads_writes(26, 59))
+        Weight::from_parts(325_000_000, 0).saturating_add(T::DbWeight::get().reads_writes(28, 62))
     }
 
     fn work_off_agenda(n: u32) -> Weight {
         Weight::from_parts(6_732_000, 0).saturating_add(T::DbWeight::get().reads_writes(7, 4)).saturating_add(
             Weight::from_parts(897_734_579, 0)
-                .saturating_add(T::DbWeight::get().reads_writes(50, 78))
+                .saturating_add(T::DbWeight::get().reads_writes(50, 79))
                 .saturating_mul(n.into()),
         )
     }

@@ -43,7 +43,9 @@ fn flood(client: &mut Client, count: u32, now: Moment) -> Vec<AccountAddress> {
     let strangers: Vec<_> = (0..count).map(|_| Identity::generate(&mut rand::rng())).collect();
     for stranger in &strangers {
         let message = sealed_by(stranger, client, now);
-        assert_eq!(client.take_in(&GENESIS, MEMBER, message).unwrap(), [], "nothing is told before it is looked at");
+        let mut events = Vec::new();
+        client.take_in(&GENESIS, MEMBER, vec![message], &mut events).unwrap();
+        assert_eq!(events, [], "nothing is told before it is looked at");
     }
     strangers.iter().map(Identity::account).collect()
 }
@@ -97,7 +99,7 @@ fn who_was_asked_is_no_stranger_and_meets_us_in_a_flood() {
     let asked = request(bob.own_to(&friend.account()), None, friend.account(), String::new(), now).unwrap();
     bob.keep(friend.account(), asked, None, |_| Ok(())).unwrap();
     let message = sealed_by(&friend, &bob, now);
-    bob.take_in(&GENESIS, MEMBER, message).unwrap();
+    bob.take_in(&GENESIS, MEMBER, vec![message], &mut Vec::new()).unwrap();
     // By the rule of crossed requests their request is accepted, or ours is made again.
     assert_eq!(bob.state.outbox().unwrap().len(), 1, "it is answered");
     assert_eq!(bob.requests_put_off().unwrap(), 1);

@@ -20,7 +20,7 @@ fn peer(number: u8, clock_offset: i64, probed: Result<Probed, String>) -> (Servi
 
 /// A node with which all is well.
 fn well() -> Facts {
-    let answering = Answering { https: Ok(()), quic: Ok(vec![1; 16]) };
+    let answering = Answering { https: Ok(true), quic: Ok(vec![1; 16]) };
     Facts {
         version: SoftwareVersion([0, 1, 0]),
         oldest_version: SoftwareVersion([0, 1, 0]),
@@ -91,6 +91,7 @@ fn what_would_fail_the_tests_is_said() {
     });
     fails("version", "0.1.0 is older", |facts| facts.oldest_version = SoftwareVersion([0, 2, 0]));
     fails("running", "not answer on this machine", |facts| facts.local.https = Err("refused".into()));
+    fails("message store", "takes nothing", |facts| facts.local.https = Ok(false));
     fails("running", "not QUIC", |facts| facts.local.quic = Err("no answer".into()));
     let seen = |change: fn(&mut Probed)| {
         move |facts: &mut Facts| {

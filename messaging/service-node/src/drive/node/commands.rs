@@ -5,7 +5,9 @@ use crate::{
     core::{Reply, effect, refuse_command},
     drive::now_ms,
 };
-use skep_mailbox::{Change, Order, Origin, give, judge_command, may_ask_expiries, may_ask_revoked};
+use skep_mailbox::{
+    Change, Order, Origin, Store, give, judge_command, may_ask_expiries, may_ask_revoked, token_orders,
+};
 use skep_proto::{
     peer::{self, request::Request as PeerRequest},
     storage::{
@@ -24,11 +26,18 @@ impl Node {
         let request = Request::Single(Method::Command(command.clone()));
         let request = serde_json::to_vec(&request).map_err(|_| Reply::text(500, "request failed"))?;
         // What it is about may have timestamps ahead of the clock here.
-        let newest = self.read_store(move |store| store.newest(&change, now_ms())).await?;
+        let asked = command.clone();
+        let known = move |store: &dyn Store| {
+            let now = now_ms();
+            Ok((store.newest(&change, now)?, token_orders(store, &asked, now)?))
+        };
+        let (newest, kept) = self.read_store(known).await?;
         let at = now_ms().max(newest.unwrap_or(0));
         let wire = PeerRequest::Command(peer::Command { request: request.clone().into(), at });
         let read = |peer: &_, answer| read_done(peer, &command, answer);
-        let Some((change, order)) = give(&command, request, at) else { return Err(Reply::text(500, "request failed")) };
+        let Some((change, order)) = give(&command, request, at, &kept) else {
+            return Err(Reply::text(500, "request failed"));
+        };
         let swarm = self.ask_swarm(peers, wire, self.carry_out(&command, change, order), read).await;
         let found_some = swarm.values().any(|result| match result {
             MemberResult::Done(CommandDone { effect: CommandEffect::Deleted { deleted }, .. }) => !deleted.is_empty(),
@@ -71,7 +80,7 @@ impl Node {
         let ExpiriesRequest { account, messages, .. } = request;
         let expiries = self.read_store(move |store| store.expiries(&account, &messages, now)).await?;
         let expiries = expiries.into_iter().collect();
-        Ok(Reply::json(200, &ExpiriesResponse { expiries, t: now, hf: PROTOCOL_GENERATION }))
+        Ok(Reply::json(200, &ExpiriesResponse { expiries }))
     }
 
     /// Tells which subaccounts are revoked.

@@ -1,14 +1,12 @@
 //! Storing and reading messages.
 
-use super::{Node, swarm::written};
+use super::{Node, not_read, swarm::written};
 use crate::{
     core::{FULL, NO_ROOM, Reply, refuse_retrieve, refuse_store},
     drive::now_ms,
 };
 use skep_chain_client::RosterView;
-use skep_mailbox::{
-    Admission, Origin, Put, Record, Standing, StoreRefusal, WorkRefusal, authorize, may_retrieve, weigh,
-};
+use skep_mailbox::{Origin, Put, Record, StoreRefusal, Terms, WorkRefusal, may_retrieve};
 use skep_proto::{
     peer::{self, request::Request as PeerRequest},
     storage::{
@@ -17,7 +15,6 @@ use skep_proto::{
     },
 };
 use skep_replication::{read_stored, swarm_status};
-use skep_work::FLOOR;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::timeout};
 
@@ -50,7 +47,7 @@ impl Node {
         Ok(Reply::json(status, &StoreResponse { swarm, hash, t: now_ms(), hf: PROTOCOL_GENERATION }))
     }
 
-    /// Judges a deposit, what costs least first: times and work, then what the disk knows, then signatures.
+    /// Judges a deposit.
     pub(super) async fn admit(
         &self,
         request: StoreRequest,
@@ -59,44 +56,22 @@ impl Node {
         now: u64,
     ) -> Result<Record, Reply> {
         let demand = *self.demand();
-        let refuse = |refusal: StoreRefusal| refuse_store(&refusal, demand.effort(), view);
-        let is_recent_block = &|hash: &[u8; 32]| view.recent_height(hash).is_some();
-        let least_effort = match origin {
-            Origin::Client => demand.effort(),
-            // The member that took it may be under less load.
-            Origin::Member => FLOOR,
+        let refuse = |refusal: StoreRefusal| {
+            if refusal == StoreRefusal::Work(WorkRefusal::Demanded) {
+                self.metrics.count_not_drawn();
+            }
+            refuse_store(&refusal, demand.effort(), view)
         };
-        let weighed = weigh(request, &Admission { now, origin, least_effort, is_recent_block }).map_err(refuse)?;
-        let deposit = weighed.record().deposit();
-        let is_spent = deposit.work.as_ref().is_some_and(|work| self.spent().contains(work));
-        if is_spent && !self.is_kept(weighed.record(), now).await? {
-            return Err(refuse(StoreRefusal::Work(WorkRefusal::Spent)));
-        }
-        let is_revoked = self.is_revoked(&deposit.account, deposit.auth.as_ref().map(|timed| &timed.auth)).await?;
-        let record = authorize(weighed, is_revoked).map_err(refuse)?;
-        if origin == Origin::Client
-            && record.standing() == Standing::Unproven
-            && !self.draws(&record, demand.load()).await?
-            && !self.is_kept(&record, now).await?
-        {
-            self.metrics.count_not_drawn();
-            return Err(refuse(StoreRefusal::Work(WorkRefusal::Demanded)));
-        }
-        Ok(record)
-    }
-
-    /// Draws whether a message nobody paid for is taken.
-    async fn draws(&self, record: &Record, load: u32) -> Result<bool, Reply> {
-        let (account, size) = (record.deposit().account, record.deposit().data.len() as u64);
-        let allowance = self.read_store(move |store| store.allowance(&account)).await?;
-        Ok(allowance.draws(size, load, rand::random()))
-    }
-
-    /// Whether a message is here already.
-    async fn is_kept(&self, record: &Record, now: u64) -> Result<bool, Reply> {
-        let (account, hash) = (record.deposit().account, record.hash());
-        let expiries = self.read_store(move |store| store.expiries(&account, &[hash], now)).await?;
-        Ok(!expiries.is_empty())
+        let is_recent_block = |hash: &[u8; 32]| view.recent_height(hash).is_some();
+        let is_spent = |work: &peer::Work| self.spent().contains(work);
+        let entrant = Terms::new(&demand, origin, now).weigh(request, &is_recent_block, is_spent).map_err(refuse)?;
+        let dice = rand::random();
+        let judged = if entrant.asks_the_store() {
+            self.read_store(move |store| entrant.judge(store, dice)).await?
+        } else {
+            entrant.judge(&*self.store, dice).map_err(|error| not_read(&error))?
+        };
+        judged.map_err(refuse)
     }
 
     /// The roster once it knows the block a member's deposit was worked over: this node may be a moment behind that member.

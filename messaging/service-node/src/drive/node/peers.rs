@@ -13,7 +13,7 @@ use crate::{
 use bytes::Bytes;
 use prost::Message;
 use skep_chain_client::RosterView;
-use skep_mailbox::{Changed, Origin, Record, give};
+use skep_mailbox::{Changed, Origin, Record, give, token_orders};
 use skep_primitives::ServiceNodeId;
 use skep_proto::{
     account::AccountAddress,
@@ -160,7 +160,9 @@ impl Node {
         }
         // Who does not tell when it was given gives it now.
         let at = if wire.at == 0 { now } else { wire.at };
-        let Some((change, order)) = give(&command, wire.request.to_vec(), at) else {
+        let asked = command.clone();
+        let kept = self.read_store(move |store| token_orders(store, &asked, now)).await.map_err(refused)?;
+        let Some((change, order)) = give(&command, wire.request.to_vec(), at, &kept) else {
             return Err(refusal(400, "the command cannot be given"));
         };
         let done = self.carry_out(&command, change, order).await.map_err(failed)?;

@@ -10,8 +10,9 @@ impl Node {
     pub(super) fn put(&self, record: Record, now: u64, done: impl FnOnce(Result<Put, WriteError>) + Send + 'static) {
         let work = record.deposit().work.clone();
         let push = self.monitors.watched(&record, &self.budget);
-        let (spent, monitors) = (Arc::clone(&self.spent), self.monitors.clone());
+        let (disk, spent, monitors) = (Arc::clone(&self.disk), Arc::clone(&self.spent), self.monitors.clone());
         self.writer.put(record, now, move |outcome| {
+            disk.note(&outcome, |put| matches!(put, Put::Stored { already: false, .. }));
             if let Ok(Put::Stored { expiry, already: false }) = outcome {
                 if let Some(work) = &work {
                     spent.lock().unwrap_or_else(PoisonError::into_inner).spend(work, now);
@@ -34,9 +35,10 @@ impl Node {
     ) {
         let revoked =
             if let Change::Revoke { account, tokens, .. } = &change { Some((*account, tokens.clone())) } else { None };
-        let monitors = self.monitors.clone();
+        let (disk, is_order, monitors) = (Arc::clone(&self.disk), order.is_some(), self.monitors.clone());
         self.writer.change(change, order, now, move |outcome| {
-            if let (Some((account, tokens)), Ok(_)) = (revoked, &outcome) {
+            disk.note(&outcome, |_| is_order);
+            if let (Some((account, tokens)), Ok(Changed::Messages(_) | Changed::Tokens(_))) = (revoked, &outcome) {
                 monitors.revoke(&account, &tokens);
             }
             done(outcome);

@@ -247,7 +247,7 @@ impl Member {
     /// Stamps every order itself.
     fn carry_out(&self, request: &[u8]) -> Option<peer::CommandDone> {
         let command = command_of(request)?;
-        let (change, order) = give(&command, request.to_vec(), now_ms())?;
+        let (change, order) = give(&command, request.to_vec(), now_ms(), &[])?;
         let Ok(Changed::Messages(touched)) = self.store.change(&change, Some(&order), now_ms()) else { return None };
         let deleted = Hashes::List(touched.iter().map(|touched| touched.hash).collect());
         let effect = CommandEffect::Deleted { deleted };

@@ -1,0 +1,136 @@
+//! Stakes as they join a node, and what the chain tells of them.
+
+use crate::{
+    Agenda, Config, Deregistered, DeregisteredNode, Error, Event, HeldStake, HoldReason, NodeRecord, Pallet,
+    Reservations, Roster, StakedIn,
+};
+use alloc::vec::Vec;
+use frame_support::{
+    ensure,
+    pallet_prelude::DispatchError,
+    traits::fungible::{InspectHold, MutateHold},
+};
+use skep_economics::{ContributionError, operator_minimum};
+use skep_primitives::{
+    Balance, NodeState, OpenPool, ServiceNodeId, ServingNodes, Stake, StakeLock, StakerId, StakingTerms,
+};
+use sp_runtime::AccountId32;
+
+/// Whether an operator may keep these spots: each for another, and a quarter of the requirement left for itself.
+pub(crate) fn may_reserve(reserved: &Reservations, operator: StakerId, requirement: Balance) -> bool {
+    let distinct = reserved.iter().enumerate().all(|(place, reservation)| {
+        let (staker, earlier) = (reservation.staker, reserved.iter().take(place));
+        staker != operator && earlier.map(|other| other.staker).all(|other| other != staker)
+    });
+    let kept = reserved.iter().fold(0, |sum: Balance, reservation| sum.saturating_add(reservation.amount));
+    let room = requirement.saturating_sub(operator_minimum(requirement));
+    distinct && kept <= room && reserved.iter().all(|reservation| reservation.amount > 0)
+}
+
+impl<T: Config> From<ContributionError> for Error<T> {
+    fn from(error: ContributionError) -> Self {
+        match error {
+            ContributionError::StakeComplete => Self::StakeComplete,
+            ContributionError::NoFreeSpot => Self::NoFreeSpot,
+            ContributionError::TooLittle { .. } => Self::StakeTooSmall,
+            ContributionError::TooMuch { .. } => Self::StakeTooLarge,
+        }
+    }
+}
+
+/// Questions.
+impl<T: Config> Pallet<T> {
+    /// What a registration must bring now.
+    pub fn staking_terms() -> StakingTerms {
+        let requirement = pallet_network::Pallet::<T>::requirement().at(Self::now(), Self::block_time());
+        StakingTerms {
+            requirement,
+            operator_minimum: operator_minimum(requirement),
+            unlock_blocks: Self::unlock_blocks(),
+        }
+    }
+
+    /// Every stake of one account, ordered by node.
+    pub fn stakes(staker: StakerId) -> Vec<Stake> {
+        let mut nodes: Vec<_> = StakedIn::<T>::iter_key_prefix(staker).collect();
+        nodes.sort_unstable();
+        nodes
+            .into_iter()
+            .filter_map(|node| {
+                let Some(record) = Roster::get(node) else {
+                    let DeregisteredNode { stakes, deregistration, .. } = Deregistered::<T>::get(node)?;
+                    let amount = stakes.iter().find(|stake| stake.staker == staker)?.amount;
+                    let lock = StakeLock::Deregistered { block: deregistration.stakes_return_at };
+                    return Some(Stake { node, amount, lock });
+                };
+                let HeldStake { amount, leaves_at: own, .. } = *record.stake_of(staker)?;
+                let end = record.state.leave().map(|leave| leave.leaves_at);
+                let lock = match (record.state, own.into_iter().chain(end).min()) {
+                    (NodeState::Gathering { expires_at }, _) => StakeLock::Gathering { block: expires_at },
+                    (_, Some(block)) => StakeLock::Until { block },
+                    (_, None) => StakeLock::Bonded,
+                };
+                Some(Stake { node, amount, lock })
+            })
+            .collect()
+    }
+
+    /// Every node that takes stake now, as one account finds it. Reads the whole roster.
+    pub fn open_pools(staker: StakerId) -> Vec<OpenPool> {
+        Roster::iter().filter_map(|(node, record)| record.open_pool(node, staker)).collect()
+    }
+}
+
+/// Changes.
+impl<T: Config> Pallet<T> {
+    /// Holds what the pool accepts of `offered` and notes it in the record, which the caller stores.
+    pub(crate) fn join_pool(
+        who: &AccountId32,
+        node: ServiceNodeId,
+        record: &mut NodeRecord,
+        offered: Balance,
+    ) -> Result<Balance, DispatchError> {
+        let staker = StakerId(who.clone().into());
+        let (pool, spot) = record.pool_for(staker);
+        let accepted = pool.accept_for(spot, offered).map_err(Error::<T>::from)?;
+        let reason = HoldReason::Stake.into();
+        ensure!(T::Currency::can_hold(&reason, who, accepted), Error::<T>::NotEnoughFree);
+        match record.stakes.iter_mut().find(|held| held.staker == staker) {
+            Some(held) => {
+                ensure!(held.leaves_at.is_none(), Error::<T>::AlreadyLeaving);
+                held.amount = held.amount.saturating_add(accepted);
+            }
+            None => {
+                let stake = HeldStake { staker, amount: accepted, since: Self::now(), leaves_at: None };
+                record.stakes.try_push(stake).map_err(|_| Error::<T>::NoFreeSpot)?;
+            }
+        }
+        record.reserved.retain(|reservation| reservation.staker != staker);
+        T::Currency::hold(&reason, who, accepted)?;
+        StakedIn::<T>::insert(staker, node, ());
+        Ok(accepted)
+    }
+
+    /// Stores a record that a stake has joined, and starts the node if that completed it.
+    pub(crate) fn stake_joined(node: ServiceNodeId, mut record: NodeRecord, staker: StakerId, amount: Balance) {
+        Self::deposit_event(Event::Contributed { node, staker, amount });
+        let NodeState::Gathering { expires_at } = record.state else {
+            record.settle(Self::now());
+            Roster::put(node, &record);
+            if record.state.leave().is_none() {
+                Self::deposit_event(Event::Refilled { node });
+            }
+            return;
+        };
+        if record.staked() < record.requirement {
+            Agenda::<T>::insert(expires_at, node, ());
+            Roster::put(node, &record);
+            return;
+        }
+        Agenda::<T>::remove(expires_at, node);
+        record.state = NodeState::Active { since: Self::now() };
+        Roster::put(node, &record);
+        Self::deposit_event(Event::Activated { node });
+        T::Listener::started(node);
+    }
+}
