@@ -20,7 +20,9 @@ use tokio::{
 
 /// How often the node is killed, unless the environment says.
 const KILLS: u64 = 3;
-const WRITERS: u8 = 16;
+const WRITERS: u64 = 16;
+/// After so many kills others write: what is asked for after each kill must not grow for ever. At the end all is asked for.
+const TURN: u64 = 50;
 /// Messages acknowledged before the node may be killed, where all is asked for first.
 const PROGRESS: usize = 20;
 /// So much later at most.
@@ -49,11 +51,11 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(number: u8, url: String) -> Self {
+    fn new(number: u64, url: String) -> Self {
         let tls = skep_trusting_tls::trusting().expect("known versions");
         let client = reqwest::Client::builder().use_preconfigured_tls(tls).no_proxy().timeout(LONG);
         let client = client.build().expect("a client");
-        Self { owner: Owner::new(100 + number), client, url, ledger: Mutex::default() }
+        Self { owner: Owner::new(number), client, url, ledger: Mutex::default() }
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -153,6 +155,25 @@ async fn progress(writers: &[Arc<Writer>], node: &Node) {
     }
 }
 
+/// Starts a node and kills it. Whether that was early.
+async fn start_and_kill(machine: &Machine, writers: &[Arc<Writer>], rng: &mut StdRng) -> bool {
+    let mut node = machine.start();
+    // Mostly under load once all has been asked for, now and then while it starts.
+    let early = rng.random_ratio(1, 4);
+    if early {
+        sleep(Duration::from_millis(rng.random_range(0..EARLY))).await;
+    } else {
+        check_all(writers).await;
+        progress(writers, &node).await;
+        sleep(Duration::from_millis(rng.random_range(0..LATER))).await;
+    }
+    assert!(node.child.try_wait().expect("a process").is_none(), "ended by itself: {:?}", node.lines.lock());
+    // On Unix this is SIGKILL: no destructor runs, nothing is flushed.
+    node.child.kill().expect("killed");
+    node.child.wait().expect("ended");
+    early
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_however_often_the_node_is_killed() {
     let (kills, seed) = (number("SKEP_KILLS").unwrap_or(KILLS), number("SKEP_SEED").unwrap_or_else(rand::random));
@@ -160,52 +181,45 @@ async fn nothing_acknowledged_is_lost_however_often_the_node_is_killed() {
     let mut rng = StdRng::seed_from_u64(seed);
     let machine = Machine::new().await;
     machine.configure(LIMITS);
-    let url = machine.url("/storage_rpc/v1");
-    let writers: Vec<_> = (0..WRITERS).map(|number| Arc::new(Writer::new(number, url.clone()))).collect();
-    let writing: Vec<JoinHandle<()>> = writers
-        .iter()
-        .map(|writer| {
-            let (writer, rng) = (Arc::clone(writer), StdRng::from_rng(&mut rng));
-            tokio::spawn(async move { writer.write(rng).await })
-        })
-        .collect();
-
-    let (mut early, begun) = (0, Instant::now());
-    for kill in 1..=kills {
-        let mut node = machine.start();
-        // Mostly under load once all has been asked for, now and then while it starts.
-        if rng.random_ratio(1, 4) {
-            early += 1;
-            sleep(Duration::from_millis(rng.random_range(0..EARLY))).await;
-        } else {
-            check_all(&writers).await;
-            progress(&writers, &node).await;
-            sleep(Duration::from_millis(rng.random_range(0..LATER))).await;
+    let (url, begun) = (machine.url("/storage_rpc/v1"), Instant::now());
+    let (mut all, mut early) = (Vec::new(), 0);
+    for first in (0..kills).step_by(TURN as usize) {
+        let writers: Vec<_> =
+            (0..WRITERS).map(|number| Arc::new(Writer::new(first * WRITERS + number, url.clone()))).collect();
+        let writing: Vec<JoinHandle<()>> = writers
+            .iter()
+            .map(|writer| {
+                let (writer, rng) = (Arc::clone(writer), StdRng::from_rng(&mut rng));
+                tokio::spawn(async move { writer.write(rng).await })
+            })
+            .collect();
+        for _ in first..kills.min(first + TURN) {
+            early += u64::from(start_and_kill(&machine, &writers, &mut rng).await);
         }
-        assert!(node.child.try_wait().expect("a process").is_none(), "ended by itself: {:?}", node.lines.lock());
-        // On Unix this is SIGKILL: no destructor runs, nothing is flushed.
-        node.child.kill().expect("killed");
-        node.child.wait().expect("ended");
-        if kill % 20 == 0 {
-            println!("{kill} kills, {} messages acknowledged, {:?}", acknowledged(&writers), begun.elapsed());
+        let node = machine.start();
+        check_all(&writers).await;
+        progress(&writers, &node).await;
+        writing.iter().for_each(JoinHandle::abort);
+        for task in writing {
+            // A writer that stopped by itself has seen an answer that is none.
+            let ended = timeout(LONG, task).await.expect("aborted");
+            assert!(ended.is_err_and(|error| error.is_cancelled()), "a writer failed");
         }
+        node.stop();
+        all.extend(writers);
+        println!(
+            "{} kills, {} messages acknowledged, {:?}",
+            kills.min(first + TURN),
+            acknowledged(&all),
+            begun.elapsed()
+        );
     }
     let node = machine.start();
-    check_all(&writers).await;
-    progress(&writers, &node).await;
-    writing.iter().for_each(JoinHandle::abort);
-    for task in writing {
-        // A writer that stopped by itself has seen an answer that is none.
-        let ended = timeout(LONG, task).await.expect("aborted");
-        assert!(ended.is_err_and(|error| error.is_cancelled()), "a writer failed");
-    }
-    node.stop();
-    let node = machine.start();
-    check_all(&writers).await;
-    let removed: usize = writers.iter().map(|writer| writer.ledger().removed.len()).sum();
+    check_all(&all).await;
+    let removed: usize = all.iter().map(|writer| writer.ledger().removed.len()).sum();
     println!(
         "{kills} kills, {early} of them early; {} messages acknowledged, {removed} removals, none lost, none back; {:?}",
-        acknowledged(&writers),
+        acknowledged(&all),
         begun.elapsed()
     );
     node.stop();

@@ -17,8 +17,10 @@ pub(crate) fn now_ms() -> u64 {
 pub(crate) struct Owner(SigningKey);
 
 impl Owner {
-    pub(crate) fn new(number: u8) -> Self {
-        Self(SigningKey::from_bytes(&[number; 32]))
+    pub(crate) fn new(number: u64) -> Self {
+        let mut seed = [50; 32];
+        seed[..8].copy_from_slice(&number.to_be_bytes());
+        Self(SigningKey::from_bytes(&seed))
     }
 
     pub(crate) fn account(&self) -> AccountAddress {
