@@ -55,6 +55,6 @@ pub use path::{
     Candidate, Choice, Diversity, MAJOR_STAKE_PERCENT, PATH_HOPS, PathChoiceError, PathWish, choose_path, is_diverse,
 };
 pub use peel::{ExitRequest, INVALID_JSON, INVALID_URL, PeelError, Peeled, peel};
-pub use replay::{Freshness, REPLAY_WINDOW, ReplayGuard, ReplayLimits};
+pub use replay::{Freshness, NeighbourKind, REPLAY_WINDOW, ReplayGuard, ReplayLimits};
 pub use reply::{Answer, OpenError, ReplyBody, ReplyKey, ReplyOpener, SealError};
 pub use wrap::{WrapError, WrapOptions, Wrapped, wrap};

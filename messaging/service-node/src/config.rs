@@ -1,5 +1,6 @@
 //! The node's configuration: one TOML file, documented in `skep-messaging.example.toml`.
 
+use reqwest::Url;
 use serde::Deserialize;
 use skep_chain_client::{ChainUrls, ParseUrlsError};
 use skep_mailbox::{Quota, Quotas};
@@ -163,8 +164,10 @@ pub struct Paths {
 pub struct Listening {
     /// Listening sessions.
     pub sessions: usize,
-    /// Listening sessions opened through one neighbour: a last hop, or one client address.
-    pub sessions_per_neighbour: usize,
+    /// Those opened through one other service node, a last hop.
+    pub sessions_per_peer: usize,
+    /// Those opened from one client address.
+    pub sessions_per_address: usize,
     /// Bytes queued for them, in MiB.
     pub memory_mib: u32,
 }
@@ -224,7 +227,9 @@ impl ExitConfig {
     fn check(&self) -> Result<(), ConfigError> {
         let is_name = |host: &str| {
             let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-            !host.is_empty() && host.len() <= 253 && host.bytes().all(allowed) && host.parse::<IpAddr>().is_err()
+            // What is no name to whoever connects, "127.1" for one, would go past the look-up that judges addresses.
+            let is_looked_up = || Url::parse(&format!("https://{host}/")).is_ok_and(|url| url.domain().is_some());
+            !host.is_empty() && host.len() <= 253 && host.bytes().all(allowed) && is_looked_up()
         };
         match self.hosts.iter().find(|host| !is_name(host)) {
             None => Ok(()),
@@ -267,7 +272,8 @@ impl Config {
             ("paths.per_peer", config.paths.per_peer as u64, 1),
             ("paths.per_address", config.paths.per_address as u64, 1),
             ("listening.sessions", config.listening.sessions as u64, 1),
-            ("listening.sessions_per_neighbour", config.listening.sessions_per_neighbour as u64, 1),
+            ("listening.sessions_per_peer", config.listening.sessions_per_peer as u64, 1),
+            ("listening.sessions_per_address", config.listening.sessions_per_address as u64, 1),
             ("listening.memory_mib", config.listening.memory_mib.into(), 1),
             ("replication.interval_seconds", config.replication.interval_seconds.into(), 1),
             ("replication.member_mib", config.replication.member_mib.into(), 1),
@@ -372,7 +378,7 @@ impl Default for Limits {
             mailbox_messages: 100_000,
             unproven_mailbox_mib: 64,
             unproven_mailbox_messages: 20_000,
-            memory_mib: 32,
+            memory_mib: 64,
             connections: 512,
             connections_per_address: 64,
             connections_per_subnet: 256,
@@ -409,7 +415,7 @@ impl Default for Paths {
 
 impl Default for Listening {
     fn default() -> Self {
-        Self { sessions: 4096, sessions_per_neighbour: 1024, memory_mib: 16 }
+        Self { sessions: 4096, sessions_per_peer: 1024, sessions_per_address: 128, memory_mib: 16 }
     }
 }
 
@@ -456,7 +462,7 @@ mod tests {
         assert!(refusal(&format!("{chain}[limits]\nconnections = 0")).contains("limits.connections"));
         assert!(refusal(&format!("{chain}[limits]\nwork_effort = 1")).contains("limits.work_effort"));
         assert!(refusal(&format!("{chain}[limits]\nunproven_percent = 101")).contains("limits.unproven_percent"));
-        for host in ["10.0.0.1", "https://a", "a/b", "a:443", ""] {
+        for host in ["10.0.0.1", "127.1", "0x7f000001", "2130706433", "0177.0.0.1", "https://a", "a/b", "a:443", ""] {
             assert!(refusal(&format!("{chain}[exit]\nhosts = [\"{host}\"]")).contains("exit.hosts"), "{host}");
         }
         assert!(

@@ -1,8 +1,8 @@
 //! Proof of work for deposits: Equi-X over everything a deposit says; pure.
 //!
 //! A sender who owns nothing pays for mailbox space with computing time (`protocol.md` section 8). The work names the
-//! account, namespace, message, time stamp, lifetime, effort and a recent block, so that it can be spent on one deposit only
-//! and cannot be hoarded. It travels with the record, and every member of the swarm verifies it.
+//! account, namespace, message, time stamp, lifetime, effort and a recent block, so that it pays for one message only (for what
+//! deposits of it, see decision 36) and cannot be hoarded. It travels with the record, and every member of the swarm verifies it.
 //!
 //! ```text
 //! puzzle  = BLAKE2b-256("skep work v1" | account | namespace | hash | timestamp | ttl | effort | block | nonce)
@@ -19,7 +19,7 @@
 //! with those of the deposit.
 //!
 //! **Provides.** Verification in bounded time and memory, cheapest checks first; no machine code is made from what strangers
-//! send. A proof is worth nothing for any other deposit.
+//! send. A proof is worth nothing for any other message.
 //!
 //! **Does not provide.** A barrier to someone with much more computing power than a phone; effort is a price, not a wall.
 

@@ -1,5 +1,5 @@
 //! Reading JSON from strangers: only the fields some method has are kept, and of those only scalars, so that what is held
-//! in memory is bounded by a fixed number of fields and the text itself. Types are judged later, per method, because the
+//! in memory is bounded by a fixed number of fields and [`MAX_VALUES`] beside the text itself. Types are judged later, per method, because the
 //! exact refusal depends on the method.
 #![expect(clippy::wildcard_enum_match_arm, reason = "every other type is refused alike")]
 
@@ -402,7 +402,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Names<'a> {
     }
 }
 
+/// Most values of one document: a request that names as many messages as it may with an expiry for each, and its fields. A value
+/// takes a word or two of text, but several times that once it is read, and a batch may have a hundred lists.
+const MAX_VALUES: usize = 2 * MAX_LISTED_MESSAGES + 2_000;
+
 /// A whole document of type `T`, with nothing but white space after it.
 pub(super) fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
+    // No text that any method takes has a comma inside.
+    let values = body.iter().filter(|byte| **byte == b',').count();
+    if values > MAX_VALUES {
+        return None;
+    }
     serde_json::from_slice(body).ok()
 }

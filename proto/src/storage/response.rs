@@ -176,6 +176,9 @@ pub struct ExpiriesResponse {
 pub struct RevokedResponse {
     /// Tokens, newest revocation first.
     pub revoked: Vec<SubaccountToken>,
+    /// The same, by the name under which a storage server tells it.
+    #[serde(default)]
+    pub revoked_subaccounts: Vec<SubaccountToken>,
     /// The node's clock.
     pub t: u64,
     /// Protocol generation.

@@ -30,8 +30,6 @@ use std::{
 pub struct ListeningLimits {
     /// Sessions.
     pub sessions: usize,
-    /// Sessions opened through one neighbour, so that none can use up the room of all.
-    pub sessions_per_neighbour: usize,
     /// Bytes queued, in all sessions together.
     pub bytes: usize,
 }
@@ -163,14 +161,15 @@ impl<U: Copy + Eq + Hash, W> Listening<U, W> {
         self.sessions.len()
     }
 
-    /// Opens or renews a session for `neighbour`; if there is nothing for it, `waiter` is woken once there is. Times in ms.
+    /// Opens or renews a session for `neighbour`, which may have `share` of them, so that none can use up the room of all; if
+    /// there is nothing for it, `waiter` is woken once there is. Times in ms.
     ///
     /// # Errors
     /// [`ListenRefusal`]; nothing has changed.
     pub fn listen(
         &mut self,
         request: &ListenRequest,
-        neighbour: U,
+        (neighbour, share): (U, usize),
         waiter: Option<W>,
         now: u64,
     ) -> Result<Listened<W>, ListenRefusal> {
@@ -186,7 +185,7 @@ impl<U: Copy + Eq + Hash, W> Listening<U, W> {
         }
         let opened = !self.sessions.contains_key(&request.session);
         if opened {
-            self.make_room(neighbour, now)?;
+            self.make_room(neighbour, share, now)?;
             *self.by_neighbour.entry(neighbour).or_default() += 1;
         }
         self.next_ticket = self.next_ticket.wrapping_add(1);
@@ -301,10 +300,10 @@ impl<U: Copy + Eq + Hash, W> Listening<U, W> {
         }
     }
 
-    fn make_room(&mut self, neighbour: U, now: u64) -> Result<(), ListenRefusal> {
+    fn make_room(&mut self, neighbour: U, share: usize, now: u64) -> Result<(), ListenRefusal> {
         let has_room = |table: &Self| {
             let opened = table.by_neighbour.get(&neighbour).copied().unwrap_or_default();
-            table.sessions.len() < table.limits.sessions && opened < table.limits.sessions_per_neighbour
+            table.sessions.len() < table.limits.sessions && opened < share
         };
         if !has_room(self) {
             self.expire(now);

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::config::Limits;
 use skep_primitives::ServiceNodeId;
+use skep_replication::MAX_REPLICAS;
 use std::{
     collections::HashMap,
     net::IpAddr,
@@ -18,6 +19,10 @@ use std::{
 /// that comes back at once.
 const HANDSHAKES: Rate = Rate { per_second: 32, burst: 256 };
 const SUBNET_HANDSHAKES: Rate = Rate { per_second: 128, burst: 512 };
+
+/// A replica that another service node hands over costs about as much as so many of them cost in work and signatures: what one
+/// may hand over in a second takes the greater part of a second of one core at most.
+const REPLICAS_FOR_A_REQUEST: u32 = 4;
 
 /// Service nodes whose rate is followed: only those of the roster get this far, and no roster has more.
 const MOST_NODES: usize = 100_000;
@@ -31,6 +36,7 @@ pub(crate) struct Defences {
     requests: AddressRates,
     handshakes: AddressRates,
     peers: RateLimits<ServiceNodeId>,
+    replicas: RateLimits<ServiceNodeId>,
 }
 
 impl Defences {
@@ -42,6 +48,7 @@ impl Defences {
             requests: AddressRates::new(host, subnet, limits.tracked_addresses),
             handshakes: AddressRates::new(HANDSHAKES, SUBNET_HANDSHAKES, limits.tracked_addresses),
             peers: peer_rates(limits.peer_requests_per_second),
+            replicas: RateLimits::new(replica_rate(limits.peer_requests_per_second), MOST_NODES),
         }
     }
 
@@ -53,6 +60,7 @@ impl Defences {
         self.requests.change(host, subnet, limits.tracked_addresses);
         self.handshakes.change(HANDSHAKES, SUBNET_HANDSHAKES, limits.tracked_addresses);
         self.peers.change(peer_rate(limits.peer_requests_per_second), MOST_NODES);
+        self.replicas.change(replica_rate(limits.peer_requests_per_second), MOST_NODES);
     }
 
     /// Counts a client's connection for as long as the answer lives, if it may have one more.
@@ -85,6 +93,11 @@ impl Defences {
     pub(crate) fn peer_may_ask(&self, peer: ServiceNodeId) -> bool {
         self.peers.allows(peer, Instant::now())
     }
+
+    /// Whether another service node may hand over so many replicas now.
+    pub(crate) fn peer_may_hand_over(&self, peer: ServiceNodeId, replicas: usize) -> bool {
+        self.replicas.allows_many(peer, replicas, Instant::now())
+    }
 }
 
 /// Buckets by service node.
@@ -94,6 +107,12 @@ pub(crate) fn peer_rates(per_second: u32) -> RateLimits<ServiceNodeId> {
 
 const fn peer_rate(per_second: u32) -> Rate {
     Rate { per_second, burst: per_second.saturating_mul(2) }
+}
+
+/// At least two full requests at once, however low the rate.
+fn replica_rate(requests_per_second: u32) -> Rate {
+    let Rate { per_second, burst } = peer_rate(requests_per_second.saturating_mul(REPLICAS_FOR_A_REQUEST));
+    Rate { per_second, burst: burst.max(2 * MAX_REPLICAS as u32) }
 }
 
 const fn request_rates(limits: &Limits) -> (Rate, Rate) {
@@ -177,6 +196,22 @@ mod tests {
         assert_eq!(connect(2).unwrap_err(), TooOften::Host, "a smaller bound holds at once");
         drop((second, third, fourth));
         assert!(defences.open.lock().hosts.is_empty() && defences.open.lock().subnets.is_empty());
+    }
+
+    #[test]
+    fn replicas_count_one_by_one() {
+        let peers = [1, 2].map(|number| ServiceNodeId([number; 32]));
+        let handed = |limits: &Limits| {
+            let defences = Defences::new(limits);
+            let mut peer = std::iter::from_fn(|| defences.peer_may_hand_over(peers[0], MAX_REPLICAS).then_some(()));
+            let handed = peer.by_ref().take(1_000).count();
+            assert!(defences.peer_may_hand_over(peers[1], MAX_REPLICAS), "another one has its own");
+            handed
+        };
+        let full = 2 * 4 * 600 / MAX_REPLICAS;
+        assert!((full..full + 10).contains(&handed(&Limits::default())), "two seconds' worth at once");
+        let slow = Limits { peer_requests_per_second: 1, ..Limits::default() };
+        assert_eq!(handed(&slow), 2);
     }
 
     #[tokio::test]

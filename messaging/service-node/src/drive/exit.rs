@@ -10,7 +10,7 @@
 //! | bounded in time, size and number | |
 
 use super::{
-    budget::{Budget, Lease},
+    budget::{Budget, Holder, Lease},
     node::OnionServed,
 };
 use crate::config::ExitConfig;
@@ -120,17 +120,26 @@ impl Exits {
             && target.ends_with(END);
         let url = is_allowed.then(|| Url::parse(&format!("https://{host}:{port}{target}")).ok()).flatten()?;
         // Written as it is read: no query, no fragment, no steps upwards.
-        (url.path() == target && url.query().is_none() && url.fragment().is_none()).then_some(url)
+        let is_as_written = url.path() == target && url.query().is_none() && url.fragment().is_none();
+        // An address would be connected to without a look-up, which is where addresses are judged.
+        (is_as_written && url.domain().is_some()).then_some(url)
     }
 
-    /// Brings `payload` there and the answer back.
-    pub(crate) async fn carry(&self, url: Url, payload: Vec<u8>, budget: &Budget) -> Result<Carried, ExitFailure> {
+    /// Brings `payload` there and the answer back, which is held for `holder`.
+    pub(crate) async fn carry(
+        &self,
+        holder: Holder,
+        url: Url,
+        payload: Vec<u8>,
+        budget: &Budget,
+    ) -> Result<Carried, ExitFailure> {
+        let lease = budget.lease(holder, 0).ok_or(ExitFailure::Busy)?;
         let _slot = self.slots.try_acquire().map_err(|_| ExitFailure::Busy)?;
-        let carried = timeout(Duration::from_millis(EXIT_TIMEOUT), self.exchange(url, payload, budget)).await;
+        let carried = timeout(Duration::from_millis(EXIT_TIMEOUT), self.exchange(url, payload, lease)).await;
         carried.unwrap_or(Err(ExitFailure::TimedOut))
     }
 
-    async fn exchange(&self, url: Url, payload: Vec<u8>, budget: &Budget) -> Result<Carried, ExitFailure> {
+    async fn exchange(&self, url: Url, payload: Vec<u8>, mut lease: Lease) -> Result<Carried, ExitFailure> {
         let failed = |error: reqwest::Error| {
             tracing::debug!(error = %error.without_url(), "a server outside the network did not answer");
             ExitFailure::Unreachable
@@ -138,13 +147,13 @@ impl Exits {
         let request = self.client.post(url).header(CONTENT_TYPE, "application/octet-stream").body(payload);
         let mut response = request.send().await.map_err(failed)?;
         let status = response.status().as_u16();
-        let (mut body, mut lease) = (Vec::new(), budget.lease(0).ok_or(ExitFailure::Busy)?);
+        let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             let length = body.len() + chunk.len();
             if length > self.most {
                 return Err(ExitFailure::Unreachable);
             }
-            if !lease.grow(length, budget) {
+            if !lease.grow(length) {
                 return Err(ExitFailure::Busy);
             }
             body.extend_from_slice(&chunk);
@@ -248,7 +257,7 @@ mod tests {
 
     async fn carry(exits: &Exits, target: &str, port: u16) -> Result<(u16, Vec<u8>), ExitFailure> {
         let url = exits.url(&request(target, port)).expect("may go there");
-        let carried = exits.carry(url, b"payload".to_vec(), &Budget::new(1 << 20)).await;
+        let carried = exits.carry(Holder::Watchers, url, b"payload".to_vec(), &Budget::new(1 << 20)).await;
         carried.map(|carried| (carried.status, carried.body))
     }
 
@@ -304,6 +313,11 @@ mod tests {
             assert_eq!(url(request(target, 443)), None, "{target}");
         }
         assert_eq!(url(request("/oxen/v4/lsrpc", 0)), None);
+        let hosts = ["127.1", "0x7f000001", "2130706433", "[::1]"].map(str::to_owned);
+        let numbers = Exits::with(&hosts, RootCertStore::empty(), is_public).expect("starts");
+        for host in hosts {
+            assert_eq!(numbers.url(&ExitRequest { host: host.clone(), ..good() }), None, "{host}");
+        }
         assert_eq!(url(ExitRequest { protocol: "http".into(), ..good() }), None);
     }
 }

@@ -9,14 +9,14 @@
 //! | `GET /health` | whether the node serves |
 
 use super::{
-    budget::Lease,
+    budget::{Holder, Lease},
     defences::OpenConnection,
     metrics::Shed,
     monitor::monitor,
     node::{Node, OnionServed, Served, Upstream},
     occasionally::Occasionally,
     rate::host_key,
-    stall::{Paced, SLOWEST},
+    stall::{Answering, Paced, SLOWEST},
 };
 use crate::core::{Body, Readiness, Reply};
 use axum::{
@@ -29,12 +29,14 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
+use hyper::body::Body as _;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use skep_proto::storage::limits::MAX_REQUEST_BYTES;
 use std::{
+    convert::Infallible,
     error::Error,
     io,
     net::SocketAddr,
@@ -143,7 +145,8 @@ async fn serve_connection(
     stop: &CancellationToken,
     first_request: Duration,
 ) -> Result<(), Shed> {
-    let handshake = acceptor.accept(Paced::new(stream, SLOWEST));
+    let answering = Answering::default();
+    let handshake = acceptor.accept(Paced::new(stream, SLOWEST, answering.clone()));
     let stream = match timeout(HANDSHAKE, handshake).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(_)) => return Ok(()),
@@ -155,7 +158,12 @@ async fn serve_connection(
         tower::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
             asked.cancel();
             tell(request.extensions_mut());
-            router.clone().call(request)
+            let (served, answering) = (router.clone().call(request), answering.clone());
+            async move {
+                let response = served.await?;
+                answering.begin(usize::try_from(response.body().size_hint().lower()).unwrap_or(usize::MAX));
+                Ok::<_, Infallible>(response)
+            }
         })
     };
     let mut http = hyper::server::conn::http1::Builder::new();
@@ -301,9 +309,10 @@ impl Door {
     /// A request's body, if the node takes requests from there now.
     async fn admit(&self, address: SocketAddr, request: Request) -> Result<(Vec<u8>, Lease), Reply> {
         self.opens(address)?;
+        let holder = Holder::Client(host_key(address.ip()));
         let announced = request.headers().get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        match timeout(READ_BODY, self.read_body(request.into_body(), announced.unwrap_or(0))).await {
+        match timeout(READ_BODY, self.read_body(holder, request.into_body(), announced.unwrap_or(0))).await {
             Ok(Ok(Some(read))) => Ok(read),
             Ok(Err(refused)) => Err(refused),
             Ok(Ok(None)) | Err(_) => {
@@ -314,14 +323,19 @@ impl Door {
     }
 
     /// Reads a body, taking memory for it as it arrives: what is only announced costs nothing. Nothing if it stalls.
-    async fn read_body(&self, mut body: HttpBody, announced: usize) -> Result<Option<(Vec<u8>, Lease)>, Reply> {
+    async fn read_body(
+        &self,
+        holder: Holder,
+        mut body: HttpBody,
+        announced: usize,
+    ) -> Result<Option<(Vec<u8>, Lease)>, Reply> {
         const FIRST: usize = 64 * 1024;
         if announced > MAX_REQUEST_BYTES {
             return Err(refuse_too_large(body).await);
         }
         let first = announced.min(FIRST);
-        // One large answer may hold the room that many small requests wait for a moment.
-        let mut lease = self.node.budget.lease_soon(first).await.ok_or_else(|| self.node.busy())?;
+        // The client's own other answers may hold the room that a small request waits for a moment.
+        let mut lease = self.node.budget.lease_soon(holder, first).await.ok_or_else(|| self.node.busy())?;
         let mut bytes = Vec::with_capacity(first);
         loop {
             let Ok(frame) = timeout(READ_STALL, body.frame()).await else { return Ok(None) };
@@ -333,7 +347,7 @@ impl Door {
             if length > MAX_REQUEST_BYTES {
                 return Err(refuse_too_large(body).await);
             }
-            if !lease.grow(length, &self.node.budget) {
+            if !lease.grow(length) {
                 return Err(self.node.busy());
             }
             bytes.extend_from_slice(&data);

@@ -11,9 +11,10 @@ mod peers;
 mod requests;
 mod swarm;
 mod testing;
+mod writes;
 
 use super::{
-    budget::{Budget, Lease},
+    budget::{Budget, Holder, Lease},
     defences::Defences,
     disk::{self, Disk},
     exit::Exits,
@@ -25,13 +26,13 @@ use super::{
 };
 use crate::{
     NodeKey, VERSION,
-    config::{Limits, Paths},
-    core::{Directory, Listening, Placement, Readiness, Reply, list_nodes, readiness, swarm_response},
+    config::{self, Limits, Paths},
+    core::{Directory, Listening, Placement, Readiness, Reply, SERVER_BUSY, list_nodes, readiness, swarm_response},
 };
 use serde_json::json;
 use skep_chain_client::{RosterReceiver, RosterView};
 use skep_mailbox::{Demand, Spent, Store, StoreError, Writer};
-use skep_onion::{HopSecret, PathError, ReplayGuard, established::PathTable};
+use skep_onion::{HopSecret, NeighbourKind, PathError, ReplayGuard, established::PathTable};
 use skep_primitives::{BlockHash, RosterEntry, ServiceNodeId};
 use skep_proto::{
     account::AccountAddress,
@@ -46,7 +47,11 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::oneshot, task::spawn_blocking, time::sleep};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task::spawn_blocking,
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 
 /// How long other nodes may still take to answer once this one is told to stop: less than it waits for requests under way.
@@ -75,7 +80,9 @@ pub(crate) struct Node {
     /// What servers outside the network this node carries requests to.
     pub(crate) exits: Option<Exits>,
     pub(crate) demand: Mutex<Demand>,
-    pub(crate) spent: Mutex<Spent>,
+    pub(crate) spent: Arc<Mutex<Spent>>,
+    /// Threads that judge what other nodes hand over, of those that read the disk for everybody.
+    pub(crate) judges: Semaphore,
     pub(crate) monitors: Monitors,
     /// Bytes of messages kept at most.
     pub(crate) capacity: AtomicU64,
@@ -84,6 +91,7 @@ pub(crate) struct Node {
     pub(crate) testing: Testing,
     pub(crate) paths: Mutex<PathTable<Upstream>>,
     pub(crate) path_shares: Paths,
+    pub(crate) listening_shares: config::Listening,
     pub(crate) listening: Mutex<Listening<Upstream, oneshot::Sender<()>>>,
     /// Cancelled when the node stops: nobody waits here any more.
     pub(crate) stopping: CancellationToken,
@@ -96,6 +104,25 @@ pub(crate) enum Upstream {
     Client(IpAddr),
     /// The hop before.
     Node(ServiceNodeId),
+}
+
+impl Upstream {
+    /// What kind of neighbour it is, for the memory of layers.
+    pub(crate) const fn kind(self) -> NeighbourKind {
+        match self {
+            Self::Client(_) => NeighbourKind::Client,
+            Self::Node(_) => NeighbourKind::Node,
+        }
+    }
+}
+
+impl From<Upstream> for Holder {
+    fn from(upstream: Upstream) -> Self {
+        match upstream {
+            Upstream::Client(host) => Self::Client(host),
+            Upstream::Node(node) => Self::Node(node),
+        }
+    }
 }
 
 /// An answer and the memory it stands for.
@@ -117,6 +144,14 @@ pub(crate) struct OnionServed {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
     pub(crate) lease: Option<Lease>,
+}
+
+impl OnionServed {
+    /// The same once it has been sealed, which makes it longer; or a refusal if there is no memory for that.
+    fn grown(mut self) -> Self {
+        let fits = self.lease.as_mut().is_none_or(|lease| lease.grow(self.body.len()));
+        if fits { self } else { Self { status: 503, body: SERVER_BUSY.into(), lease: None } }
+    }
 }
 
 impl From<PathError> for OnionServed {
@@ -216,14 +251,11 @@ impl Node {
         Arc::clone(&directory)
     }
 
-    fn node_list(&self, query: NodeListQuery) -> Served {
-        /// More than one entry of the list takes in JSON.
-        const ENTRY: usize = 1024;
+    fn node_list(&self, query: NodeListQuery) -> Reply {
         let view = self.view();
-        let Some(lease) = self.budget.lease(view.nodes().len() * ENTRY) else { return self.busy().into() };
         let result = list_nodes(&view, &self.directory(&view), query, &mut rand::rng());
         let response = NodeListResponse { result, t: now_ms(), hf: PROTOCOL_GENERATION };
-        Served { reply: Reply::json(200, &response), lease: Some(lease) }
+        Reply::json(200, &response)
     }
 
     /// The other members of the swarm that keeps the mailbox of `account`, or the answer if this node is none of it.
@@ -242,10 +274,11 @@ impl Node {
         Ok(revoked.contains(&subaccount.token))
     }
 
-    /// Asks another node on behalf of somebody who waits. Not for much longer once this node is told to stop: a request may be
-    /// held for half a minute.
+    /// Asks another node on behalf of `upstream`, who waits and for whom the answer is held. Not for much longer once this node
+    /// is told to stop: a request may be held for half a minute.
     async fn ask_for_another(
         &self,
+        upstream: Upstream,
         node: &RosterEntry,
         request: &peer::Request,
         patience: Duration,
@@ -255,7 +288,7 @@ impl Node {
             sleep(LAST_ANSWERS).await;
         };
         tokio::select! {
-            answer = self.peers.ask(node, request, patience) => answer,
+            answer = self.peers.ask_for(upstream.into(), node, request, patience) => answer,
             () = stopped => Err(PeerError::TimedOut),
         }
     }

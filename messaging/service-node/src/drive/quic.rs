@@ -1,7 +1,7 @@
 //! Service nodes among themselves: one QUIC endpoint for both directions, one request a stream.
 
 use super::{
-    budget::{Budget, Lease},
+    budget::{Budget, Holder, Lease},
     metrics::Shed,
     node::Node,
     peer_tls,
@@ -10,8 +10,8 @@ use crate::NodeKey;
 use bytes::Bytes;
 use prost::Message;
 use quinn::{
-    ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, RecvStream, ServerConfig, TokioRuntime,
-    TransportConfig, VarInt,
+    ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout, Incoming, RecvStream,
+    ServerConfig, TokioRuntime, TransportConfig, VarInt,
     crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig},
 };
 use rustls::pki_types::CertificateDer;
@@ -130,23 +130,39 @@ impl Peers {
         request: &peer::Request,
         patience: Duration,
     ) -> Result<(peer::Response, Lease), PeerError> {
-        timeout(patience, self.ask_patiently(peer, request)).await.unwrap_or(Err(PeerError::TimedOut))
+        self.ask_for(Holder::Node(peer.id), peer, request, patience).await
+    }
+
+    /// The same; the answer's memory is held for `holder`.
+    pub(crate) async fn ask_for(
+        &self,
+        holder: Holder,
+        peer: &RosterEntry,
+        request: &peer::Request,
+        patience: Duration,
+    ) -> Result<(peer::Response, Lease), PeerError> {
+        timeout(patience, self.ask_patiently(holder, peer, request)).await.unwrap_or(Err(PeerError::TimedOut))
     }
 
     async fn ask_patiently(
         &self,
+        holder: Holder,
         peer: &RosterEntry,
         request: &peer::Request,
     ) -> Result<(peer::Response, Lease), PeerError> {
+        let ask = async |connection| {
+            let room = self.budget.lease(holder, 0).ok_or(Unanswered::Other(PeerError::NoRoom))?;
+            ask_over(connection, request, room).await
+        };
         let (connection, fresh) = self.connection(peer).await?;
-        match ask_over(&connection, request, &self.budget).await {
-            // The peer may have restarted since: every request may be made twice, so try once more.
-            Err(PeerError::Broken(_)) if !fresh => {
+        match ask(&connection).await {
+            // The peer may have restarted since, so try once more, where asking twice does no harm.
+            Err(Unanswered::Lost { heard, .. }) if !fresh && may_ask_again(request, heard) => {
                 connection.close(VarInt::from_u32(0), b"broken");
                 let (connection, _) = self.connection(peer).await?;
-                ask_over(&connection, request, &self.budget).await
+                Ok(ask(&connection).await?)
             }
-            outcome => outcome,
+            outcome => Ok(outcome?),
         }
     }
 
@@ -207,22 +223,81 @@ fn endpoint_config(key: &NodeKey) -> EndpointConfig {
     EndpointConfig::new(Arc::new(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &*secret)))
 }
 
+/// Whether a peer has a request whose answer was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    /// It has not: the end of the request was never sent, or the peer knows nothing any more of what was before.
+    No,
+    /// It may have.
+    Perhaps,
+}
+
+/// Why a request over one connection was not answered.
+#[derive(Debug)]
+enum Unanswered {
+    /// The connection, or the stream, broke.
+    Lost {
+        heard: Heard,
+        why: String,
+    },
+    Other(PeerError),
+}
+
+impl Unanswered {
+    fn unsent(error: &dyn std::error::Error) -> Self {
+        Self::Lost { heard: Heard::No, why: error.to_string() }
+    }
+
+    fn while_waiting(error: &quinn::ReadError) -> Self {
+        let heard = match error {
+            // It has started anew since, or closes what it will not serve.
+            quinn::ReadError::ConnectionLost(ConnectionError::Reset | ConnectionError::ApplicationClosed(_)) => {
+                Heard::No
+            }
+            quinn::ReadError::ConnectionLost(_)
+            | quinn::ReadError::Reset(_)
+            | quinn::ReadError::ClosedStream
+            | quinn::ReadError::IllegalOrderedRead
+            | quinn::ReadError::ZeroRttRejected => Heard::Perhaps,
+        };
+        Self::Lost { heard, why: error.to_string() }
+    }
+}
+
+impl From<Unanswered> for PeerError {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Lost { why, .. } => Self::Broken(why),
+            Unanswered::Other(error) => error,
+        }
+    }
+}
+
+/// Whether a request may be made again. A layer that the peer has seen is a repeated one to it, and refused as an attack; then
+/// the client believes that an honest hop fails. Everything else has the same effect twice as once.
+fn may_ask_again(request: &peer::Request, heard: Heard) -> bool {
+    use peer::request::Request;
+    match (heard, &request.request) {
+        (Heard::Perhaps, Some(Request::Onion(_) | Request::Path(_))) => false,
+        (Heard::No | Heard::Perhaps, _) => true,
+    }
+}
+
 async fn ask_over(
     connection: &Connection,
     request: &peer::Request,
-    budget: &Budget,
-) -> Result<(peer::Response, Lease), PeerError> {
-    let broken = |error: &dyn std::error::Error| PeerError::Broken(error.to_string());
-    let (mut send, receive) = connection.open_bi().await.map_err(|error| broken(&error))?;
-    send.write_all(&request.encode_to_vec()).await.map_err(|error| broken(&error))?;
+    room: Lease,
+) -> Result<(peer::Response, Lease), Unanswered> {
+    let (mut send, receive) = connection.open_bi().await.map_err(|error| Unanswered::unsent(&error))?;
+    send.write_all(&request.encode_to_vec()).await.map_err(|error| Unanswered::unsent(&error))?;
     // Fails only if the stream is closed already, which reading will tell.
     let _ = send.finish();
-    let (answer, lease) = read(receive, MAX_ANSWER, budget).await.map_err(|error| match error {
-        ReadError::Broken(error) => broken(&error),
-        ReadError::TooLong => PeerError::Unreadable,
-        ReadError::NoRoom => PeerError::NoRoom,
+    let (answer, lease) = read(receive, MAX_ANSWER, room).await.map_err(|error| match error {
+        ReadError::Broken(error) => Unanswered::while_waiting(&error),
+        ReadError::TooLong => Unanswered::Other(PeerError::Unreadable),
+        ReadError::NoRoom => Unanswered::Other(PeerError::NoRoom),
     })?;
-    let answer = peer::Response::decode(answer).map_err(|_| PeerError::Unreadable)?;
+    let answer = peer::Response::decode(answer).map_err(|_| Unanswered::Other(PeerError::Unreadable))?;
     Ok((answer, lease))
 }
 
@@ -340,13 +415,20 @@ async fn serve_connection(
         let Ok((mut send, receive)) = stream else { return };
         let node = Arc::clone(node);
         tasks.spawn(async move {
-            let response = match timeout(READ_REQUEST, read(receive, MAX_REQUEST, &node.budget)).await {
-                Ok(Ok((request, lease))) => node.answer_peer(peer, request, lease).await,
-                Ok(Err(error)) => Refused::from(error).into_response(),
-                Err(_) => Refused { status: 408, reason: "the request did not arrive in time" }.into_response(),
+            let asked = async {
+                let room = node.budget.lease(Holder::Node(peer), 0).ok_or(ReadError::NoRoom)?;
+                read(receive, MAX_REQUEST, room).await
             };
+            // The answer's memory is held until it is gone.
+            let (response, _lease) = match timeout(READ_REQUEST, asked).await {
+                Ok(Ok((request, lease))) => node.answer_peer(peer, request, lease).await,
+                Ok(Err(error)) => (Refused::from(error).into_response(), None),
+                Err(_) => (Refused { status: 408, reason: "the request did not arrive in time" }.into_response(), None),
+            };
+            let encoded = response.encode_to_vec();
+            drop(response);
             // A peer that has gone away needs no answer; one that does not take it gets no more of it.
-            match timeout(WRITE_ANSWER, send.write_all(&response.encode_to_vec())).await {
+            match timeout(WRITE_ANSWER, send.write_all(&encoded)).await {
                 Ok(Ok(())) => {
                     let _ = send.finish();
                 }
@@ -398,27 +480,102 @@ impl From<ReadError> for Refused {
     }
 }
 
-/// Reads a whole message of at most `most` bytes, taking room for it as it comes. What is decoded from it shares its bytes.
-async fn read(mut receive: RecvStream, most: usize, budget: &Budget) -> Result<(Bytes, Lease), ReadError> {
+/// Reads a whole message of at most `most` bytes, taking more room for it as it comes. What is decoded from it shares its bytes.
+async fn read(mut receive: RecvStream, most: usize, mut room: Lease) -> Result<(Bytes, Lease), ReadError> {
     const CHUNK: usize = 64 * 1024;
     let mut bytes = Vec::new();
-    let mut lease = budget.lease(0).ok_or(ReadError::NoRoom)?;
     while let Some(chunk) = receive.read_chunk(CHUNK, true).await.map_err(ReadError::Broken)? {
         let length = bytes.len() + chunk.bytes.len();
         if length > most {
             return Err(ReadError::TooLong);
         }
-        if !lease.grow(length, budget) {
+        if !room.grow(length) {
             return Err(ReadError::NoRoom);
         }
         bytes.extend_from_slice(&chunk.bytes);
     }
-    Ok((bytes.into(), lease))
+    Ok((bytes.into(), room))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{entry, node_key, view};
+    use skep_proto::peer::request::Request;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::sync::watch;
+
+    /// Enough for what must happen.
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn peers(number: u8, roster: RosterReceiver) -> Peers {
+        let at = (std::net::Ipv4Addr::LOCALHOST, 0).into();
+        Peers::open(at, None, node_key(number), roster, Budget::new(1 << 20)).expect("opens")
+    }
+
+    /// How often a peer hears a request whose connection breaks before it answers.
+    async fn times_heard(request: Request) -> usize {
+        let (views, roster) = watch::channel(Arc::new(view([])));
+        let (asker, asked) = (peers(1, roster.clone()), Arc::new(peers(2, roster)));
+        let [mut own, mut other] = [1, 2].map(|number| entry(&node_key(number), 1, 0));
+        own.endpoint.quic_port = asker.local_address().expect("bound").port();
+        other.endpoint.quic_port = asked.local_address().expect("bound").port();
+        views.send_replace(Arc::new(view([own, other.clone()])));
+
+        let heard = Arc::new(AtomicUsize::new(0));
+        let serving = tokio::spawn({
+            let (asked, heard) = (Arc::clone(&asked), Arc::clone(&heard));
+            async move {
+                while let Some(incoming) = asked.endpoint.accept().await {
+                    let (heard, connection) = (Arc::clone(&heard), incoming.await.expect("a peer"));
+                    tokio::spawn(async move {
+                        // Held, so that the asker waits until its end breaks. A second connection is answered.
+                        let mut held = Vec::new();
+                        while let Ok((mut send, mut receive)) = connection.accept_bi().await {
+                            receive.read_to_end(MAX_REQUEST).await.expect("a request");
+                            match heard.fetch_add(1, Ordering::Relaxed) {
+                                0 => held.push(send),
+                                _ => drop(send.finish()),
+                            }
+                        }
+                    });
+                }
+            }
+        });
+        // Used before, so that a break may mean that the peer has restarted.
+        let (connection, _) = asker.connection(&other).await.expect("connects");
+        let request = peer::Request { request: Some(request) };
+        let asking = asker.ask(&other, &request, LONG);
+        let breaking = async {
+            while heard.load(Ordering::Relaxed) == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            connection.close(VarInt::from_u32(0), b"a break");
+        };
+        let _ = tokio::join!(asking, breaking);
+        serving.abort();
+        heard.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test]
+    async fn what_would_look_like_an_attack_is_not_asked_twice() {
+        let body = Bytes::from_static(b"a layer");
+        assert_eq!(times_heard(Request::Onion(peer::Onion { body: body.clone() })).await, 1);
+        assert_eq!(times_heard(Request::Path(peer::PathFrame { frame: body })).await, 1);
+        assert_eq!(times_heard(Request::Ping(peer::Ping {})).await, 2, "this may be");
+    }
+
+    #[test]
+    fn a_peer_that_started_anew_is_asked_again() {
+        let onion = peer::Request { request: Some(Request::Onion(peer::Onion { body: Bytes::new() })) };
+        let heard = |error| match Unanswered::while_waiting(&quinn::ReadError::ConnectionLost(error)) {
+            Unanswered::Lost { heard, .. } => heard,
+            Unanswered::Other(error) => panic!("{error}"),
+        };
+        assert!(may_ask_again(&onion, heard(ConnectionError::Reset)));
+        assert!(!may_ask_again(&onion, heard(ConnectionError::TimedOut)));
+        assert!(!may_ask_again(&onion, heard(ConnectionError::LocallyClosed)));
+    }
 
     #[test]
     fn an_address_seen_by_a_socket_for_both_families_is_the_same() {

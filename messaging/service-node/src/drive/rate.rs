@@ -57,7 +57,13 @@ impl<K: Eq + Hash> RateLimits<K> {
 
     /// Takes a token of `key`'s bucket at `now`. False if it has none left.
     pub(crate) fn allows(&self, key: K, now: Instant) -> bool {
-        self.lock().allow(key, now)
+        self.lock().allow(key, NonZeroU32::MIN, now)
+    }
+
+    /// The same for `number` tokens: all or none. False for more than a full bucket has.
+    pub(crate) fn allows_many(&self, key: K, number: usize, now: Instant) -> bool {
+        let Ok(number) = u32::try_from(number) else { return false };
+        NonZeroU32::new(number).is_none_or(|number| self.lock().allow(key, number, now))
     }
 
     fn lock(&self) -> MutexGuard<'_, Buckets<K>> {
@@ -73,19 +79,20 @@ impl<K: Eq + Hash> Buckets<K> {
         Self { quota, most_keys, by_key: HashMap::new(), strangers, last_sweep: None }
     }
 
-    fn allow(&mut self, key: K, now: Instant) -> bool {
+    fn allow(&mut self, key: K, number: NonZeroU32, now: Instant) -> bool {
+        let takes = |limiter: &DefaultDirectRateLimiter| matches!(limiter.check_n(number), Ok(Ok(())));
         if let Some(bucket) = self.by_key.get_mut(&key) {
             bucket.last_use = now;
-            return bucket.limiter.check().is_ok();
+            return takes(&bucket.limiter);
         }
         if self.by_key.len() >= self.most_keys {
             self.forget_idle(now);
             if self.by_key.len() >= self.most_keys {
-                return self.strangers.check().is_ok();
+                return takes(&self.strangers);
             }
         }
         let limiter = RateLimiter::direct(self.quota);
-        let allowed = limiter.check().is_ok();
+        let allowed = takes(&limiter);
         self.by_key.insert(key, Bucket { limiter, last_use: now });
         allowed
     }

@@ -40,14 +40,23 @@ use std::{
     sync::{Arc, Mutex, atomic::AtomicU64},
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::oneshot, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Onion layers remembered: at 16 bytes each, the sets grow to 32 MB under the heaviest load.
-const REPLAYS: ReplayLimits = ReplayLimits { layers: 1_000_000, layers_per_upstream: 250_000 };
+/// Onion layers remembered: as many as fit into two sets of 19 MB. Whoever keeps to its rate has room for all it sends in the ten
+/// minutes a set collects: a client (300 a second by default), one whole network of clients (1,200), a service node (600 and a
+/// burst). All clients together have half.
+const REPLAYS: ReplayLimits =
+    ReplayLimits { layers: 1_800_000, per_client: 200_000, clients: 900_000, per_node: 400_000 };
 /// Requests under way on one established path: a client that reads, waits and sends several messages at once.
 const UNDER_WAY: usize = 32;
+/// Threads that judge what is handed over, of the eight that read the disk.
+const JUDGES: usize = 2;
 /// How often expired messages are removed, and how many in one go.
 const EXPIRY_PAUSE: Duration = Duration::from_secs(10);
 const EXPIRY_BATCH: usize = 100;
@@ -146,7 +155,8 @@ impl MessagingNode {
             exits: Exits::new(&config.exit)?,
             disk: Arc::default(),
             demand: Mutex::new(Demand::new(limits.work_effort)),
-            spent: Mutex::default(),
+            spent: Arc::default(),
+            judges: Semaphore::new(JUDGES),
             monitors: Monitors::new(MonitorLimits::of(&limits)),
             capacity: AtomicU64::new(limits.store_bytes()),
             directory: Mutex::new(Arc::new(Directory::default())),
@@ -154,6 +164,7 @@ impl MessagingNode {
             testing: Testing::new(),
             paths: Mutex::new(PathTable::new(PathLimits { paths: config.paths.paths, under_way: UNDER_WAY })),
             path_shares: config.paths,
+            listening_shares: config.listening,
             listening: Mutex::new(Listening::new(listening_limits(&config.listening))),
             stopping: stop.clone(),
         });
@@ -298,11 +309,7 @@ async fn watch_load(node: Arc<Node>) {
 }
 
 const fn listening_limits(config: &config::Listening) -> ListeningLimits {
-    ListeningLimits {
-        sessions: config.sessions,
-        sessions_per_neighbour: config.sessions_per_neighbour,
-        bytes: config.memory_mib as usize * 1024 * 1024,
-    }
+    ListeningLimits { sessions: config.sessions, bytes: config.memory_mib as usize * 1024 * 1024 }
 }
 
 /// Ends what nobody uses any more, so that its memory does not wait for somebody who needs it.

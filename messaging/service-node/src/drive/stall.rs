@@ -3,6 +3,10 @@
 use std::{
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -20,8 +24,35 @@ pub(crate) struct Pace {
     pub(crate) least: usize,
 }
 
-/// A kibibyte a second: what the slowest mobile network gives, and nobody who holds connections open on purpose.
+/// A kibibyte a second: what the slowest mobile network gives, and nobody who holds connections open on purpose. A longer
+/// answer, which holds more memory, is taken in [`LONGEST`].
 pub(crate) const SLOWEST: Pace = Pace { window: Duration::from_secs(20), least: 20 * 1024 };
+
+/// How long any answer may hold its memory.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// How long the answer is that a connection gives now.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answering(Arc<AtomicUsize>);
+
+impl Answering {
+    /// An answer of so many bytes begins.
+    pub(crate) fn begin(&self, bytes: usize) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Pace {
+    /// What of an answer of so many bytes must be taken in a window.
+    fn least_of(&self, answer: usize) -> usize {
+        let share = answer as u128 * self.window.as_millis() / LONGEST.as_millis();
+        self.least.max(usize::try_from(share).unwrap_or(usize::MAX))
+    }
+}
 
 /// Between two answers nothing waits to be taken, so nothing is judged.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -46,13 +77,13 @@ impl Window {
         (self.last_taken, self.waits) = (Some(now), false);
     }
 
-    /// Something waits to be taken: until when it may, or nothing if the client is too slow.
-    fn handle_waiting(&mut self, now: Instant) -> Option<Instant> {
+    /// Something of an answer of so many bytes waits to be taken: until when it may, or nothing if the client is too slow.
+    fn handle_waiting(&mut self, answer: usize, now: Instant) -> Option<Instant> {
         let has_rested = |last: Instant| now.saturating_duration_since(last) > PAUSE;
         let is_new_answer = !self.waits && self.last_taken.is_none_or(has_rested);
         self.waits = true;
         if is_new_answer || now >= self.ends {
-            if !is_new_answer && self.taken < self.pace.least {
+            if !is_new_answer && self.taken < self.pace.least_of(answer) {
                 return None;
             }
             (self.taken, self.ends) = (0, now + self.pace.window);
@@ -66,12 +97,13 @@ impl Window {
 pub(crate) struct Paced<S> {
     socket: S,
     window: Window,
+    answering: Answering,
     due: Pin<Box<Sleep>>,
 }
 
 impl<S> Paced<S> {
-    pub(crate) fn new(socket: S, pace: Pace) -> Self {
-        Self { socket, window: Window::new(pace, Instant::now()), due: Box::pin(sleep(pace.window)) }
+    pub(crate) fn new(socket: S, pace: Pace, answering: Answering) -> Self {
+        Self { socket, window: Window::new(pace, Instant::now()), answering, due: Box::pin(sleep(pace.window)) }
     }
 
     fn judge(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -82,7 +114,7 @@ impl<S> Paced<S> {
             }
             Poll::Ready(Err(_)) => outcome,
             Poll::Pending => {
-                while let Some(until) = self.window.handle_waiting(Instant::now()) {
+                while let Some(until) = self.window.handle_waiting(self.answering.bytes(), Instant::now()) {
                     self.due.as_mut().reset(until);
                     if self.due.as_mut().poll(context).is_pending() {
                         return Poll::Pending;
@@ -147,13 +179,29 @@ mod tests {
         let (start, pace) = (Instant::now(), Pace { window: Duration::from_secs(20), least: 100 });
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut window = Window::new(pace, start);
-        assert_eq!(window.handle_waiting(at(0)), Some(at(20)));
+        assert_eq!(window.handle_waiting(0, at(0)), Some(at(20)));
         window.handle_taken(100, at(19));
-        assert_eq!(window.handle_waiting(at(19)), Some(at(20)));
-        assert_eq!(window.handle_waiting(at(20)), Some(at(40)), "fast enough, judged again");
+        assert_eq!(window.handle_waiting(0, at(19)), Some(at(20)));
+        assert_eq!(window.handle_waiting(0, at(20)), Some(at(40)), "fast enough, judged again");
         window.handle_taken(99, at(39));
-        assert_eq!(window.handle_waiting(at(39)), Some(at(40)));
-        assert_eq!(window.handle_waiting(at(40)), None, "too slow");
+        assert_eq!(window.handle_waiting(0, at(39)), Some(at(40)));
+        assert_eq!(window.handle_waiting(0, at(40)), None, "too slow");
+    }
+
+    #[test]
+    fn the_longer_the_answer_the_faster_it_must_be_taken() {
+        let start = Instant::now();
+        assert_eq!(
+            [0, 10_000, 61_440, 6_000_000].map(|bytes| SLOWEST.least_of(bytes)),
+            [20_480, 20_480, 20_480, 2_000_000]
+        );
+        for (taken, goes_on) in [(1_999_999, false), (2_000_000, true)] {
+            let mut window = Window::new(SLOWEST, start);
+            assert!(window.handle_waiting(6_000_000, start).is_some());
+            window.handle_taken(taken, start + Duration::from_secs(20));
+            let judged = window.handle_waiting(6_000_000, start + Duration::from_secs(20));
+            assert_eq!(judged.is_some(), goes_on);
+        }
     }
 
     #[test]
@@ -161,15 +209,15 @@ mod tests {
         let (start, pace) = (Instant::now(), Pace { window: Duration::from_secs(20), least: 100 });
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut window = Window::new(pace, start);
-        assert_eq!(window.handle_waiting(at(0)), Some(at(20)));
+        assert_eq!(window.handle_waiting(0, at(0)), Some(at(20)));
         window.handle_taken(5, at(1));
-        assert_eq!(window.handle_waiting(at(90)), Some(at(110)), "another answer begins another window");
+        assert_eq!(window.handle_waiting(0, at(90)), Some(at(110)), "another answer begins another window");
     }
 
     #[tokio::test]
     async fn who_takes_nothing_is_cut() {
         let (server, _client) = duplex(64);
-        let mut server = Paced::new(server, PACE);
+        let mut server = Paced::new(server, PACE, Answering::default());
         let sent = timeout(LONG, server.write_all(&[0; 1000])).await.expect("does not wait for good");
         assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
@@ -182,7 +230,7 @@ mod tests {
                 sleep(Duration::from_millis(2)).await;
             }
         });
-        let mut server = Paced::new(server, PACE);
+        let mut server = Paced::new(server, PACE, Answering::default());
         let sent = timeout(LONG, server.write_all(&[0; 1 << 20])).await.expect("is judged");
         assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::TimedOut);
         taker.abort();
@@ -195,7 +243,7 @@ mod tests {
             let mut all = Vec::new();
             client.read_to_end(&mut all).await.map(|_| all.len())
         });
-        let mut server = Paced::new(server, Pace { window: LONG, least: 1 });
+        let mut server = Paced::new(server, Pace { window: LONG, least: 1 }, Answering::default());
         server.write_all(&[0; 100_000]).await.unwrap();
         server.shutdown().await.unwrap();
         drop(server);

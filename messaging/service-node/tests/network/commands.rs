@@ -196,7 +196,8 @@ async fn subaccounts_serve_until_they_are_revoked() {
         assert_eq!((status, text.as_str().unwrap_or_default()), (401, "store signature verification failed"));
         let auth = owner.auth(&signed::revoked_subaccounts(timestamp), timestamp);
         let ask = Method::Revoked(RevokedRequest { account: owner.account(), auth });
-        assert_eq!(read::<RevokedResponse>(network.ask(node, ask).await.1).revoked, [token]);
+        let told: RevokedResponse = read(network.ask(node, ask).await.1);
+        assert_eq!((told.revoked, told.revoked_subaccounts), (vec![token], vec![token]));
     }
     let unrevoke = order(&owner, Action::Unrevoke { tokens: vec![token], timestamp });
     assert_eq!(effect(&network, 1, unrevoke).await, CommandEffect::Unrevoked { count: 1 });

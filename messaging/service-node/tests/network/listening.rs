@@ -86,7 +86,7 @@ async fn a_delivery_through_hops_is_answered_at_once_and_never_twice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_batch_nobody_waits_and_sessions_are_bounded() {
-    let network = Network::start_with(&[0], &config("[listening]\nsessions = 1\nsessions_per_neighbour = 1")).await;
+    let network = Network::start_with(&[0], &config("[listening]\nsessions_per_address = 1")).await;
     let batch = Request::Batch(vec![listen(&[1], 0, LONG), deliver(1, b"x"), listen(&[1], 0, LONG)]);
     let (status, text) = network.post(0, "/storage_rpc/v1", serde_json::to_vec(&batch).expect("serializes")).await;
     assert_eq!(status, 200, "{text}");

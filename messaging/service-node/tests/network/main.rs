@@ -3,6 +3,7 @@
 mod admission;
 mod commands;
 mod listening;
+mod memory;
 mod monitor;
 mod onion;
 mod paths;

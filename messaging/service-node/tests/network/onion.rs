@@ -18,7 +18,7 @@ fn hop(id: ServiceNodeId) -> Hop {
     Hop::from_id(id).expect("a usable key")
 }
 
-fn wrapped(network: &Network, path: &[usize], request: &[u8]) -> Wrapped {
+pub(crate) fn wrapped(network: &Network, path: &[usize], request: &[u8]) -> Wrapped {
     let mut hops: Vec<_> = path.iter().map(|number| hop(network.id(*number))).collect();
     let destination = hops.pop().expect("a destination");
     wrap(&hops, &destination, request, WrapOptions::default(), &mut rand::rng()).expect("wraps")

@@ -1,6 +1,9 @@
-//! The real program as its operator runs it, with a chain node that tells one roster: restarts, reloads, numbers.
+//! The real program as its operator runs it, with a chain node that tells one roster: restarts, kills, reloads, numbers, logs.
 
 mod chain;
+mod kills;
+mod logs;
+mod owner;
 
 use chain::Chain;
 use serde_json::{Value, json};
@@ -23,6 +26,8 @@ use tempfile::TempDir;
 
 /// Enough for what must happen, on any machine.
 const LONG: Duration = Duration::from_secs(60);
+/// What a restart may take at most on any machine, from one answer to the next.
+const PAUSE: Duration = Duration::from_secs(20);
 
 /// A machine: a directory, two sockets that outlive the node as a service manager's do, and the chain.
 struct Machine {
@@ -194,6 +199,7 @@ async fn nobody_is_refused_while_the_node_restarts() {
                         }
                         // What the node was told a moment too late is asked again, as every client does.
                         Err(error) => {
+                            assert!(!error.is_timeout(), "{error:?}");
                             refused.fetch_add(u64::from(is_refused(&error)), Ordering::Relaxed);
                         }
                     }
@@ -227,7 +233,10 @@ async fn nobody_is_refused_while_the_node_restarts() {
         asker.await.expect("no panic");
     }
     assert_eq!(refused.load(Ordering::Relaxed), 0, "connections refused");
-    println!("{} answers, longest pause {:?}", answered.load(Ordering::Relaxed), longest.lock());
+    let longest = *longest.lock().expect("whole");
+    println!("{} answers, longest pause {longest:?}", answered.load(Ordering::Relaxed));
+    // On a machine that is busy with something else too; two seconds are aimed at, and what an idle one needs is far less.
+    assert!(longest < PAUSE, "a pause of {longest:?}");
     node.stop();
 }
 
@@ -239,7 +248,7 @@ async fn limits_change_while_the_node_runs_and_a_bad_file_changes_nothing() {
     let number = async |name: &str| number(&http, &metrics, name).await;
     let reaches = async |name: &str, expected: u64| reaches(&http, &metrics, name, expected).await;
     let memory = "skep_messaging_memory_bytes_limit";
-    assert_eq!(number(memory).await, Some(32 << 20));
+    assert_eq!(number(memory).await, Some(64 << 20));
 
     for (round, bad) in
         ["[limits]\nmemory_mib = 1", "[limits]\ncolour = 1", "level = \"skep=loud\"", "]["].iter().enumerate()
@@ -247,7 +256,7 @@ async fn limits_change_while_the_node_runs_and_a_bad_file_changes_nothing() {
         machine.configure(bad);
         node.signal("HUP");
         reaches("skep_messaging_config_reloads_total{outcome=\"refused\"}", round as u64 + 1).await;
-        assert_eq!(number(memory).await, Some(32 << 20), "{bad}");
+        assert_eq!(number(memory).await, Some(64 << 20), "{bad}");
     }
     let refusal = node
         .line(|line| (line["level"] == "ERROR").then(|| line["fields"]["error"].as_str().map(str::to_owned)).flatten());

@@ -405,6 +405,21 @@ fn commands_are_refused_in_the_known_words() {
 }
 
 #[test]
+fn a_document_has_no_more_values_than_the_largest_honest_one() {
+    let hashes = vec!["A".repeat(43); MAX_LISTED_MESSAGES];
+    let params =
+        json!({"pubkey": ACCOUNT, "signature": "A".repeat(86), "messages": hashes, "expiry": vec![NOW; hashes.len()]});
+    assert!(matches!(parse("expire", params), Ok(Request::Single(Method::Command(_)))));
+    let lists = |length: usize| {
+        let list = vec![1; length];
+        let info = json!({"method": "info", "params": {"messages": list, "expiry": list, "revoke": list}});
+        parse("batch", json!({"requests": vec![info; MAX_BATCH]}))
+    };
+    assert!(matches!(lists(1_000), Ok(Request::Batch(_))));
+    assert_eq!(lists(1_200), Err(RequestError::NotJson));
+}
+
+#[test]
 fn more_revocations_than_are_remembered_may_be_taken_back() {
     let tokens = vec!["A".repeat(48); 61];
     let params = json!({"pubkey": ACCOUNT, "signature": "A".repeat(86), "timestamp": NOW, "unrevoke": tokens});

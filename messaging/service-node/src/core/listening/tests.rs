@@ -3,7 +3,9 @@ use proptest::{collection::vec, prelude::*};
 use skep_proto::storage::listening::{DeliveryToken, Handle};
 use std::collections::BTreeMap;
 
-const LIMITS: ListeningLimits = ListeningLimits { sessions: 3, sessions_per_neighbour: 2, bytes: 1000 };
+const LIMITS: ListeningLimits = ListeningLimits { sessions: 3, bytes: 1000 };
+/// Sessions one neighbour may have.
+const SHARE: usize = 2;
 
 type Table = Listening<u8, u8>;
 
@@ -42,7 +44,7 @@ fn check(table: &Table) {
         assert!(session.queue.len() <= MAX_QUEUED && session.queued_bytes <= MAX_QUEUED_BYTES);
         assert_eq!(session.queued_bytes, session.queue.iter().map(|message| message.data.len()).sum::<usize>());
     }
-    assert!(by_neighbour.values().all(|count| *count <= table.limits.sessions_per_neighbour));
+    assert!(by_neighbour.values().all(|count| *count <= SHARE));
     assert_eq!(table.by_neighbour, by_neighbour);
     assert_eq!(table.contacts, contacts);
 }
@@ -50,7 +52,7 @@ fn check(table: &Table) {
 #[test]
 fn who_waits_is_woken_and_keeps_a_message_until_it_is_acknowledged() {
     let mut table = Table::new(LIMITS);
-    let first = table.listen(&listen(1, &[1, 2], 0, 5000), 9, Some(77), 0).unwrap();
+    let first = table.listen(&listen(1, &[1, 2], 0, 5000), (9, SHARE), Some(77), 0).unwrap();
     assert!(first.opened && !first.heard);
     assert_eq!(table.deliver(deliver(1, b"one"), 10), Ok(Some(77)));
     assert_eq!(table.deliver(deliver(2, b"two"), 11), Ok(None), "woken once");
@@ -58,12 +60,12 @@ fn who_waits_is_woken_and_keeps_a_message_until_it_is_acknowledged() {
     assert_eq!(texts(&heard), [(1, &b"one"[..]), (2, b"two")]);
     assert_eq!(heard.messages[1].handle, contact(2).handle);
     // The answer was lost: everything comes again.
-    let second = table.listen(&listen(1, &[1, 2], 0, 5000), 9, Some(78), 13).unwrap();
+    let second = table.listen(&listen(1, &[1, 2], 0, 5000), (9, SHARE), Some(78), 13).unwrap();
     assert!(!second.opened && second.heard);
     assert_eq!(table.hear(&secret(1), second.ticket, 13), heard);
-    let third = table.listen(&listen(1, &[1, 2], 1, 0), 9, None, 14).unwrap();
+    let third = table.listen(&listen(1, &[1, 2], 1, 0), (9, SHARE), None, 14).unwrap();
     assert_eq!(texts(&table.hear(&secret(1), third.ticket, 14)), [(2, &b"two"[..])]);
-    let fourth = table.listen(&listen(1, &[1, 2], 2, 0), 9, None, 15).unwrap();
+    let fourth = table.listen(&listen(1, &[1, 2], 2, 0), (9, SHARE), None, 15).unwrap();
     assert!(!fourth.heard && table.hear(&secret(1), fourth.ticket, 15).messages.is_empty());
     assert_eq!(table.bytes, 0);
     check(&table);
@@ -72,8 +74,8 @@ fn who_waits_is_woken_and_keeps_a_message_until_it_is_acknowledged() {
 #[test]
 fn a_newer_call_takes_the_place_of_an_older_one() {
     let mut table = Table::new(LIMITS);
-    let older = table.listen(&listen(1, &[1], 0, 5000), 9, Some(1), 0).unwrap();
-    let newer = table.listen(&listen(1, &[1], 0, 5000), 9, Some(2), 1).unwrap();
+    let older = table.listen(&listen(1, &[1], 0, 5000), (9, SHARE), Some(1), 0).unwrap();
+    let newer = table.listen(&listen(1, &[1], 0, 5000), (9, SHARE), Some(2), 1).unwrap();
     assert_eq!((older.replaced, newer.replaced), (None, Some(1)));
     assert_eq!(table.deliver(deliver(1, b"x"), 2), Ok(Some(2)));
     assert_eq!(table.hear(&secret(1), older.ticket, 3), Heard::default());
@@ -83,14 +85,14 @@ fn a_newer_call_takes_the_place_of_an_older_one() {
 #[test]
 fn nobody_delivers_without_handle_and_token() {
     let mut table = Table::new(LIMITS);
-    table.listen(&listen(1, &[1], 0, 0), 9, None, 0).unwrap();
+    table.listen(&listen(1, &[1], 0, 0), (9, SHARE), None, 0).unwrap();
     let wrong_token = DeliverRequest { token: contact(2).token, ..deliver(1, b"x") };
     let unknown = deliver(2, b"x");
     for refused in [wrong_token, unknown] {
         assert_eq!(table.deliver(refused, 1), Err(DeliverRefusal::NobodyListens));
     }
     // A handle left out is dead, one that is added is alive.
-    table.listen(&listen(1, &[2], 0, 0), 9, None, 2).unwrap();
+    table.listen(&listen(1, &[2], 0, 0), (9, SHARE), None, 2).unwrap();
     assert_eq!(table.deliver(deliver(1, b"x"), 3), Err(DeliverRefusal::NobodyListens));
     assert_eq!(table.deliver(deliver(2, b"x"), 3), Ok(None));
     // After the end, too.
@@ -102,13 +104,13 @@ fn nobody_delivers_without_handle_and_token() {
 #[test]
 fn a_session_ends_a_minute_after_it_was_last_answered() {
     let mut table = Table::new(LIMITS);
-    let listened = table.listen(&listen(1, &[1], 0, 20_000), 9, Some(1), 0).unwrap();
+    let listened = table.listen(&listen(1, &[1], 0, 20_000), (9, SHARE), Some(1), 0).unwrap();
     // It lives while it is held.
     assert_eq!(table.deliver(deliver(1, b"x"), 20_000 + SESSION_LIFE - 1), Ok(Some(1)));
     table.hear(&secret(1), listened.ticket, 20_000);
     let end = 20_000 + SESSION_LIFE;
     assert_eq!(table.deliver(deliver(1, b"y"), end), Err(DeliverRefusal::NobodyListens));
-    let again = table.listen(&listen(1, &[1], 0, 0), 9, None, end + 1).unwrap();
+    let again = table.listen(&listen(1, &[1], 0, 0), (9, SHARE), None, end + 1).unwrap();
     assert!(again.opened && !again.heard, "what was queued is lost with the session, and the listener is told");
     table.expire(end + 1 + SESSION_LIFE);
     assert_eq!(table.sessions(), 0);
@@ -119,7 +121,7 @@ fn a_session_ends_a_minute_after_it_was_last_answered() {
 fn sessions_are_bounded_in_all_and_by_neighbour() {
     let mut table = Table::new(LIMITS);
     let open = |table: &mut Table, session: u8, neighbour, now| {
-        table.listen(&listen(session, &[session], 0, 0), neighbour, None, now).map(|listened| listened.opened)
+        table.listen(&listen(session, &[session], 0, 0), (neighbour, SHARE), None, now).map(|listened| listened.opened)
     };
     assert_eq!(open(&mut table, 1, 1, 0), Ok(true));
     assert_eq!(open(&mut table, 2, 1, 0), Ok(true));
@@ -135,18 +137,18 @@ fn sessions_are_bounded_in_all_and_by_neighbour() {
 #[test]
 fn a_handle_belongs_to_one_session() {
     let mut table = Table::new(LIMITS);
-    table.listen(&listen(1, &[1], 0, 0), 1, None, 0).unwrap();
-    let taken = table.listen(&listen(2, &[2, 1], 0, 0), 1, None, 0).unwrap_err();
+    table.listen(&listen(1, &[1], 0, 0), (1, SHARE), None, 0).unwrap();
+    let taken = table.listen(&listen(2, &[2, 1], 0, 0), (1, SHARE), None, 0).unwrap_err();
     assert_eq!(taken, ListenRefusal::HandleTaken);
     assert_eq!(table.deliver(deliver(2, b"x"), 0), Err(DeliverRefusal::NobodyListens), "nothing has changed");
-    assert!(table.listen(&listen(2, &[2, 1], 0, 0), 1, None, SESSION_LIFE).is_ok(), "the first one is over");
+    assert!(table.listen(&listen(2, &[2, 1], 0, 0), (1, SHARE), None, SESSION_LIFE).is_ok(), "the first one is over");
     check(&table);
 }
 
 #[test]
 fn queues_and_rates_are_bounded() {
     let mut table = Table::new(LIMITS);
-    table.listen(&listen(1, &[1, 2], 0, 0), 1, None, 0).unwrap();
+    table.listen(&listen(1, &[1, 2], 0, 0), (1, SHARE), None, 0).unwrap();
     assert_eq!(table.deliver(deliver(1, &[0; 600]), 0), Ok(None));
     assert_eq!(table.deliver(deliver(1, &[1; 600]), 0), Err(DeliverRefusal::Full), "the bytes of all sessions");
     assert_eq!(table.deliver(deliver(1, &[0; 600]), 0), Ok(None), "the same again counts once");
@@ -165,11 +167,11 @@ fn queues_and_rates_are_bounded() {
 #[test]
 fn a_full_queue_takes_nothing_more() {
     let mut table = Table::new(ListeningLimits { bytes: usize::MAX, ..LIMITS });
-    table.listen(&listen(1, &[1], 0, 0), 1, None, 0).unwrap();
+    table.listen(&listen(1, &[1], 0, 0), (1, SHARE), None, 0).unwrap();
     let mut now = 0;
     for number in 0..MAX_QUEUED {
         now += 1000;
-        table.listen(&listen(1, &[1], 0, 0), 1, None, now).unwrap();
+        table.listen(&listen(1, &[1], 0, 0), (1, SHARE), None, now).unwrap();
         assert_eq!(table.deliver(deliver(1, &number.to_le_bytes()), now), Ok(None));
     }
     assert_eq!(table.deliver(deliver(1, b"one too many"), now + 1000), Err(DeliverRefusal::Full));
@@ -208,7 +210,7 @@ proptest! {
                 Step::Listen { session, contacts, neighbour, acknowledge } => {
                     let waiting = expected.get(&session).cloned().unwrap_or_default();
                     let ack = if acknowledge { waiting.first().map_or(0, |(sequence, _)| *sequence) } else { 0 };
-                    let Ok(listened) = table.listen(&listen(session, &contacts, ack, 0), neighbour, None, now) else {
+                    let Ok(listened) = table.listen(&listen(session, &contacts, ack, 0), (neighbour, SHARE), None, now) else {
                         check(&table);
                         continue;
                     };

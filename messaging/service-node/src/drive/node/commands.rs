@@ -89,6 +89,7 @@ impl Node {
         self.members(&self.view(), &request.account)?;
         may_ask_revoked(&request, now).map_err(|refusal| refuse_command(&refusal))?;
         let revoked = self.read_store(move |store| store.revoked(&request.account)).await?;
-        Ok(Reply::json(200, &RevokedResponse { revoked, t: now, hf: PROTOCOL_GENERATION }))
+        let revoked_subaccounts = revoked.clone();
+        Ok(Reply::json(200, &RevokedResponse { revoked, revoked_subaccounts, t: now, hf: PROTOCOL_GENERATION }))
     }
 }

@@ -22,9 +22,13 @@ impl Node {
 
     /// Opens or renews a session, and waits until there is something for it or its patience is over.
     pub(super) async fn listen(&self, upstream: Upstream, request: ListenRequest) -> Result<Reply, Reply> {
+        let share = match upstream {
+            Upstream::Client(_) => self.listening_shares.sessions_per_address,
+            Upstream::Node(_) => self.listening_shares.sessions_per_peer,
+        };
         let (waker, woken) = oneshot::channel();
         let waker = (request.hold > 0).then_some(waker);
-        let listened = self.listening().listen(&request, upstream, waker, now_ms()).map_err(refuse_listen)?;
+        let listened = self.listening().listen(&request, (upstream, share), waker, now_ms()).map_err(refuse_listen)?;
         wake(listened.replaced);
         if !listened.heard && request.hold > 0 {
             tokio::select! {

@@ -1,8 +1,8 @@
 //! Storing and reading messages.
 
-use super::{Node, Served, not_read, swarm::written};
+use super::{Node, not_read, swarm::written};
 use crate::{
-    core::{Body, FULL, NO_ROOM, Reply, refuse_retrieve, refuse_store},
+    core::{FULL, NO_ROOM, Reply, refuse_retrieve, refuse_store},
     drive::now_ms,
 };
 use skep_chain_client::RosterView;
@@ -91,25 +91,13 @@ impl Node {
     /// Puts a record on the own disk. Returns once it is there.
     pub(super) async fn keep(&self, record: Record, now: u64) -> Result<MemberStored, MemberFailure> {
         let hash = record.hash();
-        let work = record.deposit().work.clone();
-        let push = self.monitors.watched(&record, &self.budget);
         let (done, outcome) = oneshot::channel();
-        let disk = Arc::clone(&self.disk);
-        self.writer.put(record, now, move |outcome| {
-            disk.note(&outcome, is_written);
+        self.put(record, now, move |outcome| {
             // Nobody waits any more if the client has gone.
             let _ = done.send(outcome);
         });
         match written(outcome).await? {
             Put::Stored { expiry, already } => {
-                if !already {
-                    if let Some(work) = &work {
-                        self.spent().spend(work, now);
-                    }
-                    if let Some(push) = push {
-                        self.monitors.publish(push, expiry, now);
-                    }
-                }
                 Ok(MemberStored { hash, signature: self.key.sign(&signed::stored(&hash)), expiry, already })
             }
             Put::Full => Err(MemberFailure::Refused { code: FULL, reason: NO_ROOM.into() }),
@@ -117,33 +105,19 @@ impl Node {
         }
     }
 
-    /// Reads a mailbox, `room` bytes at most.
-    pub(super) async fn retrieve(&self, request: RetrieveRequest, room: usize) -> Result<Served, Reply> {
+    /// Reads a mailbox, `room` bytes at most, for which the caller has memory.
+    pub(super) async fn retrieve(&self, request: RetrieveRequest, room: usize) -> Result<Reply, Reply> {
         let now = now_ms();
         self.members(&self.view(), &request.account)?;
         let is_revoked = self.is_revoked(&request.account, request.auth.as_ref().map(|timed| &timed.auth)).await?;
         let mut query = may_retrieve(&request, now, is_revoked).map_err(|refusal| refuse_retrieve(&refusal))?;
-        let account = query.account;
-        let kept = self.read_store(move |store| store.allowance(&account)).await?.mailbox.retrieved_size();
-        // Most mailboxes are small: whoever asks for much takes no more room than there are messages.
-        query.window.size = query.window.size.min(room).min(kept);
-        // The messages and their JSON, for a moment at the same time.
-        let mut lease = self.budget.lease_soon(2 * query.window.size).await.ok_or_else(|| self.busy())?;
-        let reply = self
-            .read_store(move |store| {
-                let page = store.retrieve(&query, now)?;
-                let response =
-                    RetrieveResponse { messages: page.messages, more: page.more, t: now, hf: PROTOCOL_GENERATION };
-                Ok(Reply::json(200, &response))
-            })
-            .await?;
-        let (Body::Json(text) | Body::Text(text)) = &reply.body;
-        lease.shrink(text.len());
-        Ok(Served { lease: Some(lease), reply })
+        query.window.size = query.window.size.min(room);
+        self.read_store(move |store| {
+            let page = store.retrieve(&query, now)?;
+            let response =
+                RetrieveResponse { messages: page.messages, more: page.more, t: now, hf: PROTOCOL_GENERATION };
+            Ok(Reply::json(200, &response))
+        })
+        .await
     }
-}
-
-/// Whether a put has written something.
-pub(super) const fn is_written(put: &Put) -> bool {
-    matches!(put, Put::Stored { already: false, .. })
 }

@@ -5,7 +5,7 @@ use crate::{
     config::Limits,
     core::{Placement, Reply, refuse_retrieve},
     drive::{
-        budget::{Budget, Lease},
+        budget::{Budget, Holder, Lease},
         now_ms,
     },
 };
@@ -152,7 +152,7 @@ impl Monitors {
             return None;
         }
         // The data stands in it in base64, beside a few fields.
-        let lease = budget.lease(deposit.data.len() * 3 / 2 + 1024);
+        let lease = budget.lease(Holder::Watchers, deposit.data.len() * 3 / 2 + 1024);
         let message = lease.map(|lease| {
             let (timestamp, expiration, data) = (deposit.timestamp, deposit.expiry, deposit.data.clone());
             (RetrievedMessage { hash: record.hash(), timestamp, expiration, data }, lease)
@@ -239,6 +239,13 @@ impl Watcher {
         true
     }
 
+    /// Watches a box no longer.
+    fn unsubscribe(&mut self, id: BoxId) {
+        let connection = self.connection;
+        self.monitors.write().remove(id..=id, |_, subscriber| subscriber.connection == connection);
+        self.boxes.remove(&id);
+    }
+
     /// The next message, whenever it comes.
     pub(crate) async fn next(&mut self) -> Option<Arc<Frame>> {
         self.queue.recv().await
@@ -280,11 +287,22 @@ impl Node {
         self.members(&self.view(), &request.account)?;
         let is_revoked = self.is_revoked(&request.account, request.auth.as_ref().map(|timed| &timed.auth)).await?;
         may_monitor(&request, now, is_revoked).map_err(|refusal| refuse_retrieve(&refusal))?;
-        let MonitorRequest { account, namespace, auth } = request;
-        let subaccount = auth.and_then(|timed| timed.auth.subaccount).map(|delegation| delegation.token);
+        let MonitorRequest { account, namespace, ref auth } = request;
+        let auth = auth.as_ref().map(|timed| &timed.auth);
+        let subaccount = auth.and_then(|auth| auth.subaccount.as_ref()).map(|delegation| delegation.token);
         let until = now.saturating_add(MONITOR_LIFE);
         if !watcher.subscribe(Subscription { account, namespace, subaccount, until }) {
             return Err(Reply::busy());
+        }
+        // A revocation from here on ends the subscription; one that came since it was looked for does not.
+        let still_may = match self.is_revoked(&account, auth).await {
+            Ok(false) => Ok(()),
+            Ok(true) => may_monitor(&request, now, true).map_err(|refusal| refuse_retrieve(&refusal)),
+            Err(failed) => Err(failed),
+        };
+        if let Err(refused) = still_may {
+            watcher.unsubscribe((account, namespace));
+            return Err(refused);
         }
         let (pubkey, namespace) = (account.to_string(), namespace.0);
         Ok(Reply::json(200, &MonitorResponse { pubkey, namespace, until, t: now, hf: PROTOCOL_GENERATION }))

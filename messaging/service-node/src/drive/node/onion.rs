@@ -32,7 +32,7 @@ impl Node {
             Err(PeelError::Path(error)) => return error.into(),
         };
         // Only now: what could not be decrypted proves nothing about its ephemeral key.
-        match self.replays().check(upstream, &frame.ephemeral_key, now_ms()) {
+        match self.replays().check((upstream.kind(), upstream), &frame.ephemeral_key, now_ms()) {
             Freshness::Fresh => {}
             Freshness::Repeated => return PathError::InvalidCiphertext.into(),
             Freshness::NoRoom => {
@@ -41,12 +41,12 @@ impl Node {
         }
         match peeled {
             Err(reply) => seal(&reply, Reply::text(400, INVALID_JSON).into()),
-            Ok(Peeled::Relay { next, body }) => self.relay(next, body).await,
+            Ok(Peeled::Relay { next, body }) => self.relay(upstream, next, body).await,
             Ok(Peeled::Deliver { .. } | Peeled::Exit { .. }) if !serves => self.not_ready(),
             Ok(Peeled::Deliver { request, reply }) => seal(&reply, self.storage_rpc(upstream, &request).await),
             Ok(Peeled::Exit { exit, payload, reply }) => {
                 match self.exits.as_ref().and_then(|exits| Some((exits, exits.url(&exit)?))) {
-                    Some((exits, url)) => exits.carry(url, payload, &self.budget).await.into(),
+                    Some((exits, url)) => exits.carry(upstream.into(), url, payload, &self.budget).await.into(),
                     None => seal(&reply, Reply::text(400, INVALID_URL).into()),
                 }
             }
@@ -58,13 +58,13 @@ impl Node {
         OnionServed { status: 503, body, lease: None }
     }
 
-    async fn relay(&self, next: ServiceNodeId, body: Vec<u8>) -> OnionServed {
+    async fn relay(&self, upstream: Upstream, next: ServiceNodeId, body: Vec<u8>) -> OnionServed {
         let view = self.view();
         let Some(entry) = view.node(&next).filter(|entry| entry.state.is_serving()) else {
             return PathError::NextNodeNotFound(next).into();
         };
         let request = peer::Request { request: Some(PeerRequest::Onion(peer::Onion { body: body.into() })) };
-        match self.ask_onion(entry, &request).await {
+        match self.ask_onion(upstream, entry, &request).await {
             Ok((PeerResponse::Onion(answer), lease)) => match u16::try_from(answer.status) {
                 Ok(status) => OnionServed { status, body: answer.body.into(), lease: Some(lease) },
                 Err(_) => PathError::InvalidResponse.into(),
@@ -91,8 +91,13 @@ impl Node {
         }
     }
 
-    async fn ask_onion(&self, next: &RosterEntry, request: &peer::Request) -> Result<(PeerResponse, Lease), PathError> {
-        match self.ask_for_another(next, request, Duration::from_millis(ONION_TIMEOUT)).await {
+    async fn ask_onion(
+        &self,
+        upstream: Upstream,
+        next: &RosterEntry,
+        request: &peer::Request,
+    ) -> Result<(PeerResponse, Lease), PathError> {
+        match self.ask_for_another(upstream, next, request, Duration::from_millis(ONION_TIMEOUT)).await {
             Ok((peer::Response { response: Some(response) }, lease)) => Ok((response, lease)),
             Ok((peer::Response { response: None }, _)) | Err(PeerError::Unreadable) => Err(PathError::InvalidResponse),
             Err(error @ (PeerError::Connect(_) | PeerError::Broken(_) | PeerError::TimedOut | PeerError::NoRoom)) => {
@@ -111,7 +116,7 @@ fn seal(reply: &ReplyKey, served: Served) -> OnionServed {
         Body::Json(json) => ReplyBody::Json(json),
     };
     match reply.seal(status, body, &mut rand::rng()) {
-        Ok(body) => OnionServed { status: 200, body, lease },
+        Ok(body) => OnionServed { status: 200, body, lease }.grown(),
         Err(_) => PathError::InvalidResponse.into(),
     }
 }

@@ -66,14 +66,14 @@ impl Node {
         }
         let Ok(accepted) = Accepted::read(&self.hop, handshake, &mut rand::rng()) else { return PathBroken.into() };
         // Only now: what could not be read proves nothing about its key.
-        match self.replays().check(upstream, accepted.ephemeral_key(), now_ms()) {
+        match self.replays().check((upstream.kind(), upstream), accepted.ephemeral_key(), now_ms()) {
             Freshness::Fresh => {}
             Freshness::Repeated => return PathBroken.into(),
             Freshness::NoRoom => return Refusal::NoRoom.into(),
         }
         let joined = match accepted.next().cloned() {
             None => accepted.end(),
-            Some(next) => match self.ask_path(next.node, next.frame.into(), OPENING).await {
+            Some(next) => match self.ask_path(upstream, next.node, next.frame.into(), OPENING).await {
                 Ok((answer, _lease)) => accepted.joined(&answer),
                 Err(failure) => return served(accepted.failed(failure, &mut rand::rng()), None),
             },
@@ -88,7 +88,7 @@ impl Node {
     async fn forward(&self, upstream: Upstream, id: PathId, path: &HopPath, number: u64, sealed: &[u8]) -> OnionServed {
         match path.forward(number, sealed, Vec::with_capacity(sealed.len())) {
             Ok(Forwarded::Relay { next, frame }) => {
-                match self.ask_path(next, frame.into(), Duration::from_millis(ONION_TIMEOUT)).await {
+                match self.ask_path(upstream, next, frame.into(), Duration::from_millis(ONION_TIMEOUT)).await {
                     Ok((answer, lease)) => match path.relay_back(number, &answer, Vec::with_capacity(answer.len())) {
                         Ok(body) => OnionServed { status: 200, body, lease: Some(lease) },
                         Err(_) => served(path.fail(number, HopFailure::NextInvalid), None),
@@ -120,7 +120,7 @@ impl Node {
         let Some(path) = closed else { return Refusal::Unknown.into() };
         if let Some((next, frame)) = path.close_next() {
             // Whether it hears or not, the path ends there by itself.
-            let _ = self.ask_path(next, frame.into(), CLOSING).await;
+            let _ = self.ask_path(upstream, next, frame.into(), CLOSING).await;
         }
         OnionServed { status: 200, body: Vec::new(), lease: None }
     }
@@ -136,7 +136,7 @@ impl Node {
             return Ok(self.onion(upstream, &body).await);
         }
         let request = PeerRequest::Onion(peer::Onion { body });
-        match self.ask_next(destination, request, Duration::from_millis(ONION_TIMEOUT)).await? {
+        match self.ask_next(upstream, destination, request, Duration::from_millis(ONION_TIMEOUT)).await? {
             (PeerResponse::Onion(peer::OnionAnswer { status, body }), lease) => {
                 let status = u16::try_from(status).map_err(|_| HopFailure::NextInvalid)?;
                 Ok(OnionServed { status, body: body.into(), lease: Some(lease) })
@@ -149,12 +149,13 @@ impl Node {
     /// Gives a frame to the next hop; what it answers with status 200.
     async fn ask_path(
         &self,
+        upstream: Upstream,
         next: ServiceNodeId,
         frame: Bytes,
         patience: Duration,
     ) -> Result<(Bytes, Lease), HopFailure> {
         let request = PeerRequest::Path(peer::PathFrame { frame });
-        match self.ask_next(next, request, patience).await? {
+        match self.ask_next(upstream, next, request, patience).await? {
             (PeerResponse::Path(peer::PathAnswer { status: 200, body }), lease) => Ok((body, lease)),
             (PeerResponse::Path(answer), _) if is_busy(answer.status) => Err(HopFailure::NextBusy),
             (PeerResponse::Path(_), _) => Err(HopFailure::NextBroken),
@@ -167,13 +168,14 @@ impl Node {
 
     async fn ask_next(
         &self,
+        upstream: Upstream,
         next: ServiceNodeId,
         request: PeerRequest,
         patience: Duration,
     ) -> Result<(PeerResponse, Lease), HopFailure> {
         let view = self.view();
         let entry = view.node(&next).filter(|entry| entry.state.is_serving()).ok_or(HopFailure::NextNotFound)?;
-        match self.ask_for_another(entry, &peer::Request { request: Some(request) }, patience).await {
+        match self.ask_for_another(upstream, entry, &peer::Request { request: Some(request) }, patience).await {
             Ok((peer::Response { response: Some(response) }, lease)) => Ok((response, lease)),
             Ok((peer::Response { response: None }, _)) | Err(PeerError::Unreadable) => Err(HopFailure::NextInvalid),
             Err(error @ (PeerError::Connect(_) | PeerError::Broken(_) | PeerError::TimedOut | PeerError::NoRoom)) => {
@@ -190,7 +192,7 @@ const fn is_busy(status: u32) -> bool {
 
 fn served(frame: Result<Vec<u8>, PathBroken>, lease: Option<Lease>) -> OnionServed {
     match frame {
-        Ok(body) => OnionServed { status: 200, body, lease },
+        Ok(body) => OnionServed { status: 200, body, lease }.grown(),
         Err(broken) => broken.into(),
     }
 }

@@ -1,6 +1,6 @@
 //! What other service nodes ask.
 
-use super::{Node, OnionServed, Upstream, messages::is_written, swarm::revoked_by};
+use super::{Node, OnionServed, Upstream};
 use crate::{
     core::{Body, Placement, Reply, own_swarm},
     drive::{
@@ -13,7 +13,7 @@ use crate::{
 use bytes::Bytes;
 use prost::Message;
 use skep_chain_client::RosterView;
-use skep_mailbox::{Changed, Origin, Put, Record, give, token_orders};
+use skep_mailbox::{Changed, Origin, Record, give, token_orders};
 use skep_primitives::ServiceNodeId;
 use skep_proto::{
     account::AccountAddress,
@@ -24,14 +24,26 @@ use skep_proto::{
     },
 };
 use skep_replication::{CompareError, MAX_REPLICAS, NotTaken, Work, answer, judge, status_of, stretches};
-use std::{sync::Arc, time::Instant};
-use tokio::sync::oneshot;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{sync::oneshot, time::timeout};
+
+/// How long a member that hands over waits until others' replicas have been judged: less than it waits for an answer.
+const JUDGE_WAIT: Duration = Duration::from_secs(2);
 
 impl Node {
-    /// Answers another service node. The request's lease is held until then.
-    pub(crate) async fn answer_peer(&self, peer: ServiceNodeId, request: Bytes, _lease: Lease) -> peer::Response {
+    /// Answers another service node, and with what memory. The request's lease is held until then.
+    pub(crate) async fn answer_peer(
+        &self,
+        peer: ServiceNodeId,
+        request: Bytes,
+        _lease: Lease,
+    ) -> (peer::Response, Option<Lease>) {
         let arrived = Instant::now();
-        let response = self.answer_peer_inner(peer, request).await;
+        let mut lease = None;
+        let response = self.answer_peer_inner(peer, request, &mut lease).await;
         self.metrics.time_request("peer", arrived.elapsed());
         let status = match &response.response {
             Some(PeerResponse::Refusal(refusal)) => u16::try_from(refusal.status).unwrap_or(500),
@@ -51,10 +63,11 @@ impl Node {
             | None => 200,
         };
         self.metrics.count_request("peer", status);
-        response
+        (response, lease)
     }
 
-    async fn answer_peer_inner(&self, peer: ServiceNodeId, request: Bytes) -> peer::Response {
+    /// The answer; `held` gets the lease of what may be long of it.
+    async fn answer_peer_inner(&self, peer: ServiceNodeId, request: Bytes, held: &mut Option<Lease>) -> peer::Response {
         let view = self.view();
         // A connection may outlive a registration.
         if !view.node(&peer).is_some_and(|entry| entry.state.is_tested()) {
@@ -80,12 +93,13 @@ impl Node {
                 Ok(reconciled) => PeerResponse::Reconciled(reconciled),
                 Err(refused) => return refused,
             },
-            PeerRequest::HandOver(replicas) => match self.take_over(replicas, view).await {
+            PeerRequest::HandOver(replicas) => match self.take_over(peer, replicas, view).await {
                 Ok(taken) => PeerResponse::Taken(taken),
                 Err(refused) => return refused,
             },
             PeerRequest::Onion(onion) => {
-                let OnionServed { status, body, .. } = self.onion(Upstream::Node(peer), &onion.body).await;
+                let OnionServed { status, body, lease } = self.onion(Upstream::Node(peer), &onion.body).await;
+                *held = lease;
                 PeerResponse::Onion(peer::OnionAnswer { status: status.into(), body: body.into() })
             }
             PeerRequest::Ping(peer::Ping {}) => PeerResponse::Pong(self.pong(peer)),
@@ -103,7 +117,8 @@ impl Node {
                 Err(refused) => return refused.into_response(),
             },
             PeerRequest::Path(peer::PathFrame { frame }) => {
-                let OnionServed { status, body, lease: _lease } = self.path(Upstream::Node(peer), &frame).await;
+                let OnionServed { status, body, lease } = self.path(Upstream::Node(peer), &frame).await;
+                *held = lease;
                 PeerResponse::Path(peer::PathAnswer { status: status.into(), body: body.into() })
             }
         };
@@ -172,12 +187,21 @@ impl Node {
     /// Takes what this node lacks of its own swarm's from another node. It is judged by its proofs.
     async fn take_over(
         &self,
+        peer: ServiceNodeId,
         peer::HandOver { replicas }: peer::HandOver,
         view: Arc<RosterView>,
     ) -> Result<peer::Taken, peer::Response> {
         if replicas.len() > MAX_REPLICAS {
             return Err(refusal(400, "too many replicas at once"));
         }
+        if !self.defences.peer_may_hand_over(peer, replicas.len()) {
+            self.metrics.count_shed(Shed::Peer);
+            return Err(refusal(429, "too many replicas"));
+        }
+        // Who waits here asks again after a while. Nobody's requests wait for threads that are busy judging.
+        let Ok(Ok(_judge)) = timeout(JUDGE_WAIT, self.judges.acquire()).await else {
+            return Err(Refused::BUSY.into_response());
+        };
         let (me, now) = (self.id, now_ms());
         let judged = move |store: &dyn skep_mailbox::Store| {
             let is_here =
@@ -213,33 +237,17 @@ impl Node {
     fn queue(&self, work: Vec<Work>, now: u64) -> Vec<oneshot::Receiver<u32>> {
         let step = |work| {
             let (done, status) = oneshot::channel();
-            let disk = Arc::clone(&self.disk);
             match work {
-                Work::Put(record) => {
-                    let (monitors, push) = (self.monitors.clone(), self.monitors.watched(&record, &self.budget));
-                    self.writer.put(record, now, move |outcome| {
-                        disk.note(&outcome, is_written);
-                        if let (Some(push), Ok(Put::Stored { expiry, already: false })) = (push, &outcome) {
-                            monitors.publish(push, *expiry, now);
-                        }
-                        let _ = done.send(outcome.map_or(503, |put| status_of(&put)));
+                Work::Put(record) => self.put(record, now, move |outcome| {
+                    let _ = done.send(outcome.map_or(503, |put| status_of(&put)));
+                }),
+                Work::Change(change, order) => self.write(change, Some(order), now, move |outcome| {
+                    let _ = done.send(match outcome {
+                        Ok(Changed::Messages(_) | Changed::Tokens(_)) => 200,
+                        Ok(Changed::Full) => 507,
+                        Err(_) => 503,
                     });
-                }
-                Work::Change(change, order) => {
-                    let (monitors, revoked) = (self.monitors.clone(), revoked_by(&change));
-                    self.writer.change(change, Some(order), now, move |outcome| {
-                        disk.note(&outcome, |_| true);
-                        let status = match outcome {
-                            Ok(Changed::Messages(_) | Changed::Tokens(_)) => 200,
-                            Ok(Changed::Full) => 507,
-                            Err(_) => 503,
-                        };
-                        if let (200, Some((account, tokens))) = (status, revoked) {
-                            monitors.revoke(&account, &tokens);
-                        }
-                        let _ = done.send(status);
-                    });
-                }
+                }),
             }
             status
         };

@@ -2,16 +2,25 @@
 
 use super::{Node, Served, Upstream, messages::Admitted};
 use crate::{
-    core::Reply,
-    drive::{budget::Lease, now_ms},
+    core::{Body, Reply},
+    drive::now_ms,
 };
 use futures::future::{BoxFuture, FutureExt, join_all};
 use skep_proto::storage::{
-    InfoResponse, ListenRequest, Method, NodeListResponse, PROTOCOL_GENERATION, Request, limits::MAX_RETRIEVE_BYTES,
+    InfoResponse, ListenRequest, Method, NodeListResponse, PROTOCOL_GENERATION, Request, RetrieveRequest,
+    limits::{MAX_MESSAGE_BYTES, MAX_RETRIEVE_BYTES, retrieved_size},
 };
 use skep_rpc::node_list::STORAGE_SERVER_VERSION;
 
 const ONLY_OVER_WEBSOCKET: &str = "monitor: open a WebSocket at /monitor/v1";
+
+/// Bytes for answers.
+struct Room {
+    /// What each method may retrieve.
+    of_each: Vec<usize>,
+    /// What all take together.
+    bytes: usize,
+}
 
 /// A method of several, its mail judged.
 enum Judged {
@@ -33,43 +42,94 @@ impl Node {
 
     fn request(&self, upstream: Upstream, request: Request) -> BoxFuture<'_, Served> {
         async move {
-            match request {
-                Request::Single(method) => self.method(upstream, method, MAX_RETRIEVE_BYTES).await,
-                Request::Batch(methods) => {
-                    let rooms = rooms(&methods);
+            let methods = match &request {
+                Request::Single(method) => std::slice::from_ref(method),
+                Request::Batch(methods) | Request::Sequence(methods) => methods,
+                Request::IfElse(_) => &[],
+            };
+            let Room { of_each: rooms, bytes } = match self.room(methods).await {
+                Ok(room) => room,
+                Err(failed) => return failed.into(),
+            };
+            let Some(mut lease) = self.budget.lease_soon(upstream.into(), bytes).await else {
+                return self.busy().into();
+            };
+            let methods = |methods: Vec<Method>| methods.into_iter().zip(rooms);
+            let reply = match request {
+                Request::Single(method) => match methods(vec![method]).next() {
+                    Some((method, room)) => self.method(upstream, method, room).await,
+                    None => Reply::busy(),
+                },
+                Request::Batch(batch) => {
+                    let judged = methods(batch).map(async |(method, room)| (self.judged(method).await, room));
                     // Mail is read in the order in which the disk got it: that of the list, however long judging each takes.
-                    let judged = join_all(methods.into_iter().map(|method| self.judged(method))).await;
-                    let answers =
-                        judged.into_iter().zip(rooms).map(|(judged, room)| self.one_of(upstream, judged, room));
-                    together(join_all(answers).await)
+                    let judged = join_all(judged).await;
+                    let answers = judged.into_iter().map(|(judged, room)| self.one_of(upstream, judged, room));
+                    Reply::batch(&join_all(answers).await)
                 }
-                Request::Sequence(methods) => {
-                    let rooms = rooms(&methods);
-                    let mut answers = Vec::with_capacity(methods.len());
-                    for (method, room) in methods.into_iter().zip(rooms) {
+                Request::Sequence(sequence) => {
+                    let mut answers = Vec::with_capacity(sequence.len());
+                    for (method, room) in methods(sequence) {
                         let answer = self.method(upstream, method, room).await;
-                        let goes_on = (200..300).contains(&answer.reply.status);
+                        let goes_on = (200..300).contains(&answer.status);
                         answers.push(answer);
                         if !goes_on {
                             break;
                         }
                     }
-                    together(answers)
+                    Reply::batch(&answers)
                 }
                 Request::IfElse(ifelse) => {
                     let height = self.view().height();
                     let holds = ifelse.condition.holds(PROTOCOL_GENERATION, STORAGE_SERVER_VERSION, height.into());
                     match if holds { ifelse.then } else { ifelse.otherwise } {
-                        None => Reply::branch(holds, height.into(), None).into(),
+                        None => Reply::branch(holds, height.into(), None),
                         Some(branch) => {
                             let Served { reply, lease } = self.request(upstream, branch).await;
-                            Served { reply: Reply::branch(holds, height.into(), Some(&reply)), lease }
+                            return Served { reply: Reply::branch(holds, height.into(), Some(&reply)), lease };
                         }
                     }
                 }
-            }
+            };
+            let (Body::Json(text) | Body::Text(text)) = &reply.body;
+            lease.shrink(text.len());
+            Served { reply, lease: Some(lease) }
         }
         .boxed()
+    }
+
+    /// What the answers of several methods take. It is taken at once, so that none of them waits for what the others hold.
+    async fn room(&self, methods: &[Method]) -> Result<Room, Reply> {
+        /// More than one entry of the node list takes in JSON.
+        const ENTRY: usize = 1024;
+        let mut room = Room { of_each: rooms(methods), bytes: 0 };
+        for (method, most) in methods.iter().zip(&mut room.of_each) {
+            room.bytes += match method {
+                Method::Retrieve(RetrieveRequest { account, .. }) => {
+                    let account = *account;
+                    let kept = self.read_store(move |store| store.allowance(&account)).await?.mailbox.retrieved_size();
+                    // Most mailboxes are small: whoever asks for much takes no more room than there are messages.
+                    *most = kept.min(*most);
+                    // One message is there however small the window. For a moment there are the messages beside their base64.
+                    let size = retrieved_size(MAX_MESSAGE_BYTES).min(kept).max(*most);
+                    size + size / 4 * 3
+                }
+                Method::NodeList(_) => self.view().nodes().len() * ENTRY,
+                Method::Store(_)
+                | Method::Command(_)
+                | Method::Expiries(_)
+                | Method::Revoked(_)
+                | Method::Receipt(_)
+                | Method::Monitor(_)
+                | Method::GetSwarm(_)
+                | Method::Info
+                | Method::ResolveName
+                | Method::Listen(_)
+                | Method::Deliver(_)
+                | Method::Unlisten(_) => 0,
+            };
+        }
+        Ok(room)
     }
 
     async fn judged(&self, method: Method) -> Judged {
@@ -78,22 +138,22 @@ impl Node {
     }
 
     /// Answers one of several methods; a retrieve within `room` bytes.
-    async fn one_of(&self, upstream: Upstream, judged: Judged, room: usize) -> Served {
+    async fn one_of(&self, upstream: Upstream, judged: Judged, room: usize) -> Reply {
         match judged {
-            Judged::Store(Ok(admitted)) => self.store(admitted).await.unwrap_or_else(|refusal| refusal).into(),
-            Judged::Store(Err(refusal)) => refusal.into(),
+            Judged::Store(Ok(admitted)) => self.store(admitted).await.unwrap_or_else(|refusal| refusal),
+            Judged::Store(Err(refusal)) => refusal,
             Judged::Other(method) => self.method(upstream, method, room).await,
         }
     }
 
     /// Answers one method; a retrieve within `room` bytes.
-    async fn method(&self, upstream: Upstream, method: Method, room: usize) -> Served {
+    async fn method(&self, upstream: Upstream, method: Method, room: usize) -> Reply {
         let answer = match method {
             Method::Store(request) => match self.take_in(request).await {
                 Ok(admitted) => self.store(admitted).await,
                 Err(refusal) => Err(refusal),
             },
-            Method::Retrieve(request) => return self.retrieve(request, room).await.unwrap_or_else(Served::from),
+            Method::Retrieve(request) => self.retrieve(request, room).await,
             Method::Command(command) => self.command(command).await,
             Method::Expiries(request) => self.expiries(request).await,
             Method::Revoked(request) => self.revoked(request).await,
@@ -105,7 +165,7 @@ impl Node {
                 let (version, hf) = (STORAGE_SERVER_VERSION, PROTOCOL_GENERATION);
                 Ok(Reply::json(200, &InfoResponse { version, timestamp: now, t: now, hf }))
             }
-            Method::NodeList(query) => return self.node_list(query),
+            Method::NodeList(query) => Ok(self.node_list(query)),
             // As a chain answers where nobody has registered the name: there are no names.
             Method::ResolveName => {
                 let result = serde_json::Value::Object(Default::default());
@@ -116,28 +176,18 @@ impl Node {
             Method::Deliver(request) => self.deliver(request),
             Method::Unlisten(request) => Ok(self.unlisten(request)),
         };
-        answer.unwrap_or_else(|refusal| refusal).into()
+        answer.unwrap_or_else(|refusal| refusal)
     }
 }
 
 /// The bytes each of several methods may retrieve: all answers travel together, so they share the room of one.
 fn rooms(methods: &[Method]) -> Vec<usize> {
-    let mut room = MAX_RETRIEVE_BYTES;
+    let mut left = MAX_RETRIEVE_BYTES;
     let mut rooms = Vec::with_capacity(methods.len());
     for method in methods {
-        rooms.push(room);
-        if let Method::Retrieve(request) = method {
-            room = room.saturating_sub(request.window().size);
-        }
+        let wanted = if let Method::Retrieve(request) = method { request.window().size } else { 0 };
+        rooms.push(wanted.min(left));
+        left = left.saturating_sub(wanted);
     }
     rooms
-}
-
-fn together(answers: Vec<Served>) -> Served {
-    let (replies, leases): (Vec<_>, Vec<_>) = answers.into_iter().map(|served| (served.reply, served.lease)).unzip();
-    let lease = leases.into_iter().flatten().reduce(|mut all: Lease, lease| {
-        all.merge(lease);
-        all
-    });
-    Served { reply: Reply::batch(&replies), lease }
 }

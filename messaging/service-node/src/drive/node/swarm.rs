@@ -6,12 +6,11 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use skep_mailbox::{Change, Changed, Order, WriteError};
 use skep_primitives::ServiceNodeId;
 use skep_proto::{
-    account::AccountAddress,
     peer,
-    storage::{HexKey, MemberFailure, MemberResult, SubaccountToken, limits::PEER_TIMEOUT},
+    storage::{HexKey, MemberFailure, MemberResult, limits::PEER_TIMEOUT},
 };
 use skep_replication::FanOut;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep_until},
@@ -69,25 +68,13 @@ impl Node {
         change: Change,
         order: Option<Order>,
     ) -> Result<Changed, MemberFailure> {
-        let revoked = revoked_by(&change);
         let (done, outcome) = oneshot::channel();
-        let (disk, is_order) = (Arc::clone(&self.disk), order.is_some());
-        self.writer.change(change, order, now_ms(), move |outcome| {
-            disk.note(&outcome, |_| is_order);
+        self.write(change, order, now_ms(), move |outcome| {
             // Nobody waits any more if the client has gone.
             let _ = done.send(outcome);
         });
-        let changed = written(outcome).await?;
-        if let Some((account, tokens)) = revoked {
-            self.monitors.revoke(&account, &tokens);
-        }
-        Ok(changed)
+        written(outcome).await
     }
-}
-
-/// Whose subaccounts may watch no longer once this is done.
-pub(super) fn revoked_by(change: &Change) -> Option<(AccountAddress, Vec<SubaccountToken>)> {
-    if let Change::Revoke { account, tokens, .. } = change { Some((*account, tokens.clone())) } else { None }
 }
 
 const fn failure(error: &PeerError) -> MemberFailure {
