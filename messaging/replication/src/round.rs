@@ -238,7 +238,7 @@ mod tests {
         bring_up::testing::serve,
         session::testing::{NOW, message, store_of},
     };
-    use skep_mailbox::{Change, MemoryStore, Quotas};
+    use skep_mailbox::{Change, MemoryStore, Quotas, RECORD_BYTES};
 
     fn id(number: u8) -> ServiceNodeId {
         ServiceNodeId([number; 32])
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn what_is_anothers_goes_once_enough_of_them_have_it() {
-        let (ours, a, b, full) = (store_of(0..300), store_of(0..0), store_of(0..0), MemoryStore::new(8 * 10));
+        let (ours, a, b, full) = (store_of(0..300), store_of(0..0), store_of(0..0), MemoryStore::new((8 + RECORD_BYTES) * 10));
         let mut round = Round::new(u64::MAX);
         run(&mut round, &ours, &[Some(&a), Some(&b), Some(&full), None], false);
         assert_eq!(ours.usage().messages, 290, "three have only ten");
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn what_is_refused_is_not_offered_each_round() {
-        let no_unproven = Quotas { unproven_capacity: 8 * 10, ..u64::MAX.into() };
+        let no_unproven = Quotas { unproven_capacity: (8 + RECORD_BYTES) * 10, ..u64::MAX.into() };
         let (ours, full) = (store_of(0..300), MemoryStore::new(no_unproven));
         let mut round = Round::new(u64::MAX);
         let mut offered = || run(&mut round, &ours, &[Some(&full)], true);

@@ -106,7 +106,7 @@ impl World {
         let owners: Vec<_> = (0..settings.owners).map(|_| Owner::new(rng.random())).collect();
         let mut members: Vec<_> = (0..settings.members)
             .map(|_| {
-                let capacity = if rng.random_bool(0.1) { rng.random_range(100..2_000) } else { u64::MAX };
+                let capacity = if rng.random_bool(0.1) { rng.random_range(3_000..60_000) } else { u64::MAX };
                 let skew = rng.random_range(-SKEW..=SKEW);
                 // Small enough that much is handed over in several rounds.
                 let budget = rng.random_range(6_000..200_000);
