@@ -1,6 +1,11 @@
 //! What an owner may order, and what that changes (`protocol.md` section 4).
 
-use crate::{Change, Order, Origin, replica::as_heard, store::STAMP_TOLERANCE, verify_owner};
+use crate::{
+    Change, Order, Origin,
+    replica::as_heard,
+    store::{MAX_NAMED, STAMP_TOLERANCE},
+    verify_owner,
+};
 use skep_proto::storage::{
     Access, Action, Command, ExpiriesRequest, ExpiryMode, MessageHash, OwnerAuth, RevokedRequest, TimedAuth,
     limits::{BOUND_TOLERANCE, MAX_TTL_PRIVATE, SIGNATURE_TOLERANCE},
@@ -26,6 +31,9 @@ pub enum CommandRefusal {
     /// A subaccount that may not delete shortens lives.
     #[error("expire: shorten parameter cannot be used with this subaccount token (missing delete access)")]
     ShortenWithoutDelete,
+    /// More messages than one order may name.
+    #[error("messages has more than {MAX_NAMED} entries: send several requests")]
+    TooMany,
     /// Not signed by the owner, nor by a subaccount with the right to do so.
     #[error("{0} signature verification failed")]
     Signature(&'static str),
@@ -44,6 +52,11 @@ pub(crate) fn judge_at(command: &Command, at: u64, tolerance: u64, is_revoked: b
         let verified = !is_revoked && verify_owner(account, auth, access, &signed::command(action)).is_ok();
         if verified { Ok(()) } else { Err(CommandRefusal::Signature(name)) }
     };
+    if let Action::Delete { messages, .. } | Action::Expire { messages, .. } = action
+        && messages.len() > MAX_NAMED
+    {
+        return Err(CommandRefusal::TooMany);
+    }
     match action {
         Action::Delete { .. } => signed_by_owner("delete_msgs", Access::DELETE)?,
         Action::DeleteAll { timestamp, .. } => {

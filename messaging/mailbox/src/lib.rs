@@ -61,6 +61,9 @@ pub use replica::{ReplicaRefusal, admit_order, admit_replica, command_of, token_
 #[cfg(feature = "rocksdb")]
 pub use rocks::{Contents, Fault, FaultKind, OpenError, Recount, RocksStore, database_options};
 pub use spent::Spent;
-pub use store::{Change, Changed, Expired, Fetched, Order, Page, Put, Query, Store, StoreError, Touched, Usage};
+pub use store::{
+    Change, Changed, Expired, Fetched, MAX_NAMED, Order, Page, Put, Query, RECORD_BYTES, Store, StoreError, Touched,
+    Usage,
+};
 pub use work::WorkRefusal;
 pub use writer::{WriteError, Writer};

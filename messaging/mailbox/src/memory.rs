@@ -6,7 +6,7 @@ use crate::{
     deposits::{Known, choose},
     name::spaced,
     ruling::{Ruling, Rulings, admitted_until, settled_expiry},
-    store::{MAX_ORDER_BYTES, MAX_ORDERS, REVOCATION_BYTES, is_wanted, nth_expiry},
+    store::{MAX_ORDER_BYTES, MAX_ORDERS, REVOCATION_BYTES, charged_for_orders, is_wanted, nth_expiry},
 };
 use skep_proto::{
     account::AccountAddress,
@@ -59,8 +59,8 @@ struct Inner {
     /// The newest last.
     revoked: HashMap<AccountAddress, Vec<Revoked>>,
     usage: Usage,
-    /// Bytes of all unproven mail.
-    unproven: u64,
+    /// All unproven mail.
+    unproven: Usage,
     mailboxes: HashMap<AccountAddress, Tallies>,
 }
 
@@ -100,16 +100,16 @@ impl MemoryStore {
 impl Inner {
     fn allowance(&self, account: &AccountAddress, quotas: Quotas) -> Allowance {
         let mailbox = self.mailboxes.get(account).copied().unwrap_or_default();
-        Allowance { quotas, mailbox, total: self.usage.bytes, unproven_total: self.unproven }
+        let (total, unproven_total, orders) = (self.usage.charged(), self.unproven.charged(), self.order_bytes());
+        Allowance { quotas, mailbox, total, unproven_total, orders }
     }
 
     fn count(&mut self, record: &Record) {
         let size = record.deposit().data.len() as u64;
         self.mailboxes.entry(record.deposit().account).or_default().enter(record.standing(), size);
-        self.usage.messages += 1;
-        self.usage.bytes += size;
+        self.usage.enter(size);
         if record.standing() == Standing::Unproven {
-            self.unproven += size;
+            self.unproven.enter(size);
         }
     }
 
@@ -121,10 +121,9 @@ impl Inner {
                 self.mailboxes.remove(&account);
             }
         }
-        self.usage.messages -= 1;
-        self.usage.bytes -= size;
+        self.usage.leave(size);
         if record.standing() == Standing::Unproven {
-            self.unproven -= size;
+            self.unproven.leave(size);
         }
     }
 
@@ -268,24 +267,52 @@ impl Inner {
         self.select(account, Scope::All, |entry| entry.record.hash() == *hash && entry.expiry > now)
     }
 
+    /// Number and bytes of orders but this one, by account.
+    fn order_counts(&self, but: OrderId) -> BTreeMap<AccountAddress, (u64, u64)> {
+        let mut counts = BTreeMap::<_, (u64, u64)>::new();
+        for (id, kept) in self.orders.iter().filter(|(id, _)| **id != but) {
+            let (number, bytes) = counts.entry(id.0).or_default();
+            *number += 1;
+            *bytes += kept.order.request.len() as u64;
+        }
+        counts
+    }
+
+    fn order_bytes(&self) -> u64 {
+        self.orders.values().map(|kept| kept.order.charged()).sum()
+    }
+
+    /// Forgets older orders until there is room for this one; false if there is none.
+    fn make_room_for(&mut self, new: &Order, capacity: u64) -> bool {
+        let id = (new.account, new.signature);
+        if self.orders.get(&id).is_some_and(|known| known.order.at >= new.at) {
+            return true;
+        }
+        loop {
+            let counts = self.order_counts(id);
+            let (number, bytes) = counts.get(&id.0).copied().unwrap_or_default();
+            let fits_account = number < MAX_ORDERS && bytes + new.request.len() as u64 <= MAX_ORDER_BYTES;
+            let total: u64 = counts.values().map(|(number, bytes)| charged_for_orders(*number, *bytes)).sum();
+            if fits_account && total.saturating_add(new.charged()) <= capacity {
+                return true;
+            }
+            let by_size = counts.iter().map(|(account, count)| (charged_for_orders(count.0, count.1), *account));
+            let largest = by_size.max().map_or(id.0, |(_, account)| account);
+            let whose = if fits_account { largest } else { id.0 };
+            let of_account = self.orders.range((whose, [0; 64])..=(whose, [0xff; 64]));
+            let oldest = of_account.filter(|(known, _)| **known != id).map(|(id, kept)| (kept.order.at, *id)).min();
+            let Some((_, oldest)) = oldest.filter(|(at, _)| *at < new.at) else { return false };
+            self.forget(oldest);
+        }
+    }
+
+    /// Keeps an order for which there is room.
     fn remember(&mut self, new: &Order, change: &Change) {
         let id = (new.account, new.signature);
         if self.orders.get(&id).is_some_and(|known| known.order.at >= new.at) {
             return;
         }
         self.forget(id);
-        let size = new.request.len() as u64;
-        loop {
-            let of_account = self.orders.range((id.0, [0; 64])..=(id.0, [0xff; 64]));
-            let sizes = of_account.clone().map(|(_, kept)| kept.order.request.len() as u64);
-            if (of_account.clone().count() as u64) < MAX_ORDERS && sizes.sum::<u64>() + size <= MAX_ORDER_BYTES {
-                break;
-            }
-            let Some((first, _)) = of_account.min_by_key(|(_, kept)| kept.order.at) else { break };
-            let first = *first;
-            self.forget(first);
-        }
-        self.usage.bytes += size;
         self.names.insert(new.name(), Named::Order(id));
         self.orders.insert(id, Kept { order: new.clone(), rulings: Rulings::of(change) });
     }
@@ -293,7 +320,6 @@ impl Inner {
     fn forget(&mut self, id: OrderId) {
         if let Some(Kept { order, .. }) = self.orders.remove(&id) {
             self.names.remove(&order.name());
-            self.usage.bytes -= order.request.len() as u64;
         }
     }
 
@@ -387,7 +413,7 @@ impl Inner {
                 all.sort_unstable();
                 all.drain(..all.len().saturating_sub(MAX_REVOCATIONS));
                 let grown = (all.len() - before.len()) as u64 * REVOCATION_BYTES;
-                if grown > 0 && self.usage.bytes.saturating_add(grown) > capacity {
+                if grown > 0 && self.usage.charged().saturating_add(grown) > capacity {
                     return Changed::Full;
                 }
                 self.usage.bytes += grown;
@@ -416,11 +442,13 @@ impl Store for MemoryStore {
 
     fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError> {
         let mut inner = self.lock();
-        let changed = inner.change(change, now, self.quotas().capacity);
-        if let Some(order) = order {
+        let Quotas { capacity, orders, .. } = self.quotas();
+        let has_room = order.is_none_or(|order| inner.make_room_for(order, orders));
+        let changed = inner.change(change, now, capacity);
+        if let (Some(order), true) = (order, has_room) {
             inner.remember(order, change);
         }
-        Ok(changed)
+        Ok(if has_room { changed } else { Changed::Full })
     }
 
     fn newest(&self, change: &Change, now: u64) -> Result<Option<u64>, StoreError> {

@@ -1,6 +1,6 @@
 //! How much is kept of one mailbox and of all, apart for mail that was paid for and mail that was not; pure (decision 17).
 
-use crate::Usage;
+use crate::{Usage, store::RECORD_BYTES};
 use skep_proto::storage::limits::retrieved_size;
 
 /// Whether a message was paid for.
@@ -46,6 +46,8 @@ pub struct Quotas {
     pub capacity: u64,
     /// Bytes of unproven mail, within the capacity: the rest is proven mail's alone.
     pub unproven_capacity: u64,
+    /// Bytes of owners' orders, apart from the capacity: neither takes room from the other.
+    pub orders: u64,
     /// Proven mail of one account.
     pub proven: Quota,
     /// Unproven mail of one account.
@@ -55,7 +57,7 @@ pub struct Quotas {
 /// A capacity, and no other bound.
 impl From<u64> for Quotas {
     fn from(capacity: u64) -> Self {
-        Self { capacity, unproven_capacity: capacity, proven: Quota::NONE, unproven: Quota::NONE }
+        Self { capacity, unproven_capacity: capacity, orders: u64::MAX, proven: Quota::NONE, unproven: Quota::NONE }
     }
 }
 
@@ -89,16 +91,12 @@ impl Tallies {
 
     /// One message more.
     pub(crate) const fn enter(&mut self, standing: Standing, size: u64) {
-        let usage = self.of_mut(standing);
-        usage.messages = usage.messages.saturating_add(1);
-        usage.bytes = usage.bytes.saturating_add(size);
+        self.of_mut(standing).enter(size);
     }
 
     /// One message less.
     pub(crate) const fn leave(&mut self, standing: Standing, size: u64) {
-        let usage = self.of_mut(standing);
-        usage.messages = usage.messages.saturating_sub(1);
-        usage.bytes = usage.bytes.saturating_sub(size);
+        self.of_mut(standing).leave(size);
     }
 }
 
@@ -109,10 +107,12 @@ pub struct Allowance {
     pub quotas: Quotas,
     /// The account's mail.
     pub mailbox: Tallies,
-    /// Bytes of everything kept.
+    /// Bytes of everything kept but orders, as [`Usage::charged`] counts them.
     pub total: u64,
-    /// Bytes of all unproven mail.
+    /// Bytes of all unproven mail, counted likewise.
     pub unproven_total: u64,
+    /// Bytes of all orders, as [`Order::charged`](crate::Order::charged) counts them.
+    pub orders: u64,
 }
 
 /// One, where shares are counted in parts of it.
@@ -123,12 +123,13 @@ const LEAST_PARTS: u64 = WHOLE / 64;
 impl Allowance {
     /// Whether a message of `size` bytes may be kept. What is kept is never removed to make room.
     pub fn holds(&self, standing: Standing, size: u64) -> bool {
-        let Self { quotas, mailbox, total, unproven_total } = self;
-        let fits = total.saturating_add(size) <= quotas.capacity;
+        let Self { quotas, mailbox, total, unproven_total, .. } = self;
+        let charged = size.saturating_add(RECORD_BYTES);
+        let fits = total.saturating_add(charged) <= quotas.capacity;
         match standing {
             Standing::Proven => fits && quotas.proven.holds(&mailbox.proven, size),
             Standing::Unproven => {
-                fits && unproven_total.saturating_add(size) <= quotas.unproven_capacity
+                fits && unproven_total.saturating_add(charged) <= quotas.unproven_capacity
                     && quotas.unproven.holds(&mailbox.unproven, size)
             }
         }
@@ -140,7 +141,7 @@ impl Allowance {
         match standing {
             Standing::Proven => quotas.proven.holds(&mailbox.proven, size),
             Standing::Unproven => {
-                unproven_total.saturating_add(size) <= quotas.unproven_capacity
+                unproven_total.saturating_add(size).saturating_add(RECORD_BYTES) <= quotas.unproven_capacity
                     && quotas.unproven.holds(&mailbox.unproven, size)
             }
         }
@@ -154,7 +155,7 @@ impl Allowance {
         if !self.holds(Standing::Unproven, size) {
             return false;
         }
-        let Self { quotas, mailbox: Tallies { unproven: used, .. }, total, unproven_total } = self;
+        let Self { quotas, mailbox: Tallies { unproven: used, .. }, total, unproven_total, .. } = self;
         let node = share_left(*unproven_total, quotas.unproven_capacity).min(share_left(*total, quotas.capacity));
         let bucket = quotas.unproven.scaled((node * node / WHOLE).max(LEAST_PARTS));
         let left = share_left(used.messages, bucket.messages).min(share_left(used.bytes, bucket.bytes));
@@ -178,6 +179,7 @@ mod tests {
     const QUOTAS: Quotas = Quotas {
         capacity: 1 << 30,
         unproven_capacity: 1 << 29,
+        orders: 0,
         proven: Quota { messages: 1000, bytes: 1 << 24 },
         unproven: Quota { messages: 400, bytes: 1 << 22 },
     };
@@ -185,7 +187,7 @@ mod tests {
     fn allowance(messages: u64, bytes: u64, unproven_total: u64) -> Allowance {
         let unproven = Usage { messages, bytes };
         let mailbox = Tallies { unproven, proven: Usage::default() };
-        Allowance { quotas: QUOTAS, mailbox, total: unproven_total, unproven_total }
+        Allowance { quotas: QUOTAS, mailbox, total: unproven_total, unproven_total, orders: 0 }
     }
 
     /// Of 1000 dice spread evenly, how many take the message.
@@ -224,7 +226,7 @@ mod tests {
         assert!((50..80).contains(&odds[1]), "a half to the fourth: {odds:?}");
         assert_eq!(taken(&allowance(400, 0, 0), 0), 0);
         assert_eq!(taken(&allowance(0, (1 << 22) - 50, 0), 0), 0);
-        assert_eq!(taken(&allowance(0, 0, (1 << 29) - 50), 0), 0);
+        assert_eq!(taken(&allowance(0, 0, (1 << 29) - 50 - RECORD_BYTES), 0), 0);
         assert_eq!([0, 1, 2, 9].map(|load| taken(&allowance(0, 0, 0), load)), [1000, 501, 251, 2], "under load");
     }
 
@@ -245,10 +247,12 @@ mod tests {
             let unproven = Usage { messages: used.0, bytes: used.1 };
             let (total, unproven_total) = rest;
             let mailbox = Tallies { unproven, proven: Usage::default() };
-            let allowance = Allowance { quotas: QUOTAS, mailbox, total, unproven_total };
+            let allowance = Allowance { quotas: QUOTAS, mailbox, total, unproven_total, orders: 0 };
             if allowance.draws(size, load, dice) {
                 prop_assert!(allowance.holds(Standing::Unproven, size));
-                prop_assert!(total + size <= QUOTAS.capacity && unproven_total + size <= QUOTAS.unproven_capacity);
+                let charged = size + RECORD_BYTES;
+                prop_assert!(total + charged <= QUOTAS.capacity);
+                prop_assert!(unproven_total + charged <= QUOTAS.unproven_capacity);
                 prop_assert!(used.0 < QUOTAS.unproven.messages && used.1 + size <= QUOTAS.unproven.bytes);
             }
         }

@@ -54,7 +54,9 @@ pub fn admit_order(
         return Err(ReplicaRefusal::Times);
     }
     judge_at(command, at, STAMP_TOLERANCE, false).map_err(|refusal| match refusal {
-        CommandRefusal::Signature(_) | CommandRefusal::ShortenWithoutDelete => ReplicaRefusal::Proof,
+        CommandRefusal::Signature(_) | CommandRefusal::ShortenWithoutDelete | CommandRefusal::TooMany => {
+            ReplicaRefusal::Proof
+        }
         CommandRefusal::Clock(_)
         | CommandRefusal::BeforeFuture
         | CommandRefusal::ExpiryPassed

@@ -16,7 +16,10 @@ use crate::{
 };
 pub use accounts::Recount;
 use accounts::{Counts, Shift};
-use keys::{BoxId, FORMAT, Meta, Place, STATE, State, TalliesKey, bucket_of, bucket_start, last_expired, read_expiry};
+use keys::{
+    BoxId, FORMAT, FORMAT_BEFORE, Meta, Place, STATE, State, TalliesKey, bucket_of, bucket_start, last_expired,
+    read_expiry,
+};
 use prost::Message;
 use read::Entries;
 use rocksdb::{
@@ -115,15 +118,22 @@ impl RocksStore {
         };
         let options = database_options();
         let db = DB::open(&options, path).map_err(failed)?;
+        let mut is_old = false;
         let state = match db.get(STATE).map_err(failed)?.map(|bytes| State::read(&bytes)) {
             None => State::default(),
-            Some(Some((_, Some(state)))) => state,
+            Some(Some((found, Some(state)))) => {
+                is_old = found == FORMAT_BEFORE;
+                state
+            }
             Some(Some((found, None))) => return Err(OpenError::Format { path: path.into(), found }),
             Some(None) => return Err(OpenError::Damaged(path.into())),
         };
         let (quotas, synced) = (Mutex::new(quotas.into()), AtomicU64::new(state.next));
         let (counts, state, sums) = (Mutex::default(), Mutex::new(state), RwLock::default());
         let store = Self { db, quotas, counts, state, sums, synced, options };
+        if is_old {
+            store.upgrade().map_err(|_| OpenError::Damaged(path.into()))?;
+        }
         store.count_names().map_err(|_| OpenError::Damaged(path.into()))?;
         Ok(store)
     }
@@ -428,13 +438,17 @@ impl Store for RocksStore {
     }
 
     fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError> {
+        let has_room = match order {
+            Some(order) => self.make_room_for(order)?,
+            None => true,
+        };
         let mut pending = self.pending(0);
         let changed = pending.change(change, now)?;
-        if let Some(order) = order {
+        if let (Some(order), true) = (order, has_room) {
             pending.remember(order, change)?;
         }
         pending.write("change a mailbox")?;
-        Ok(changed)
+        Ok(if has_room { changed } else { Changed::Full })
     }
 
     fn sync(&self) -> Result<(), StoreError> {
@@ -579,14 +593,12 @@ impl Store for RocksStore {
     }
 
     fn usage(&self) -> Usage {
-        let State { messages, bytes, .. } = self.state();
-        Usage { messages, bytes }
+        self.state().kept
     }
 
     fn allowance(&self, account: &AccountAddress) -> Result<Allowance, StoreError> {
-        let State { bytes: total, unproven: unproven_total, .. } = self.state();
         let mailbox = self.tallies(&keys::tallies(account))?;
-        Ok(Allowance { quotas: self.quotas(), mailbox, total, unproven_total })
+        Ok(self.state().allowance(self.quotas(), mailbox))
     }
 
     fn set_quotas(&self, quotas: Quotas) {
@@ -645,6 +657,43 @@ mod tests {
         let page = store.retrieve(&suite::query(1, 0), 0).unwrap();
         let order: Vec<_> = page.messages.iter().map(|message| message.hash).collect();
         assert_eq!(order, records.iter().map(Record::hash).collect::<Vec<_>>(), "arrival goes on where it stopped");
+    }
+
+    #[test]
+    fn the_format_before_is_brought_up_to_date() {
+        use crate::{Change, Order};
+        let directory = tempdir().unwrap();
+        let records: Vec<_> = (0..5).map(|number| suite::record(number, 0, 1, 1_000_000)).collect();
+        let orders = |store: &RocksStore| store.allowance(&suite::account(1)).unwrap().orders;
+        let before = {
+            let store = RocksStore::open(directory.path(), u64::MAX).unwrap();
+            store.put(&records, 0).unwrap();
+            for number in 1..4 {
+                let (account, signature) = (suite::account(number / 2), [number; 64]);
+                let change = Change::Revoke { account, tokens: Vec::new(), at: 5, given: 5 };
+                let order = Order { account, signature, request: vec![7; 100], at: 5 };
+                store.change(&change, Some(&order), 5).unwrap();
+            }
+            let allowance = store.allowance(&suite::account(1)).unwrap();
+            let state = store.state();
+            let numbers = [state.next, state.first_bucket, 5, 5 * 8 + 300, 5 * 8].map(u64::to_be_bytes);
+            let old = [&FORMAT_BEFORE.to_be_bytes()[..], numbers.as_flattened()].concat();
+            let mut batch = WriteBatch::default();
+            batch.put(STATE, old);
+            batch.delete_range(b"w", b"x");
+            store.db.write(batch).unwrap();
+            allowance
+        };
+        let store = RocksStore::open(directory.path(), u64::MAX).unwrap();
+        assert_eq!(store.allowance(&suite::account(1)).unwrap(), before);
+        assert_eq!(orders(&store), 3 * (crate::RECORD_BYTES + 400));
+        let mut faults = Vec::new();
+        store.verify(&mut |fault| faults.push(fault.kind)).unwrap();
+        assert!(!faults.contains(&FaultKind::OrderCount), "{faults:?}");
+        assert!(!faults.iter().any(|fault| matches!(fault, FaultKind::Count { .. })), "{faults:?}");
+        drop(store);
+        let store = RocksStore::open(directory.path(), u64::MAX).unwrap();
+        assert_eq!((orders(&store), store.usage()), (before.orders, Usage { messages: 5, bytes: 40 }));
     }
 
     #[test]

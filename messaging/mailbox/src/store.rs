@@ -24,7 +24,9 @@ pub trait Store: Debug + Send + Sync + 'static {
     fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError>;
 
     /// Carries out an owner's order. Its effect is visible at once, but durable only after [`sync`](Self::sync).
-    /// `order` is kept beside it, for members that miss it and for replicas that come late.
+    /// `order` is kept beside it, for members that miss it and for replicas that come late. Where there is no room for orders, the
+    /// oldest of the account with most of them makes room, if it is older than this one (decision 54); else the answer is
+    /// [`Changed::Full`], though the order has been carried out.
     fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError>;
 
     /// Makes everything put and changed so far durable.
@@ -174,10 +176,23 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// How much work it is, in messages put.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Delete { messages, .. } | Self::SetExpiry { messages, .. } => messages.len().max(1),
+            Self::Forget { names } => names.len().max(1),
+            Self::DeleteSent { .. } | Self::LimitExpiry { .. } | Self::Revoke { .. } | Self::Unrevoke { .. } => 1,
+        }
+    }
+}
+
 /// How far ahead of a member's clock the stamp of an order may be: the clock of the member that stamped it, or a message's
 /// timestamp it had taken.
 pub(crate) const STAMP_TOLERANCE: u64 = SIGNATURE_TOLERANCE_FORWARDED + STORE_TOLERANCE;
 
+/// Most messages one order may name: looking each up keeps the disk from everybody else.
+pub const MAX_NAMED: usize = 1_000;
 /// Most orders kept of one account.
 pub(crate) const MAX_ORDERS: u64 = 4_000;
 /// Most bytes of them.
@@ -197,6 +212,11 @@ pub struct Order {
 }
 
 impl Order {
+    /// Bytes it counts towards the capacity for orders ([`Quotas::orders`]).
+    pub const fn charged(&self) -> u64 {
+        charged_for_orders(1, self.request.len() as u64)
+    }
+
     /// Until when it is kept (ms): nothing it is about lives longer.
     pub const fn expiry(&self) -> u64 {
         self.at.saturating_add(MAX_TTL_PRIVATE)
@@ -206,6 +226,12 @@ impl Order {
     pub fn name(&self) -> ItemName {
         ItemName::order(&self.account, &self.signature, self.at)
     }
+}
+
+/// What so many orders with so many bytes of requests count. A message that is named takes 46 bytes in a request, and three times as
+/// much in the index of what was said of it.
+pub(crate) const fn charged_for_orders(number: u64, bytes: u64) -> u64 {
+    number.saturating_mul(RECORD_BYTES).saturating_add(bytes.saturating_mul(4))
 }
 
 /// What a name stands for.
@@ -230,7 +256,7 @@ pub enum Changed {
     Messages(Vec<Touched>),
     /// How many revocations were added or removed.
     Tokens(u64),
-    /// The store has reached its capacity.
+    /// The store has reached its capacity, or has no room to keep the order.
     Full,
 }
 
@@ -308,6 +334,28 @@ pub struct Usage {
     /// Their data in bytes, and what revocations take.
     pub bytes: u64,
 }
+
+impl Usage {
+    /// Bytes it counts towards a capacity: what is kept of an empty message takes room, too.
+    pub const fn charged(&self) -> u64 {
+        self.bytes.saturating_add(self.messages.saturating_mul(RECORD_BYTES))
+    }
+
+    /// One message more.
+    pub(crate) const fn enter(&mut self, size: u64) {
+        self.messages = self.messages.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(size);
+    }
+
+    /// One message less.
+    pub(crate) const fn leave(&mut self, size: u64) {
+        self.messages = self.messages.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(size);
+    }
+}
+
+/// What a message takes on disk besides its data, about: its entry, its name, its place in the indexes, and what admitted it.
+pub const RECORD_BYTES: u64 = 512;
 
 /// The disk failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

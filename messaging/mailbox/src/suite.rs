@@ -9,7 +9,7 @@ pub(crate) mod walk;
 use crate::{
     Allowance, Change, Changed, Fetched, ItemName, NameRange, Order, Page, Put, Query, Quota, Quotas, Record, Standing,
     Store, StoreError, Tallies, Tally, Touched, give,
-    store::{MAX_ORDER_BYTES, MAX_ORDERS},
+    store::{MAX_ORDER_BYTES, MAX_ORDERS, RECORD_BYTES},
 };
 use proptest::prelude::*;
 use skep_proto::{
@@ -85,8 +85,12 @@ fn touched(store: &impl Store, change: &Change, now: u64) -> Vec<(i16, MessageHa
 
 /// An order of owner 1, as it was given at a time.
 fn ordered(number: u8, action: Action, at: u64) -> (Change, Order) {
+    ordered_by(1, number, action, at)
+}
+
+fn ordered_by(owner: u8, number: u8, action: Action, at: u64) -> (Change, Order) {
     let auth = OwnerAuth { signature: [number; 64], ed25519_key: None, subaccount: None };
-    let command = Command { account: account(1), action, auth };
+    let command = Command { account: account(owner), action, auth };
     let request = serde_json::to_vec(&Request::Single(Method::Command(command.clone()))).unwrap();
     give(&command, request, at, &[]).unwrap()
 }
@@ -205,8 +209,23 @@ macro_rules! prove {
         }
         #[test]
         fn refuses_beyond_its_capacity() {
-            let (store, _guard) = $make(100);
+            let (store, _guard) = $make(100 + 2 * crate::RECORD_BYTES);
             suite::quotas::refuses_beyond_its_capacity(store);
+        }
+        #[test]
+        fn empty_messages_take_room() {
+            let (store, _guard) = $make(3 * crate::RECORD_BYTES);
+            suite::quotas::empty_messages_take_room(store);
+        }
+        #[test]
+        fn orders_have_room_of_their_own() {
+            let (store, _guard) = $make(suite::quotas::quotas());
+            suite::quotas::orders_have_room_of_their_own(store);
+        }
+        #[test]
+        fn whoever_has_most_orders_makes_room_for_later_ones() {
+            let (store, _guard) = $make(suite::quotas::quotas());
+            suite::quotas::whoever_has_most_orders_makes_room_for_later_ones(store);
         }
         #[test]
         fn keeps_unproven_mail_apart() {

@@ -12,7 +12,7 @@ use std::{
 
 /// Requests that may wait to be put. Beyond this, the node is busy and says so.
 const QUEUE: usize = 256;
-/// Most records put at once.
+/// Most records put at once, give or take one order.
 const BATCH_RECORDS: usize = 128;
 /// Most bytes put at once, give or take one record.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
@@ -180,7 +180,7 @@ impl Round<'_> {
             }
             Job::Change { change, order, now, done } => {
                 self.clock = self.clock.max(now);
-                self.jobs += 1;
+                self.jobs += change.weight();
                 self.put_all();
                 match self.store.change(&change, order.as_ref(), self.clock) {
                     Ok(changed) => self.waiting.push(Box::new(|synced| done(synced.map(|()| changed)))),

@@ -1,4 +1,5 @@
-//! Letting go of what another swarm keeps now: each thing only once enough of its members have confirmed that they have it.
+//! Letting go of what another swarm keeps now: each thing only once enough of its members have confirmed that they have it, or that
+//! its owner has deleted it.
 
 use crate::{
     Failure,
@@ -48,8 +49,9 @@ impl Release {
         Ok(Some(peer::request::Request::Reconcile(peer::Reconcile { version: VERSION, questions })))
     }
 
-    /// Takes one member's answer about the page.
-    pub fn handle(&mut self, answer: peer::Response) -> Result<(), Failure> {
+    /// Takes one member's answer about the page. What that member lacks is confirmed all the same if it is settled: it has said that
+    /// it took the message, or that the owner deleted it.
+    pub fn handle(&mut self, answer: peer::Response, is_settled: impl Fn(&ItemName) -> bool) -> Result<(), Failure> {
         let answers = match answer.response {
             Some(Response::Reconciled(answers)) => answers.answers,
             Some(Response::Refusal(peer::Refusal { status, reason })) => {
@@ -62,8 +64,9 @@ impl Release {
         }
         for (names, answer) in self.page.chunks_mut(MAX_NAMES).zip(answers) {
             let Some(Answer::Missing(missing)) = answer.answer else { return Err(Failure::Unexpected) };
-            for (position, (_, confirmations)) in (0_u32..).zip(names) {
-                *confirmations += usize::from(!missing.positions.contains(&position));
+            for (position, (name, confirmations)) in (0_u32..).zip(names) {
+                let is_there = !missing.positions.contains(&position);
+                *confirmations += usize::from(is_there || is_settled(name));
             }
         }
         Ok(())
@@ -93,7 +96,7 @@ mod tests {
             let peer::request::Request::Reconcile(asked) = request else { panic!("{request:?}") };
             for member in &members {
                 let response = Some(Response::Reconciled(answer(member, &[NameRange::ALL], &asked).expect("honest")));
-                release.handle(peer::Response { response }).expect("honest");
+                release.handle(peer::Response { response }, |_| false).expect("honest");
             }
             by_two.extend(release.confirmed(2));
             by_three.extend(release.confirmed(3));
@@ -113,10 +116,11 @@ mod tests {
         release.next_page(&ours).expect("reads").expect("three names");
         let refusal = peer::Refusal { status: 503, reason: "busy".into() };
         for response in [Some(Response::Refusal(refusal)), Some(Response::Pong(peer::Pong::default())), None] {
-            assert!(release.handle(peer::Response { response }).is_err());
+            assert!(release.handle(peer::Response { response }, |_| true).is_err());
         }
         let short = peer::Reconciled { answers: Vec::new() };
-        assert!(release.handle(peer::Response { response: Some(Response::Reconciled(short)) }).is_err());
+        let short = peer::Response { response: Some(Response::Reconciled(short)) };
+        assert!(release.handle(short, |_| true).is_err());
         assert!(release.confirmed(1).is_empty());
     }
 }

@@ -30,8 +30,8 @@ pub struct Target {
 /// | [`Round::poll`] | what to do next |
 /// | [`Round::handle`] | a member's answer, or none |
 ///
-/// What has spent its budget or its time rests and goes on in the next round. What a member has no room for is not offered
-/// to it again for some rounds.
+/// What has spent its budget or its time rests and goes on in the next round. What a member has no room for, or knows to be deleted,
+/// is not offered to it again for some rounds.
 #[derive(Debug)]
 pub struct Round {
     budget: u64,
@@ -169,9 +169,11 @@ impl Round {
                 }
                 handled
             }
-            Some((_, Phase::Releasing { release, awaited, .. })) => {
+            Some((target, Phase::Releasing { release, awaited, .. })) => {
+                let refusals = self.refusals.get(&(target.swarm, member));
+                let is_settled = |name: &ItemName| refusals.is_some_and(|refusals| refusals.is_settled(name));
                 match (awaited.remove(&member), answer) {
-                    (true, Some(answer)) => release.handle(answer),
+                    (true, Some(answer)) => release.handle(answer, is_settled),
                     // Who does not answer confirms nothing.
                     (true | false, _) => Ok(()),
                 }
@@ -184,7 +186,8 @@ impl Round {
         let begin = |member: &ServiceNodeId| {
             let key = (target.swarm, *member);
             let mut bring_up = self.resting.remove(&key).unwrap_or_else(|| {
-                let refusals = self.refusals.remove(&key).unwrap_or_default();
+                let fresh = || if target.is_own { Refusals::default() } else { Refusals::of_another_swarm() };
+                let refusals = self.refusals.remove(&key).unwrap_or_else(fresh);
                 BringUp::knowing(refusals, target.ranges.clone(), self.budget)
             });
             bring_up.resume();
@@ -238,7 +241,8 @@ mod tests {
         bring_up::testing::serve,
         session::testing::{NOW, message, store_of},
     };
-    use skep_mailbox::{Change, MemoryStore, Quotas};
+    use skep_mailbox::{Change, MemoryStore, Order, Quotas, RECORD_BYTES, Record};
+    use skep_proto::storage::StoreRequest;
 
     fn id(number: u8) -> ServiceNodeId {
         ServiceNodeId([number; 32])
@@ -286,7 +290,8 @@ mod tests {
 
     #[test]
     fn what_is_anothers_goes_once_enough_of_them_have_it() {
-        let (ours, a, b, full) = (store_of(0..300), store_of(0..0), store_of(0..0), MemoryStore::new(8 * 10));
+        let (ours, a, b, full) =
+            (store_of(0..300), store_of(0..0), store_of(0..0), MemoryStore::new((8 + RECORD_BYTES) * 10));
         let mut round = Round::new(u64::MAX);
         run(&mut round, &ours, &[Some(&a), Some(&b), Some(&full), None], false);
         assert_eq!(ours.usage().messages, 290, "three have only ten");
@@ -295,6 +300,31 @@ mod tests {
         assert_eq!(ours.usage().messages, 0);
         assert!([&a, &b].iter().all(|store| store.usage().messages == 300));
         assert!(c.usage().messages >= 290);
+    }
+
+    /// A node comes back in another swarm with what owners have deleted meanwhile, or sent again for longer.
+    #[test]
+    fn what_is_over_elsewhere_is_let_go_of() {
+        let (ours, elsewhere) = (store_of(0..30), [0; 3].map(|_| store_of(0..30)));
+        let again = {
+            let deposit = message(1).deposit().clone();
+            Record::new(StoreRequest { expiry: deposit.expiry + 1, ..deposit })
+        };
+        for store in &elsewhere {
+            let account = message(0).deposit().account;
+            let change = Change::Delete { account, messages: vec![message(0).hash()], until: NOW };
+            let order = Order { account, signature: [7; 64], request: b"{}".to_vec(), at: NOW };
+            store.change(&change, Some(&order), NOW).expect("memory");
+            store.put(std::slice::from_ref(&again), NOW).expect("memory");
+        }
+        let [a, b, c] = elsewhere.each_ref().map(Some);
+        let mut round = Round::new(u64::MAX);
+        assert_eq!(run(&mut round, &ours, &[a, b, None], false), 4);
+        assert_eq!(ours.usage().messages, 30, "two of them are not enough");
+        assert_eq!(run(&mut round, &ours, &[a, b, c], false), 4, "what was deleted is offered to the third only");
+        assert_eq!(ours.usage().messages, 0);
+        let kept = |store: &MemoryStore| (store.usage().messages, store.has(&again.name()).expect("memory"));
+        assert!(elsewhere.iter().all(|store| kept(store) == (29, true)));
     }
 
     #[test]
@@ -308,7 +338,7 @@ mod tests {
 
     #[test]
     fn what_is_refused_is_not_offered_each_round() {
-        let no_unproven = Quotas { unproven_capacity: 8 * 10, ..u64::MAX.into() };
+        let no_unproven = Quotas { unproven_capacity: (8 + RECORD_BYTES) * 10, ..u64::MAX.into() };
         let (ours, full) = (store_of(0..300), MemoryStore::new(no_unproven));
         let mut round = Round::new(u64::MAX);
         let mut offered = || run(&mut round, &ours, &[Some(&full)], true);

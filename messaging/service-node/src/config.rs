@@ -329,6 +329,9 @@ impl Config {
     }
 }
 
+/// The room for owners' orders is this part of that for mail, and beside it.
+const ORDERS_PART: u64 = 16;
+
 impl Limits {
     /// The bounds of the message store.
     pub fn quotas(&self) -> Quotas {
@@ -337,6 +340,7 @@ impl Limits {
         Quotas {
             capacity,
             unproven_capacity: capacity / 100 * u64::from(self.unproven_percent),
+            orders: capacity / ORDERS_PART,
             proven: Quota { messages: self.mailbox_messages, bytes: bytes(self.mailbox_mib) },
             unproven: Quota { messages: self.unproven_mailbox_messages, bytes: bytes(self.unproven_mailbox_mib) },
         }

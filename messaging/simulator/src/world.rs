@@ -116,7 +116,7 @@ impl World {
         let unproven = Quota { messages: if is_cramped { rng.random_range(4..24) } else { u64::MAX }, bytes: u64::MAX };
         let mut members: Vec<_> = (0..settings.members)
             .map(|_| {
-                let capacity: u64 = if rng.random_bool(0.1) { rng.random_range(100..2_000) } else { u64::MAX };
+                let capacity: u64 = if rng.random_bool(0.1) { rng.random_range(3_000..60_000) } else { u64::MAX };
                 let quotas = Quotas { unproven, ..capacity.into() };
                 let clocks = (rng.random_range(-SKEW..=SKEW), rng.random_range(0..3 * BLOCK_TIME));
                 // Small enough that much is handed over in several rounds.

@@ -58,6 +58,26 @@ fn owners_order_and_nobody_else() {
 }
 
 #[test]
+fn an_order_names_so_many_messages() {
+    let named = |number: u64| {
+        let hash = |number: u64| {
+            let mut hash = [0; 32];
+            hash[..8].copy_from_slice(&number.to_be_bytes());
+            hash.into()
+        };
+        (0..number).map(hash).collect::<Vec<MessageHash>>()
+    };
+    for (number, expected) in [(1_000, true), (1_001, false)] {
+        let delete = signed_by_owner(Action::Delete { messages: named(number), required: false });
+        let mode = ExpiryMode::Extend;
+        let expire = signed_by_owner(Action::Expire { messages: named(number), expiry: vec![NOW], mode });
+        for command in [delete, expire] {
+            assert_eq!(judge(&command) != Err(CommandRefusal::TooMany), expected, "{number}");
+        }
+    }
+}
+
+#[test]
 fn subaccounts_order_within_their_rights() {
     for action in actions() {
         let name = signed_by_owner(action.clone()).name();

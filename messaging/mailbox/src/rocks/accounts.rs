@@ -5,7 +5,10 @@ use super::{
     keys::{self, TalliesKey, read_tallies, read_tallies_key, write_tallies},
     read_position,
 };
-use crate::{Allowance, Record, Standing, StoreError, Tallies, Usage, store::REVOCATION_BYTES};
+use crate::{
+    Allowance, Quotas, Record, Standing, StoreError, Tallies, Usage,
+    store::{REVOCATION_BYTES, charged_for_orders},
+};
 use rocksdb::WriteBatch;
 use std::collections::HashMap;
 
@@ -72,8 +75,10 @@ pub struct Recount {
     pub wrong_total: bool,
     /// What is kept.
     pub usage: Usage,
-    /// Bytes of unproven mail.
-    pub unproven: u64,
+    /// Of that, unproven mail.
+    pub unproven: Usage,
+    /// Bytes of orders, as they are charged.
+    pub orders: u64,
 }
 
 impl RocksStore {
@@ -92,7 +97,7 @@ impl RocksStore {
         let mut counts = self.counts();
         let state = self.state();
         let mut found = Recount::default();
-        let mut right = State { messages: 0, bytes: 0, unproven: 0, ..state };
+        let mut right = State { kept: Usage::default(), unproven: Usage::default(), orders: 0, ..state };
         let mut batch = WriteBatch::default();
         let mut compare = |key: &[u8], counted: &Tallies| -> Result<(), StoreError> {
             if self.tallies(key)? != *counted {
@@ -112,9 +117,7 @@ impl RocksStore {
                 compare(&before, &counted)?;
             }
             current.get_or_insert_with(|| (key, Tallies::default())).1.enter(standing, size);
-            right.messages += 1;
-            right.bytes += size;
-            right.unproven += if standing == Standing::Unproven { size } else { 0 };
+            right.enter(standing, size);
         }
         if let Some((key, counted)) = current {
             compare(&key, &counted)?;
@@ -127,14 +130,13 @@ impl RocksStore {
                 batch.delete(key);
             }
         }
-        right.bytes += self.with_prefix(b"r".to_vec()).count() as u64 * REVOCATION_BYTES;
+        right.kept.bytes += self.with_prefix(b"r".to_vec()).count() as u64 * REVOCATION_BYTES;
         for entry in self.with_prefix(b"x".to_vec()) {
             let (_, size) = entry.map_err(failed("read orders"))?;
-            right.bytes += read_position(&size)?;
+            right.orders += charged_for_orders(1, read_position(&size)?);
         }
         found.wrong_total = right != state;
-        found.usage = Usage { messages: right.messages, bytes: right.bytes };
-        found.unproven = right.unproven;
+        (found.usage, found.unproven, found.orders) = (right.kept, right.unproven, right.orders);
         if mend && (found.wrong_total || found.wrong_accounts > 0) {
             batch.put(super::STATE, right.to_bytes());
             self.db.write(batch).map_err(failed("write counts"))?;
@@ -145,14 +147,35 @@ impl RocksStore {
     }
 }
 
+impl State {
+    fn enter(&mut self, standing: Standing, size: u64) {
+        self.kept.enter(size);
+        if standing == Standing::Unproven {
+            self.unproven.enter(size);
+        }
+    }
+
+    fn leave(&mut self, standing: Standing, size: u64) {
+        self.kept.leave(size);
+        if standing == Standing::Unproven {
+            self.unproven.leave(size);
+        }
+    }
+
+    /// What is left for an account with this mail.
+    pub(super) const fn allowance(&self, quotas: Quotas, mailbox: Tallies) -> Allowance {
+        let (total, unproven_total) = (self.kept.charged(), self.unproven.charged());
+        Allowance { quotas, mailbox, total, unproven_total, orders: self.orders }
+    }
+}
+
 impl Pending<'_> {
     /// What is left for the account of a box, by what this batch does so far.
     pub(super) fn allowance(&mut self, id: &BoxId) -> Result<Allowance, StoreError> {
         let key = id.tallies();
         let kept = self.counts.read(self.store, &key)?;
         let mailbox = self.shifts.get(&key).map_or(kept, |shift| shift.apply(&kept));
-        let State { bytes: total, unproven: unproven_total, .. } = self.state;
-        Ok(Allowance { quotas: self.store.quotas(), mailbox, total, unproven_total })
+        Ok(self.state.allowance(self.store.quotas(), mailbox))
     }
 
     /// Whether `record` is kept already, or could be.
@@ -179,17 +202,12 @@ impl Pending<'_> {
 
     pub(super) fn count(&mut self, id: &BoxId, standing: Standing, size: u64) {
         self.shifts.entry(id.tallies()).or_default().entered.enter(standing, size);
-        self.state.messages += 1;
-        self.state.bytes += size;
-        self.state.unproven += if standing == Standing::Unproven { size } else { 0 };
+        self.state.enter(standing, size);
     }
 
     pub(super) fn discount(&mut self, id: &BoxId, standing: Standing, size: u64) {
         self.shifts.entry(id.tallies()).or_default().left.enter(standing, size);
-        self.state.messages = self.state.messages.saturating_sub(1);
-        self.state.bytes = self.state.bytes.saturating_sub(size);
-        let unproven = if standing == Standing::Unproven { size } else { 0 };
-        self.state.unproven = self.state.unproven.saturating_sub(unproven);
+        self.state.leave(standing, size);
     }
 
     /// Puts the changed counts into the batch, and tells them.
@@ -227,7 +245,9 @@ mod tests {
         let key = keys::tallies(&account);
         store.db.put(key, [0; 32]).unwrap();
         store.db.put(keys::tallies(&suite::account(99)), [1; 32]).unwrap();
-        store.set_state(State { bytes: store.state().bytes + 5, ..store.state() });
+        let mut state = store.state();
+        state.kept.bytes += 5;
+        store.set_state(state);
         let wrong = store.recount(true).unwrap();
         assert_eq!((wrong.wrong_accounts, wrong.wrong_total), (2, true));
         assert_eq!(store.recount(false).unwrap(), right);

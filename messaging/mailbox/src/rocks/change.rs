@@ -211,10 +211,10 @@ impl Pending<'_> {
         all.dedup_by_key(|(_, token)| *token);
         all.truncate(MAX_REVOCATIONS);
         let grown = all.len().saturating_sub(known.len()) as u64 * REVOCATION_BYTES;
-        if grown > 0 && self.state.bytes.saturating_add(grown) > self.store.quotas().capacity {
+        if grown > 0 && self.state.kept.charged().saturating_add(grown) > self.store.quotas().capacity {
             return Ok(Changed::Full);
         }
-        self.state.bytes = self.state.bytes.saturating_add(grown);
+        self.state.kept.bytes = self.state.kept.bytes.saturating_add(grown);
         for (_, token) in &known {
             self.batch.delete(revocation(account, token));
         }
@@ -233,7 +233,7 @@ impl Pending<'_> {
             self.batch.delete(revocation(account, token));
             removed += 1;
         }
-        self.state.bytes = self.state.bytes.saturating_sub(removed * REVOCATION_BYTES);
+        self.state.kept.bytes = self.state.kept.bytes.saturating_sub(removed * REVOCATION_BYTES);
         Ok(Changed::Tokens(removed))
     }
 }

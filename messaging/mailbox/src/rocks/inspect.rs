@@ -3,9 +3,10 @@
 use super::{
     Recount, RocksStore, failed,
     keys::{
-        self, About, BoxId, Meta, Place, STATE, State, bucket_of, named, order_expiry, order_prefix, order_time,
-        read_account, read_expiry, read_name, read_named, read_order, read_order_expiry, read_order_time,
-        read_revocation, read_scoped, read_tallies, read_tallies_key, scoped,
+        self, About, BoxId, Meta, Place, Revoked, STATE, State, bucket_of, named, order_count, order_expiry,
+        order_holder, order_prefix, order_time, read_account, read_expiry, read_name, read_named, read_order,
+        read_order_count, read_order_expiry, read_order_holder, read_order_time, read_revocation, read_scoped,
+        read_tallies, read_tallies_key, scoped,
     },
 };
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     command::change_of,
     replica::command_of,
     ruling::{Ruling, Rulings},
-    store::REVOCATION_BYTES,
+    store::{REVOCATION_BYTES, charged_for_orders},
 };
 use prost::Message;
 use rocksdb::{FlushOptions, IteratorMode, ReadOptions};
@@ -139,8 +140,13 @@ impl RocksStore {
             Ok(())
         })?;
         let Audit { state, found, .. } = audit;
-        let bytes = found.message_bytes + found.order_bytes + found.revocations * REVOCATION_BYTES;
-        for (what, told, found) in [("messages", state.messages, found.messages), ("bytes", state.bytes, bytes)] {
+        let bytes = found.message_bytes + found.revocations * REVOCATION_BYTES;
+        let orders = charged_for_orders(found.orders, found.order_bytes);
+        for (what, told, found) in [
+            ("messages", state.kept.messages, found.messages),
+            ("bytes", state.kept.bytes, bytes),
+            ("bytes charged for orders", state.orders, orders),
+        ] {
             if told != found {
                 report(Fault { key: Vec::new(), kind: FaultKind::Count { what, told, found } });
             }
@@ -150,9 +156,13 @@ impl RocksStore {
             if wrong_accounts > 0 {
                 report(Fault { key: Vec::new(), kind: FaultKind::AccountCounts(wrong_accounts) });
             }
-            if state.unproven != unproven {
-                let (what, told) = ("bytes of unpaid mail", state.unproven);
-                report(Fault { key: Vec::new(), kind: FaultKind::Count { what, told, found: unproven } });
+            for (what, told, found) in [
+                ("unpaid messages", state.unproven.messages, unproven.messages),
+                ("bytes of unpaid mail", state.unproven.bytes, unproven.bytes),
+            ] {
+                if told != found {
+                    report(Fault { key: Vec::new(), kind: FaultKind::Count { what, told, found } });
+                }
             }
         }
         Ok(found)
@@ -247,6 +257,7 @@ impl Audit<'_> {
             Some(b'x') => self.order_end(key, value),
             Some(b'y') => self.order_time(key, value),
             Some(b'z') => self.order_count(key, value),
+            Some(b'w') => self.order_holder(key),
             Some(b'i') => self.ruling(key, value, read_named(key)),
             Some(b'g') => self.ruling(key, value, read_scoped(key)),
             Some(b'q') => Ok(self.tallies(key, value)),
@@ -319,7 +330,7 @@ impl Audit<'_> {
 
     fn revocation(&mut self, key: &[u8], value: &[u8]) -> Option<FaultKind> {
         self.found.revocations += 1;
-        let is_readable = read_revocation(key).is_some() && value.len() == size_of::<u64>();
+        let is_readable = read_revocation(key).is_some() && Revoked::read(value).is_some();
         (!is_readable).then_some(FaultKind::Unreadable)
     }
 
@@ -357,7 +368,7 @@ impl Audit<'_> {
         if self.place(&keys::name(&order.name()))? != Some(Place::Order(account, signature)) {
             return Ok(Some(FaultKind::NotByName));
         }
-        if self.value(&keys::order_count(&account))?.is_none() {
+        if self.value(&order_count(&account))?.is_none() {
             return Ok(Some(FaultKind::OrderCount));
         }
         let rulings = Rulings::of(&change);
@@ -402,7 +413,15 @@ impl Audit<'_> {
             found += 1;
             found_bytes += order.len().saturating_sub(size_of::<u64>()) as u64;
         }
-        let is_right = *number == found.to_be_bytes() && bytes == found_bytes.to_be_bytes();
+        let holder = self.value(&order_holder(charged_for_orders(found, found_bytes), &account))?;
+        let is_right = *number == found.to_be_bytes() && bytes == found_bytes.to_be_bytes() && holder.is_some();
+        Ok((!is_right).then_some(FaultKind::OrderCount))
+    }
+
+    fn order_holder(&self, key: &[u8]) -> Judgement {
+        let Some((told, account)) = read_order_holder(key) else { return Ok(Some(FaultKind::Unreadable)) };
+        let counted = self.value(&order_count(&account))?.and_then(|count| read_order_count(&count));
+        let is_right = counted.is_some_and(|(number, bytes)| charged_for_orders(number, bytes) == told);
         Ok((!is_right).then_some(FaultKind::OrderCount))
     }
 
@@ -511,7 +530,12 @@ mod tests {
         assert_eq!(
             damaged(&id.meta(0), None),
             // Its name, its data, and both indexes.
-            [[FaultKind::Orphan; 4].as_slice(), &[told("messages", 3, 2), told("bytes", 24, 16)], &counts(16)].concat()
+            [
+                [FaultKind::Orphan; 4].as_slice(),
+                &[told("messages", 3, 2), told("bytes", 24, 16), FaultKind::AccountCounts(1)],
+                &[told("unpaid messages", 3, 2), told("bytes of unpaid mail", 24, 16)],
+            ]
+            .concat()
         );
         assert_eq!(faults(&store), [], "all is as before");
     }

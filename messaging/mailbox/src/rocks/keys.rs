@@ -12,6 +12,7 @@
 //! | `g` account scope signature | [`Ruling`], or nothing about subaccounts | any message of the scope is put or changed |
 //! | `y` account time signature | size | an account has too many orders |
 //! | `z` account | number and bytes of its orders | an order is kept |
+//! | `w` bytes account | - | room for orders is sought |
 //! | `x` expiry account signature | size | orders that need no longer be kept are sought |
 //! | `c` name | [`Place`] | members compare what they have |
 //! | `q` account | [`Tallies`] | a message is put; an account's mail is counted |
@@ -27,7 +28,9 @@ use skep_proto::{
 };
 
 /// Number of this layout.
-pub(super) const FORMAT: u32 = 4;
+pub(super) const FORMAT: u32 = 5;
+/// Without `w`, and with a [`State`] that counts orders among all bytes and no unproven messages: brought up to date when it is opened.
+pub(super) const FORMAT_BEFORE: u32 = 4;
 /// What expires within the same minute is removed together.
 pub(super) const BUCKET_MS: u64 = 60_000;
 
@@ -249,6 +252,24 @@ pub(super) fn order_count(account: &AccountAddress) -> Vec<u8> {
     [b"z", &account.as_bytes()[..]].concat()
 }
 
+/// Where it stands how much the orders of an account count.
+pub(super) fn order_holder(charged: u64, account: &AccountAddress) -> Vec<u8> {
+    [b"w", &charged.to_be_bytes()[..], account.as_bytes()].concat()
+}
+
+/// What a key made by [`order_holder`] says.
+pub(super) fn read_order_holder(key: &[u8]) -> Option<(u64, AccountAddress)> {
+    let (charged, account) = key.get(1..)?.split_first_chunk()?;
+    Some((u64::from_be_bytes(*charged), AccountAddress::from_slice(account).ok()?))
+}
+
+/// Number and bytes of the orders of an account, as they stand at [`order_count`].
+pub(super) fn read_order_count(bytes: &[u8]) -> Option<(u64, u64)> {
+    let (numbers, []) = bytes.as_chunks::<8>() else { return None };
+    let [number, bytes] = *numbers else { return None };
+    Some((u64::from_be_bytes(number), u64::from_be_bytes(bytes)))
+}
+
 /// Beginning of the keys made by [`order_time`].
 pub(super) fn order_time_prefix(account: &AccountAddress) -> Vec<u8> {
     [b"y", &account.as_bytes()[..]].concat()
@@ -431,34 +452,42 @@ pub(super) struct State {
     pub(super) next: u64,
     /// No bucket below this one has anything in it.
     pub(super) first_bucket: u64,
-    pub(super) messages: u64,
-    pub(super) bytes: u64,
-    /// Bytes of unproven mail.
-    pub(super) unproven: u64,
+    /// Everything but orders.
+    pub(super) kept: Usage,
+    /// Of that, unproven mail.
+    pub(super) unproven: Usage,
+    /// Bytes of orders, as they are charged.
+    pub(super) orders: u64,
 }
 
 impl State {
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        let numbers = [self.next, self.first_bucket, self.messages, self.bytes, self.unproven].map(u64::to_be_bytes);
+        let Self { next, first_bucket, kept, unproven, orders } = self;
+        let numbers = [next, first_bucket, kept.messages, kept.bytes, unproven.messages, unproven.bytes, orders];
+        let numbers = numbers.map(u64::to_be_bytes);
         [&FORMAT.to_be_bytes()[..], numbers.as_flattened()].concat()
     }
 
-    /// The layout's number and, if it is ours, the state.
+    /// The layout's number and, if it is ours or the one before, the state. Of the one before it counts nothing.
     pub(super) fn read(bytes: &[u8]) -> Option<(u32, Option<Self>)> {
         let (format, rest) = bytes.split_first_chunk()?;
         let format = u32::from_be_bytes(*format);
-        if format != FORMAT {
-            return Some((format, None));
-        }
-        let (numbers, []) = rest.as_chunks::<8>() else { return None };
-        let [next, first_bucket, messages, bytes, unproven] = *numbers else { return None };
+        let (numbers, is_whole) = rest.as_chunks::<8>();
         let number = u64::from_be_bytes;
-        let state = Self {
-            next: number(next),
-            first_bucket: number(first_bucket),
-            messages: number(messages),
-            bytes: number(bytes),
-            unproven: number(unproven),
+        let usage = |messages, bytes| Usage { messages: number(messages), bytes: number(bytes) };
+        let state = match (format, numbers, is_whole) {
+            (FORMAT, &[next, first_bucket, messages, bytes, unproven_messages, unproven, orders], []) => Self {
+                next: number(next),
+                first_bucket: number(first_bucket),
+                kept: usage(messages, bytes),
+                unproven: usage(unproven_messages, unproven),
+                orders: number(orders),
+            },
+            (FORMAT_BEFORE, &[next, first_bucket, _, _, _], []) => {
+                Self { next: number(next), first_bucket: number(first_bucket), ..Self::default() }
+            }
+            (FORMAT | FORMAT_BEFORE, ..) => return None,
+            _ => return Some((format, None)),
         };
         Some((format, Some(state)))
     }
@@ -516,8 +545,10 @@ mod tests {
             };
             prop_assert_eq!(read_tallies(&write_tallies(&counts)), Some(counts));
             prop_assert_eq!((read_tallies_key(&tallies(&owner)), id.tallies()), (Some(owner), tallies(&owner)));
-            let unproven = times.1 / 2;
-            let state = State { next: position, first_bucket: bucket, messages: times.0, bytes: times.1, unproven };
+            prop_assert_eq!(read_order_holder(&order_holder(position, &owner)), Some((position, owner)));
+            let state = State {
+                next: position, first_bucket: bucket, kept: counts.proven, unproven: counts.unproven, orders: times.1,
+            };
             prop_assert_eq!(State::read(&state.to_bytes()), Some((FORMAT, Some(state))));
         }
 
@@ -526,6 +557,7 @@ mod tests {
             let _ = (Meta::read(&bytes), State::read(&bytes), read_expiry(&bytes), BoxId::read_meta(&bytes));
             let _ = (read_tallies(&bytes), read_tallies_key(&bytes));
             let _ = (BoxId::read_by_hash(&bytes), read_revocation(&bytes), read_order(&bytes), read_order_expiry(&bytes));
+            let _ = (read_order_holder(&bytes), read_order_count(&bytes));
             let _ = (read_order_time(&bytes), read_named(&bytes), read_scoped(&bytes), read_name(&bytes), Place::read(&bytes));
         }
 

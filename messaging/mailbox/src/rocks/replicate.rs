@@ -3,11 +3,10 @@
 use super::{
     NameChange, Pending, RocksStore, failed,
     keys::{
-        self, About, BoxId, Place, named, named_prefix, order, order_count, order_expiry, order_expiry_start,
-        order_time, order_time_prefix, read_name, read_named, read_order_expiry, read_order_time, read_scoped, scoped,
-        scoped_prefix,
+        self, About, BoxId, Place, STATE, named, named_prefix, order, order_count, order_expiry, order_expiry_start,
+        order_holder, order_time, order_time_prefix, read_account, read_name, read_named, read_order_count,
+        read_order_expiry, read_order_holder, read_order_time, read_scoped, scoped, scoped_prefix,
     },
-    read_position,
     sums::{MOST, Plan, Sums},
 };
 use crate::{
@@ -16,10 +15,10 @@ use crate::{
     name::spaced,
     replica::command_of,
     ruling::{Ruling, Rulings},
-    store::{MAX_ORDER_BYTES, MAX_ORDERS},
+    store::{MAX_ORDER_BYTES, MAX_ORDERS, charged_for_orders},
 };
 use prost::Message;
-use rocksdb::{IteratorMode, ReadOptions};
+use rocksdb::{IteratorMode, PrefixRange, ReadOptions};
 use skep_proto::{account::AccountAddress, peer, storage::MessageHash};
 use std::sync::PoisonError;
 
@@ -203,13 +202,81 @@ impl RocksStore {
         let Some(count) = self.db.get_pinned(order_count(account)).map_err(failed("count orders"))? else {
             return Ok((0, 0));
         };
-        let (number, bytes) = count.split_at_checked(8).ok_or(StoreError::Damaged("a count of orders"))?;
-        Ok((read_position(number)?, read_position(bytes)?))
+        read_order_count(&count).ok_or(StoreError::Damaged("a count of orders"))
+    }
+
+    /// Forgets older orders until there is room for this one; false if there is none. Each goes in a batch of its own.
+    pub(super) fn make_room_for(&self, new: &Order) -> Result<bool, StoreError> {
+        let capacity = self.quotas().orders;
+        let known = self.fetch_order(&new.account, &new.signature)?;
+        if known.as_ref().is_some_and(|known| known.at >= new.at) {
+            return Ok(true);
+        }
+        let replaced = known.as_ref().map_or(0, |known| known.request.len() as u64);
+        let replaced_charge = known.as_ref().map_or(0, Order::charged);
+        loop {
+            let (number, bytes) = self.order_count(&new.account)?;
+            let number = number.saturating_sub(u64::from(known.is_some()));
+            let bytes = bytes.saturating_sub(replaced).saturating_add(new.request.len() as u64);
+            let fits_account = number < MAX_ORDERS && bytes <= MAX_ORDER_BYTES;
+            let total = self.state().orders.saturating_sub(replaced_charge).saturating_add(new.charged());
+            if fits_account && total <= capacity {
+                return Ok(true);
+            }
+            let largest = if fits_account { self.largest_holder()? } else { None };
+            let whose = largest.unwrap_or(new.account);
+            let oldest = self.oldest_order(&whose, &new.signature)?;
+            let Some((_, signature)) = oldest.filter(|(at, _)| *at < new.at) else { return Ok(false) };
+            let mut pending = self.pending(0);
+            pending.forget(&whose, &signature)?;
+            pending.write("forget an order")?;
+        }
+    }
+
+    /// The account whose orders count most.
+    fn largest_holder(&self) -> Result<Option<AccountAddress>, StoreError> {
+        let mut bounds = ReadOptions::default();
+        bounds.set_iterate_range(PrefixRange(b"w".to_vec()));
+        match self.db.iterator_opt(IteratorMode::End, bounds).next().transpose() {
+            Err(error) => Err(failed("look for orders")(error)),
+            Ok(None) => Ok(None),
+            Ok(Some((key, _))) => match read_order_holder(&key) {
+                Some((_, account)) => Ok(Some(account)),
+                None => Err(StoreError::Damaged("a count of orders")),
+            },
+        }
+    }
+
+    /// When the oldest order of an account but one was given, and its signature.
+    fn oldest_order(&self, account: &AccountAddress, but: &[u8; 64]) -> Result<Option<(u64, [u8; 64])>, StoreError> {
+        for entry in self.with_prefix(order_time_prefix(account)) {
+            let (key, _) = entry.map_err(failed("look for orders"))?;
+            let (at, signature) = read_order_time(&key).ok_or(StoreError::Damaged("an order's time"))?;
+            if signature != *but {
+                return Ok(Some((at, signature)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Brings a store of the format before up to this one. Cut short, it begins anew.
+    pub(super) fn upgrade(&self) -> Result<(), StoreError> {
+        for entry in self.with_prefix(b"z".to_vec()) {
+            let (key, count) = entry.map_err(failed("count orders"))?;
+            let account = read_account(&key).ok_or(StoreError::Damaged("a count of orders"))?;
+            let (number, bytes) = read_order_count(&count).ok_or(StoreError::Damaged("a count of orders"))?;
+            let holder = order_holder(charged_for_orders(number, bytes), &account);
+            self.db.put(holder, []).map_err(failed("count orders"))?;
+        }
+        self.recount(true)?;
+        // Where nothing is kept nothing was wrong.
+        let state = self.state();
+        self.db.put(STATE, state.to_bytes()).map_err(failed("write counts"))
     }
 }
 
 impl Pending<'_> {
-    /// Keeps an order for those who missed it; of one account, those given last.
+    /// Keeps an order for those who missed it. There is room for it.
     pub(super) fn remember(&mut self, new: &Order, change: &Change) -> Result<(), StoreError> {
         let (account, size) = (&new.account, new.request.len() as u64);
         if let Some(known) = self.store.fetch_order(account, &new.signature)? {
@@ -218,27 +285,13 @@ impl Pending<'_> {
             }
             self.erase(&known)?;
         }
-        let (mut number, mut bytes) = self.order_count(account)?;
-        if number >= MAX_ORDERS || bytes.saturating_add(size) > MAX_ORDER_BYTES {
-            for entry in self.store.with_prefix(order_time_prefix(account)) {
-                let (key, _) = entry.map_err(failed("look for orders"))?;
-                let (_, signature) = read_order_time(&key).ok_or(StoreError::Damaged("an order's time"))?;
-                if signature == new.signature {
-                    continue;
-                }
-                self.forget(account, &signature)?;
-                (number, bytes) = self.order_count(account)?;
-                if number < MAX_ORDERS && bytes.saturating_add(size) <= MAX_ORDER_BYTES {
-                    break;
-                }
-            }
-        }
-        self.state.bytes = self.state.bytes.saturating_add(size);
+        let (number, bytes) = self.order_count(account)?;
+        self.state.orders = self.state.orders.saturating_add(new.charged());
         let value = [&new.at.to_be_bytes()[..], &new.request].concat();
         self.batch.put(order(account, &new.signature), value);
         self.batch.put(order_expiry(new.expiry(), account, &new.signature), size.to_be_bytes());
         self.batch.put(order_time(account, new.at, &new.signature), size.to_be_bytes());
-        self.recount(account, number.saturating_add(1), bytes.saturating_add(size));
+        self.recount(account, number.saturating_add(1), bytes.saturating_add(size))?;
         let rulings = Rulings::of(change);
         match (&rulings, About::of(&rulings)) {
             (Rulings::Named(all), _) => {
@@ -270,20 +323,26 @@ impl Pending<'_> {
         self.orders.get(account).map_or_else(|| self.store.order_count(account), |counted| Ok(*counted))
     }
 
-    fn recount(&mut self, account: &AccountAddress, number: u64, bytes: u64) {
+    fn recount(&mut self, account: &AccountAddress, number: u64, bytes: u64) -> Result<(), StoreError> {
+        let (number_before, bytes_before) = self.order_count(account)?;
+        if number_before > 0 {
+            self.batch.delete(order_holder(charged_for_orders(number_before, bytes_before), account));
+        }
         self.orders.insert(*account, (number, bytes));
         if number == 0 {
             self.batch.delete(order_count(account));
         } else {
             self.batch.put(order_count(account), [number, bytes].map(u64::to_be_bytes).as_flattened());
+            self.batch.put(order_holder(charged_for_orders(number, bytes), account), []);
         }
+        Ok(())
     }
 
     fn erase(&mut self, old: &Order) -> Result<(), StoreError> {
         let Order { account, signature, at, .. } = old;
         let size = old.request.len() as u64;
         let (number, bytes) = self.order_count(account)?;
-        self.recount(account, number.saturating_sub(1), bytes.saturating_sub(size));
+        self.recount(account, number.saturating_sub(1), bytes.saturating_sub(size))?;
         self.batch.delete(order(account, signature));
         self.batch.delete(order_expiry(old.expiry(), account, signature));
         self.batch.delete(order_time(account, *at, signature));
@@ -300,7 +359,7 @@ impl Pending<'_> {
             None => {}
         }
         self.unname(old.name());
-        self.state.bytes = self.state.bytes.saturating_sub(size);
+        self.state.orders = self.state.orders.saturating_sub(old.charged());
         Ok(())
     }
 }

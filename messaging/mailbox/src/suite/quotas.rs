@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// For a store of 100 bytes.
+/// For a store of 100 bytes, and what two messages take besides.
 pub(crate) fn refuses_beyond_its_capacity(store: impl Store) {
     let outcomes =
         put_all(&store, &[sized(1, 0, 1, LATER, 60), sized(1, 0, 2, LATER, 41), sized(1, 0, 3, LATER, 40)], 0);
@@ -15,14 +15,73 @@ pub(crate) fn refuses_beyond_its_capacity(store: impl Store) {
         store.change(&Change::Revoke { account: account(1), tokens, at: 0, given: 0 }, None, 0).unwrap(),
         Changed::Full
     );
-    store.set_quotas(141.into());
+    store.set_quotas((141 + 3 * RECORD_BYTES).into());
     assert_eq!(put(&store, &sized(1, 0, 2, LATER, 41), 0), stored(LATER, false), "there is more room now");
 }
 
 /// Small bounds, all of them different.
 pub(crate) fn quotas() -> Quotas {
     let (proven, unproven) = (Quota { messages: 6, bytes: 300 }, Quota { messages: 4, bytes: 150 });
-    Quotas { capacity: 800, unproven_capacity: 350, proven, unproven }
+    let (capacity, unproven_capacity) = (800 + 20 * RECORD_BYTES, 350 + 8 * RECORD_BYTES);
+    Quotas { capacity, unproven_capacity, orders: 3 * forgetting(1, 1, 0).1.charged(), proven, unproven }
+}
+
+/// An order of `owner` about nothing. All are of one size.
+fn forgetting(owner: u8, number: u8, at: u64) -> (Change, Order) {
+    ordered_by(owner, number, Action::DeleteAll { scope: Scope::One(Namespace(9)), timestamp: 1 }, at)
+}
+
+/// For a store of what three messages take besides their data.
+pub(crate) fn empty_messages_take_room(store: impl Store) {
+    let empty = |owner| {
+        let deposit = record(owner, 0, 1, LATER).deposit().clone();
+        Record::new(StoreRequest { data: Vec::new(), ..deposit })
+    };
+    let stored = Put::Stored { expiry: LATER, already: false };
+    let outcomes = put_all(&store, &[1, 2, 3, 4].map(empty), 0).unwrap();
+    assert_eq!(outcomes, [stored, stored, stored, Put::Full], "whoever they are for");
+    let Allowance { total, unproven_total, .. } = store.allowance(&account(1)).unwrap();
+    assert_eq!((total, unproven_total), (3 * RECORD_BYTES, 3 * RECORD_BYTES));
+    store.expire(LATER, 100).unwrap();
+    assert_eq!(put(&store, &empty(4), LATER - 1), stored);
+}
+
+/// For a store within [`quotas`].
+pub(crate) fn orders_have_room_of_their_own(store: impl Store) {
+    for (number, owner) in (0..60).zip([1, 2, 3].into_iter().cycle()) {
+        let outcome = carry_out(&store, &forgetting(owner, number, 10 + u64::from(number)), 80);
+        assert_eq!(outcome, Changed::Messages(vec![]), "orders need no room");
+        let Allowance { orders, total, quotas, .. } = store.allowance(&account(1)).unwrap();
+        assert!(orders <= quotas.orders && total == 0, "{orders}");
+    }
+    assert_eq!(store.names(&NameRange::ALL, 99).unwrap().len(), 3);
+    let stored = Put::Stored { expiry: LATER, already: false };
+    let mail: Vec<_> = (0..4).map(|number| weighed(4, number, false, LATER)).collect();
+    assert_eq!(put_all(&store, &mail, 80).unwrap(), [stored; 4], "and take none from mail");
+    let (change, order) = ordered_by(4, 99, Action::Delete { messages: vec![mail[0].hash()], required: false }, 90);
+    let Changed::Messages(gone) = store.change(&change, Some(&order), 90).unwrap() else { panic!("messages") };
+    assert_eq!(gone.len(), 1);
+    assert_eq!(put(&store, &mail[0], 90), Put::Gone, "and it is kept");
+}
+
+/// For a store within [`quotas`], so of three orders.
+pub(crate) fn whoever_has_most_orders_makes_room_for_later_ones(store: impl Store) {
+    let give = |owner, number, at| carry_out(&store, &forgetting(owner, number, at), 80);
+    let is_kept = |owner, number, at| store.has(&forgetting(owner, number, at).1.name()).unwrap();
+    let nothing = Changed::Messages(vec![]);
+    for (owner, number, at) in [(1, 1, 30), (1, 2, 10), (2, 3, 5)] {
+        assert_eq!(give(owner, number, at), nothing);
+    }
+    assert_eq!(give(3, 4, 10), Changed::Full, "given when what it would displace was: members do not go on for ever");
+    assert!(!is_kept(3, 4, 10));
+    assert_eq!(give(3, 5, 20), nothing);
+    assert!(!is_kept(1, 2, 10), "the oldest of who has most");
+    assert!(is_kept(1, 1, 30) && is_kept(2, 3, 5) && is_kept(3, 5, 20), "not the oldest of all");
+    assert_eq!(give(2, 3, 40), nothing, "the same order, given again, takes its own place");
+    assert!(is_kept(1, 1, 30) && is_kept(2, 3, 40) && is_kept(3, 5, 20));
+    store.expire(u64::MAX, 100).unwrap();
+    assert_eq!(store.allowance(&account(1)).unwrap().orders, 0);
+    assert_eq!(give(1, 1, 30), nothing);
 }
 
 /// Message `number` of `owner`, longer the higher the number; with work or without.
@@ -46,7 +105,7 @@ pub(crate) fn keeps_unproven_mail_apart(store: impl Store) {
     let Allowance { mailbox, total, unproven_total, .. } = store.allowance(&account(1)).unwrap();
     assert_eq!((mailbox.unproven.messages, mailbox.unproven.bytes), (4, 74));
     assert_eq!((mailbox.proven.messages, mailbox.proven.bytes), (5, 285));
-    assert_eq!((total, unproven_total), (359, 74));
+    assert_eq!((total, unproven_total), (359 + 9 * RECORD_BYTES, 74 + 4 * RECORD_BYTES));
     assert_eq!(store.retrieve(&query(1, 0), 0).unwrap().messages.len(), 9, "nothing made room for anything");
 
     assert_eq!(fill(2, 17..19, false), [stored, Put::Full], "150 bytes a mailbox");
@@ -159,13 +218,14 @@ pub(crate) fn quotas_hold(store: &impl Store, steps: Vec<Load>) {
                 let expiry = now + minutes * MINUTE;
                 let outcome = put(store, &weighed(owner, number, is_proven, expiry), now);
                 let of_owner = |proven| sum(&kept, &|kept| kept.0 == owner && kept.2 == proven);
-                let (paid, unpaid, total) = (of_owner(true), of_owner(false), sum(&kept, &|_| true).bytes);
+                let (paid, unpaid, total) = (of_owner(true), of_owner(false), sum(&kept, &|_| true).charged());
+                let charged = size(number) + RECORD_BYTES;
                 let (messages, bytes) = if is_proven {
                     (paid.messages < bounds.proven.messages, paid.bytes + size(number) <= bounds.proven.bytes)
                 } else {
-                    let all = sum(&kept, &|kept| !kept.2).bytes;
+                    let all = sum(&kept, &|kept| !kept.2).charged();
                     let bytes = unpaid.bytes + size(number) <= bounds.unproven.bytes
-                        && all + size(number) <= bounds.unproven_capacity;
+                        && all + charged <= bounds.unproven_capacity;
                     (unpaid.messages < bounds.unproven.messages, bytes)
                 };
                 if let Some(known) = kept.iter_mut().find(|kept| (kept.0, kept.1) == (owner, number)) {
@@ -174,7 +234,7 @@ pub(crate) fn quotas_hold(store: &impl Store, steps: Vec<Load>) {
                         (known.2, known.3) = (is_proven || known.2, expiry.max(known.3));
                     }
                     assert_eq!(outcome, Put::Stored { expiry: known.3, already: true });
-                } else if messages && bytes && total + size(number) <= bounds.capacity {
+                } else if messages && bytes && total + charged <= bounds.capacity {
                     kept.push((owner, number, is_proven, expiry));
                     assert_eq!(outcome, Put::Stored { expiry, already: false });
                 } else {
@@ -198,8 +258,8 @@ pub(crate) fn quotas_hold(store: &impl Store, steps: Vec<Load>) {
             let Allowance { mailbox, total, unproven_total, .. } = store.allowance(&account(owner)).unwrap();
             assert_eq!(mailbox.proven, sum(&kept, &|kept| kept.0 == owner && kept.2));
             assert_eq!(mailbox.unproven, sum(&kept, &|kept| kept.0 == owner && !kept.2));
-            assert_eq!(total, sum(&kept, &|_| true).bytes);
-            assert_eq!(unproven_total, sum(&kept, &|kept| !kept.2).bytes);
+            assert_eq!(total, sum(&kept, &|_| true).charged());
+            assert_eq!(unproven_total, sum(&kept, &|kept| !kept.2).charged());
             assert!(total <= bounds.capacity && unproven_total <= bounds.unproven_capacity);
             let shown: BTreeSet<_> = hashes(&store.retrieve(&query(owner, 0), now).unwrap()).into_iter().collect();
             let of_owner = kept.iter().filter(|kept| kept.0 == owner);

@@ -33,7 +33,8 @@ pub(crate) fn tells_everything_others_should_have(store: impl Store) {
     expected.sort_unstable();
     assert_eq!(names(), expected, "each order once");
     let size = seven.request.len() as u64;
-    assert_eq!(store.usage().bytes, 16 + 2 * size);
+    assert_eq!(store.usage().bytes, 16);
+    assert_eq!(store.allowance(&account(1)).unwrap().orders, 2 * (RECORD_BYTES + 4 * size));
     assert_eq!(store.tally(&NameRange::ALL).unwrap(), expected.iter().collect::<Tally>());
     assert!(expected.iter().all(|name| store.has(name).unwrap()) && !store.has(&ItemName::FIRST).unwrap());
     assert_eq!(store.names(&NameRange::ALL, 3).unwrap(), expected[..3]);
@@ -93,7 +94,11 @@ pub(crate) fn keeps_orders_within_bounds(store: impl Store) {
     }
     let kept = store.token_orders(&account(1), 0).unwrap();
     assert_eq!(kept.len(), 2);
-    assert_eq!(store.usage().bytes, MAX_ORDER_BYTES);
+    assert_eq!(store.allowance(&account(1)).unwrap().orders, 2 * RECORD_BYTES + 4 * MAX_ORDER_BYTES);
+    let late = about_tokens(9_999);
+    let late = (late.0, Order { request: vec![0; MAX_ORDER_BYTES as usize / 2], ..late.1 });
+    assert_eq!(carry_out(&store, &late, 0), Changed::Full, "it is older than what it would displace");
+    assert_eq!(store.token_orders(&account(1), 0).unwrap(), kept);
 }
 
 /// Message 1 was sent at 7.

@@ -1,6 +1,6 @@
 use super::{testing::serve, *};
 use crate::session::testing::{NOW, message, store_of};
-use skep_mailbox::MemoryStore;
+use skep_mailbox::{MemoryStore, RECORD_BYTES};
 
 /// Runs until it is done or rests.
 fn run(bring_up: &mut BringUp, ours: &MemoryStore, theirs: &MemoryStore, now: u64) -> Step {
@@ -45,7 +45,7 @@ fn a_spent_budget_lets_it_rest_and_it_goes_on_where_it_was() {
 
 #[test]
 fn a_full_member_does_not_count_as_having_it() {
-    let (ours, theirs) = (store_of(0..10), MemoryStore::new(5 * 8));
+    let (ours, theirs) = (store_of(0..10), MemoryStore::new(5 * (8 + RECORD_BYTES)));
     let mut bring_up = BringUp::new(vec![NameRange::ALL], u64::MAX);
     assert_eq!(run(&mut bring_up, &ours, &theirs, NOW), Step::Done { refused: 5 });
     assert_eq!(bring_up.handed(), 5);

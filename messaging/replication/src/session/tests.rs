@@ -184,7 +184,7 @@ impl Store for Many {
     }
 
     fn allowance(&self, _: &AccountAddress) -> Result<Allowance, StoreError> {
-        Ok(Allowance { quotas: u64::MAX.into(), mailbox: Tallies::default(), total: 0, unproven_total: 0 })
+        Ok(Allowance { quotas: u64::MAX.into(), mailbox: Tallies::default(), total: 0, unproven_total: 0, orders: 0 })
     }
 
     fn usage(&self) -> Usage {

@@ -151,7 +151,7 @@ pub fn refuse_command(refusal: &CommandRefusal) -> Reply {
     let status = match refusal {
         CommandRefusal::Clock(_) | CommandRefusal::LimitPassed => 406,
         CommandRefusal::BeforeFuture | CommandRefusal::ExpiryPassed | CommandRefusal::Signature(_) => 401,
-        CommandRefusal::ShortenWithoutDelete => 400,
+        CommandRefusal::ShortenWithoutDelete | CommandRefusal::TooMany => 400,
     };
     Reply::text(status, refusal.to_string())
 }

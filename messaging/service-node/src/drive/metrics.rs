@@ -212,7 +212,7 @@ impl Metrics {
             established_paths: gauge("established_paths", "Established paths through this node"),
             listening_sessions: gauge("listening_sessions", "Clients that wait for messages delivered directly"),
             messages: gauge("messages", "Messages kept"),
-            bytes: gauge("message_bytes", "Bytes of messages kept"),
+            bytes: gauge("message_bytes", "Bytes of messages kept, and 512 for each"),
             capacity: gauge("message_bytes_limit", "Bytes of messages kept at most"),
             memory: gauge("memory_bytes", "Bytes of requests and answers held now"),
             memory_limit: gauge("memory_bytes_limit", "Bytes of requests and answers held at most"),
@@ -294,7 +294,7 @@ impl Metrics {
         let last_block = *self.last_block.lock().unwrap_or_else(PoisonError::into_inner);
         for (gauge, number) in [
             (&self.messages, now.usage.messages),
-            (&self.bytes, now.usage.bytes),
+            (&self.bytes, now.usage.charged()),
             (&self.capacity, now.capacity),
             (&self.memory, now.memory as u64),
             (&self.memory_limit, now.memory_limit as u64),
