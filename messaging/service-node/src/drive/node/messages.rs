@@ -90,13 +90,12 @@ impl Node {
         });
         match written(outcome).await? {
             Put::Stored { expiry, already } => {
-                if !already {
-                    if let Some(work) = &work {
-                        self.spent().spend(work, now);
-                    }
-                    if let Some(push) = push {
-                        self.monitors.publish(push, expiry, now);
-                    }
+                // Also where it paid for what was here already: once that is deleted, it has been spent.
+                if let Some(work) = &work {
+                    self.spent().spend(work, now);
+                }
+                if let Some(push) = push.filter(|_| !already) {
+                    self.monitors.publish(push, expiry, now);
                 }
                 Ok(MemberStored { hash, signature: self.key.sign(&signed::stored(&hash)), expiry, already })
             }
