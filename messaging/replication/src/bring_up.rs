@@ -66,7 +66,8 @@ pub enum Failure {
 }
 
 impl BringUp {
-    /// Begins with a member of which no refusals are known; `budget` is how many bytes may be exchanged until it rests, give or take one request.
+    /// Begins with a member of which no refusals are known; `budget` is how many bytes may be exchanged until it rests, give or
+    /// take one request.
     pub fn new(ranges: Vec<NameRange>, budget: u64) -> Self {
         Self::knowing(Refusals::default(), ranges, budget)
     }

@@ -179,7 +179,7 @@ impl Member {
         let (hash, work) = (record.hash(), record.deposit().work.clone());
         match self.put(record, now) {
             Ok(Put::Stored { expiry, already }) => {
-                if let (Some(work), false) = (&work, already) {
+                if let Some(work) = &work {
                     self.spent.spend(work, self.clock(now));
                 }
                 Ok(self.sign(hash, expiry, already))

@@ -315,7 +315,8 @@ async fn the_networks_floor_of_work_is_asked_for() {
 /// How the node says that it is, and the status.
 async fn health(client: &reqwest::Client, url: &str) -> (u16, Value) {
     let answer = client.get(url).send().await.expect("an answer");
-    (answer.status().as_u16(), answer.json().await.expect("JSON"))
+    let status = answer.status().as_u16();
+    (status, serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -404,9 +405,7 @@ async fn dashboard_and_guide_name_what_the_node_tells() {
         assert!(unknown.is_empty(), "{page} names what /metrics does not tell: {unknown:?}");
     }
 
-    let health = http.get(metrics.replace("/metrics", "/health")).send().await.expect("an answer");
-    assert_eq!(health.status().as_u16(), 200);
-    let health: Value = serde_json::from_str(&health.text().await.expect("a body")).expect("JSON");
-    assert_eq!(health["status"], json!("ready"));
+    let (status, health) = health(&http, &metrics.replace("/metrics", "/health")).await;
+    assert_eq!((status, &health["status"]), (200, &json!("ready")));
     node.stop();
 }

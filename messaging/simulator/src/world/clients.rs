@@ -96,11 +96,6 @@ impl World {
         }
         let hash = record.hash();
         let Some(peers) = self.members[node].peers(&record.deposit().account) else { return Ok(()) };
-        for member in &mut self.members {
-            if let Some(lie) = &mut member.lie {
-                lie.hear(&self.owners[owner], &record);
-            }
-        }
         let is_drop = matches!(self.members[node].lie, Some(Lie::Drop));
         let dice = self.rng.random();
         let own = match is_drop {
@@ -115,6 +110,12 @@ impl World {
                 return self.judge_refusal(owner, node, how, &refusal);
             }
         };
+        // What is not let in, no other member hears of.
+        for member in &mut self.members {
+            if let Some(lie) = &mut member.lie {
+                lie.hear(&self.owners[owner], &record);
+            }
+        }
         let is_paid = record.standing() == Standing::Proven && namespace.anyone_may_store();
         if is_paid && own.is_ok() && !is_drop {
             self.stats.paid += 1;

@@ -6,18 +6,19 @@ use skep_mailbox::{Change, Changed, Order, Put, Record, WriteError};
 use std::sync::{Arc, PoisonError};
 
 impl Node {
-    /// Queues a record. If it is new here, its work is spent and those who watch its box are told.
+    /// Queues a record. Once it is kept its work is spent, and if it is new here those who watch its box are told.
     pub(super) fn put(&self, record: Record, now: u64, done: impl FnOnce(Result<Put, WriteError>) + Send + 'static) {
         let work = record.deposit().work.clone();
         let push = self.monitors.watched(&record, &self.budget);
         let (disk, spent, monitors) = (Arc::clone(&self.disk), Arc::clone(&self.spent), self.monitors.clone());
         self.writer.put(record, now, move |outcome| {
             disk.note(&outcome, |put| matches!(put, Put::Stored { already: false, .. }));
-            if let Ok(Put::Stored { expiry, already: false }) = outcome {
+            if let Ok(Put::Stored { expiry, already }) = outcome {
+                // Also where it paid for what was here already: once that is deleted, it has been spent.
                 if let Some(work) = &work {
                     spent.lock().unwrap_or_else(PoisonError::into_inner).spend(work, now);
                 }
-                if let Some(push) = push {
+                if let Some(push) = push.filter(|_| !already) {
                     monitors.publish(push, expiry, now);
                 }
             }
