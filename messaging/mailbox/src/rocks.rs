@@ -12,7 +12,6 @@ use crate::{
     Allowance, Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Put, Query, Quotas, Record,
     Standing, Store, StoreError, Tally, Usage,
     deposits::{Known, choose},
-    ruling::admitted_until,
 };
 pub use accounts::Recount;
 use accounts::{Counts, Shift};
@@ -198,13 +197,6 @@ impl RocksStore {
         let position = read_position(position)?;
         let meta = self.read_meta(id, position)?.ok_or(StoreError::Damaged("a message's entry"))?;
         Ok((position, meta))
-    }
-
-    /// Until when a record lasts by the orders kept; `None` if it is gone.
-    fn admitted_until(&self, record: &Record, now: u64) -> Result<Option<u64>, StoreError> {
-        let deposit = record.deposit();
-        let rulings = self.rulings(&BoxId::new(&deposit.account, deposit.namespace), &record.hash())?;
-        Ok(admitted_until(record, &rulings, now))
     }
 
     fn read_meta(&self, id: &BoxId, position: u64) -> Result<Option<Meta>, StoreError> {
@@ -398,7 +390,8 @@ impl Pending<'_> {
         let changed = self.write_counts()?;
         self.batch.put(STATE, self.state.to_bytes());
         self.store.db.write(self.batch).map_err(failed(doing))?;
-        self.counts.learn(changed);
+        self.counts.learn_mail(changed);
+        self.counts.learn_orders(self.orders);
         self.store.count(&self.names);
         self.store.set_state(self.state);
         Ok(())
@@ -410,7 +403,7 @@ impl Store for RocksStore {
         let mut pending = self.pending(records.len());
         let mut outcomes = Vec::with_capacity(records.len());
         for record in records {
-            let Some(expiry) = self.admitted_until(record, now)? else {
+            let Some(expiry) = pending.admitted_until(record, now)? else {
                 outcomes.push(Put::Gone);
                 continue;
             };

@@ -10,40 +10,55 @@ use crate::{
     store::{REVOCATION_BYTES, charged_for_orders},
 };
 use rocksdb::WriteBatch;
-use std::collections::HashMap;
+use skep_proto::account::AccountAddress;
+use std::{collections::HashMap, hash::Hash};
 
 /// Accounts whose counts are remembered; beyond this, all are forgotten and read again. About a MiB.
 const REMEMBERED: usize = 8192;
 
 /// Counts as they stand in the database, of accounts that got mail lately. Whoever writes holds them, so they are never stale.
 #[derive(Debug, Default)]
-pub(super) struct Counts(HashMap<TalliesKey, Tallies>);
+pub(super) struct Counts {
+    mail: HashMap<TalliesKey, Tallies>,
+    /// Number and bytes of an account's orders.
+    orders: HashMap<AccountAddress, (u64, u64)>,
+}
 
 impl Counts {
-    /// What stands in the database.
-    pub(super) fn read(&mut self, store: &RocksStore, key: &TalliesKey) -> Result<Tallies, StoreError> {
-        if let Some(known) = self.0.get(key) {
+    fn mail(&mut self, store: &RocksStore, key: &TalliesKey) -> Result<Tallies, StoreError> {
+        if let Some(known) = self.mail.get(key) {
             return Ok(*known);
         }
         let tallies = store.tallies(key)?;
-        self.learn([(*key, tallies)]);
+        self.learn_mail([(*key, tallies)]);
         Ok(tallies)
     }
 
-    /// Takes note of what stands in the database now.
-    pub(super) fn learn(&mut self, written: impl IntoIterator<Item = (TalliesKey, Tallies)>) {
-        for (key, tallies) in written {
-            if self.0.len() >= REMEMBERED {
-                self.forget();
-            }
-            self.0.insert(key, tallies);
+    pub(super) fn orders(&mut self, store: &RocksStore, account: &AccountAddress) -> Result<(u64, u64), StoreError> {
+        if let Some(known) = self.orders.get(account) {
+            return Ok(*known);
         }
+        let counted = store.order_count(account)?;
+        self.learn_orders([(*account, counted)]);
+        Ok(counted)
     }
 
-    /// Somebody else may have written.
-    fn forget(&mut self) {
-        self.0.clear();
+    /// Takes note of what stands in the database now.
+    pub(super) fn learn_mail(&mut self, written: impl IntoIterator<Item = (TalliesKey, Tallies)>) {
+        written.into_iter().for_each(|(key, tallies)| remember(&mut self.mail, key, tallies));
     }
+
+    /// Takes note of what stands in the database now.
+    pub(super) fn learn_orders(&mut self, written: impl IntoIterator<Item = (AccountAddress, (u64, u64))>) {
+        written.into_iter().for_each(|(account, counted)| remember(&mut self.orders, account, counted));
+    }
+}
+
+fn remember<K: Eq + Hash, V>(known: &mut HashMap<K, V>, key: K, value: V) {
+    if known.len() >= REMEMBERED {
+        known.clear();
+    }
+    known.insert(key, value);
 }
 
 /// What entered and left one account within a batch.
@@ -140,7 +155,7 @@ impl RocksStore {
         if mend && (found.wrong_total || found.wrong_accounts > 0) {
             batch.put(super::STATE, right.to_bytes());
             self.db.write(batch).map_err(failed("write counts"))?;
-            counts.forget();
+            *counts = Counts::default();
             self.set_state(right);
         }
         Ok(found)
@@ -173,7 +188,7 @@ impl Pending<'_> {
     /// What is left for the account of a box, by what this batch does so far.
     pub(super) fn allowance(&mut self, id: &BoxId) -> Result<Allowance, StoreError> {
         let key = id.tallies();
-        let kept = self.counts.read(self.store, &key)?;
+        let kept = self.counts.mail(self.store, &key)?;
         let mailbox = self.shifts.get(&key).map_or(kept, |shift| shift.apply(&kept));
         Ok(self.state.allowance(self.store.quotas(), mailbox))
     }
@@ -214,7 +229,7 @@ impl Pending<'_> {
     pub(super) fn write_counts(&mut self) -> Result<Vec<(TalliesKey, Tallies)>, StoreError> {
         let mut changed = Vec::with_capacity(self.shifts.len());
         for (key, shift) in self.shifts.drain() {
-            let tallies = shift.apply(&self.counts.read(self.store, &key)?);
+            let tallies = shift.apply(&self.counts.mail(self.store, &key)?);
             if tallies == Tallies::default() {
                 self.batch.delete(key);
             } else {
@@ -253,5 +268,25 @@ mod tests {
         assert_eq!(store.recount(false).unwrap(), right);
         assert_eq!(store.allowance(&account).unwrap().mailbox.unproven.messages, 3);
         assert_eq!(store.usage(), right.usage);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_what_stands_in_the_database() {
+        let directory = tempdir().unwrap();
+        let store = RocksStore::open(directory.path(), u64::MAX).unwrap();
+        let record = suite::record(1, 0, 1, 1_000_000);
+        store.put(std::slice::from_ref(&record), 0).unwrap();
+        let account = record.deposit().account;
+        let mut counts = store.counts();
+        let known = counts.mail(&store, &keys::tallies(&account)).unwrap();
+        assert_eq!((known, known.unproven.messages), (store.tallies(&keys::tallies(&account)).unwrap(), 1));
+        assert_eq!(counts.orders(&store, &account).unwrap(), (0, 0));
+        for number in 0..REMEMBERED as u64 + 1 {
+            let mut key = [0; 34];
+            key[..8].copy_from_slice(&number.to_be_bytes());
+            counts.learn_mail([(key, Tallies::default())]);
+        }
+        assert!(counts.mail.len() <= REMEMBERED);
+        assert_eq!(counts.mail(&store, &keys::tallies(&account)).unwrap(), known, "read again");
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     command::change_of,
     name::spaced,
     replica::command_of,
-    ruling::{Ruling, Rulings},
+    ruling::{Ruling, Rulings, admitted_until},
     store::{MAX_ORDER_BYTES, MAX_ORDERS, charged_for_orders},
 };
 use prost::Message;
@@ -142,10 +142,6 @@ impl RocksStore {
     pub(super) fn rulings(&self, id: &BoxId, hash: &MessageHash) -> Result<Vec<Ruling>, StoreError> {
         let account = id.account().ok_or(StoreError::Damaged("a message's key"))?;
         let mut rulings = Vec::new();
-        // Most accounts have given no orders, and one look-up tells.
-        if self.order_count(&account)? == (0, 0) {
-            return Ok(rulings);
-        }
         for prefix in [
             named_prefix(&account, hash),
             scoped_prefix(&account, About::All),
@@ -198,7 +194,7 @@ impl RocksStore {
     }
 
     /// Number and bytes of the orders kept of one account.
-    fn order_count(&self, account: &AccountAddress) -> Result<(u64, u64), StoreError> {
+    pub(super) fn order_count(&self, account: &AccountAddress) -> Result<(u64, u64), StoreError> {
         let Some(count) = self.db.get_pinned(order_count(account)).map_err(failed("count orders"))? else {
             return Ok((0, 0));
         };
@@ -319,8 +315,19 @@ impl Pending<'_> {
         }
     }
 
-    fn order_count(&self, account: &AccountAddress) -> Result<(u64, u64), StoreError> {
-        self.orders.get(account).map_or_else(|| self.store.order_count(account), |counted| Ok(*counted))
+    fn order_count(&mut self, account: &AccountAddress) -> Result<(u64, u64), StoreError> {
+        self.orders.get(account).map_or_else(|| self.counts.orders(self.store, account), |counted| Ok(*counted))
+    }
+
+    /// Until when a record lasts by the orders kept; `None` if it is gone.
+    pub(super) fn admitted_until(&mut self, record: &Record, now: u64) -> Result<Option<u64>, StoreError> {
+        let deposit = record.deposit();
+        // Most accounts have given no orders.
+        let rulings = match self.order_count(&deposit.account)? {
+            (0, 0) => Vec::new(),
+            _ => self.store.rulings(&BoxId::new(&deposit.account, deposit.namespace), &record.hash())?,
+        };
+        Ok(admitted_until(record, &rulings, now))
     }
 
     fn recount(&mut self, account: &AccountAddress, number: u64, bytes: u64) -> Result<(), StoreError> {
