@@ -404,6 +404,11 @@ fn a_state_of_the_first_version_opens() {
     let states: Vec<_> = state.history(&account, None, 10).unwrap().iter().map(|m| (m.mine, m.state)).collect();
     assert_eq!(states, [(false, MessageState::Read { at: 9 }), (true, MessageState::OnSwarm { receipts: 0 })]);
     assert!(state.unacknowledged(ReceiptKind::Delivered, 10).unwrap().is_empty());
+    // Nobody was told of the request by this clock, and nothing is to be said again.
+    let crate::conversation::Standing::Asking(request) = &bob.standing else { panic!("{bob:?}") };
+    assert_eq!((request.timestamp, request.told), (5, 0));
+    assert_eq!(state.resends_due(NOW).unwrap(), []);
+    assert_eq!(state.genesis().unwrap(), None);
 }
 
 #[test]
