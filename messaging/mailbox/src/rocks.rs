@@ -674,6 +674,8 @@ mod tests {
             let mut batch = WriteBatch::default();
             batch.put(STATE, old);
             batch.delete_range(b"w", b"x");
+            // Left by an upgrade that was cut short.
+            batch.put(keys::order_holder(u64::MAX, &suite::account(9)), []);
             store.db.write(batch).unwrap();
             allowance
         };

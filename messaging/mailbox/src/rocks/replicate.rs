@@ -18,7 +18,7 @@ use crate::{
     store::{MAX_ORDER_BYTES, MAX_ORDERS, charged_for_orders},
 };
 use prost::Message;
-use rocksdb::{IteratorMode, PrefixRange, ReadOptions};
+use rocksdb::{IteratorMode, PrefixRange, ReadOptions, WriteBatch};
 use skep_proto::{account::AccountAddress, peer, storage::MessageHash};
 use std::sync::PoisonError;
 
@@ -257,6 +257,10 @@ impl RocksStore {
 
     /// Brings a store of the format before up to this one. Cut short, it begins anew.
     pub(super) fn upgrade(&self) -> Result<(), StoreError> {
+        // The version before may have gone on in between, and knows nothing of these.
+        let mut batch = WriteBatch::default();
+        batch.delete_range(b"w", b"x");
+        self.db.write(batch).map_err(failed("count orders"))?;
         for entry in self.with_prefix(b"z".to_vec()) {
             let (key, count) = entry.map_err(failed("count orders"))?;
             let account = read_account(&key).ok_or(StoreError::Damaged("a count of orders"))?;
