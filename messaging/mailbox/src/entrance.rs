@@ -210,7 +210,9 @@ mod tests {
         let entrant = calm(request, false);
         assert!(entrant.asks_the_store());
         assert_eq!(refusal(entrant.clone(), &store, u32::MAX), None);
-        store.change(&Change::Revoke { account: account(), tokens: vec![token], at: NOW, given: NOW }, None, NOW).unwrap();
+        store
+            .change(&Change::Revoke { account: account(), tokens: vec![token], at: NOW, given: NOW }, None, NOW)
+            .unwrap();
         assert_eq!(refusal(entrant, &store, 0), Some(StoreRefusal::Signature));
         let own = auth(&signed::store(Namespace(5), NOW));
         let own = StoreRequest { auth: Some(TimedAuth { auth: own, timestamp: NOW }), ..deposit(5, b"own") };

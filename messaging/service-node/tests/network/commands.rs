@@ -199,7 +199,8 @@ async fn subaccounts_serve_until_they_are_revoked() {
         let told: RevokedResponse = read(network.ask(node, ask).await.1);
         assert_eq!((told.revoked, told.revoked_subaccounts), (vec![token], vec![token]));
     }
-    let unrevoke = order(&owner, Action::Unrevoke { tokens: vec![token], timestamp });
+    // Said later: of two words of one moment the one that revokes counts.
+    let unrevoke = order(&owner, Action::Unrevoke { tokens: vec![token], timestamp: timestamp + 1 });
     assert_eq!(effect(&network, 1, unrevoke).await, CommandEffect::Unrevoked { count: 1 });
     assert_eq!(network.ask(0, retrieval()).await.0, 200);
     network.stop().await;
