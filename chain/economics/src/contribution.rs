@@ -1,6 +1,7 @@
 //! What an operator and contributors may bring to a node.
 
 use crate::share;
+use alloc::vec::Vec;
 use primitive_types::U256;
 use skep_primitives::{Balance, MAX_CONTRIBUTORS, OpenPool, Permyriad, Spot};
 
@@ -13,6 +14,23 @@ pub const SMALL_STAKE: Permyriad = share(2_499);
 /// The least an operator must bring of this requirement, rounded down.
 pub const fn operator_minimum(requirement: Balance) -> Balance {
     OPERATOR_MINIMUM.of(requirement)
+}
+
+/// Whether an operator that offers `stake` may keep spots of these amounts for others: it brings its own minimum beside them,
+/// and each is at least what a contributor would have to bring in its turn, the largest first. So a spot cannot be had for
+/// less by reserving it, and whatever is left to fill can be filled by the spots that are left.
+pub fn can_keep(requirement: Balance, stake: Balance, mut amounts: Vec<Balance>) -> bool {
+    let kept = amounts.iter().fold(0, |sum: Balance, amount| sum.saturating_add(*amount));
+    let Some(room) = requirement.checked_sub(kept) else { return false };
+    let mut pool = Pool { requirement, reserved: stake.min(room), contributors: 1 };
+    amounts.sort_unstable_by(|one, other| other.cmp(one));
+    pool.reserved >= operator_minimum(requirement)
+        && amounts.into_iter().all(|amount| {
+            let is_accepted = pool.accept(amount) == Ok(amount);
+            pool.reserved = pool.reserved.saturating_add(amount);
+            pool.contributors = pool.contributors.saturating_add(1);
+            is_accepted
+        })
 }
 
 /// Whether a stake of `amount` is small in a node of this requirement (exact: no rounding).
@@ -198,6 +216,21 @@ mod tests {
         assert_eq!(pool.accept(5_000 * UNIT), Err(ContributionError::NoFreeSpot));
         assert_eq!(pool.accept_for(Spot::Own, 1), Ok(1));
         assert!(pool.accept_for(Spot::Own, 0).is_err());
+    }
+
+    #[test]
+    fn what_is_kept_for_others_leaves_a_node_that_can_be_filled() {
+        let quarter = operator_minimum(REQUIREMENT);
+        let can = |stake, amounts: &[Balance]| can_keep(REQUIREMENT, stake, amounts.to_vec());
+        assert!(can(quarter, &[]) && can(quarter, &[3 * quarter]) && can(REQUIREMENT, &[2 * quarter]));
+        assert!(!can(quarter - 1, &[]) && !can(quarter, &[3 * quarter + 1]));
+        assert!(!can(quarter, &[3 * quarter, 0]) && !can(quarter, &[Balance::MAX, Balance::MAX]));
+        let even = 3 * quarter / 9;
+        assert!(can(quarter, &[even]) && !can(quarter, &[even - 1]));
+        // In any order; after a large one less is even.
+        assert!(can(quarter, &[quarter / 4, quarter]) && can(quarter, &[quarter, quarter / 4]));
+        // Nine fill the node, or the last spot would be worth more than it was kept for.
+        assert!(can(quarter, &[even; 9]) && !can(quarter + 9, &[[even; 8].as_slice(), &[even - 10]].concat()));
     }
 
     #[test]

@@ -16,7 +16,9 @@ mod decay;
 mod requirement;
 mod reward;
 
-pub use contribution::{ContributionError, OPERATOR_MINIMUM, Pool, SMALL_STAKE, is_small_stake, operator_minimum};
+pub use contribution::{
+    ContributionError, OPERATOR_MINIMUM, Pool, SMALL_STAKE, can_keep, is_small_stake, operator_minimum,
+};
 pub use requirement::StakingRequirement;
 pub use reward::{
     BlockReward, EmissionCurve, PRODUCER_SHARE, Payout, SERVICE_NODE_SHARE, split_block_reward, split_payout,

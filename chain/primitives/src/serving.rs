@@ -1,6 +1,6 @@
 //! What the chain's rooms tell each other about service nodes; the runtime wires them together.
 
-use crate::{BlockNumber, Contribution, Findings, Permyriad, ServiceNodeId, StakerId, Whereabouts};
+use crate::{Balance, BlockNumber, Contribution, Findings, Permyriad, ServiceNodeId, StakerId, Whereabouts};
 use alloc::vec::Vec;
 
 /// Most hand-overs of one node within an unlock time, and how many of its former keys it answers for.
@@ -71,8 +71,10 @@ pub struct Payees {
     pub operator: StakerId,
     /// The fee, taken before the rest is shared by stake.
     pub fee: Permyriad,
-    /// Every stake, the operator's included.
+    /// Every stake, the operator's included; more than `requirement` while one leaves whose place was filled.
     pub contributions: Vec<Contribution>,
+    /// What the node must hold, and so holds while it serves.
+    pub requirement: Balance,
 }
 
 /// Asked who stands behind a node.

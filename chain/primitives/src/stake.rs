@@ -122,4 +122,11 @@ pub enum StakeLock {
         /// Block at which the lock is over.
         block: BlockNumber,
     },
+    /// Serving, and too small to be asked back before this block.
+    Young {
+        /// Block from which its staker may ask for it.
+        block: BlockNumber,
+    },
+    /// The node has ended and the stake could not be released with it: `withdraw` does.
+    Unreturned,
 }

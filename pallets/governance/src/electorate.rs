@@ -11,9 +11,12 @@ use skep_primitives::{Balance, Payees, ServiceNodeId, StakerId};
 pub(crate) struct Electorate<T>(PhantomData<T>);
 
 impl<T: Config> Electorate<T> {
-    /// A node begins to serve: its operator speaks for its stake. One that is seated keeps its seat, with the stake of now.
+    /// A node begins to serve: its operator speaks for what it must hold. One that is seated keeps its seat.
+    ///
+    /// A serving node holds so much whoever comes and goes. The sum of its stakes is more while one leaves whose place was
+    /// filled, and nobody is told when that one is gone: counted, such stake would speak several times, and after its return.
     pub(crate) fn seat(node: ServiceNodeId, payees: &Payees) {
-        let stake = payees.contributions.iter().fold(0, |sum: Balance, stake| sum.saturating_add(stake.amount));
+        let stake = payees.requirement;
         let before = Seats::<T>::get(node).filter(|(operator, _)| *operator == payees.operator);
         if before.is_none() {
             Self::unseat(node);
@@ -73,9 +76,12 @@ impl<T: Config> Electorate<T> {
             let voice = voices.entry(operator).or_default();
             *voice = voice.saturating_add(stake);
         }
-        for (node, (operator, _)) in Seats::<T>::iter() {
-            let serves = T::Stakes::payees(node).is_some_and(|payees| payees.operator == operator);
-            ensure!(serves, "who has a seat serves");
+        for (node, (operator, stake)) in Seats::<T>::iter() {
+            let payees = T::Stakes::payees(node).filter(|payees| payees.operator == operator);
+            let payees = payees.ok_or("who has a seat serves")?;
+            ensure!(payees.requirement == stake, "a node speaks for what it must hold");
+            let held = payees.contributions.iter().fold(0, |sum: Balance, stake| sum.saturating_add(stake.amount));
+            ensure!(stake <= held, "a node speaks for no more than it holds");
         }
         ensure!(Serving::<T>::get() == voices.values().sum::<Balance>(), "all stake that serves is counted once");
         ensure!(Voice::<T>::iter().collect::<BTreeMap<_, _>>() == voices, "an operator speaks for its nodes");

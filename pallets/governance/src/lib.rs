@@ -10,7 +10,7 @@
 //! | two thirds of all serving stake approve | | the enactment delay begins: time to look, object or leave |
 //! | `enact` | anyone, after the delay, while two thirds still approve | it takes effect, the deposit is released |
 //! | as many are open as may be | | the one with the least approving stake gives way to a proposer with more; nobody has more than [`MAX_OPEN_OF_ONE`] open |
-//! | `close` | the proposer at any time, anyone once it expired | it is gone, the deposit is released |
+//! | `close` | the proposer while nobody else approves, anyone once it expired | it is gone, the deposit is released |
 //!
 //! An enacted [`Motion::Upgrade`] only authorizes a code hash: `System.apply_authorized_upgrade` takes the code from anyone
 //! and checks that its version is higher. All open proposals are one small bounded value, so that counting costs one read
@@ -172,7 +172,7 @@ pub mod pallet {
         NotApproved,
         /// Its time to gather approval is over.
         Expired,
-        /// It is still open, and the caller did not make it.
+        /// It is still open, and the caller did not make it or others approve of it.
         StillOpen,
         /// Less than two thirds of the serving stake approve.
         NotCarried,
@@ -180,7 +180,7 @@ pub mod pallet {
         TooEarly,
         /// The floor of work would shut people out.
         FloorTooHigh,
-        /// The treasury does not hold so much.
+        /// The treasury does not hold so much, or the payment is less than an account can begin with.
         TreasuryTooSmall,
         /// The account's free balance does not cover the deposit.
         NotEnoughFree,
@@ -293,14 +293,15 @@ pub mod pallet {
             Ok(())
         }
 
-        /// Gives a proposal up, for its proposer, or clears one away that expired, for anyone.
+        /// Gives a proposal up that nobody else approves of, for its proposer, or clears one away that expired, for anyone.
         #[pallet::call_index(4)]
         #[pallet::weight(T::WeightInfo::close())]
         pub fn close(origin: OriginFor<T>, proposal: ProposalId) -> DispatchResult {
             let who = StakerId(ensure_signed(origin)?.into());
             let mut open = Open::<T>::get();
             let found = find(&mut open, proposal).ok_or(Error::<T>::UnknownProposal)?.clone();
-            ensure!(found.proposer == who || Self::is_expired(&found), Error::<T>::StillOpen);
+            let may_give_up = || found.proposer == who && !Self::others_approve(&found);
+            ensure!(Self::is_expired(&found) || may_give_up(), Error::<T>::StillOpen);
             Self::remove(open, &found)?;
             Self::deposit_event(Event::Closed { proposal });
             Ok(())
@@ -385,6 +386,14 @@ impl<T: Config> Pallet<T> {
             Self::count(proposal, Serving::<T>::get());
         }
         Ok(())
+    }
+
+    /// Whether stake of others than the proposer approves.
+    fn others_approve(proposal: &Proposal) -> bool {
+        let Proposal { id, proposer, approving, .. } = proposal;
+        let is_own = Approved::<T>::get(proposer).contains(id);
+        let own = if is_own { Voice::<T>::get(proposer) } else { 0 };
+        *approving > own
     }
 
     /// Whether a proposal is carried, now that stake has changed.

@@ -105,14 +105,14 @@ pub(crate) fn origin(number: u8) -> RuntimeOrigin {
     RuntimeOrigin::signed(account(number))
 }
 
-fn node(number: u8) -> ServiceNodeId {
+pub(crate) fn node(number: u8) -> ServiceNodeId {
     ServiceNodeId([number; 32])
 }
 
 /// Node `number` of `operator` begins to serve with `stake`.
 pub(crate) fn start(operator: u8, number: u8, stake: Balance) {
     let contributions = vec![Contribution { staker: staker(operator), amount: stake }];
-    let payees = Payees { operator: staker(operator), fee: Permyriad::default(), contributions };
+    let payees = Payees { operator: staker(operator), fee: Permyriad::default(), contributions, requirement: stake };
     Nodes::mutate(|nodes| nodes.insert(node(number), payees));
     Governance::started(node(number));
 }

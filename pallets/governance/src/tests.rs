@@ -3,7 +3,9 @@
 use crate::{Approved, Error, Event, MAX_OPEN_OF_ONE, Open, WorkFloor, mock::*, quorum};
 use frame_support::{assert_noop, assert_ok};
 use proptest::{collection::vec, prelude::*};
-use skep_primitives::{Balance, CodeHash, MAX_OPEN_PROPOSALS, MAX_WORK_FLOOR, Motion, UNIT};
+use skep_primitives::{
+    Balance, CodeHash, Contribution, MAX_OPEN_PROPOSALS, MAX_WORK_FLOOR, Motion, ServingNodes, UNIT,
+};
 
 type Errors = Error<Test>;
 
@@ -140,11 +142,19 @@ fn what_expired_is_cleared_away_by_anyone() {
 }
 
 #[test]
-fn a_proposer_may_give_up_at_any_time() {
+fn a_proposer_may_give_up_what_nobody_else_approves_of() {
     run(|| {
         three_operators();
-        let id = carry(upgrade(1));
+        let id = propose(1, upgrade(1));
         assert_noop!(Governance::close(origin(2), id), Errors::StillOpen);
+        // Who made it cannot make others begin anew: the same is not proposed twice.
+        assert_ok!(Governance::approve(origin(2), id));
+        assert_noop!(Governance::close(origin(1), id), Errors::StillOpen);
+        assert_ok!(Governance::withdraw_approval(origin(1), id));
+        assert_noop!(Governance::close(origin(1), id), Errors::StillOpen);
+        assert_ok!(Governance::withdraw_approval(origin(2), id));
+        assert_ok!(Governance::close(origin(1), id));
+        let id = propose(1, upgrade(1));
         assert_ok!(Governance::close(origin(1), id));
         assert_eq!(held(1), 0);
     });
@@ -198,6 +208,20 @@ fn a_word_counts_on_while_a_node_changes_its_key() {
         stop(11);
         stop(12);
         assert_noop!(Governance::enact(origin(3), id), Errors::NotCarried);
+    });
+}
+
+/// What a node holds beside its requirement is about to leave, and nobody is told when it is gone.
+#[test]
+fn stake_of_those_who_leave_counts_once() {
+    run(|| {
+        three_operators();
+        let leaving = Contribution { staker: staker(9), amount: 3 * STAKE };
+        Nodes::mutate(|nodes| nodes.get_mut(&node(1)).map(|payees| payees.contributions.push(leaving)));
+        Governance::stopped(node(1));
+        Governance::started(node(1));
+        assert_eq!(Governance::governance().serving, 3 * STAKE);
+        Nodes::mutate(|nodes| nodes.get_mut(&node(1)).map(|payees| payees.contributions.pop()));
     });
 }
 

@@ -86,7 +86,8 @@ fn start(number: u8, fee: u16, stakes: &[(u8, Balance)]) {
         |(staker, amount): &(u8, Balance)| Contribution { staker: StakerId([*staker; 32]), amount: *amount };
     let contributions: Vec<_> = stakes.iter().map(contribution).collect();
     let fee = Permyriad::new(fee).expect("in range");
-    Nodes::mutate(|nodes| nodes.insert(node(number), Payees { operator: contributions[0].staker, fee, contributions }));
+    let (operator, requirement) = (contributions[0].staker, stakes.iter().map(|(_, amount)| amount).sum());
+    Nodes::mutate(|nodes| nodes.insert(node(number), Payees { operator, fee, contributions, requirement }));
     Rewards::started(node(number));
 }
 

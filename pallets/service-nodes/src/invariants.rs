@@ -20,6 +20,8 @@ impl<T: Config> Pallet<T> {
                 record.stakes.first().map(|stake| stake.staker) == Some(record.operator),
                 "the operator's stake is first"
             );
+            let least = skep_economics::operator_minimum(record.requirement);
+            ensure!(record.stakes.first().is_some_and(|stake| stake.amount >= least), "the operator brings a quarter");
             ensure!(!Deregistered::<T>::contains_key(node), "a deregistered node is off the roster");
             ensure!(record.staying_stake() <= record.requirement, "no more stays than is required");
             ensure!(record.state.is_tested() == (record.staked() >= record.requirement), "complete nodes are tested");

@@ -50,7 +50,7 @@ use frame_support::{
     traits::{fungible::MutateHold, tokens::Precision},
 };
 use frame_system::{ensure_authorized, pallet_prelude::*};
-use skep_economics::is_small_stake;
+use skep_economics::operator_minimum;
 use skep_primitives::{
     Announcement, Balance, BlockNumber, Endpoint, Findings, NodeState, Permyriad, ServiceNodeId, ServingNodes,
     SoftwareVersion, StakerId, signing,
@@ -277,7 +277,8 @@ pub mod pallet {
         ///
         /// `proof` is the node key's signature over the genesis hash, the caller and the fee
         /// ([`skep_primitives::signing::registration`]). `stake` is at least 25 % of the requirement; with the whole
-        /// requirement the node serves at once, with less it gathers contributions. Spots may be `reserved` for others.
+        /// requirement the node serves at once, with less it gathers contributions. Spots may be `reserved` for others, each for
+        /// as much at least as a contributor would have to bring in its turn.
         #[pallet::call_index(0)]
         #[pallet::weight(T::WeightInfo::register())]
         pub fn register(
@@ -301,7 +302,8 @@ pub mod pallet {
 
             let now = Self::now();
             let requirement = pallet_network::Pallet::<T>::requirement().at(now, Self::block_time());
-            ensure!(stakes::may_reserve(&reserved, operator, requirement), Error::<T>::BadReservation);
+            ensure!(stake >= operator_minimum(requirement), Error::<T>::StakeTooSmall);
+            ensure!(stakes::may_reserve(&reserved, operator, requirement, stake), Error::<T>::BadReservation);
             let state = NodeState::Gathering { expires_at: now.saturating_add(Self::pool_expiry()) };
             let mut record = NodeRecord {
                 operator,
@@ -353,11 +355,8 @@ pub mod pallet {
             ensure!(record.state.is_tested(), Error::<T>::StillGathering);
             ensure!(stake.leaves_at.is_none(), Error::<T>::AlreadyLeaving);
             let now = Self::now();
-            if is_small_stake(stake.amount, record.requirement) {
-                let lock = pallet_network::Network::<T>::get().small_stake_lock;
-                let old_enough_at = stake.since.saturating_add(pallet_network::Pallet::<T>::blocks(lock));
-                ensure!(now >= old_enough_at, Error::<T>::StakeTooYoung);
-            }
+            let is_old_enough = Self::old_enough_at(&record, &stake).is_none_or(|block| now >= block);
+            ensure!(is_old_enough, Error::<T>::StakeTooYoung);
             let leaves_at = now.saturating_add(Self::unlock_blocks());
             if let Some(held) = record.stakes.iter_mut().find(|held| held.staker == staker) {
                 held.leaves_at = Some(leaves_at);
@@ -461,7 +460,7 @@ pub mod pallet {
         }
 
         /// Offers a node as a block producer. `session_proof` is the session keys' own proof of ownership for this node
-        /// id, `node_proof` the node key's signature over them ([`skep_primitives::signing::session_keys`]). For the
+        /// id, `node_proof` the node key's signature over them ([`skep_primitives::signing::session_keys`]). Only once its stake is complete. For the
         /// operator.
         #[pallet::call_index(5)]
         #[pallet::weight(T::WeightInfo::set_session_keys())]
@@ -472,7 +471,8 @@ pub mod pallet {
             session_proof: BoundedVec<u8, ConstU32<1024>>,
             node_proof: RawSignature,
         ) -> DispatchResult {
-            Self::operated_by(ensure_signed(origin)?, node)?;
+            let record = Self::operated_by(ensure_signed(origin)?, node)?;
+            ensure!(record.state.is_tested(), Error::<T>::StillGathering);
             ensure!(keys.ownership_proof_is_valid(node.as_ref(), &session_proof), Error::<T>::BadSessionKeys);
             let keys = BoundedVec::try_from(keys.encode()).map_err(|_| Error::<T>::BadSessionKeys)?;
             let message = signing::session_keys(&pallet_network::Pallet::<T>::genesis_hash(), &node, &keys);

@@ -2,7 +2,7 @@
 
 use crate::{
     Agenda, Config, Deregistered, DeregisteredNode, Error, Event, HeldStake, HoldReason, NodeRecord, Pallet,
-    Reservations, Roster, StakedIn,
+    Reservations, Roster, StakedIn, Unreturned,
 };
 use alloc::vec::Vec;
 use frame_support::{
@@ -10,21 +10,19 @@ use frame_support::{
     pallet_prelude::DispatchError,
     traits::fungible::{InspectHold, MutateHold},
 };
-use skep_economics::{ContributionError, operator_minimum};
+use skep_economics::{ContributionError, can_keep, is_small_stake, operator_minimum};
 use skep_primitives::{
-    Balance, NodeState, OpenPool, ServiceNodeId, ServingNodes, Stake, StakeLock, StakerId, StakingTerms,
+    Balance, BlockNumber, NodeState, OpenPool, ServiceNodeId, ServingNodes, Stake, StakeLock, StakerId, StakingTerms,
 };
 use sp_runtime::AccountId32;
 
-/// Whether an operator may keep these spots: each for another, and a quarter of the requirement left for itself.
-pub(crate) fn may_reserve(reserved: &Reservations, operator: StakerId, requirement: Balance) -> bool {
+/// Whether an operator that brings `stake` may keep these spots: each for another, and of amounts that can be kept.
+pub(crate) fn may_reserve(reserved: &Reservations, operator: StakerId, requirement: Balance, stake: Balance) -> bool {
     let distinct = reserved.iter().enumerate().all(|(place, reservation)| {
         let (staker, earlier) = (reservation.staker, reserved.iter().take(place));
         staker != operator && earlier.map(|other| other.staker).all(|other| other != staker)
     });
-    let kept = reserved.iter().fold(0, |sum: Balance, reservation| sum.saturating_add(reservation.amount));
-    let room = requirement.saturating_sub(operator_minimum(requirement));
-    distinct && kept <= room && reserved.iter().all(|reservation| reservation.amount > 0)
+    distinct && can_keep(requirement, stake, reserved.iter().map(|reservation| reservation.amount).collect())
 }
 
 impl<T: Config> From<ContributionError> for Error<T> {
@@ -50,29 +48,42 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Every stake of one account, ordered by node.
+    /// Every stake of one account, ordered by node; what could not be returned with its node as well.
     pub fn stakes(staker: StakerId) -> Vec<Stake> {
-        let mut nodes: Vec<_> = StakedIn::<T>::iter_key_prefix(staker).collect();
-        nodes.sort_unstable();
-        nodes
-            .into_iter()
-            .filter_map(|node| {
-                let Some(record) = Roster::get(node) else {
-                    let DeregisteredNode { stakes, deregistration, .. } = Deregistered::<T>::get(node)?;
-                    let amount = stakes.iter().find(|stake| stake.staker == staker)?.amount;
-                    let lock = StakeLock::Deregistered { block: deregistration.stakes_return_at };
-                    return Some(Stake { node, amount, lock });
-                };
-                let HeldStake { amount, leaves_at: own, .. } = *record.stake_of(staker)?;
-                let end = record.state.leave().map(|leave| leave.leaves_at);
-                let lock = match (record.state, own.into_iter().chain(end).min()) {
-                    (NodeState::Gathering { expires_at }, _) => StakeLock::Gathering { block: expires_at },
-                    (_, Some(block)) => StakeLock::Until { block },
-                    (_, None) => StakeLock::Bonded,
-                };
-                Some(Stake { node, amount, lock })
-            })
-            .collect()
+        let nodes = StakedIn::<T>::iter_key_prefix(staker);
+        let left = Unreturned::<T>::iter_prefix(staker);
+        let left = left.map(|(node, amount)| Stake { node, amount, lock: StakeLock::Unreturned });
+        let mut stakes: Vec<_> = nodes.filter_map(|node| Self::stake_in(node, staker)).chain(left).collect();
+        stakes.sort_by_key(|stake| stake.node);
+        stakes
+    }
+
+    fn stake_in(node: ServiceNodeId, staker: StakerId) -> Option<Stake> {
+        let Some(record) = Roster::get(node) else {
+            let DeregisteredNode { stakes, deregistration, .. } = Deregistered::<T>::get(node)?;
+            let amount = stakes.iter().find(|stake| stake.staker == staker)?.amount;
+            let lock = StakeLock::Deregistered { block: deregistration.stakes_return_at };
+            return Some(Stake { node, amount, lock });
+        };
+        let stake = *record.stake_of(staker)?;
+        let end = record.state.leave().map(|leave| leave.leaves_at);
+        let lock = match (record.state, stake.leaves_at.into_iter().chain(end).min()) {
+            (NodeState::Gathering { expires_at }, _) => StakeLock::Gathering { block: expires_at },
+            (_, Some(block)) => StakeLock::Until { block },
+            (_, None) => {
+                let young = Self::old_enough_at(&record, &stake).filter(|block| *block > Self::now());
+                young.map_or(StakeLock::Bonded, |block| StakeLock::Young { block })
+            }
+        };
+        Some(Stake { node, amount: stake.amount, lock })
+    }
+
+    /// Block from which a small stake may be asked back; none for another, which always may.
+    pub(crate) fn old_enough_at(record: &NodeRecord, stake: &HeldStake) -> Option<BlockNumber> {
+        is_small_stake(stake.amount, record.requirement).then(|| {
+            let lock = pallet_network::Network::<T>::get().small_stake_lock;
+            stake.since.saturating_add(pallet_network::Pallet::<T>::blocks(lock))
+        })
     }
 
     /// Every node that takes stake now, as one account finds it. Reads the whole roster.

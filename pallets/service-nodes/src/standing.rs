@@ -1,6 +1,6 @@
 //! What other pallets ask of nodes and decide on them.
 
-use crate::{Agenda, AuthorityCandidates, Config, Deregistered, DeregisteredNode, Event, Pallet, Roster};
+use crate::{Agenda, AuthorityCandidates, Config, Deregistered, DeregisteredNode, Event, NodeRecord, Pallet, Roster};
 use alloc::vec::Vec;
 use skep_primitives::{
     BlockNumber, Candidate, Candidates, Deregistration, Findings, NodeStakes, NodeState, NodeStates, NodeWhereabouts,
@@ -55,7 +55,8 @@ impl<T: Config> NodeStakes for Pallet<T> {
     fn payees(node: ServiceNodeId) -> Option<Payees> {
         let record = Roster::get(node).filter(|record| record.state.is_serving())?;
         let contributions = record.contributions().collect();
-        Some(Payees { operator: record.operator, fee: record.fee, contributions })
+        let NodeRecord { operator, fee, requirement, .. } = record;
+        Some(Payees { operator, fee, contributions, requirement })
     }
 }
 

@@ -297,7 +297,11 @@ fn small_stakes_wait_thirty_days_from_their_own_first() {
         assert_ok!(contribute(3, 1, REQUIREMENT / 20));
         run_to(3 + SMALL_STAKE_LOCK);
         assert_noop!(ServiceNodes::request_unlock(origin(2), node(1)), Failure::StakeTooYoung);
+        let lock = |number| ServiceNodes::stakes(staker(number)).pop().map(|stake| stake.lock);
+        assert_eq!(lock(2), Some(StakeLock::Young { block: 4 + SMALL_STAKE_LOCK }));
+        assert_eq!(lock(1), Some(StakeLock::Bonded));
         run_to(4 + SMALL_STAKE_LOCK);
+        assert_eq!(lock(2), Some(StakeLock::Bonded));
         assert_ok!(ServiceNodes::request_unlock(origin(2), node(1)));
     });
 }
@@ -329,7 +333,7 @@ fn the_operator_moves_its_node() {
 #[test]
 fn session_keys_need_their_own_and_the_nodes_proof() {
     run(|| {
-        assert_ok!(register(1, 1, REQUIREMENT));
+        assert_ok!(register(1, 1, REQUIREMENT / 4));
         let keys = SessionKeys { dummy: UintAuthorityId(7) };
         let session_proof = |owner: ServiceNodeId| {
             let proof = (TestSignature(7, owner.0.to_vec()),).encode();
@@ -341,6 +345,9 @@ fn session_keys_need_their_own_and_the_nodes_proof() {
         };
         assert_noop!(set(2, 1, node(1), node_proof(1, 1)), Failure::NotOperator);
         assert_noop!(set(1, 2, node(2), node_proof(2, 2)), Failure::UnknownNode);
+        // A pool that costs nothing takes no place among those that are offered.
+        assert_noop!(set(1, 1, node(1), node_proof(1, 1)), Failure::StillGathering);
+        assert_ok!(contribute(1, 1, REQUIREMENT - REQUIREMENT / 4));
         assert_noop!(set(1, 1, node(2), node_proof(1, 1)), Failure::BadSessionKeys);
         assert_noop!(set(1, 1, node(1), node_proof(2, 1)), Failure::BadProof);
         assert_noop!(set(1, 1, node(1), node_proof(1, 2)), Failure::BadProof);
@@ -446,11 +453,13 @@ fn spots_are_kept_for_those_they_are_reserved_for() {
     run(|| {
         let quarter = REQUIREMENT / 4;
         for bad in
-            [&[(1, quarter)][..], &[(2, quarter), (2, quarter)], &[(2, 0)], &[(2, 2 * quarter), (3, quarter + 1)]]
+            [&[(1, quarter)][..], &[(2, quarter), (2, quarter)], &[(2, 1)], &[(2, 2 * quarter), (3, quarter + 1)]]
         {
             assert_noop!(register_with(1, 1, quarter, bad), Failure::BadReservation);
         }
         assert_ok!(register_with(1, 1, quarter, &[(2, quarter), (3, quarter)]));
+        // What is kept for others does not lower what the operator brings.
+        assert_noop!(register_with(4, 4, quarter / 9, &[(2, 3 * quarter)]), Failure::StakeTooSmall);
         // A quarter is left for others, who see neither reservation as room.
         let open = |number| ServiceNodes::open_pools(staker(number)).pop().expect("gathers");
         assert_eq!((open(4).room, open(4).minimum, open(4).free_spots), (quarter, quarter / 7, 7));

@@ -531,6 +531,10 @@ impl fmt::Display for StakeReport {
                             format!("which gathers stake; returns by itself at block {block}")
                         }
                         StakeLock::Bonded => "locked while the node serves".to_owned(),
+                        StakeLock::Young { block } => {
+                            format!("locked while the node serves, may be asked back from block {block} on")
+                        }
+                        StakeLock::Unreturned => "could not be returned when its node ended: withdraw it".to_owned(),
                         StakeLock::Until { block } => format!("returns at block {block}"),
                         StakeLock::Deregistered { block } => {
                             format!("which was deregistered (`skep nodes standing` says why); returns at block {block}")

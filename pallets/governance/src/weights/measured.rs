@@ -29,6 +29,6 @@ impl<T: frame_system::Config> WeightInfo for Measured<T> {
     }
 
     fn close() -> Weight {
-        Weight::from_parts(44_507_000, 0).saturating_add(T::DbWeight::get().reads_writes(2, 2))
+        Weight::from_parts(54_507_000, 0).saturating_add(T::DbWeight::get().reads_writes(4, 2))
     }
 }
