@@ -11,7 +11,6 @@ use skep_messaging::{
         supervisor::{Sockets, Tell, tell},
     },
 };
-use skep_primitives::BlockHash;
 use std::{
     error::Error,
     fs,
