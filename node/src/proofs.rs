@@ -181,7 +181,6 @@ impl Prover {
                 first.unwrap_or_default().saturating_mul(slot)
             }
         };
-        let unlock = Moment::from(api.staking_terms(hash)?.unlock_blocks).saturating_mul(slot);
         Ok(Checkpoint {
             genesis: info.genesis_hash.0,
             number,
@@ -189,7 +188,7 @@ impl Prover {
             set_id: api.current_set_id(hash)?,
             authorities: authorities.try_into()?,
             time,
-            believed_for: Some(unlock),
+            believed_for: Some(api.believed_for(hash)?),
         })
     }
 

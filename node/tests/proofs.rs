@@ -150,7 +150,11 @@ async fn the_roster_of_a_real_chain_is_proven_and_lies_about_it_are_caught() {
     let genesis = chain.checkpoint(&chain.genesis_hash()).await.expect("told");
     assert_eq!((genesis.number, genesis.hash, genesis.set_id), (0, chain.genesis_hash(), 0));
     assert!(genesis.time.abs_diff(now()) < 10 * 60 * 1_000, "genesis is now: {}", genesis.time);
-    assert_eq!(genesis.believed_for, Some(2 * 60 * 1_000), "the unlock time of the dev preset");
+    assert_eq!(
+        genesis.believed_for,
+        Some(10 * 1_000),
+        "the dev preset's unlock time of 12 epochs, less an era of 10 and one"
+    );
     let genesis = Checkpoint { believed_for: None, ..genesis };
 
     let mut verifier = RosterVerifier::new(&node.urls, 3, genesis.clone(), None);

@@ -14,8 +14,8 @@ use frame_support::{
     weights::Weight,
 };
 use skep_primitives::{
-    Governance, NodeRewards, OpenPool, RosterEntry, ServiceNodeId, Stake, StakerId, StakingTerms, Standing, SwarmId,
-    SwarmMembers, TestingRound, TestingTerms,
+    Governance, Moment, NodeRewards, OpenPool, RosterEntry, ServiceNodeId, Stake, StakerId, StakingTerms, Standing,
+    SwarmId, SwarmMembers, TestingRound, TestingTerms,
 };
 use sp_api::impl_runtime_apis;
 use sp_core::{OpaqueMetadata, crypto::KeyTypeId};
@@ -262,6 +262,10 @@ impl_runtime_apis! {
 
         fn staking_terms() -> StakingTerms {
             ServiceNodes::staking_terms()
+        }
+
+        fn believed_for() -> Moment {
+            pallet_network::Pallet::<Runtime>::believed_for()
         }
 
         fn stakes(staker: StakerId) -> Vec<Stake> {

@@ -13,8 +13,8 @@ use frame_support::{
     dispatch::DispatchClass,
     parameter_types,
     traits::{
-        ConstU8, ConstU32, ConstU64, ConstU128, FindAuthor, Get, KeyOwnerProofSystem, OnUnbalanced, Randomness,
-        VariantCountOf,
+        ConstU8, ConstU32, ConstU64, ConstU128, Contains, FindAuthor, Get, KeyOwnerProofSystem, OnUnbalanced,
+        Randomness, VariantCountOf,
         fungible::{Balanced, Credit},
     },
     weights::{ConstantMultiplier, Weight, WeightToFee, constants::ParityDbWeight},
@@ -37,9 +37,6 @@ use sp_staking::SessionIndex;
 /// every block adds to the randomness swarms are placed with.
 pub const BABE_GENESIS_EPOCH_CONFIG: BabeEpochConfiguration =
     BabeEpochConfiguration { c: (1, 4), allowed_slots: AllowedSlots::PrimaryAndSecondaryVRFSlots };
-
-/// Sessions whose keys can still be proven, for reports of equivocation.
-pub const PROVABLE_SESSIONS: SessionIndex = 24 * 15;
 
 /// Blocks for which a report of equivocation may wait to be included.
 const REPORT_LONGEVITY: u64 = 4096;
@@ -75,8 +72,19 @@ parameter_types! {
     pub Treasury: AccountId = PalletId(*b"skep/tre").into_account_truncating();
 }
 
+/// Calls that may be made. Nobody takes session keys away: a drawn node without keys would stay in the set with a key that
+/// anybody can sign with, until its era ends.
+pub struct AllButPurge;
+
+impl Contains<RuntimeCall> for AllButPurge {
+    fn contains(call: &RuntimeCall) -> bool {
+        !matches!(call, RuntimeCall::Session(pallet_session::Call::purge_keys {}))
+    }
+}
+
 #[derive_impl(frame_system::config_preludes::SolochainDefaultConfig)]
 impl frame_system::Config for Runtime {
+    type BaseCallFilter = AllButPurge;
     type Block = Block;
     type BlockWeights = WeightOfASlot;
     type BlockLength = Length;
@@ -119,7 +127,7 @@ impl pallet_grandpa::Config for Runtime {
     type WeightInfo = ();
     type MaxAuthorities = ConstU32<MAX_AUTHORITIES>;
     type MaxNominators = ConstU32<0>;
-    type MaxSetIdSessionEntries = ConstU64<{ PROVABLE_SESSIONS as u64 }>;
+    type MaxSetIdSessionEntries = pallet_network::ProvableSessions<Self>;
     type KeyOwnerProof = <Historical as KeyOwnerProofSystem<(KeyTypeId, GrandpaId)>>::Proof;
     type EquivocationReportSystem =
         pallet_grandpa::EquivocationReportSystem<Self, PunishProducer, Historical, ConstU64<REPORT_LONGEVITY>>;
@@ -217,7 +225,8 @@ impl pallet_session::SessionManager<AccountId> for DrawnAuthorities {
     fn end_session(_: SessionIndex) {}
 
     fn start_session(index: SessionIndex) {
-        Historical::prune_up_to(index.saturating_sub(PROVABLE_SESSIONS));
+        let provable: SessionIndex = pallet_network::ProvableSessions::<Runtime>::get();
+        Historical::prune_up_to(index.saturating_sub(provable));
     }
 }
 
@@ -290,7 +299,8 @@ impl FindAuthor<AccountId> for ProducersPayee {
 }
 
 /// Founders and service nodes may have session keys; each is its own producer's id. A node's come with
-/// `ServiceNodes::set_session_keys`: in the session pallet they would take a deposit from the node key's own account. Who has
+/// `ServiceNodes::set_session_keys` when it is drawn, for the era: set in the session pallet meanwhile they would change the set of
+/// authorities, and with it let a disabled producer back and make proofs of finality grow. [`NodeKeysDeposit`] bars that. Who has
 /// keys is known, too, so that those of nodes that are gone can be forgotten.
 pub struct FounderOrNode;
 
@@ -302,6 +312,10 @@ impl Convert<AccountId, Option<AccountId>> for FounderOrNode {
         (is_founder || is_node() || has_keys()).then_some(account)
     }
 }
+
+/// What the session pallet asks of an account that has no keys of its own there: more than there is. Founders have theirs from
+/// genesis on and change them for nothing; a node's are kept for it, so that taking them over would need the deposit.
+pub type NodeKeysDeposit = ConstU128<{ Balance::MAX }>;
 
 impl pallet_session::Config for Runtime {
     type RuntimeEvent = RuntimeEvent;
@@ -315,7 +329,7 @@ impl pallet_session::Config for Runtime {
     type DisablingStrategy = DisableUpToAThird;
     type WeightInfo = pallet_session::weights::SubstrateWeight<Self>;
     type Currency = Balances;
-    type KeyDeposit = ConstU128<UNIT>;
+    type KeyDeposit = NodeKeysDeposit;
 }
 
 /// A producer is fully known by its account.

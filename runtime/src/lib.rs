@@ -172,5 +172,9 @@ pub fn check_state() -> Result<(), alloc::string::String> {
         ("authorities", Authorities::check_state()),
         ("obligations", Obligations::check_state()),
     ];
+    let serving = ServiceNodes::nodes().filter(|(_, record)| record.state.is_serving()).map(|(node, _)| node);
+    if !serving.eq(Swarms::destined()) {
+        return Err("swarms: who serves, and nobody else, is in a swarm or waits to be placed".into());
+    }
     checks.into_iter().try_for_each(|(pallet, check)| check.map_err(|broken| alloc::format!("{pallet}: {broken}")))
 }

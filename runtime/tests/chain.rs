@@ -40,7 +40,7 @@ use sp_io::{SubstrateHostFunctions, TestExternalities};
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::{
     ApplyExtrinsicResult, Digest, DigestItem, MultiAddress,
-    traits::{Convert, Header as _},
+    traits::Header as _,
     transaction_validity::{InvalidTransaction, TransactionSource, TransactionValidity},
 };
 use std::collections::BTreeMap;

@@ -12,13 +12,13 @@ use skep_primitives::{
 };
 use skep_runtime::{
     AllPalletsWithSystem, Balances, Header, Runtime, RuntimeCall, RuntimeEvent, RuntimeGenesisConfig, RuntimeOrigin,
-    presets,
+    SessionKeys, presets,
 };
 use sp_consensus_babe::{
     BABE_ENGINE_ID, Slot,
     digests::{PreDigest, SecondaryPlainPreDigest},
 };
-use sp_core::{Pair, ed25519};
+use sp_core::{Pair, ed25519, proof_of_possession::ProofOfPossessionGenerator, sr25519};
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::{Digest, DigestItem, traits::Dispatchable};
 use std::collections::BTreeMap;
@@ -67,6 +67,9 @@ impl Run {
         for _ in 0..CALLS_A_BLOCK {
             let (origin, call) = self.any_call();
             self.dispatch(origin, call);
+        }
+        if self.random.random_bool(0.02) {
+            self.equivocation();
         }
         AllPalletsWithSystem::on_finalize(number);
         // Before the state's root is made: from then on the state answers with the roots it was made of.
@@ -150,7 +153,8 @@ impl Run {
                 }
                 Nodes::update_endpoint { node, endpoint, version }.into()
             }
-            70..71 => Nodes::retract_session_keys { node }.into(),
+            70..71 if self.random.random_bool(0.5) => Nodes::retract_session_keys { node }.into(),
+            70..71 => return self.offer(node),
             71..73 => return self.hand_over(node),
             73..79 => return (frame_system::RawOrigin::Authorized.into(), self.verdict()),
             79..85 => {
@@ -181,6 +185,33 @@ impl Run {
             }
         };
         (RuntimeOrigin::signed(person.to_account_id()), call)
+    }
+
+    /// The operator offers a node as a block producer.
+    fn offer(&mut self, node: ServiceNodeId) -> (RuntimeOrigin, RuntimeCall) {
+        let seed = [self.random.random(); 32];
+        let (mut babe, mut grandpa) = (sr25519::Pair::from_seed(&seed), ed25519::Pair::from_seed(&seed));
+        let keys = SessionKeys { babe: babe.public().into(), grandpa: grandpa.public().into() };
+        let owner = node.as_ref();
+        let proof = (babe.generate_proof_of_possession(owner), grandpa.generate_proof_of_possession(owner)).encode();
+        let message = signing::session_keys(&System::block_hash(0).0, &node, &keys.encode());
+        let key = self.keys.iter().find(|key| key.public().0 == node.0).expect("one of ours");
+        let call = pallet_service_nodes::Call::set_session_keys {
+            node,
+            keys,
+            session_proof: proof.try_into().expect("short"),
+            node_proof: key.sign(&message).0,
+        };
+        let operator = ServiceNodes::operator_of(node).unwrap_or(StakerId([0; 32]));
+        (RuntimeOrigin::signed(operator.0.into()), call.into())
+    }
+
+    /// It was proven that a producer signed two blocks of one slot, whatever key its node has now.
+    fn equivocation(&mut self) {
+        let key = self.keys.choose(&mut self.random).expect("some").public();
+        if Obligations::equivocated(ServiceNodeId(key.0)) {
+            self.done += 1;
+        }
     }
 
     /// The operator gives a node another key.

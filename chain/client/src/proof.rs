@@ -12,7 +12,7 @@
 //! ([`Checkpoint::believed_for`]); a clock that is right to some minutes; unpredictable randomness.
 //!
 //! **Provides.** A roster that passes is the chain's at an epoch boundary: no node is left out, added or altered, nor in
-//! another swarm. Its age is known, and one older than authorities' stakes are locked is refused. Whatever a chain node sends
+//! another swarm. Its age is known, and one that authorities may have outlived their stakes by is refused. Whatever a chain node sends
 //! costs at most what its bytes cost to hash and what its signatures cost to verify, once each.
 //!
 //! **Does not provide.** Anything about blocks after the one told: a chain node can keep the newest ones back, which shows as

@@ -26,8 +26,8 @@ pub struct Checkpoint {
     pub authorities: AuthoritySet,
     /// When the block was made (Unix time in ms).
     pub time: Moment,
-    /// For how long after `time` the set is believed (ms): the unlock time of stakes, since authorities that have their stake
-    /// back have nothing to lose by lying. None: for ever, for a network of one's own machine.
+    /// For how long after `time` the set is believed (ms): the unlock time of stakes less an era and a session, since authorities
+    /// that have their stake back have nothing to lose by lying, and one may ask for it as soon as it is drawn. None: for ever, for a network of one's own machine.
     pub believed_for: Option<Moment>,
 }
 

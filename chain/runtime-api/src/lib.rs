@@ -7,7 +7,7 @@ extern crate alloc;
 
 use alloc::vec::Vec;
 use skep_primitives::{
-    Governance, NodeRewards, OpenPool, RosterEntry, ServiceNodeId, Stake, StakerId, StakingTerms, Standing,
+    Governance, Moment, NodeRewards, OpenPool, RosterEntry, ServiceNodeId, Stake, StakerId, StakingTerms, Standing,
     SwarmMembers, TestingRound, TestingTerms,
 };
 
@@ -20,6 +20,8 @@ sp_api::decl_runtime_apis! {
         fn swarms() -> Vec<SwarmMembers>;
         /// What a registration must bring at this block.
         fn staking_terms() -> StakingTerms;
+        /// For how long after this block the set that finalizes the blocks after it is believed (ms).
+        fn believed_for() -> Moment;
         /// Every stake of one account, ordered by node.
         fn stakes(staker: StakerId) -> Vec<Stake>;
         /// The next nodes to be paid, one a block, at most `limit`.

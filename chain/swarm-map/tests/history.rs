@@ -142,22 +142,41 @@ fn joins_alone_make_a_swarm_of_every_seven() {
     }
 }
 
+/// No operator chooses its swarm: over many seeds, and over many blocks, each of the smaller swarms is as likely as another.
 #[test]
 fn the_seed_and_the_block_decide_where_a_node_goes() {
+    /// Draws for each swarm it may go to.
+    const DRAWS: u32 = 100;
     let mut world = World::default();
-    world.step((700, 0, 1));
+    world.step((140, 0, 1));
+    world.step((0, 12, 2));
+    let sizes = world.sizes();
+    let mut sorted: Vec<_> = sizes.values().copied().collect();
+    sorted.sort_unstable();
+    // The largest size of the smallest quarter.
+    let most = sorted[sorted.len().div_ceil(4) - 1];
+    let smaller: Vec<_> = sizes.iter().filter(|(_, size)| **size <= most).map(|(swarm, _)| *swarm).collect();
+    assert!(smaller.len() >= 4 && smaller.len() < sizes.len(), "{sizes:?}");
+
     let node = ServiceNodeId([9; 32]);
     let place = |seed, height| {
         let mut map = world.map.clone();
-        map.apply(&[node], &[], seed_bytes(seed), height).expect("consistent");
+        let delta = map.apply(&[node], &[], seed_bytes(seed), height).expect("consistent");
+        assert_eq!(delta.moves.len(), 1, "nothing but the draw moves it");
         map.store().swarm_of(node).expect("placed")
     };
-    let mut by_seed: Vec<_> = (0..20).map(|seed| place(seed, 7)).collect();
-    let mut by_height: Vec<_> = (0..20).map(|height| place(7, height)).collect();
-    for places in [&mut by_seed, &mut by_height] {
-        places.sort_unstable();
-        places.dedup();
-        assert!(places.len() > 5, "{places:?}");
+    let draws = DRAWS * u32::try_from(smaller.len()).expect("few");
+    let by_seed: Vec<_> = (0..draws).map(|seed| place(seed.into(), 7)).collect();
+    let by_height: Vec<_> = (0..draws).map(|height| place(7, height)).collect();
+    for places in [by_seed, by_height] {
+        let mut counts: BTreeMap<_, u32> = smaller.iter().map(|swarm| (*swarm, 0)).collect();
+        for swarm in places {
+            *counts.get_mut(&swarm).expect("one of the smaller swarms") += 1;
+        }
+        // Pearson's statistic: as large as this in one of some hundred thousand fair draws.
+        let squares = counts.values().map(|count| (f64::from(*count) - f64::from(DRAWS)).powi(2) / f64::from(DRAWS));
+        let (statistic, freedom) = (squares.sum::<f64>(), (smaller.len() - 1) as f64);
+        assert!(statistic < freedom + 6.0 * (2.0 * freedom).sqrt(), "{statistic} of {freedom}: {counts:?}");
     }
 }
 

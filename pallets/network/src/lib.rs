@@ -88,6 +88,16 @@ impl<T: Config> Pallet<T> {
         raw_hash(&frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::default()))
     }
 
+    /// For how long after a block the set that finalizes after it is believed (ms): until the first of its stakes may be free.
+    ///
+    /// A producer was registered when it was drawn, up to an era and a session before the block, and may have asked for its
+    /// stake right then. None (0) where eras are longer than that.
+    pub fn believed_for() -> Moment {
+        let Parameters { block_time, epoch_blocks, era_sessions, unlock, .. } = Network::<T>::get();
+        let epoch = Moment::from(epoch_blocks).saturating_mul(block_time);
+        unlock.saturating_sub(Moment::from(era_sessions).saturating_add(1).saturating_mul(epoch))
+    }
+
     /// Blocks as wall-clock milliseconds.
     pub fn duration(blocks: BlockNumber) -> Moment {
         Moment::from(blocks).saturating_mul(Self::block_time())
@@ -122,6 +132,23 @@ pub struct BlockTime<T>(PhantomData<T>);
 impl<T: Config> Get<Moment> for BlockTime<T> {
     fn get() -> Moment {
         Pallet::<T>::block_time()
+    }
+}
+
+/// Sessions that begin while a stake unlocks, and the one it is asked back in: for so long it can be proven what keys a producer
+/// had. For `pallet_grandpa::Config::MaxSetIdSessionEntries` and for how long the roots of sessions are kept.
+pub struct ProvableSessions<T>(PhantomData<T>);
+
+impl<T: Config> Get<u32> for ProvableSessions<T> {
+    fn get() -> u32 {
+        let Parameters { unlock, epoch_blocks, .. } = Network::<T>::get();
+        Pallet::<T>::blocks(unlock).div_ceil(epoch_blocks.max(1)).saturating_add(1)
+    }
+}
+
+impl<T: Config> Get<u64> for ProvableSessions<T> {
+    fn get() -> u64 {
+        <Self as Get<u32>>::get().into()
     }
 }
 

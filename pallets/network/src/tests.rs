@@ -51,6 +51,15 @@ fn the_consensus_reads_the_same_numbers() {
         assert_eq!(pallet_network::BlockTime::<Test>::get(), 2_000);
         assert_eq!(pallet_network::MinimumPeriod::<Test>::get(), 1_000);
     });
+    const HOUR: u64 = 60 * 60 * 1_000;
+    let provable = <pallet_network::ProvableSessions<Test> as Get<u32>>::get;
+    with(Parameters::default()).execute_with(|| {
+        assert_eq!((provable(), Network::believed_for()), (24 * 15 + 1, (24 * 15 - 25) * HOUR));
+    });
+    // Sessions that do not fit evenly, and an era longer than the lock.
+    with(Parameters { unlock: HOUR + 1, ..Default::default() }).execute_with(|| {
+        assert_eq!((provable(), Network::believed_for()), (3, 0));
+    });
 }
 
 #[test]

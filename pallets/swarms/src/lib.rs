@@ -242,6 +242,19 @@ impl<T: Config> ServingNodes for Pallet<T> {
 /// Invariants.
 #[cfg(any(feature = "std", feature = "try-runtime"))]
 impl<T: Config> Pallet<T> {
+    /// Every node that is in a swarm once all that waits is placed, ordered by id.
+    pub fn destined() -> BTreeSet<ServiceNodeId> {
+        let mut nodes: BTreeSet<_> = Members::<T>::iter().flat_map(|(_, nodes)| nodes).collect();
+        let (start, end) = WaitingSpan::<T>::get();
+        for waiting in (start..end).filter_map(Waiting::<T>::get) {
+            match waiting.change {
+                Change::Join(node) => nodes.insert(node),
+                Change::Leave(node) => nodes.remove(&node),
+            };
+        }
+        nodes
+    }
+
     /// Every placed node is in exactly one swarm, and the indices agree with the swarms.
     pub fn check_state() -> Result<(), &'static str> {
         let ids: Vec<_> = Self::swarms().into_iter().map(|swarm| swarm.id).collect();

@@ -92,13 +92,81 @@ fn authorities_are_drawn_from_the_nodes_that_are_offered() {
     assert_eq!(payee, Some(operator));
 }
 
-#[test]
-fn only_producers_may_set_session_keys_in_the_session_pallet() {
-    let mut chain = Chain::begin(Engine::Native, presets::LOCAL);
-    let may = |chain: &mut Chain, who: Sr25519Keyring| {
-        let account = who.to_account_id();
-        chain.state.execute_with(|| <Runtime as pallet_session::Config>::ValidatorIdOf::convert(account)).is_some()
+/// A proof that the GRANDPA authority of this index voted for two blocks in one round.
+fn double_vote(chain: &mut Chain, index: usize) -> UncheckedExtrinsic {
+    let (set_id, round): (u64, u64) = (chain.call("GrandpaApi_current_set_id", &()), 1);
+    let authorities: sp_consensus_grandpa::AuthorityList = chain.call("GrandpaApi_grandpa_authorities", &());
+    let offender = authorities[index].0.clone();
+    let raw = offender.clone().into_inner().0;
+    let signer = sp_keyring::Ed25519Keyring::from_raw_public(raw).expect("well-known").pair();
+    let vote = |block: u8| {
+        const PREVOTE: u8 = 0;
+        let vote = ([block; 32], 1u32);
+        let payload = sp_consensus_grandpa::localized_payload(round, set_id, &(PREVOTE, vote));
+        (vote, signer.sign(&payload).0)
     };
-    assert!(may(&mut chain, Sr25519Keyring::Dave));
-    assert!(!may(&mut chain, Sr25519Keyring::Eve));
+    // The set, which kind of vote, the round, whose, and both votes.
+    let proof = (set_id, 0u8, round, &offender, vote(1), vote(2)).encode();
+    let ownership: Option<sp_consensus_grandpa::OpaqueKeyOwnershipProof> =
+        chain.call("GrandpaApi_generate_key_ownership_proof", &(set_id, offender));
+    let report = pallet_grandpa::Call::report_equivocation_unsigned {
+        equivocation_proof: Box::new(Decode::decode(&mut proof.as_slice()).expect("a proof")),
+        key_owner_proof: ownership.expect("an authority").decode().expect("a proof"),
+    };
+    UncheckedExtrinsic::new_bare(RuntimeCall::Grandpa(report))
+}
+
+#[test]
+fn a_producer_that_votes_twice_is_disabled_once() {
+    let mut chain = Chain::begin(Engine::Native, presets::LOCAL);
+    chain.make_block(&[]);
+    let report = double_vote(&mut chain, 1);
+    chain.make_block(std::slice::from_ref(&report));
+    let disabled = chain.state.execute_with(pallet_session::Pallet::<Runtime>::disabled_validators);
+    assert_eq!(disabled, [1]);
+    assert_eq!(validate(&mut chain, TransactionSource::Local, &report), Err(InvalidTransaction::Stale.into()));
+}
+
+/// What a node changed itself would change the set of authorities in the middle of an era.
+#[test]
+fn only_founders_change_keys_in_the_session_pallet() {
+    use skep_runtime::RuntimeOrigin;
+    use sp_core::proof_of_possession::ProofOfPossessionGenerator;
+    use sp_runtime::traits::Dispatchable;
+    let mut chain = Chain::begin(Engine::Native, presets::LOCAL);
+    let genesis = chain.genesis;
+    let (eve, node) = (Sr25519Keyring::Eve, ServiceNodeId(ed25519::Pair::from_seed(&[9; 32]).public().0));
+    chain.make_block(&[register(eve, 0, genesis, 9, 100 * UNIT)]);
+    let keys = |owner: &skep_runtime::AccountId, seed: u8| {
+        let mut babe = sp_core::sr25519::Pair::from_seed(&[seed; 32]);
+        let mut grandpa = ed25519::Pair::from_seed(&[seed; 32]);
+        let keys = skep_runtime::SessionKeys { babe: babe.public().into(), grandpa: grandpa.public().into() };
+        let owner: &[u8] = owner.as_ref();
+        (keys, (babe.generate_proof_of_possession(owner), grandpa.generate_proof_of_possession(owner)).encode())
+    };
+    chain.state.execute_with(|| {
+        let set = |who: &skep_runtime::AccountId, seed| {
+            let (keys, proof) = keys(who, seed);
+            let call = pallet_session::Call::<Runtime>::set_keys { keys, proof };
+            let call = || RuntimeCall::Session(call).dispatch(RuntimeOrigin::signed(who.clone()));
+            frame_support::storage::with_storage_layer(call).map_err(|failed| failed.error)
+        };
+        let (founder, node) = (Sr25519Keyring::Dave.to_account_id(), skep_runtime::AccountId::new(node.0));
+        set(&founder, 1).expect("a founder changes its keys");
+        let stranger = pallet_session::Error::<Runtime>::NoAssociatedValidatorId.into();
+        assert_eq!(set(&eve.to_account_id(), 2).expect_err("no producer"), stranger);
+
+        // As a node that is drawn has them.
+        pallet_balances::Pallet::<Runtime>::force_set_balance(RuntimeOrigin::root(), node.clone().into(), 1_000 * UNIT)
+            .expect("endowed");
+        set(&node, 3).expect_err("a node without keys");
+        let drawn = keys(&node, 4).0;
+        <pallet_session::Pallet<Runtime> as pallet_session::SessionInterface>::set_keys(&node, drawn.clone())
+            .expect("drawn");
+        set(&node, 5).expect_err("a node that produces");
+        let purge = RuntimeCall::Session(pallet_session::Call::purge_keys {});
+        let refused = purge.dispatch(RuntimeOrigin::signed(node.clone())).expect_err("nobody does").error;
+        assert_eq!(refused, frame_system::Error::<Runtime>::CallFiltered.into());
+        assert_eq!(pallet_session::NextKeys::<Runtime>::get(&node), Some(drawn));
+    });
 }
