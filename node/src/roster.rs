@@ -56,19 +56,29 @@ where
         self.client.info().finalized_hash
     }
 
-    /// The roster at a block. The newest one read is kept; who asks while it is read waits for that reading.
+    /// The roster at a block. That of the last final block is kept: who asks while it is read waits for that reading. Another
+    /// block's is read each time, and nobody else waits for it.
     pub fn roster_at(&self, block: Hash) -> Result<Arc<RosterSnapshot>, RosterError> {
+        let is_asked_for = |known: &&Arc<RosterSnapshot>| known.block_hash == block.0;
+        if block != self.finalized() {
+            let kept = self.newest.try_lock().ok().and_then(|newest| newest.as_ref().filter(is_asked_for).cloned());
+            return kept.map_or_else(|| self.read(block), Ok);
+        }
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = newest.as_ref().filter(|known| known.block_hash == block.0) {
+        if let Some(known) = newest.as_ref().filter(is_asked_for) {
             return Ok(known.clone());
         }
-        let height = self.client.number(block)?.ok_or(RosterError::UnknownBlock(block))?;
-        let nodes: Vec<RosterEntry> = self.client.runtime_api().roster(block)?;
-        let snapshot = Arc::new(RosterSnapshot { height, block_hash: block.0, nodes });
-        if newest.as_ref().is_none_or(|known| known.height < height) {
+        let snapshot = self.read(block)?;
+        if newest.as_ref().is_none_or(|known| known.height < snapshot.height) {
             *newest = Some(snapshot.clone());
         }
         Ok(snapshot)
+    }
+
+    fn read(&self, block: Hash) -> Result<Arc<RosterSnapshot>, RosterError> {
+        let height = self.client.number(block)?.ok_or(RosterError::UnknownBlock(block))?;
+        let nodes: Vec<RosterEntry> = self.client.runtime_api().roster(block)?;
+        Ok(Arc::new(RosterSnapshot { height, block_hash: block.0, nodes }))
     }
 
     /// Every swarm at a block.

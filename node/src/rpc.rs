@@ -38,6 +38,12 @@ const PROOFS_AT_A_TIME: usize = 2;
 /// Questions that are put to the runtime at a time.
 const QUESTIONS_AT_A_TIME: usize = 4;
 
+/// Questions, and as many requests for proofs, that wait for their turn.
+const MOST_WAITING: usize = 256;
+
+/// Rosters read for subscribers at a time; nearly all find the one that is kept.
+const ROSTERS_AT_A_TIME: usize = 2;
+
 /// Code of an error that is this node's, not the caller's.
 const SERVER_ERROR_CODE: i32 = -32_000;
 
@@ -99,19 +105,25 @@ pub fn module(
     let grandpa = Grandpa::new(executor, authorities.clone(), voter_state, justifications, finality);
     module.merge(grandpa.into_rpc())?;
     module.merge(SyncState::new(spec, client.clone(), authorities, babe)?.into_rpc())?;
-    module.merge(SkepRpc { client, roster, turns: Turns::new(QUESTIONS_AT_A_TIME) }.into_rpc())?;
-    module.merge(RosterProofs { prover, turns: Turns::new(PROOFS_AT_A_TIME) }.into_rpc())?;
+    let turns = Turns::new(QUESTIONS_AT_A_TIME, MOST_WAITING);
+    // As many wait as have subscribed: who is refused would lose the subscription.
+    let subscribers = Turns::new(ROSTERS_AT_A_TIME, Semaphore::MAX_PERMITS);
+    module.merge(SkepRpc { client, roster, turns, subscribers }.into_rpc())?;
+    module.merge(RosterProofs { prover, turns: Turns::new(PROOFS_AT_A_TIME, MOST_WAITING) }.into_rpc())?;
     Ok(module)
 }
 
-/// Work off the async threads, so much of it at a time: the rest waits, so that no crowd takes the node's threads from its
-/// blocks.
+/// Work off the async threads, so much of it at a time, so that no crowd takes the node's threads from its blocks. Some more
+/// wait; the rest are refused at once, rather than answered when they have gone.
 #[derive(Clone)]
-struct Turns(Arc<Semaphore>);
+struct Turns {
+    at_once: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+}
 
 impl Turns {
-    fn new(at_a_time: usize) -> Self {
-        Self(Arc::new(Semaphore::new(at_a_time)))
+    fn new(at_a_time: usize, most_waiting: usize) -> Self {
+        Self { at_once: Arc::new(Semaphore::new(at_a_time)), waiting: Arc::new(Semaphore::new(most_waiting)) }
     }
 
     async fn take<A, E>(&self, work: impl FnOnce() -> Result<A, E> + Send + 'static) -> RpcResult<A>
@@ -121,7 +133,9 @@ impl Turns {
     {
         let failed = |reason: String| ErrorObjectOwned::owned(SERVER_ERROR_CODE, reason, None::<()>);
         let stopping = || failed("the node is stopping".into());
-        let turn = self.0.clone().acquire_owned().await.map_err(|_| stopping())?;
+        let place = self.waiting.try_acquire().map_err(|_| failed("too many ask this node: ask again later".into()))?;
+        let turn = self.at_once.clone().acquire_owned().await.map_err(|_| stopping())?;
+        drop(place);
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
             drop(turn);
@@ -135,6 +149,8 @@ struct SkepRpc {
     client: Arc<FullClient>,
     roster: Arc<RosterReader<FullClient>>,
     turns: Turns,
+    /// A lane of their own, so that questions about old blocks do not hold up who follows the newest.
+    subscribers: Turns,
 }
 
 impl SkepRpc {
@@ -150,6 +166,12 @@ impl SkepRpc {
         };
         let roster = self.roster.clone();
         self.turns.take(move || question(&roster, block)).await
+    }
+
+    /// The roster at a final block, for a subscriber.
+    async fn roster_for_subscriber(&self, block: Hash) -> RpcResult<Arc<RosterSnapshot>> {
+        let roster = self.roster.clone();
+        self.subscribers.take(move || roster.roster_at(block)).await
     }
 }
 
@@ -215,7 +237,7 @@ impl SkepRpcServer for SkepRpc {
     async fn subscribe_roster(&self, pending: PendingSubscriptionSink) -> SubscriptionResult {
         // Taken before the first answer, so that no block is missed between the two.
         let mut finalized = self.client.finality_notification_stream();
-        let mut sent = self.ask(None, |roster, block| roster.roster_at(block)).await?;
+        let mut sent = self.roster_for_subscriber(self.roster.finalized()).await?;
         let sink = pending.accept().await?;
         sink.send_timeout(SubscriptionMessage::from_json(&*sent)?, SLOW_SUBSCRIBER).await?;
         loop {
@@ -230,7 +252,7 @@ impl SkepRpcServer for SkepRpc {
             let block = std::iter::from_fn(|| finalized.next().now_or_never().flatten())
                 .last()
                 .map_or(block, |newest| newest.hash);
-            let roster = self.ask(None, move |roster, _| roster.roster_at(block)).await?;
+            let roster = self.roster_for_subscriber(block).await?;
             if changed(&sent.nodes, &roster.nodes) {
                 sink.send_timeout(SubscriptionMessage::from_json(&*roster)?, SLOW_SUBSCRIBER).await?;
                 sent = roster;
