@@ -31,18 +31,28 @@ pub(crate) const SLOWEST: Pace = Pace { window: Duration::from_secs(20), least: 
 /// How long any answer may hold its memory.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// How long the answer is that a connection gives now.
+/// Which answer a connection gives now, and how long it is.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Answering(Arc<AtomicUsize>);
+pub(crate) struct Answering(Arc<(AtomicUsize, AtomicUsize)>);
+
+/// An answer, as a connection counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Answer {
+    number: usize,
+    bytes: usize,
+}
 
 impl Answering {
-    /// An answer of so many bytes begins.
+    /// An answer of so many bytes begins, and so the one before has been taken.
     pub(crate) fn begin(&self, bytes: usize) {
-        self.0.store(bytes, Ordering::Relaxed);
+        let (number, length) = &*self.0;
+        length.store(bytes, Ordering::Release);
+        number.fetch_add(1, Ordering::AcqRel);
     }
 
-    fn bytes(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+    fn now(&self) -> Answer {
+        let (number, length) = &*self.0;
+        Answer { number: number.load(Ordering::Acquire), bytes: length.load(Ordering::Acquire) }
     }
 }
 
@@ -54,7 +64,7 @@ impl Pace {
     }
 }
 
-/// Between two answers nothing waits to be taken, so nothing is judged.
+/// Between two things that are sent (over `/monitor/v1`, which is one answer) nothing waits to be taken, so nothing is judged.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// How much was taken in the time that is judged next. Pure: time comes in.
@@ -63,13 +73,15 @@ struct Window {
     pace: Pace,
     taken: usize,
     ends: Instant,
+    /// The answer it began with.
+    answer: Option<usize>,
     last_taken: Option<Instant>,
     waits: bool,
 }
 
 impl Window {
     fn new(pace: Pace, now: Instant) -> Self {
-        Self { pace, taken: 0, ends: now, last_taken: None, waits: false }
+        Self { pace, taken: 0, ends: now, answer: None, last_taken: None, waits: false }
     }
 
     fn handle_taken(&mut self, bytes: usize, now: Instant) {
@@ -77,16 +89,16 @@ impl Window {
         (self.last_taken, self.waits) = (Some(now), false);
     }
 
-    /// Something of an answer of so many bytes waits to be taken: until when it may, or nothing if the client is too slow.
-    fn handle_waiting(&mut self, answer: usize, now: Instant) -> Option<Instant> {
+    /// Something of an answer waits to be taken: until when it may, or nothing if the client is too slow.
+    fn handle_waiting(&mut self, answer: Answer, now: Instant) -> Option<Instant> {
         let has_rested = |last: Instant| now.saturating_duration_since(last) > PAUSE;
-        let is_new_answer = !self.waits && self.last_taken.is_none_or(has_rested);
+        let is_new_answer = self.answer != Some(answer.number) || !self.waits && self.last_taken.is_none_or(has_rested);
         self.waits = true;
         if is_new_answer || now >= self.ends {
-            if !is_new_answer && self.taken < self.pace.least_of(answer) {
+            if !is_new_answer && self.taken < self.pace.least_of(answer.bytes) {
                 return None;
             }
-            (self.taken, self.ends) = (0, now + self.pace.window);
+            (self.taken, self.ends, self.answer) = (0, now + self.pace.window, Some(answer.number));
         }
         Some(self.ends)
     }
@@ -114,7 +126,7 @@ impl<S> Paced<S> {
             }
             Poll::Ready(Err(_)) => outcome,
             Poll::Pending => {
-                while let Some(until) = self.window.handle_waiting(self.answering.bytes(), Instant::now()) {
+                while let Some(until) = self.window.handle_waiting(self.answering.now(), Instant::now()) {
                     self.due.as_mut().reset(until);
                     if self.due.as_mut().poll(context).is_pending() {
                         return Poll::Pending;
@@ -174,18 +186,35 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
     const PACE: Pace = Pace { window: Duration::from_millis(30), least: 1 << 20 };
 
+    const FIRST: Answer = Answer { number: 1, bytes: 0 };
+
+    #[test]
+    fn a_long_answer_right_after_a_short_one_has_its_whole_window() {
+        let (start, pace) = (Instant::now(), Pace { window: Duration::from_secs(20), least: 100 });
+        let at = |tenths| start + Duration::from_millis(100 * tenths);
+        let long = Answer { number: 2, bytes: 6_000_000 };
+        let mut window = Window::new(pace, start);
+        window.handle_taken(50, at(1));
+        assert_eq!(window.handle_waiting(FIRST, at(1)), Some(at(201)), "nothing was asked of it yet");
+        window.handle_taken(50, at(1));
+        window.handle_taken(50, at(205));
+        assert_eq!(window.handle_waiting(long, at(206)), Some(at(406)), "the first was taken");
+        window.handle_taken(1_999_999, at(300));
+        assert_eq!(window.handle_waiting(long, at(406)), None, "this one too slowly");
+    }
+
     #[test]
     fn the_pace_is_judged_while_something_waits() {
         let (start, pace) = (Instant::now(), Pace { window: Duration::from_secs(20), least: 100 });
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut window = Window::new(pace, start);
-        assert_eq!(window.handle_waiting(0, at(0)), Some(at(20)));
+        assert_eq!(window.handle_waiting(FIRST, at(0)), Some(at(20)));
         window.handle_taken(100, at(19));
-        assert_eq!(window.handle_waiting(0, at(19)), Some(at(20)));
-        assert_eq!(window.handle_waiting(0, at(20)), Some(at(40)), "fast enough, judged again");
+        assert_eq!(window.handle_waiting(FIRST, at(19)), Some(at(20)));
+        assert_eq!(window.handle_waiting(FIRST, at(20)), Some(at(40)), "fast enough, judged again");
         window.handle_taken(99, at(39));
-        assert_eq!(window.handle_waiting(0, at(39)), Some(at(40)));
-        assert_eq!(window.handle_waiting(0, at(40)), None, "too slow");
+        assert_eq!(window.handle_waiting(FIRST, at(39)), Some(at(40)));
+        assert_eq!(window.handle_waiting(FIRST, at(40)), None, "too slow");
     }
 
     #[test]
@@ -197,9 +226,10 @@ mod tests {
         );
         for (taken, goes_on) in [(1_999_999, false), (2_000_000, true)] {
             let mut window = Window::new(SLOWEST, start);
-            assert!(window.handle_waiting(6_000_000, start).is_some());
+            let long = Answer { bytes: 6_000_000, ..FIRST };
+            assert!(window.handle_waiting(long, start).is_some());
             window.handle_taken(taken, start + Duration::from_secs(20));
-            let judged = window.handle_waiting(6_000_000, start + Duration::from_secs(20));
+            let judged = window.handle_waiting(long, start + Duration::from_secs(20));
             assert_eq!(judged.is_some(), goes_on);
         }
     }
@@ -209,9 +239,9 @@ mod tests {
         let (start, pace) = (Instant::now(), Pace { window: Duration::from_secs(20), least: 100 });
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut window = Window::new(pace, start);
-        assert_eq!(window.handle_waiting(0, at(0)), Some(at(20)));
+        assert_eq!(window.handle_waiting(FIRST, at(0)), Some(at(20)));
         window.handle_taken(5, at(1));
-        assert_eq!(window.handle_waiting(0, at(90)), Some(at(110)), "another answer begins another window");
+        assert_eq!(window.handle_waiting(FIRST, at(90)), Some(at(110)), "another answer begins another window");
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use futures::future::join_all;
 use serde_json::{Value, json};
 use skep_chain_client::RosterView;
-use skep_mailbox::{MemoryStore, Quota, Quotas, Store};
+use skep_mailbox::{MemoryStore, Quota, Quotas, RECORD_BYTES, Store};
 use skep_primitives::{RosterSnapshot, SwarmId};
 use skep_proto::storage::{
     Action, Command, MemberFailure, MemberResult, MessageHash, Method, Namespace, ReceiptRequest, ReceiptResponse,
@@ -167,7 +167,7 @@ async fn a_member_a_moment_behind_takes_the_work_of_one_ahead() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_store_says_so_and_nothing_is_lost_for_it() {
     let hasty = config("replication = { interval_seconds = 1 }");
-    let mut network = Network::start_within(&[0], &hasty, 100.into()).await;
+    let mut network = Network::start_within(&[0], &hasty, (RECORD_BYTES + 100).into()).await;
     // Somebody whose mail node 0 keeps even when node 1 has a swarm of its own.
     let apart = view(vec![entry(&node_key(0), 1, 1, 0), entry(&node_key(1), 1, 1, 1 << 63)]);
     let is_near = |owner: &Owner| apart.swarm_of(&owner.account().key()) == Some(SwarmId(0));
