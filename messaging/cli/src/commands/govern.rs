@@ -56,7 +56,7 @@ enum GovernCommand {
         /// Its number.
         proposal: ProposalId,
     },
-    /// Give up a proposal of your own, or clear away one that expired.
+    /// Give up a proposal of your own that nobody else approves of, or clear away one that expired.
     Close {
         /// Its number.
         proposal: ProposalId,
