@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn a_long_answer_right_after_a_short_one_has_its_whole_window() {
         let (start, pace) = (Instant::now(), Pace { window: Duration::from_secs(20), least: 100 });
-        let at = |tenths| start + Duration::from_millis(100 * tenths);
+        let at = |tenths: u64| start + Duration::from_millis(100 * tenths);
         let long = Answer { number: 2, bytes: 6_000_000 };
         let mut window = Window::new(pace, start);
         window.handle_taken(50, at(1));
