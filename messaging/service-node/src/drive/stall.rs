@@ -199,7 +199,7 @@ mod tests {
         window.handle_taken(50, at(1));
         window.handle_taken(50, at(205));
         assert_eq!(window.handle_waiting(long, at(206)), Some(at(406)), "the first was taken");
-        window.handle_taken(1_999_999, at(300));
+        window.handle_taken(1_999_999, at(405));
         assert_eq!(window.handle_waiting(long, at(406)), None, "this one too slowly");
     }
 
