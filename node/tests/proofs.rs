@@ -152,8 +152,8 @@ async fn the_roster_of_a_real_chain_is_proven_and_lies_about_it_are_caught() {
     assert!(genesis.time.abs_diff(now()) < 10 * 60 * 1_000, "genesis is now: {}", genesis.time);
     assert_eq!(
         genesis.believed_for,
-        Some(10 * 1_000),
-        "the dev preset's unlock time of 12 epochs, less an era of 10 and one"
+        Some(76 * 1_000),
+        "the dev preset's unlock time of two minutes, less an era of ten epochs of four seconds, and one"
     );
     let genesis = Checkpoint { believed_for: None, ..genesis };
 
