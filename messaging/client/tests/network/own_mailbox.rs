@@ -12,19 +12,23 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Puts back a copy of `person`'s state that was made before a message to `friend`.
+async fn put_back_after_a_message(person: &Person, friend: &Person) {
+    person.receive().await;
+    let aside = person.home.with_file_name("aside");
+    copy(&person.home, &aside);
+    person.send(friend, "after the copy was made").await;
+    assert_eq!(friend.receive_texts().await, ["after the copy was made"]);
+    fs::remove_dir_all(&person.home).expect("removed");
+    copy(&aside, &person.home);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_that_was_put_back_is_noticed_and_its_sessions_start_anew() {
     let network = Network::start(12).await;
     let (alice, bob) = met(&network).await;
     let (alice_account, bob_account) = (alice.client().account(), bob.client().account());
-    bob.receive().await;
-    let aside = bob.home.with_file_name("aside");
-    copy(&bob.home, &aside);
-    bob.send(&alice, "after the copy was made").await;
-    assert_eq!(alice.receive_texts().await, ["after the copy was made"]);
-
-    fs::remove_dir_all(&bob.home).expect("removed");
-    copy(&aside, &bob.home);
+    put_back_after_a_message(&bob, &alice).await;
     let events = bob.receive().await;
     assert!(events.contains(&Event::StateRolledBack { account: bob_account }), "{events:?}");
     assert!(events.contains(&Event::SessionReset { sender: alice_account, ours: true }), "{events:?}");
@@ -51,14 +55,7 @@ async fn what_is_said_in_a_state_that_was_put_back_goes_in_a_new_session() {
     let network = Network::start(12).await;
     let (alice, bob) = met(&network).await;
     let bob_account = bob.client().account();
-    bob.receive().await;
-    let aside = bob.home.with_file_name("aside");
-    copy(&bob.home, &aside);
-    bob.send(&alice, "after the copy was made").await;
-    assert_eq!(alice.receive_texts().await, ["after the copy was made"]);
-
-    fs::remove_dir_all(&bob.home).expect("removed");
-    copy(&aside, &bob.home);
+    put_back_after_a_message(&bob, &alice).await;
     bob.send(&alice, "from the copy").await;
     let events = alice.receive().await;
     assert!(events.contains(&Event::SessionReset { sender: bob_account, ours: false }), "{events:?}");
