@@ -4,7 +4,7 @@
 //! |---|---|
 //! | a path answered | its hops' failures are forgotten |
 //! | a hop after the guard failed | it alone is replaced, at once; it is never contacted directly, which would show it the client |
-//! | the guard is to be reached itself | another path, or another way: no new guard is drawn for it while there is one |
+//! | the guard that contacts share is the only destination | the path to that contact gets a guard of its own, and keeps it: not another one each time |
 //! | the guard failed | nothing; it is replaced after [`MOST_FAILURES`] in a row, since each new guard learns the client's address |
 //! | a path failed [`MOST_FAILURES`] times in a row | all but its guard are replaced: perhaps one of them blames the others |
 //! | a node failed [`MOST_FAILURES`] times in a row | it is in no path for [`REST_MS`] |
@@ -221,6 +221,9 @@ struct Kept {
     /// When it was last asked for.
     #[serde(default)]
     used: Moment,
+    /// Not the shared guard, which has been the only destination.
+    #[serde(default)]
+    own_guard: bool,
     #[serde(skip)]
     tested: bool,
 }
@@ -252,9 +255,12 @@ impl PathBook {
             Purpose::Contact(_) => Some(self.shared_guard(candidates, now, rng)?),
             Purpose::Sending | Purpose::Reading | Purpose::Listening => None,
         };
-        // Where it is the only destination, another one has to do.
-        let guard = guard.filter(|guard| destinations.is_empty() || destinations.iter().any(|id| id != guard));
         let kept = self.paths.get(&purpose).copied().unwrap_or_default();
+        // Where it is the only destination, another one has to do, then and later.
+        let is_in_the_way =
+            |guard: &ServiceNodeId| !destinations.is_empty() && destinations.iter().all(|id| id == guard);
+        let own_guard = kept.own_guard || guard.as_ref().is_some_and(is_in_the_way);
+        let guard = guard.filter(|_| !own_guard);
         let keep = with_guard(guard, self.still_good(kept, candidates));
         let reserved = reserve(keep, destinations);
         let keep = keep.map(|hop| hop.filter(|id| Some(*id) != reserved));
@@ -266,7 +272,7 @@ impl PathBook {
         // Where nobody else is left, those given up get a new chance.
         self.failures.retain(|node, failures| failures.count < MOST_FAILURES || !ids.contains(&Some(*node)));
         let unchanged = kept.hops == ids;
-        let kept = Kept { hops: ids, tested: unchanged && kept.tested, used: now, ..kept };
+        let kept = Kept { hops: ids, tested: unchanged && kept.tested, used: now, own_guard, ..kept };
         self.paths.insert(purpose, kept);
         self.forget_contacts();
         Ok(Path { hops: choice.hops, diversity: choice.diversity, tested: kept.tested })

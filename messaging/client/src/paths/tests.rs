@@ -144,6 +144,20 @@ proptest! {
     }
 
     #[test]
+    fn who_listens_at_the_shared_guard_is_reached_by_one_other(seed: u64) {
+        let (candidates, mut rng) = (diverse(12), rng(seed));
+        let mut book = PathBook::default();
+        let mut hops = |number, at: &[_]| book.path(to(number), at, &candidates, NOW, &mut rng).unwrap().ids();
+        let [shared, ..] = hops(1, &[]);
+        let there = hops(1, &[shared]);
+        prop_assert!(!there.contains(&shared));
+        for at in [&[][..], &[shared]] {
+            prop_assert_eq!(hops(1, at)[0], there[0], "no third one learns the address");
+        }
+        prop_assert_eq!(hops(2, &[])[0], shared);
+    }
+
+    #[test]
     fn sending_and_reading_share_no_hop_where_there_is_room(seed: u64) {
         let (candidates, mut rng) = (diverse(6), rng(seed));
         let mut book = PathBook::default();
