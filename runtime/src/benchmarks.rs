@@ -5,7 +5,7 @@ use alloc::{string::String, vec::Vec};
 use codec::Encode;
 use frame_benchmarking::{BenchmarkBatch, BenchmarkConfig, BenchmarkList, define_benchmarks};
 use frame_support::traits::{Get, StorageInfo, StorageInfoTrait, WhitelistedStorageKeys};
-use pallet_network::{CandidateFactory, NodeFactory};
+use pallet_network::{CandidateFactory, NodeFactory, ProposalFactory};
 use pallet_service_nodes::benchmarking::SessionKeyFactory;
 use skep_primitives::ServiceNodeId;
 use sp_consensus_babe::{
@@ -35,6 +35,12 @@ impl NodeFactory for Helper {
 impl CandidateFactory for Helper {
     fn offered(number: u32) -> ServiceNodeId {
         ServiceNodes::offered(number)
+    }
+}
+
+impl ProposalFactory for Helper {
+    fn open(approvers: &[ServiceNodeId]) {
+        Governance::open(approvers);
     }
 }
 

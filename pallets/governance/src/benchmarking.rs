@@ -3,6 +3,7 @@
 use super::*;
 use frame_benchmarking::v2::*;
 use frame_system::RawOrigin;
+use pallet_network::ProposalFactory;
 use skep_primitives::UNIT;
 
 /// The stake the only operator's nodes serve with: what it approves of is carried at once.
@@ -118,5 +119,24 @@ mod benchmarks {
         _(RawOrigin::Signed(who), id);
         assert!(!Open::<T>::get().is_full());
         Ok(())
+    }
+}
+
+impl<T: Config> ProposalFactory for Pallet<T> {
+    fn open(approvers: &[ServiceNodeId]) {
+        let ids = || 0..MAX_OPEN_PROPOSALS;
+        let proposals = ids().map(|id| Proposal {
+            id,
+            proposer: StakerId([0; 32]),
+            motion: spend(id),
+            deposit: 0,
+            approving: quorum(Serving::<T>::get()),
+            expires_at: BlockNumber::MAX,
+            enact_from: Some(BlockNumber::MAX),
+        });
+        Open::<T>::put(BoundedVec::truncate_from(proposals.collect()));
+        for (operator, _) in approvers.iter().filter_map(Seats::<T>::get) {
+            Approved::<T>::insert(operator, BoundedVec::truncate_from(ids().collect()));
+        }
     }
 }

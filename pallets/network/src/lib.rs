@@ -16,7 +16,7 @@ mod refused;
 mod tests;
 
 #[cfg(feature = "runtime-benchmarks")]
-pub use benchmarking::{CandidateFactory, NodeFactory};
+pub use benchmarking::{CandidateFactory, NodeFactory, ProposalFactory};
 pub use parameters::{InvalidParameters, Parameters};
 pub use refused::Refused;
 

@@ -4,7 +4,7 @@ use super::*;
 use alloc::format;
 use frame_benchmarking::v2::*;
 use frame_system::RawOrigin;
-use pallet_network::NodeFactory;
+use pallet_network::{NodeFactory, ProposalFactory};
 use skep_obligations::{LEAST_TARGETS, MAX_TARGETS, votes_needed};
 use skep_primitives::{Reason, Reasons};
 use sp_core::crypto::KeyTypeId;
@@ -71,10 +71,11 @@ mod benchmarks {
         Ok(())
     }
 
-    /// A deregistration.
+    /// A deregistration, without which no open proposal is carried.
     #[benchmark]
     fn submit_verdict() -> Result<(), BenchmarkError> {
         let node = T::BenchmarkHelper::serving(0);
+        T::BenchmarkHelper::open(&[node]);
         let (subject, votes) = verdict::<T>(node, MAX_TESTERS)?;
         for round in 0..MAX_HISTORY {
             Pallet::<T>::note(

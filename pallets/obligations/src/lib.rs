@@ -112,9 +112,9 @@ pub mod pallet {
         type Nodes: NodeStates + NodeWhereabouts;
         /// What calls cost.
         type WeightInfo: WeightInfo;
-        /// Makes service nodes for benchmarks.
+        /// Makes service nodes and proposals for benchmarks.
         #[cfg(feature = "runtime-benchmarks")]
-        type BenchmarkHelper: pallet_network::NodeFactory;
+        type BenchmarkHelper: pallet_network::NodeFactory + pallet_network::ProposalFactory;
     }
 
     /// How many nodes of each class are on the roll; [`Roll`] owns this and the next two.

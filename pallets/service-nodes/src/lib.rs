@@ -89,9 +89,9 @@ pub mod pallet {
         type Listener: ServingNodes;
         /// What calls cost.
         type WeightInfo: WeightInfo;
-        /// Makes session keys for benchmarks.
+        /// Makes session keys and proposals for benchmarks.
         #[cfg(feature = "runtime-benchmarks")]
-        type BenchmarkHelper: benchmarking::SessionKeyFactory<Self::SessionKeys>;
+        type BenchmarkHelper: benchmarking::SessionKeyFactory<Self::SessionKeys> + pallet_network::ProposalFactory;
     }
 
     /// Why this pallet holds a balance.
