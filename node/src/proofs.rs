@@ -230,11 +230,14 @@ impl Prover {
     }
 }
 
-/// The last proofs made. Who asks while one is made waits for it.
+/// The last proofs made. Who asks for one while it is made waits for it; who asks for another one does not.
 struct Kept<K> {
-    proofs: Mutex<VecDeque<(K, Proof)>>,
+    proofs: Mutex<VecDeque<(K, Slot)>>,
     most: usize,
 }
+
+/// Where a proof is once it is made; locked by who makes it.
+type Slot = Arc<Mutex<Option<Proof>>>;
 
 impl<K: PartialEq> Kept<K> {
     const fn new(most: usize) -> Self {
@@ -242,16 +245,27 @@ impl<K: PartialEq> Kept<K> {
     }
 
     fn get(&self, key: K, make: impl FnOnce() -> Result<Vec<u8>, ProveError>) -> Result<Proof, ProveError> {
-        let mut proofs = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, proof)) = proofs.iter().find(|(known, _)| *known == key) {
+        let slot = self.slot(key);
+        let mut kept = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(proof) = &*kept {
             return Ok(proof.clone());
         }
         let proof: Proof = make()?.into();
+        *kept = Some(proof.clone());
+        Ok(proof)
+    }
+
+    fn slot(&self, key: K) -> Slot {
+        let mut proofs = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, slot)) = proofs.iter().find(|(known, _)| *known == key) {
+            return slot.clone();
+        }
         if proofs.len() == self.most {
             proofs.pop_front();
         }
-        proofs.push_back((key, proof.clone()));
-        Ok(proof)
+        let slot = Slot::default();
+        proofs.push_back((key, slot.clone()));
+        slot
     }
 }
 
@@ -286,4 +300,43 @@ fn value_key(pallet: &str, item: &str) -> Vec<u8> {
 fn block_hash_key(number: BlockNumber) -> Vec<u8> {
     let number = number.encode();
     [&value_key("System", "BlockHash")[..], &twox_64(&number), &number].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{sync::mpsc, thread};
+
+    #[test]
+    fn a_proof_is_made_once_and_nobody_waits_for_another_ones() {
+        let kept = Kept::new(2);
+        let ((begun, begins), (go, gone)) = (mpsc::channel(), mpsc::channel::<()>());
+        thread::scope(|scope| {
+            let slow = scope.spawn(|| {
+                kept.get(1, || {
+                    begun.send(()).unwrap();
+                    gone.recv().unwrap();
+                    Ok(vec![1])
+                })
+            });
+            begins.recv().unwrap();
+            assert_eq!(kept.get(2, || Ok(vec![2])).unwrap()[..], [2]);
+            let second = scope.spawn(|| kept.get(1, || Err(ProveError::TooLarge(0))));
+            go.send(()).unwrap();
+            assert_eq!(slow.join().unwrap().unwrap()[..], [1]);
+            assert_eq!(second.join().unwrap().unwrap()[..], [1]);
+        });
+    }
+
+    #[test]
+    fn what_could_not_be_made_is_tried_again_and_the_oldest_gives_way() {
+        let kept = Kept::new(2);
+        assert!(kept.get(1, || Err(ProveError::TooLarge(0))).is_err());
+        assert_eq!(kept.get(1, || Ok(vec![1])).unwrap()[..], [1]);
+        for key in [2, 3] {
+            kept.get(key, || Ok(vec![key])).unwrap();
+        }
+        assert_eq!(kept.get(3, || Ok(vec![0])).unwrap()[..], [3]);
+        assert_eq!(kept.get(1, || Ok(vec![4])).unwrap()[..], [4], "made anew");
+    }
 }

@@ -178,7 +178,7 @@ impl Account {
         .await
     }
 
-    /// The paths in use, tested now.
+    /// The paths in use, tested now and mended where they do not work.
     pub async fn paths(&self) -> Result<Vec<UsedPath>, AccountError<NetworkError>> {
         self.ask(|client| client.paths().boxed()).await
     }

@@ -364,10 +364,21 @@ impl Network {
     async fn learn_clock(&mut self, state: &mut State, purpose: Purpose) -> Result<bool, NetworkError> {
         let before = self.clocks.offset();
         let path = self.working_path(state, purpose, &[]).await?;
-        let others = self.candidates.iter().map(|candidate| candidate.hop.id).filter(|id| !path.ids().contains(id));
-        let asked = others.choose_multiple(&mut rand::rng(), CLOCKS_ASKED);
-        self.round(state, purpose, &path, &asked, &body(Method::Info)).await?;
+        self.ask_some(state, purpose, &path, CLOCKS_ASKED).await?;
         Ok(self.clocks.offset().abs_diff(before) > 1_000)
+    }
+
+    /// Asks some nodes outside the path for their version and clock, through it.
+    async fn ask_some(
+        &mut self,
+        state: &mut State,
+        purpose: Purpose,
+        path: &Path,
+        count: usize,
+    ) -> Result<Vec<(ServiceNodeId, Outcome)>, NetworkError> {
+        let others = self.candidates.iter().map(|candidate| candidate.hop.id).filter(|id| !path.ids().contains(id));
+        let asked = others.choose_multiple(&mut rand::rng(), count);
+        self.round(state, purpose, path, &asked, &body(Method::Info)).await
     }
 
     /// Keeps the time an answer tells.
@@ -377,17 +388,31 @@ impl Network {
         }
     }
 
-    /// The path of each purpose, once it has answered.
+    /// The path of each purpose, once it has answered just now.
     pub(crate) async fn used_paths(&mut self, state: &mut State) -> Result<Vec<UsedPath>, NetworkError> {
         self.refresh().await?;
         let mut used = Vec::new();
         for purpose in self.paths.purposes() {
-            let Path { hops, diversity, .. } = self.working_path(state, purpose, &[]).await?;
+            let Path { hops, diversity, .. } = self.answering_path(state, purpose).await?;
             let shown =
                 hops.map(|hop| PathHop { node: hop.id, ip: self.view.node(&hop.id).map(|entry| entry.endpoint.ip()) });
             used.push(UsedPath { purpose, hops: shown, diversity, established: self.established.has(purpose, &hops) });
         }
         Ok(used)
+    }
+
+    /// A path that answers now, not only before: a hop may have restarted since.
+    async fn answering_path(&mut self, state: &mut State, purpose: Purpose) -> Result<Path, NetworkError> {
+        let mut last = String::new();
+        for _ in 0..MOST_PATHS {
+            let path = self.working_path(state, purpose, &[]).await?;
+            match self.ask_some(state, purpose, &path, 1).await?.pop() {
+                Some((_, Outcome::NotReached(failure))) => last = failure.to_string(),
+                // Where the node that was asked failed, the path has told so.
+                Some((_, Outcome::Answered(_) | Outcome::Failed(_))) | None => return Ok(path),
+            }
+        }
+        Err(NetworkError::NoPath { failure: last })
     }
 
     /// A path that has answered, with at least one of `destinations` outside it.
