@@ -8,6 +8,7 @@
 //! | [`roster`] | the roster at a block, read from the runtime once a block |
 //! | [`proofs`] | the same, proven to clients that trust no chain node |
 //! | [`rpc`] | JSON-RPC: the standard methods, `skep_*` and `roster_*` |
+//! | `turns` | how much of it is worked on at a time |
 //! | [`front_door`] | `POST /json_rpc` for existing clients |
 #![allow(clippy::result_large_err, reason = "the SDK's own errors are what its callbacks must return")]
 
@@ -19,5 +20,6 @@ pub mod proofs;
 pub mod roster;
 pub mod rpc;
 pub mod service;
+mod turns;
 
 pub use command::run;

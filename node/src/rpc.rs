@@ -4,6 +4,7 @@ use crate::{
     proofs::{Proof, ProveError, Prover},
     roster::{RosterError, RosterReader, changed},
     service::{FullBackend, FullClient},
+    turns::Turns,
 };
 use futures::{FutureExt, StreamExt};
 use jsonrpsee::{
@@ -27,7 +28,6 @@ use skep_rpc::{
 use skep_runtime::{BlockNumber, Hash, OpaqueBlock as Block};
 use std::{sync::Arc, time::Duration};
 use substrate_frame_rpc_system::{System, SystemApiServer};
-use tokio::sync::Semaphore;
 
 /// How long a subscriber may take to accept a roster before it is dropped.
 const SLOW_SUBSCRIBER: Duration = Duration::from_secs(10);
@@ -43,9 +43,6 @@ const MOST_WAITING: usize = 256;
 
 /// Rosters read for subscribers at a time; nearly all find the one that is kept.
 const ROSTERS_AT_A_TIME: usize = 2;
-
-/// Code of an error that is this node's, not the caller's.
-const SERVER_ERROR_CODE: i32 = -32_000;
 
 type SelectChain = sc_consensus::LongestChain<FullBackend, Block>;
 
@@ -107,42 +104,10 @@ pub fn module(
     module.merge(SyncState::new(spec, client.clone(), authorities, babe)?.into_rpc())?;
     let turns = Turns::new(QUESTIONS_AT_A_TIME, MOST_WAITING);
     // As many wait as have subscribed: who is refused would lose the subscription.
-    let subscribers = Turns::new(ROSTERS_AT_A_TIME, Semaphore::MAX_PERMITS);
+    let subscribers = Turns::new(ROSTERS_AT_A_TIME, Turns::ALL_WAIT);
     module.merge(SkepRpc { client, roster, turns, subscribers }.into_rpc())?;
     module.merge(RosterProofs { prover, turns: Turns::new(PROOFS_AT_A_TIME, MOST_WAITING) }.into_rpc())?;
     Ok(module)
-}
-
-/// Work off the async threads, so much of it at a time, so that no crowd takes the node's threads from its blocks. Some more
-/// wait; the rest are refused at once, rather than answered when they have gone.
-#[derive(Clone)]
-struct Turns {
-    at_once: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
-}
-
-impl Turns {
-    fn new(at_a_time: usize, most_waiting: usize) -> Self {
-        Self { at_once: Arc::new(Semaphore::new(at_a_time)), waiting: Arc::new(Semaphore::new(most_waiting)) }
-    }
-
-    async fn take<A, E>(&self, work: impl FnOnce() -> Result<A, E> + Send + 'static) -> RpcResult<A>
-    where
-        A: Send + 'static,
-        E: ToString + Send + 'static,
-    {
-        let failed = |reason: String| ErrorObjectOwned::owned(SERVER_ERROR_CODE, reason, None::<()>);
-        let stopping = || failed("the node is stopping".into());
-        let place = self.waiting.try_acquire().map_err(|_| failed("too many ask this node: ask again later".into()))?;
-        let turn = self.at_once.clone().acquire_owned().await.map_err(|_| stopping())?;
-        drop(place);
-        let done = tokio::task::spawn_blocking(move || {
-            let done = work();
-            drop(turn);
-            done
-        });
-        done.await.map_err(|_| stopping())?.map_err(|error| failed(error.to_string()))
-    }
 }
 
 struct SkepRpc {

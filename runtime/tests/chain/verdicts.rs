@@ -16,9 +16,9 @@ fn key(number: u8) -> ed25519::Pair {
     ed25519::Pair::from_seed(&[number; 32])
 }
 
-/// The key of one of the nodes [`grow`] registers.
+/// The key of one of the nodes [`grow`] registers, or of one that came afterwards.
 fn key_of(node: ServiceNodeId) -> ed25519::Pair {
-    (1..=NODES).map(key).find(|key| key.public().0 == node.0).expect("one of ours")
+    (1..=NODES + 1).map(key).find(|key| key.public().0 == node.0).expect("one of ours")
 }
 
 /// Goes on to the next round, which has a quorum.
@@ -105,6 +105,69 @@ fn a_verdict_takes_a_node_out_of_service_and_another_lets_it_back() {
     let changes: Vec<_> =
         standing(&mut chain, node).expect("registered").history.iter().map(|event| event.change).collect();
     assert_eq!(changes, [StandingChange::Decommissioned, StandingChange::Recommissioned]);
+}
+
+/// A node of which somebody leaves whose place was filled holds more than it must, until that stake is free.
+#[test]
+fn stake_on_its_way_out_is_not_counted_again_when_the_node_comes_back() {
+    let mut chain = Chain::begin_as(Engine::Native, presets::DEV, |genesis| {
+        let parameters = genesis.pointer_mut("/network/parameters").expect("the network's numbers");
+        parameters["unlock"] = parameters["deregistrationLock"].clone();
+    });
+    grow(std::slice::from_mut(&mut chain));
+    let node = ServiceNodeId(key(NODES + 1).public().0);
+    let (operator, leaver, successor) = (Sr25519Keyring::Eve, Sr25519Keyring::Ferdie, Sr25519Keyring::One);
+    let genesis = chain.genesis;
+    let nonce = |chain: &mut Chain, who: Sr25519Keyring| {
+        chain.state.execute_with(|| frame_system::Pallet::<Runtime>::account_nonce(who.to_account_id()))
+    };
+    let call = |chain: &mut Chain, who: Sr25519Keyring, call| {
+        let nonce = nonce(chain, who);
+        if chain.head.number.is_multiple_of(BLOCKS_OF_AN_EPOCH) {
+            // The first block of an epoch is full by itself.
+            chain.make_block(&[]);
+        }
+        chain.make_block(&[signed(who, nonce, genesis, RuntimeCall::ServiceNodes(call))]);
+    };
+    let serving = |chain: &mut Chain| {
+        let sound = chain.state.execute_with(skep_runtime::check_state);
+        assert_eq!(sound, Ok(()));
+        chain.call::<skep_primitives::Governance>("SkepApi_governance", &()).serving
+    };
+    let of_others = serving(&mut chain);
+    let with_it = of_others + 100 * UNIT;
+
+    let number = nonce(&mut chain, operator);
+    chain.make_block(&[register(operator, number, genesis, NODES + 1, 50 * UNIT)]);
+    assert_eq!(serving(&mut chain), of_others, "it gathers");
+    let half = pallet_service_nodes::Call::contribute { node, amount: 50 * UNIT };
+    call(&mut chain, leaver, half.clone());
+    assert_eq!(serving(&mut chain), with_it);
+    call(&mut chain, leaver, pallet_service_nodes::Call::request_unlock { node });
+    call(&mut chain, successor, half);
+    assert_eq!(serving(&mut chain), with_it, "it holds half as much again, and speaks for what it must hold");
+
+    let judge = |chain: &mut Chain, reasons| loop {
+        let round = next_round(chain);
+        if round.targets.contains(&node) {
+            let verdict = verdict(chain, &round, node, reasons);
+            let transaction = transaction(chain, &verdict);
+            return chain.make_block(&[transaction]);
+        }
+    };
+    judge(&mut chain, FAILS);
+    assert_eq!(serving(&mut chain), of_others);
+    judge(&mut chain, PASSES);
+    assert!(matches!(state(&mut chain, node), Some(NodeState::Active { .. })));
+    let stakes = |chain: &mut Chain| chain.call::<Vec<Stake>>("SkepApi_stakes", &StakerId(leaver.to_raw_public()));
+    let of_the_node = |chain: &mut Chain| stakes(chain).into_iter().find(|stake| stake.node == node);
+    assert!(of_the_node(&mut chain).is_some(), "still on its way out");
+    assert_eq!(serving(&mut chain), with_it);
+    while of_the_node(&mut chain).is_some() {
+        chain.make_block(&[]);
+    }
+    assert_eq!(serving(&mut chain), with_it, "nothing that is free speaks");
+    assert!(matches!(state(&mut chain, node), Some(NodeState::Active { .. })));
 }
 
 #[test]
