@@ -131,7 +131,8 @@ impl Settings {
     }
 }
 
-/// Follows the roster; everything else is asked with the client that comes with it. A chain node that starts together with this one may take its time.
+/// Follows the roster; everything else is asked with the client that comes with it. A chain node that starts together with
+/// this one may take its time.
 async fn find_chain(urls: ChainUrls) -> (Arc<ChainClient>, RosterReceiver) {
     const PAUSE: Duration = Duration::from_secs(5);
     loop {

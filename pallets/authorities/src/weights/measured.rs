@@ -13,21 +13,21 @@ pub struct Measured<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> WeightInfo for Measured<T> {
     fn note_produced() -> Weight {
-        Weight::from_parts(8_881_000, 0).saturating_add(T::DbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(7_906_000, 0).saturating_add(T::DbWeight::get().reads_writes(2, 1))
     }
 
     fn forget_departed(n: u32) -> Weight {
-        Weight::from_parts(10_000_000, 0).saturating_add(T::DbWeight::get().reads_writes(2, 1)).saturating_add(
-            Weight::from_parts(40_000_000, 0)
-                .saturating_add(T::DbWeight::get().reads_writes(9, 6))
+        Weight::from_parts(3_507_000, 0).saturating_add(T::DbWeight::get().reads_writes(3, 1)).saturating_add(
+            Weight::from_parts(38_454_392, 0)
+                .saturating_add(T::DbWeight::get().reads_writes(5, 6))
                 .saturating_mul(n.into()),
         )
     }
 
     fn draw(c: u32) -> Weight {
-        Weight::from_parts(6_000_000_000, 0).saturating_add(T::DbWeight::get().reads_writes(908, 704)).saturating_add(
-            Weight::from_parts(30_000_000, 0)
-                .saturating_add(T::DbWeight::get().reads_writes(5, 1))
+        Weight::from_parts(1_165_207_270, 0).saturating_add(T::DbWeight::get().reads_writes(405, 502)).saturating_add(
+            Weight::from_parts(13_818_699, 0)
+                .saturating_add(T::DbWeight::get().reads_writes(3, 0))
                 .saturating_mul(c.into()),
         )
     }

@@ -13,6 +13,6 @@ pub struct Measured<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> WeightInfo for Measured<T> {
     fn pay() -> Weight {
-        Weight::from_parts(615_173_000, 0).saturating_add(T::DbWeight::get().reads_writes(97, 29))
+        Weight::from_parts(640_718_000, 0).saturating_add(T::DbWeight::get().reads_writes(97, 28))
     }
 }

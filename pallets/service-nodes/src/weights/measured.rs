@@ -13,49 +13,49 @@ pub struct Measured<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> WeightInfo for Measured<T> {
     fn register() -> Weight {
-        Weight::from_parts(200_121_000, 0).saturating_add(T::DbWeight::get().reads_writes(21, 22))
+        Weight::from_parts(256_328_000, 0).saturating_add(T::DbWeight::get().reads_writes(22, 22))
     }
 
     fn contribute() -> Weight {
-        Weight::from_parts(119_369_000, 0).saturating_add(T::DbWeight::get().reads_writes(16, 19))
+        Weight::from_parts(169_982_000, 0).saturating_add(T::DbWeight::get().reads_writes(17, 19))
     }
 
     fn request_unlock() -> Weight {
-        Weight::from_parts(24_945_000, 0).saturating_add(T::DbWeight::get().reads_writes(2, 2))
+        Weight::from_parts(25_251_000, 0).saturating_add(T::DbWeight::get().reads_writes(2, 2))
     }
 
     fn withdraw() -> Weight {
-        Weight::from_parts(398_713_000, 0).saturating_add(T::DbWeight::get().reads_writes(24, 38))
+        Weight::from_parts(409_485_000, 0).saturating_add(T::DbWeight::get().reads_writes(24, 38))
     }
 
     fn update_endpoint() -> Weight {
-        Weight::from_parts(33_183_000, 0).saturating_add(T::DbWeight::get().reads_writes(3, 6))
+        Weight::from_parts(35_949_000, 0).saturating_add(T::DbWeight::get().reads_writes(3, 6))
     }
 
     fn announce() -> Weight {
-        Weight::from_parts(41_943_000, 0).saturating_add(T::DbWeight::get().reads_writes(5, 6))
+        Weight::from_parts(44_403_000, 0).saturating_add(T::DbWeight::get().reads_writes(5, 6))
     }
 
     fn authorize_announce() -> Weight {
-        Weight::from_parts(67_438_000, 0).saturating_add(T::DbWeight::get().reads_writes(6, 0))
+        Weight::from_parts(65_865_000, 0).saturating_add(T::DbWeight::get().reads_writes(6, 0))
     }
 
     fn set_session_keys() -> Weight {
-        Weight::from_parts(163_688_000, 0).saturating_add(T::DbWeight::get().reads_writes(4, 2))
+        Weight::from_parts(158_982_000, 0).saturating_add(T::DbWeight::get().reads_writes(4, 2))
     }
 
     fn retract_session_keys() -> Weight {
-        Weight::from_parts(29_608_000, 0).saturating_add(T::DbWeight::get().reads_writes(3, 2))
+        Weight::from_parts(30_994_000, 0).saturating_add(T::DbWeight::get().reads_writes(3, 2))
     }
 
     fn hand_over() -> Weight {
-        Weight::from_parts(325_000_000, 0).saturating_add(T::DbWeight::get().reads_writes(28, 62))
+        Weight::from_parts(316_668_000, 0).saturating_add(T::DbWeight::get().reads_writes(26, 58))
     }
 
     fn work_off_agenda(n: u32) -> Weight {
-        Weight::from_parts(6_732_000, 0).saturating_add(T::DbWeight::get().reads_writes(7, 4)).saturating_add(
-            Weight::from_parts(897_734_579, 0)
-                .saturating_add(T::DbWeight::get().reads_writes(50, 79))
+        Weight::from_parts(6_136_000, 0).saturating_add(T::DbWeight::get().reads_writes(7, 5)).saturating_add(
+            Weight::from_parts(936_401_030, 0)
+                .saturating_add(T::DbWeight::get().reads_writes(51, 78))
                 .saturating_mul(n.into()),
         )
     }

@@ -13,12 +13,12 @@ pub struct Measured<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> WeightInfo for Measured<T> {
     fn within_an_epoch() -> Weight {
-        Weight::from_parts(5_168_000, 0).saturating_add(T::DbWeight::get().reads_writes(2, 0))
+        Weight::from_parts(5_083_000, 0).saturating_add(T::DbWeight::get().reads_writes(2, 0))
     }
 
     fn place_due(c: u32) -> Weight {
-        Weight::from_parts(384_238_090, 0).saturating_add(T::DbWeight::get().reads_writes(55, 36)).saturating_add(
-            Weight::from_parts(53_369_680, 0)
+        Weight::from_parts(374_065_735, 0).saturating_add(T::DbWeight::get().reads_writes(46, 36)).saturating_add(
+            Weight::from_parts(50_034_837, 0)
                 .saturating_add(T::DbWeight::get().reads_writes(10, 9))
                 .saturating_mul(c.into()),
         )
