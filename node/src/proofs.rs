@@ -309,10 +309,10 @@ mod tests {
 
     #[test]
     fn a_proof_is_made_once_and_nobody_waits_for_another_ones() {
-        let kept = Kept::new(2);
+        let kept = &Kept::new(2);
         let ((begun, begins), (go, gone)) = (mpsc::channel(), mpsc::channel::<()>());
         thread::scope(|scope| {
-            let slow = scope.spawn(|| {
+            let slow = scope.spawn(move || {
                 kept.get(1, || {
                     begun.send(()).unwrap();
                     gone.recv().unwrap();
@@ -321,7 +321,7 @@ mod tests {
             });
             begins.recv().unwrap();
             assert_eq!(kept.get(2, || Ok(vec![2])).unwrap()[..], [2]);
-            let second = scope.spawn(|| kept.get(1, || Err(ProveError::TooLarge(0))));
+            let second = scope.spawn(move || kept.get(1, || Err(ProveError::TooLarge(0))));
             go.send(()).unwrap();
             assert_eq!(slow.join().unwrap().unwrap()[..], [1]);
             assert_eq!(second.join().unwrap().unwrap()[..], [1]);

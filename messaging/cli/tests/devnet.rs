@@ -52,7 +52,7 @@ fn one_message_crosses_the_whole_network() {
 
 fn check_processes(network: &Network) {
     let status = network.devnet(&["status"]).succeeds();
-    assert_eq!((&status["running"], &status["service_nodes"]), (&16.into(), &12.into()), "{status}");
+    assert_eq!((&status["running"], &status["service_nodes"]), (&28.into(), &24.into()), "{status}");
     for process in list(&status["processes"]) {
         let memory = process["resident_bytes"].as_u64().expect("runs") / MIB;
         println!("{}: {memory} MiB", process["name"]);
@@ -60,7 +60,7 @@ fn check_processes(network: &Network) {
         assert!(memory < most, "{} takes {memory} MiB, which is more than {most}", process["name"]);
     }
     let placed: usize = list(&status["swarms"]).iter().map(|swarm| list(&swarm["nodes"]).len()).sum();
-    assert_eq!(placed, 12, "every node is in exactly one swarm");
+    assert_eq!(placed, 24, "every node is in exactly one swarm");
 }
 
 fn check_demo(demo: &Value) {
@@ -75,19 +75,19 @@ fn check_demo(demo: &Value) {
         assert!(nodes.iter().all(|node| node.as_str().is_some_and(|node| node.len() == 64)), "{demo}");
         assert!(nodes.iter().enumerate().all(|(number, node)| !nodes[..number].contains(node)), "{demo}");
     }
-    assert_eq!(demo["service_nodes"], 12);
+    assert_eq!(demo["service_nodes"], 24);
     assert!(demo["finalized"].as_u64().is_some_and(|height| height > 0));
     assert!(demo["seconds"].is_u64());
 }
 
-/// Every chain node proves the same twelve nodes, down to the checkpoint that `up` wrote.
+/// Every chain node proves the same nodes, down to the checkpoint that `up` wrote.
 fn the_roster_is_proven(network: &Network) {
     let found = network.skep(&["nodes", "verify"]).succeeds();
     println!("proven: {}", found["roster"]);
-    assert_eq!((&found["checkpoint"]["number"], &found["roster"]["nodes"]), (&0.into(), &12.into()), "{found}");
+    assert_eq!((&found["checkpoint"]["number"], &found["roster"]["nodes"]), (&0.into(), &24.into()), "{found}");
     let chain_nodes = list(&found["chain_nodes"]);
     assert_eq!(chain_nodes.len(), 4, "{found}");
-    assert!(chain_nodes.iter().all(|node| node["verdict"] == "proven" && node["nodes"] == 12), "{found}");
+    assert!(chain_nodes.iter().all(|node| node["verdict"] == "proven" && node["nodes"] == 24), "{found}");
     // What a release would ship now, and clients could begin with.
     let checkpoint = network.skep(&["nodes", "checkpoint"]).succeeds();
     assert_eq!(checkpoint["genesis"], found["checkpoint"]["genesis"]);
@@ -108,7 +108,7 @@ fn lying_chain_nodes_are_caught(network: &Network) {
         assert!(line.contains("LIES"), "{line}");
     }
     assert!(told.stdout.contains(&format!("{honest}: proves")), "{}", told.stdout);
-    assert!(told.stdout.contains("proven: 12 nodes"), "{}", told.stdout);
+    assert!(told.stdout.contains("proven: 24 nodes"), "{}", told.stdout);
     assert!(told.stderr.contains("3 of the chain nodes asked lie"), "{}", told.stderr);
 }
 
@@ -120,7 +120,7 @@ fn stakes_come_and_go(network: &Network, scratch: &Path) {
     let (file, node) = (file.to_str().expect("is text"), proof["node"].as_str().expect("is text"));
 
     let registered =
-        network.stake("//Alice", &["register", "--proof", file, "--ip", "127.0.13.1", "--stake", "40.5"]).succeeds();
+        network.stake("//Alice", &["register", "--proof", file, "--ip", "127.0.33.1", "--stake", "40.5"]).succeeds();
     assert_eq!((&registered["staked"], &registered["requirement"]), (&"40500000000".into(), &"100000000000".into()));
     let contributed = network.stake("//Bob", &["contribute", node, "30"]).succeeds();
     assert_eq!(contributed["staked"], "30000000000");
@@ -152,15 +152,15 @@ fn stakes_come_and_go(network: &Network, scratch: &Path) {
 /// By its own key once an epoch, by its operator at any time.
 fn a_node_says_where_it_is(network: &Network, key: &Path, node: &str) {
     let ip = || list(&network.nodes()).iter().find(|listed| listed["id"] == node).expect("registered")["ip"].clone();
-    let (code, told) = network.announce(key, "127.0.13.1");
+    let (code, told) = network.announce(key, "127.0.33.1");
     assert!(code == 0 && told.contains("knows this already"), "{told}");
-    let (code, told) = network.announce(key, "127.0.14.1");
-    assert!(code == 0 && told.contains(&format!("{node} is reached at 127.0.14.1")), "{told}");
-    assert_eq!(ip(), "127.0.14.1");
+    let (code, told) = network.announce(key, "127.0.34.1");
+    assert!(code == 0 && told.contains(&format!("{node} is reached at 127.0.34.1")), "{told}");
+    assert_eq!(ip(), "127.0.34.1");
     let (code, told) = network.announce(key, "127.0.1.1");
     assert!(code == 1 && told.contains("refused the transaction"), "another node's address: {told}");
-    network.stake("//Alice", &["endpoint", node, "--ip", "127.0.15.1"]).succeeds();
-    assert_eq!(ip(), "127.0.15.1");
+    network.stake("//Alice", &["endpoint", node, "--ip", "127.0.35.1"]).succeeds();
+    assert_eq!(ip(), "127.0.35.1");
 }
 
 fn a_stake_is_asked_back(network: &Network) {
@@ -194,7 +194,7 @@ fn bad_input_is_refused_and_changes_nothing(network: &Network, scratch: &Path) {
     let register_at = |ip: &str, staker: &str, proof: &str, more: &[&str]| {
         network.stake(staker, &[&["register", "--proof", proof, "--ip", ip], more].concat())
     };
-    let register = |staker: &str, proof: &str, more: &[&str]| register_at("127.0.14.1", staker, proof, more);
+    let register = |staker: &str, proof: &str, more: &[&str]| register_at("127.0.34.1", staker, proof, more);
     let cases = [
         ("over-staking", register("//Alice", &good, &["--stake", "101.1"]).fails(2), "at most 101 SKEP"),
         ("under-staking", register("//Alice", &good, &["--stake", "24.9"]).fails(2), "at least 25 SKEP"),
@@ -216,10 +216,11 @@ fn bad_input_is_refused_and_changes_nothing(network: &Network, scratch: &Path) {
 
 /// What a member acknowledged is there after SIGKILL; what came meanwhile is with the others.
 fn a_killed_node_keeps_every_acknowledged_message(network: &Network, scratch: &Path) {
-    let member = "node-03";
-    cookbook::script(scratch, "leave acknowledged", "https://127.0.3.1:22021", "[ \"$(members_failed)\" = 0 ]");
+    let [(member, here), (_, there)] = members(scratch);
+    let member = member.as_str();
+    cookbook::script(scratch, "leave acknowledged", &here, "[ \"$(members_failed)\" = 0 ]");
     network.devnet(&["stop", member, "--kill"]).succeeds();
-    cookbook::script(scratch, "leave meanwhile", "https://127.0.4.1:22021", "[ \"$(members_failed)\" = 1 ]");
+    cookbook::script(scratch, "leave meanwhile", &there, "[ \"$(members_failed)\" = 1 ]");
     network.devnet(&["start", member]).succeeds();
     network.wait_until("the killed node serves again", Duration::from_secs(30), || {
         let status = network.devnet(&["status"]).succeeds();
@@ -227,13 +228,19 @@ fn a_killed_node_keeps_every_acknowledged_message(network: &Network, scratch: &P
             .iter()
             .any(|process| process["name"] == member && process["health"]["status"] == "ready")
     });
-    cookbook::script(scratch, "read", "https://127.0.3.1:22021", "grep -qx acknowledged mail");
-    cookbook::script(
-        scratch,
-        "read",
-        "https://127.0.4.1:22021",
-        "grep -qx acknowledged mail && grep -qx meanwhile mail",
-    );
+    cookbook::script(scratch, "read", &here, "grep -qx acknowledged mail");
+    cookbook::script(scratch, "read", &there, "grep -qx acknowledged mail && grep -qx meanwhile mail");
+}
+
+/// Two members of the swarm that keeps the mailbox of `docs/clients/http.md`: their names in the devnet, and where they are.
+fn members(scratch: &Path) -> [(String, String); 2] {
+    let swarm = fs::read_to_string(scratch.join("swarm.json")).expect("the page asked for it");
+    let swarm: Value = serde_json::from_str(&swarm).expect("JSON");
+    [0, 1].map(|place| {
+        let ip = swarm["snodes"][place]["ip"].as_str().expect("a member");
+        let number: u8 = ip.split('.').nth(2).and_then(|number| number.parse().ok()).expect("127.0.N.1");
+        (format!("node-{number:02}"), format!("https://{ip}:22021"))
+    })
 }
 
 fn is_running(pid: u64) -> bool {

@@ -38,7 +38,7 @@ pub(crate) struct DevnetArgs {
 
 #[derive(Debug, Subcommand)]
 enum DevnetCommand {
-    /// Start 4 chain nodes and 12 messaging nodes, and lock stake behind each of these
+    /// Start 4 chain nodes and 24 messaging nodes, and lock stake behind each of these
     Up(up::UpArgs),
     /// Let two new people meet and write to each other; starts the network for that if it is not up
     Demo(demo::DemoArgs),
@@ -64,7 +64,7 @@ enum DevnetCommand {
 /// Runs one devnet command.
 pub(crate) async fn run(args: DevnetArgs, context: &Context) -> Result<(), Failure> {
     if !cfg!(target_os = "linux") {
-        return Err(Failure::usage("a devnet needs Linux: its nodes listen on 127.0.1.1 to 127.0.12.1"));
+        return Err(Failure::usage("a devnet needs Linux: its nodes listen on 127.0.1.1, 127.0.2.1 and so on"));
     }
     let layout = Layout::new(args.dir.map_or_else(state_dir, Ok)?);
     match args.command {

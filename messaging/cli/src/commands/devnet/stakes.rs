@@ -1,10 +1,10 @@
-//! Who stakes how much behind which node: ten nodes by one operator each, two by pools.
+//! Who stakes how much behind which node: each operator has two nodes; two of all nodes are pools.
 
-use super::layout::{SERVICE_NODES, ServiceNode};
+use super::layout::ServiceNode;
 use skep_primitives::{Balance, Permyriad};
 
-/// The well-known development accounts, endowed on the `local` preset: one operator for each node.
-const PEOPLE: [&str; SERVICE_NODES as usize] = [
+/// The well-known development accounts, endowed on the `local` preset: the operators, in turn.
+const PEOPLE: [&str; 12] = [
     "//Alice",
     "//Bob",
     "//Charlie",
@@ -27,14 +27,14 @@ pub(super) struct NodeStakes {
     pub(super) operator: &'static str,
     pub(super) fee: Permyriad,
     pub(super) operator_stake: Balance,
-    /// Secret URIs of contributors with their stakes; no account appears twice in a devnet.
+    /// Secret URIs of contributors with their stakes; no account contributes twice in a devnet.
     pub(super) contributions: Vec<(&'static str, Balance)>,
 }
 
 /// Splits the requirement of each node. Every pool is filled exactly.
 pub(super) fn plan(requirement: Balance) -> Vec<NodeStakes> {
     ServiceNode::all()
-        .zip(PEOPLE)
+        .zip(PEOPLE.into_iter().cycle())
         .map(|(node, operator)| {
             let contributors: &[&str] = match node.0 {
                 11 => &["//Alice", "//Bob"],
@@ -60,7 +60,7 @@ const POOL_FEE: Permyriad = match Permyriad::new(500) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::layout::SERVICE_NODES, *};
     use skep_chain_client::Pool;
     use std::collections::HashSet;
 
@@ -83,10 +83,11 @@ mod tests {
     }
 
     #[test]
-    fn nobody_operates_or_contributes_twice() {
+    fn everybody_operates_two_nodes_and_nobody_contributes_twice() {
         let plan = plan(100);
-        let operators: HashSet<_> = plan.iter().map(|stakes| stakes.operator).collect();
-        assert_eq!(operators.len(), plan.len());
+        for person in PEOPLE {
+            assert_eq!(plan.iter().filter(|stakes| stakes.operator == person).count(), 2, "{person}");
+        }
         let contributors: Vec<_> = plan.iter().flat_map(|stakes| &stakes.contributions).collect();
         let distinct: HashSet<_> = contributors.iter().map(|(person, _)| person).collect();
         assert_eq!(distinct.len(), contributors.len());

@@ -1,4 +1,4 @@
-//! `skep devnet up`: from nothing to twelve staked, placed, reachable service nodes.
+//! `skep devnet up`: from nothing to a network of staked, placed, reachable service nodes.
 
 use super::{
     layout::{CHAIN_NODES, ChainNode, Layout, LayoutError, SERVICE_NODES, ServiceNode, chain_urls, create_private_dir},
@@ -173,15 +173,15 @@ async fn bring_up(
     progress.done("4 chain nodes finalize blocks");
     write_checkpoint(layout).await?;
 
-    progress.doing("starting 12 messaging nodes");
+    progress.doing(&format!("starting {SERVICE_NODES} messaging nodes"));
     for node in ServiceNode::all() {
         let config = write_config(layout, node)?;
         let arguments = vec!["run".into(), "--config".into(), config.display().to_string()];
         processes.start(&node.name(), programs.messaging.clone(), arguments)?;
     }
-    progress.doing("locking stake behind 12 service nodes");
+    progress.doing(&format!("locking stake behind {SERVICE_NODES} service nodes"));
     register_all(layout, &programs, &keys).await?;
-    progress.done("12 service nodes are registered, ten by one operator each, two by pools");
+    progress.done(&format!("{SERVICE_NODES} service nodes are registered, two of them by pools"));
 
     arrive(layout, processes, progress).await
 }
@@ -196,7 +196,7 @@ async fn arrive(layout: &Layout, processes: &Processes, progress: &Progress) -> 
         (placed == usize::from(SERVICE_NODES)).then_some(view)
     })
     .await?;
-    progress.done("12 service nodes are in swarms");
+    progress.done(&format!("{SERVICE_NODES} service nodes are in swarms"));
     progress.doing("waiting for the messaging nodes to serve");
     let http = loopback_client()?;
     until(layout, processes, "serving", READY_TIME, async || {
@@ -206,7 +206,7 @@ async fn arrive(layout: &Layout, processes: &Processes, progress: &Progress) -> 
         Some(())
     })
     .await?;
-    progress.done("12 messaging nodes serve");
+    progress.done(&format!("{SERVICE_NODES} messaging nodes serve"));
     let finalized = chain.finalized().await?.height;
     Ok(Up {
         dir: layout.dir().into(),
@@ -367,14 +367,22 @@ async fn register_all(layout: &Layout, programs: &Programs, ids: &HashMap<u8, Se
         .await
         .map_err(|source| UpError::Stake { node: "any node".into(), source })?;
 
-    let mut jobs = JoinSet::new();
+    let mut nodes = HashMap::<_, Vec<_>>::new();
     for stakes in &plan {
-        if ids.get(&stakes.node.0).is_some_and(|id| known.node(id).is_some()) {
-            continue;
+        if ids.get(&stakes.node.0).is_none_or(|id| known.node(id).is_none()) {
+            nodes.entry(stakes.operator).or_default().push((layout.service_node(stakes.node), stakes.clone()));
         }
-        let submitter = submitter.signing_with(stakes.operator.parse()?);
-        let (program, dir, stakes) = (programs.messaging.clone(), layout.service_node(stakes.node), stakes.clone());
-        jobs.spawn(async move { register(&program, &dir, &stakes, &submitter).await });
+    }
+    let mut jobs = JoinSet::new();
+    for (operator, nodes) in nodes {
+        let (program, submitter) = (programs.messaging.clone(), submitter.signing_with(operator.parse()?));
+        // One after the other: transactions of one account are numbered.
+        jobs.spawn(async move {
+            for (dir, stakes) in nodes {
+                register(&program, &dir, &stakes, &submitter).await?;
+            }
+            Ok(())
+        });
     }
     collect::<Vec<()>, _>(jobs).await?;
 
