@@ -19,11 +19,7 @@ fn an_upgrade_that_operators_approved_may_be_applied_by_anyone() {
     let genesis = chain.genesis;
     let call = |chain: &mut Chain, who: Sr25519Keyring, call| {
         let nonce = chain.state.execute_with(|| frame_system::Pallet::<Runtime>::account_nonce(who.to_account_id()));
-        if chain.head.number.is_multiple_of(BLOCKS_OF_AN_EPOCH) {
-            // The first block of an epoch is full by itself.
-            chain.make_block(&[]);
-        }
-        chain.make_block(&[signed(who, nonce, genesis, RuntimeCall::Governance(call))]);
+        chain.make_roomy_block(&[signed(who, nonce, genesis, RuntimeCall::Governance(call))]);
     };
     let motion = skep_primitives::Motion::Upgrade { code_hash };
     call(&mut chain, signers[0], pallet_governance::Call::propose { motion });
@@ -49,8 +45,7 @@ fn grown() -> Chain {
     let nonce = chain.state.execute_with(|| frame_system::Pallet::<Runtime>::account_nonce(operator.to_account_id()));
     let call = RuntimeCall::ServiceNodes(pallet_service_nodes::Call::request_unlock { node: leaving.id });
     let genesis = chain.genesis;
-    chain.make_block(&[]);
-    chain.make_block(&[signed(operator, nonce, genesis, call)]);
+    chain.make_roomy_block(&[signed(operator, nonce, genesis, call)]);
     chain
 }
 

@@ -123,11 +123,7 @@ fn stake_on_its_way_out_is_not_counted_again_when_the_node_comes_back() {
     };
     let call = |chain: &mut Chain, who: Sr25519Keyring, call| {
         let nonce = nonce(chain, who);
-        if chain.head.number.is_multiple_of(BLOCKS_OF_AN_EPOCH) {
-            // The first block of an epoch is full by itself.
-            chain.make_block(&[]);
-        }
-        chain.make_block(&[signed(who, nonce, genesis, RuntimeCall::ServiceNodes(call))]);
+        chain.make_roomy_block(&[signed(who, nonce, genesis, RuntimeCall::ServiceNodes(call))]);
     };
     let serving = |chain: &mut Chain| {
         let sound = chain.state.execute_with(skep_runtime::check_state);
@@ -138,7 +134,7 @@ fn stake_on_its_way_out_is_not_counted_again_when_the_node_comes_back() {
     let with_it = of_others + 100 * UNIT;
 
     let number = nonce(&mut chain, operator);
-    chain.make_block(&[register(operator, number, genesis, NODES + 1, 50 * UNIT)]);
+    chain.make_roomy_block(&[register(operator, number, genesis, NODES + 1, 50 * UNIT)]);
     assert_eq!(serving(&mut chain), of_others, "it gathers");
     let half = pallet_service_nodes::Call::contribute { node, amount: 50 * UNIT };
     call(&mut chain, leaver, half.clone());
@@ -152,7 +148,7 @@ fn stake_on_its_way_out_is_not_counted_again_when_the_node_comes_back() {
         if round.targets.contains(&node) {
             let verdict = verdict(chain, &round, node, reasons);
             let transaction = transaction(chain, &verdict);
-            return chain.make_block(&[transaction]);
+            return chain.make_roomy_block(&[transaction]);
         }
     };
     judge(&mut chain, FAILS);
