@@ -116,7 +116,7 @@ fn stake_on_its_way_out_is_not_counted_again_when_the_node_comes_back() {
     });
     grow(std::slice::from_mut(&mut chain));
     let node = ServiceNodeId(key(NODES + 1).public().0);
-    let (operator, leaver, successor) = (Sr25519Keyring::Eve, Sr25519Keyring::Ferdie, Sr25519Keyring::One);
+    let (operator, leaver, successor) = (Sr25519Keyring::Eve, Sr25519Keyring::Ferdie, Sr25519Keyring::Dave);
     let genesis = chain.genesis;
     let nonce = |chain: &mut Chain, who: Sr25519Keyring| {
         chain.state.execute_with(|| frame_system::Pallet::<Runtime>::account_nonce(who.to_account_id()))
