@@ -147,12 +147,11 @@ fn in_time(name: &'static str, timestamp: u64, now: u64, tolerance: u64) -> Resu
 /// What a command that has been judged changes if it is given at a time (ms), and the order to keep beside it, so that
 /// members that miss it learn of it. `None` as [`judge_command`] would refuse it.
 ///
-/// `at` is the clock of the member that takes it from a client, or the newest timestamp among the messages it is about
-/// ([`Store::newest`](crate::Store::newest)) if that is ahead. `kept` are the orders kept of the account that say otherwise of
+/// `at` is what the member that takes it from a client says ([`stamp`](crate::stamp)). `kept` are the orders kept of the account that say otherwise of
 /// subaccounts ([`token_orders`](crate::token_orders)): requests overtake each other, on the way here and between members.
 pub fn give(command: &Command, request: Vec<u8>, at: u64, kept: &[Order]) -> Option<(Change, Order)> {
     let order = Order { account: command.account, signature: command.auth.signature, request, at };
-    Some((as_heard(command, change_of(command, at)?, kept), order))
+    Some((as_heard(command, at, change_of(command, at)?, kept), order))
 }
 
 /// Judges a question about expiries at `now` (ms); `is_revoked` tells of the subaccount that signs, if any.

@@ -11,7 +11,6 @@ use skep_proto::storage::{
     Action, Command, Method, Request, SubaccountToken,
     limits::{MIN_TTL, max_ttl},
 };
-use std::collections::HashSet;
 
 /// Why a replica is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,41 +76,80 @@ pub fn token_orders(store: &dyn Store, command: &Command, now: u64) -> Result<Ve
     }
 }
 
-/// What is left of a change by what is `kept`. Of subaccounts, the later word counts, whichever is heard first; of two words
-/// said at the same time, the one that revokes.
-pub(crate) fn as_heard(command: &Command, change: Change, kept: &[Order]) -> Change {
-    match (&command.action, change) {
-        (Action::Revoke { timestamp, .. }, Change::Revoke { account, tokens, at, given }) => {
-            let tokens = without(tokens, kept, |action| match action {
-                Action::Unrevoke { tokens, timestamp: then } if then > timestamp => Some(tokens),
-                _ => None,
-            });
-            Change::Revoke { account, tokens, at, given }
+/// Words on subaccounts that were signed less than this apart (ms) were said in the same moment: not the times signed decide
+/// between them, but which was given later, as on nodes that keep no order of words at all.
+pub const SAME_MOMENT: u64 = 1_000;
+
+/// When (ms) a member that takes `command` from a client at `clock` says that it was given: not before what it is about was sent
+/// (`newest`, of [`Store::newest`]), and after other words on subaccounts of the same moment ([`token_orders`]).
+pub fn stamp(command: &Command, clock: u64, newest: Option<u64>, kept: &[Order]) -> u64 {
+    let at = clock.max(newest.unwrap_or(0));
+    let Some(word) = Word::of(&command.action, at) else { return at };
+    let others = kept.iter().filter(|order| {
+        command_of(&order.request).is_some_and(|other| {
+            Word::of(&other.action, order.at).is_some_and(|other| other.is_of_the_moment_of(&word))
+        })
+    });
+    let last = others.map(|order| order.at.saturating_add(1)).max().unwrap_or(0);
+    // Another member's clock may be ahead, but nobody believes stamps far from the time signed.
+    at.max(last.min(clock.saturating_add(SAME_MOMENT)))
+}
+
+/// What somebody said of subaccounts.
+struct Word<'a> {
+    revokes: bool,
+    tokens: &'a [SubaccountToken],
+    /// As its owner signed it.
+    said: u64,
+    /// As the member stamped it that took it.
+    given: u64,
+}
+
+impl<'a> Word<'a> {
+    fn of(action: &'a Action, given: u64) -> Option<Self> {
+        match action {
+            Action::Revoke { tokens, timestamp } => Some(Self { revokes: true, tokens, said: *timestamp, given }),
+            Action::Unrevoke { tokens, timestamp } => Some(Self { revokes: false, tokens, said: *timestamp, given }),
+            _ => None,
         }
-        (Action::Unrevoke { timestamp, .. }, Change::Unrevoke { account, tokens }) => {
-            let tokens = without(tokens, kept, |action| match action {
-                Action::Revoke { tokens, timestamp: then } if then >= timestamp => Some(tokens),
-                _ => None,
-            });
-            Change::Unrevoke { account, tokens }
-        }
-        (_, change) => change,
+    }
+
+    const fn is_of_the_moment_of(&self, other: &Self) -> bool {
+        self.said.abs_diff(other.said) < SAME_MOMENT
+    }
+
+    /// Whether this word, which does not revoke, counts against one that does. Of two given in the same millisecond it does not:
+    /// who revokes has a reason that cannot wait.
+    const fn takes_back(&self, revoking: &Self) -> bool {
+        if self.is_of_the_moment_of(revoking) { self.given > revoking.given } else { self.said > revoking.said }
     }
 }
 
-/// The tokens of which no kept order says `otherwise`.
-fn without(
-    tokens: Vec<SubaccountToken>,
-    kept: &[Order],
-    otherwise: impl Fn(&Action) -> Option<&Vec<SubaccountToken>>,
-) -> Vec<SubaccountToken> {
-    let actions: Vec<_> = kept.iter().filter_map(action_of).collect();
-    let others: HashSet<_> = actions.iter().filter_map(otherwise).flatten().collect();
-    tokens.into_iter().filter(|token| !others.contains(token)).collect()
-}
-
-fn action_of(order: &Order) -> Option<Action> {
-    command_of(&order.request).map(|command| command.action)
+/// What is left of a change given at a time by what is `kept`. Of subaccounts, the later word counts, whichever is heard first.
+pub(crate) fn as_heard(command: &Command, at: u64, change: Change, kept: &[Order]) -> Change {
+    let Some(word) = Word::of(&command.action, at) else { return change };
+    let actions: Vec<_> =
+        kept.iter().filter_map(|order| Some((command_of(&order.request)?.action, order.at))).collect();
+    let words: Vec<_> = actions.iter().filter_map(|(action, at)| Word::of(action, *at)).collect();
+    let on = |token: SubaccountToken| words.iter().filter(move |word| word.tokens.contains(&token));
+    let is_taken_back = |token: SubaccountToken, revoking: &Word<'_>| {
+        on(token).any(|other| !other.revokes && other.takes_back(revoking))
+    };
+    match change {
+        Change::Revoke { account, tokens, at, given } => {
+            let tokens = tokens.into_iter().filter(|token| !is_taken_back(*token, &word)).collect();
+            Change::Revoke { account, tokens, at, given }
+        }
+        Change::Unrevoke { account, tokens } => {
+            let stays = |token: SubaccountToken| {
+                let still = |other: &Word<'_>| other.revokes && !word.takes_back(other) && !is_taken_back(token, other);
+                on(token).any(still)
+            };
+            let tokens = tokens.into_iter().filter(|token| !stays(*token)).collect();
+            Change::Unrevoke { account, tokens }
+        }
+        change => change,
+    }
 }
 
 /// The command in an order's request.

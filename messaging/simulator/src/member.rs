@@ -4,7 +4,7 @@ use crate::{chain::is_recent, disk::Disk, liar::Lie, roster::Roster};
 use ed25519_dalek::{Signer, SigningKey};
 use skep_mailbox::{
     Change, Changed, Demand, NameRange, Order, Origin, Put, Quotas, Record, Spent, Standing, Store, StoreError,
-    StoreRefusal, Terms, command_of, give, judge_command, may_retrieve, token_orders,
+    StoreRefusal, Terms, command_of, give, judge_command, may_retrieve, stamp, token_orders,
 };
 use skep_primitives::{ServiceNodeId, SwarmId};
 use skep_proto::{
@@ -214,9 +214,9 @@ impl Member {
     pub(crate) fn stamp(&self, command: &Command, request: Vec<u8>, now: u64) -> Option<(Change, Order)> {
         let now = self.clock(now);
         let change = judge_command(command, Origin::Client, now, false).ok()?;
-        let newest = self.disk.newest(&change, now).ok()?.unwrap_or(0);
+        let newest = self.disk.newest(&change, now).ok()?;
         let kept = token_orders(&self.disk, command, now).ok()?;
-        give(command, request, now.max(newest), &kept)
+        give(command, request, stamp(command, now, newest, &kept), &kept)
     }
 
     /// Does what an owner orders.

@@ -1,7 +1,7 @@
 //! An account, and what its owner knows of its mailbox: a plain model of what members must show.
 
 use ed25519_dalek::{Signer, SigningKey};
-use skep_mailbox::Record;
+use skep_mailbox::{Record, SAME_MOMENT};
 use skep_proto::{
     account::{AccountAddress, X25519_ACCOUNT},
     storage::{
@@ -171,13 +171,13 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Whether a subaccount is revoked: the last word counts. `None` if nobody knows whether that was heard.
+    /// Whether a subaccount is revoked: the last word counts. `None` if nobody knows whether that was heard, or if the contrary was
+    /// said in the same moment.
     pub(crate) fn is_revoked(&self, token: &SubaccountToken) -> Option<bool> {
-        let said = self.words.iter().filter_map(|word| Some((word_on(&word.action, token)?, word.is_done)));
-        match said.max_by_key(|(word, _)| *word) {
-            None => Some(false),
-            Some(((_, is_revoked), is_done)) => is_done.then_some(is_revoked),
-        }
+        let said = || self.words.iter().filter_map(|word| Some((word_on(&word.action, token)?, word.is_done)));
+        let Some(((last, is_revoked), is_done)) = said().max_by_key(|(word, _)| *word) else { return Some(false) };
+        let is_clear = said().all(|((then, other), _)| other == is_revoked || then.abs_diff(last) >= SAME_MOMENT);
+        (is_done && is_clear).then_some(is_revoked)
     }
 
     /// Which messages an action is about.

@@ -129,10 +129,47 @@ fn the_later_word_on_a_subaccount_counts() {
         Ok((Change::Revoke { tokens, .. }, _)) => tokens,
         other => panic!("{other:?}"),
     };
-    assert_eq!(revoked(&[unrevoke(NOW - 1)]), tokens);
-    assert_eq!(revoked(&[unrevoke(NOW + 1)]), [a]);
-    let unrevoke = command(Action::Unrevoke { tokens: vec![a], timestamp: NOW - 1 });
+    assert_eq!(revoked(&[unrevoke(NOW - SAME_MOMENT)]), tokens);
+    assert_eq!(revoked(&[unrevoke(NOW + SAME_MOMENT)]), [a]);
+    let unrevoke = command(Action::Unrevoke { tokens: vec![a], timestamp: NOW - SAME_MOMENT });
     let later = order(Action::Revoke { tokens: vec![a], timestamp });
     let change = admit_order(&unrevoke, vec![], NOW - 1, &[later], NOW).map(|(change, _)| change);
     assert_eq!(change, Ok(Change::Unrevoke { account: account(), tokens: vec![] }));
+}
+
+/// As a client that repeats itself, told by `(revokes, said, clock)`; whether the subaccount is revoked afterwards.
+fn heard(words: &[(bool, u64, u64)]) -> Vec<bool> {
+    let token = SubaccountToken::new(5, Access::READ, &[1; 32]);
+    let (mut kept, mut is_revoked) = (Vec::<Order>::new(), false);
+    let mut told = Vec::new();
+    for (revokes, timestamp, clock) in words {
+        let (tokens, timestamp) = (vec![token], *timestamp);
+        let action =
+            if *revokes { Action::Revoke { tokens, timestamp } } else { Action::Unrevoke { tokens, timestamp } };
+        let command = command(action);
+        let request = serde_json::to_vec(&Request::Single(Method::Command(command.clone()))).unwrap();
+        let (change, order) = give(&command, request, stamp(&command, *clock, None, &kept), &kept).unwrap();
+        is_revoked = match change {
+            Change::Revoke { tokens, .. } => is_revoked || !tokens.is_empty(),
+            Change::Unrevoke { tokens, .. } => is_revoked && tokens.is_empty(),
+            other => panic!("{other:?}"),
+        };
+        kept.retain(|other| other.signature != order.signature);
+        kept.push(order);
+        told.push(is_revoked);
+    }
+    told
+}
+
+#[test]
+fn of_words_of_one_moment_the_one_given_last_counts() {
+    let (revoke, unrevoke) = (true, false);
+    let again = [(revoke, NOW, NOW), (unrevoke, NOW + 1, NOW + 50), (revoke, NOW, NOW + 90)];
+    assert_eq!(heard(&again), [true, false, true]);
+    let at_once = [(revoke, NOW, NOW), (unrevoke, NOW, NOW), (revoke, NOW, NOW), (unrevoke, NOW, NOW)];
+    assert_eq!(heard(&at_once), [true, false, true, false], "though no clock tells them apart");
+    let behind = [(revoke, NOW, NOW + 400), (unrevoke, NOW + 1, NOW + 50)];
+    assert_eq!(heard(&behind), [true, false], "the member that hears the second has a clock that is behind");
+    let late = [(unrevoke, NOW + SAME_MOMENT, NOW), (revoke, NOW, NOW + 50)];
+    assert_eq!(heard(&late), [false, false], "an old word is no answer to a new one");
 }

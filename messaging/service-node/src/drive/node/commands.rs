@@ -6,7 +6,7 @@ use crate::{
     drive::now_ms,
 };
 use skep_mailbox::{
-    Change, Order, Origin, Store, give, judge_command, may_ask_expiries, may_ask_revoked, token_orders,
+    Change, Order, Origin, Store, give, judge_command, may_ask_expiries, may_ask_revoked, stamp, token_orders,
 };
 use skep_proto::{
     peer::{self, request::Request as PeerRequest},
@@ -32,7 +32,7 @@ impl Node {
             Ok((store.newest(&change, now)?, token_orders(store, &asked, now)?))
         };
         let (newest, kept) = self.read_store(known).await?;
-        let at = now_ms().max(newest.unwrap_or(0));
+        let at = stamp(&command, now_ms(), newest, &kept);
         let wire = PeerRequest::Command(peer::Command { request: request.clone().into(), at });
         let read = |peer: &_, answer| read_done(peer, &command, answer);
         let Some((change, order)) = give(&command, request, at, &kept) else {
