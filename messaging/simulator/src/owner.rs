@@ -174,10 +174,19 @@ impl Model {
     /// Whether a subaccount is revoked: the last word counts. `None` if nobody knows whether that was heard, or if the contrary was
     /// said in the same moment.
     pub(crate) fn is_revoked(&self, token: &SubaccountToken) -> Option<bool> {
-        let said = || self.words.iter().filter_map(|word| Some((word_on(&word.action, token)?, word.is_done)));
-        let Some(((last, is_revoked), is_done)) = said().max_by_key(|(word, _)| *word) else { return Some(false) };
-        let is_clear = said().all(|((then, other), _)| other == is_revoked || then.abs_diff(last) >= SAME_MOMENT);
-        (is_done && is_clear).then_some(is_revoked)
+        let said = self.words.iter().filter_map(|word| Some((word_on(&word.action, token)?, word.is_done)));
+        match said.max_by_key(|(word, _)| *word) {
+            None => Some(false),
+            Some(((_, is_revoked), is_done)) => (is_done && self.is_clear(token)).then_some(is_revoked),
+        }
+    }
+
+    /// Whether the last word on a subaccount was not contradicted in the same moment.
+    pub(crate) fn is_clear(&self, token: &SubaccountToken) -> bool {
+        let said = || self.words.iter().filter_map(|word| word_on(&word.action, token));
+        said().max().is_none_or(|(last, is_revoked)| {
+            said().all(|(then, other)| other == is_revoked || then.abs_diff(last) >= SAME_MOMENT)
+        })
     }
 
     /// Which messages an action is about.

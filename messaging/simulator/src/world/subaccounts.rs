@@ -6,7 +6,7 @@ use crate::{
     owner::{SUBACCOUNTS, word_on},
 };
 use rand::{Rng, seq::IteratorRandom};
-use skep_mailbox::{Origin, Store};
+use skep_mailbox::{Origin, SAME_MOMENT, Store};
 use skep_proto::storage::Action;
 use std::collections::BTreeMap;
 
@@ -15,16 +15,19 @@ impl World {
         self.rng.random_range(0..SUBACCOUNTS)
     }
 
-    /// Revokes subaccounts, or lets them act again; often both at once, so that the one overtakes the other.
+    /// Revokes subaccounts, or lets them act again; often both at once, so that the one overtakes the other, and the first of both
+    /// again.
     pub(super) fn speak_of_subaccounts(&mut self, owner: usize) {
         let number = self.rng.random_range(1..=2);
         let some = (0..SUBACCOUNTS).choose_multiple(&mut self.rng, number);
         let tokens: Vec<_> = some.into_iter().map(|number| self.owners[owner].token(number)).collect();
         let revokes_first = self.rng.random_bool(0.5);
-        let words = if self.rng.random_bool(0.4) { 2 } else { 1 };
+        let words = if self.rng.random_bool(0.4) { self.rng.random_range(2..=3) } else { 1 };
+        let apart = if self.rng.random_bool(0.5) { 1 } else { SAME_MOMENT };
         for word in 0..words {
-            let (tokens, timestamp) = (tokens.clone(), self.now + word);
-            let action = match revokes_first == (word == 0) {
+            let is_second = word == 1;
+            let (tokens, timestamp) = (tokens.clone(), self.now + if is_second { apart } else { 0 });
+            let action = match revokes_first != is_second {
                 true => Action::Revoke { tokens, timestamp },
                 false => Action::Unrevoke { tokens, timestamp },
             };
@@ -47,6 +50,9 @@ impl World {
             return Ok(());
         }
         let token = self.owners[owner].token(subaccount);
+        if !self.models[owner].is_clear(&token) {
+            return Ok(());
+        }
         let on_disk = self.done.get(&node).into_iter().flatten().filter_map(|(signature, _)| self.given.get(signature));
         let heard = on_disk.filter_map(|(_, action)| word_on(action, &token)).max();
         let last = self.models[owner].words.iter().filter_map(|word| word_on(&word.action, &token)).max();
