@@ -29,12 +29,22 @@ fuzz_target!(|bytes: &[u8]| {
 
     // The input as a frame, as a layer on that path, as an answer.
     match LinkFrame::parse(bytes) {
-        Ok(LinkFrame::Open { handshake }) => assert!(Accepted::read(&secret, handshake, &mut rng).is_err()),
+        Ok(LinkFrame::Open { handshake }) => {
+            // A recorded opening may come again: it makes a path of its own.
+            if let Ok(joined) = Accepted::read(&secret, handshake, &mut rng).and_then(Accepted::end) {
+                let opened = table.insert(2, 10, joined, 1, &mut rng).expect("there is room");
+                assert!(matches!(AnswerFrame::parse(&opened), Ok(AnswerFrame::Opened { path, .. }) if path != id));
+            }
+        }
         Ok(LinkFrame::Forward { path, number, sealed }) => {
-            assert!(table.find(1, path, 1).is_err());
+            assert!(table.find(2, path, 1).is_err(), "a path is its opener's");
+            assert_eq!(table.find(1, path, 1).is_ok(), path == id);
             assert!(known.forward(number, sealed, Vec::new()).is_err());
         }
-        Ok(LinkFrame::Close { path }) => assert!(table.close(1, path).is_none()),
+        Ok(LinkFrame::Close { path }) => {
+            assert!(table.close(2, path).is_none());
+            assert_eq!(table.close(1, path).is_some(), path == id);
+        }
         Err(_) => {}
     }
     let _ = AnswerFrame::parse(bytes);

@@ -42,7 +42,8 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(response) = Response::decode(bytes) {
         let mut release = Release::new(vec![NameRange::ALL]);
-        release.next_page(&*OURS).expect("reads");
-        let _ = release.handle(response);
+        release.next_page(&*OURS).expect("reads").expect("there is something");
+        let is_taken = release.handle(response, |_| false).is_ok();
+        assert!(is_taken || release.confirmed(1).is_empty(), "what is refused confirms nothing");
     }
 });

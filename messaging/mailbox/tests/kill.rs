@@ -4,31 +4,25 @@
 //! that is acknowledged; it is killed at a random moment, again and again on the same directory. `SKEP_KILLS` says how often
 //! (`scripts/kills`).
 //!
-//! A kill leaves in the files what the system has not yet written to the disk. So that this is lost too, the child notes how
-//! long the database's logs are before each sync, once the database itself has counted that sync; after a kill, the parent
-//! goes on with a copy in which every log ends there. What is appended to a log is thus lost unless a sync begun after that
-//! was made. (Sorted files and manifests the database syncs before it refers to them; that is not put to the test here.)
+//! A kill leaves in the files what the system has not yet written to the disk. So that this is lost too, the child runs on
+//! `skep-lost-power`: after a kill every file ends where it had been synced, and names are those that had been synced.
 #![cfg(feature = "rocksdb")]
 
-use skep_mailbox::{
-    Allowance, Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Put, Query, Quotas, Record,
-    RocksStore, Store, StoreError, Tally, Usage, Writer, give,
-};
+use skep_lost_power::Disk;
+use skep_mailbox::{Put, Query, Record, RocksStore, Store, Writer, give};
 use skep_proto::{
     account::AccountAddress,
     storage::{
-        Action, Command as Signed, ExpiryMode, MessageHash, Method, Namespace, OwnerAuth, Request, RetrieveWindow,
-        RetrievedMessage, StoreRequest, SubaccountToken,
+        Action, Command as Signed, ExpiryMode, Method, Namespace, OwnerAuth, Request, RetrieveWindow, StoreRequest,
     },
 };
 use std::{
     collections::{BTreeSet, HashMap},
     env,
     error::Error,
-    fs,
     hash::{BuildHasher, RandomState},
     io::{BufRead, BufReader, Write},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
     sync::Arc,
 };
@@ -58,89 +52,8 @@ fn record(number: u64) -> Record {
     })
 }
 
-/// Where the child notes what has been synced.
-fn notes(directory: &Path) -> PathBuf {
-    directory.with_extension("synced")
-}
-
-/// The lengths of the database's logs.
-fn logs(directory: &Path) -> std::io::Result<HashMap<String, u64>> {
-    let mut lengths = HashMap::new();
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        // The database removes old ones at any time.
-        if let (true, Ok(metadata)) = (name.ends_with(".log"), entry.metadata()) {
-            lengths.insert(name, metadata.len());
-        }
-    }
-    Ok(lengths)
-}
-
-/// The store, and a note of what of it is on disk.
-#[derive(Debug)]
-struct Noting {
-    store: RocksStore,
-    directory: PathBuf,
-}
-
-impl Noting {
-    fn open() -> Result<Arc<Self>, Box<dyn Error>> {
-        let directory = PathBuf::from(env::var(DIRECTORY)?);
-        Ok(Arc::new(Self { store: RocksStore::open(&directory, u64::MAX)?, directory }))
-    }
-
-    fn note(&self, lengths: &HashMap<String, u64>) -> std::io::Result<()> {
-        let lines: Vec<_> = lengths.iter().map(|(name, length)| format!("{name} {length}\n")).collect();
-        let draft = notes(&self.directory).with_extension("draft");
-        fs::write(&draft, lines.concat())?;
-        fs::rename(draft, notes(&self.directory))
-    }
-}
-
-/// Passes these on to the store.
-macro_rules! pass_on {
-    ($(fn $name:ident(&self $(, $argument:ident: $type:ty)*) $(-> $result:ty)?;)*) => {
-        $(fn $name(&self $(, $argument: $type)*) $(-> $result)? {
-            self.store.$name($($argument),*)
-        })*
-    };
-}
-
-impl Store for Noting {
-    /// More may be written meanwhile, so what is noted is what was there before.
-    fn sync(&self) -> Result<(), StoreError> {
-        let (syncs, lengths) = (self.store.log_syncs(), logs(&self.directory).expect("the directory is read"));
-        self.store.sync()?;
-        if syncs < self.store.log_syncs() {
-            self.note(&lengths).expect("the note is written");
-        }
-        Ok(())
-    }
-
-    pass_on! {
-        fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError>;
-        fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError>;
-        fn retrieve(&self, query: &Query, now: u64) -> Result<Page, StoreError>;
-        fn message(
-            &self, account: &AccountAddress, namespace: Namespace, hash: &MessageHash, now: u64
-        ) -> Result<Option<RetrievedMessage>, StoreError>;
-        fn expiries(
-            &self, account: &AccountAddress, messages: &[MessageHash], now: u64
-        ) -> Result<Vec<(MessageHash, u64)>, StoreError>;
-        fn revoked(&self, account: &AccountAddress) -> Result<Vec<SubaccountToken>, StoreError>;
-        fn newest(&self, change: &Change, now: u64) -> Result<Option<u64>, StoreError>;
-        fn tally(&self, range: &NameRange) -> Result<Tally, StoreError>;
-        fn names(&self, range: &NameRange, limit: usize) -> Result<Vec<ItemName>, StoreError>;
-        fn cuts(&self, range: &NameRange, parts: usize) -> Result<Vec<ItemName>, StoreError>;
-        fn has(&self, name: &ItemName) -> Result<bool, StoreError>;
-        fn fetch(&self, name: &ItemName, now: u64) -> Result<Option<Fetched>, StoreError>;
-        fn token_orders(&self, account: &AccountAddress, now: u64) -> Result<Vec<Order>, StoreError>;
-        fn allowance(&self, account: &AccountAddress) -> Result<Allowance, StoreError>;
-        fn expire(&self, now: u64, limit: usize) -> Result<Expired, StoreError>;
-        fn usage(&self) -> Usage;
-        fn set_quotas(&self, quotas: Quotas);
-    }
+fn open() -> Result<RocksStore, Box<dyn Error>> {
+    Ok(RocksStore::open(Path::new(&env::var_os(DIRECTORY).ok_or("only the parent starts this")?), u64::MAX)?)
 }
 
 fn say(what: &str, number: u64) -> Outcome {
@@ -153,7 +66,7 @@ fn say(what: &str, number: u64) -> Outcome {
 #[test]
 #[ignore = "only runs inside the tests that kill it"]
 fn child() -> Outcome {
-    let writer = Writer::start(Noting::open()?)?;
+    let writer = Writer::start(Arc::new(open()?))?;
     let told = |what: &'static str, number| {
         move |is_done: bool| {
             if is_done {
@@ -192,7 +105,7 @@ fn child() -> Outcome {
 #[test]
 #[ignore = "only runs inside the tests that kill it"]
 fn careless_child() -> Outcome {
-    let store = Noting::open()?;
+    let store = open()?;
     for number in 0.. {
         if number == 10 {
             store.sync()?;
@@ -230,12 +143,13 @@ impl Told {
     }
 }
 
-/// Runs a child until it has told so much more, and kills it.
-fn run(child: &str, directory: &Path, told: &mut Told, acknowledged: usize) -> Outcome {
+/// Runs a child until it has told so much more, and kills it; on a disk that loses power then, if there is one.
+fn run(child: &str, directory: &Path, disk: Option<&Disk>, told: &mut Told, acknowledged: usize) -> Outcome {
     let enough = told.stored.len() + acknowledged;
     let mut child = Command::new(env::current_exe()?)
         .args([child, "--exact", "--ignored", "--nocapture"])
         .env(DIRECTORY, directory)
+        .envs(disk.map(Disk::environment).transpose()?.into_iter().flatten())
         // A multiple of ten, above all that may have been written.
         .env(FIRST, ((told.last / 10 + 1_000) * 10).to_string())
         .stdout(Stdio::null())
@@ -251,28 +165,6 @@ fn run(child: &str, directory: &Path, told: &mut Told, acknowledged: usize) -> O
     child.wait()?;
     for line in lines {
         told.hear(&line?);
-    }
-    Ok(())
-}
-
-/// A copy of the database without what had not been synced.
-fn after_power_loss(directory: &Path, copy: &Path) -> Outcome {
-    let synced: HashMap<String, u64> = fs::read_to_string(notes(directory))
-        .unwrap_or_default()
-        .lines()
-        .filter_map(|line| line.split_once(' '))
-        .filter_map(|(name, length)| Some((name.to_owned(), length.parse().ok()?)))
-        .collect();
-    fs::create_dir(copy)?;
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let mut bytes = fs::read(entry.path())?;
-        if name.ends_with(".log") {
-            let length = synced.get(&name).copied().unwrap_or(0);
-            bytes.truncate(usize::try_from(length)?);
-        }
-        fs::write(copy.join(name), bytes)?;
     }
     Ok(())
 }
@@ -314,7 +206,7 @@ fn acknowledged_changes_survive_sigkill() -> Outcome {
     let directory = root.path().join("messages");
     let mut told = Told::default();
     for _ in 0..kills() {
-        run("child", &directory, &mut told, 1 + random(200))?;
+        run("child", &directory, None, &mut told, 1 + random(200))?;
         check(&directory, &told)?;
     }
     Ok(())
@@ -323,27 +215,30 @@ fn acknowledged_changes_survive_sigkill() -> Outcome {
 #[test]
 fn acknowledged_changes_survive_a_loss_of_power() -> Outcome {
     let root = tempfile::tempdir()?;
-    let mut directory = root.path().join("messages-0");
-    let mut told = Told::default();
-    for number in 1..=kills() {
-        run("child", &directory, &mut told, 1 + random(200))?;
-        let copy = root.path().join(format!("messages-{number}"));
-        after_power_loss(&directory, &copy)?;
-        fs::remove_dir_all(&directory)?;
-        check(&copy, &told)?;
-        directory = copy;
+    let directory = root.path().join("messages");
+    let disk = Disk::under(&directory, &root.path().join("notes"))?;
+    let (mut told, mut rounds, mut bytes) = (Told::default(), 0, 0);
+    for _ in 0..kills() {
+        run("child", &directory, Some(&disk), &mut told, 1 + random(200))?;
+        let lost = disk.lose_power()?.bytes_of(".log");
+        (rounds, bytes) = (rounds + u32::from(lost > 0), bytes + lost);
+        check(&directory, &told)?;
     }
+    println!("{} losses of power, {rounds} of them took {bytes} bytes of the log; nothing acknowledged", kills());
     Ok(())
 }
 
 #[test]
 fn a_loss_of_power_takes_what_was_not_synced() -> Outcome {
     let root = tempfile::tempdir()?;
-    let (directory, copy) = (root.path().join("messages"), root.path().join("copy"));
+    let directory = root.path().join("messages");
+    let disk = Disk::under(&directory, &root.path().join("notes"))?;
     let mut told = Told::default();
-    run("careless_child", &directory, &mut told, 100)?;
-    after_power_loss(&directory, &copy)?;
-    let kept = kept(&copy)?;
+    run("careless_child", &directory, Some(&disk), &mut told, 100)?;
+    let lost = disk.lose_power()?;
+    assert!(lost.bytes_of(".log") > 0, "{lost:?}");
+    let kept = kept(&directory)?;
     assert!(told.stored.iter().any(|number| !kept.contains_key(number)), "this test would not notice a missing sync");
+    assert!((0..10).all(|number| kept.contains_key(&number)), "what was synced is there");
     Ok(())
 }

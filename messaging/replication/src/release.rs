@@ -62,10 +62,15 @@ impl Release {
         if answers.len() != self.page.len().div_ceil(MAX_NAMES) {
             return Err(CompareError::Malformed("not an answer for each question").into());
         }
-        for (names, answer) in self.page.chunks_mut(MAX_NAMES).zip(answers) {
-            let Some(Answer::Missing(missing)) = answer.answer else { return Err(Failure::Unexpected) };
+        let missing = |answer: peer::Answer| match answer.answer {
+            Some(Answer::Missing(missing)) => Ok(missing.positions),
+            Some(_) | None => Err(Failure::Unexpected),
+        };
+        // All of it is read before any of it counts: what is refused confirms nothing.
+        let missing = answers.into_iter().map(missing).collect::<Result<Vec<_>, _>>()?;
+        for (names, missing) in self.page.chunks_mut(MAX_NAMES).zip(missing) {
             for (position, (name, confirmations)) in (0_u32..).zip(names) {
-                let is_there = !missing.positions.contains(&position);
+                let is_there = !missing.contains(&position);
                 *confirmations += usize::from(is_there || is_settled(name));
             }
         }
@@ -121,6 +126,18 @@ mod tests {
         let short = peer::Reconciled { answers: Vec::new() };
         let short = peer::Response { response: Some(Response::Reconciled(short)) };
         assert!(release.handle(short, |_| true).is_err());
+        assert!(release.confirmed(1).is_empty());
+    }
+
+    #[test]
+    fn an_answer_of_which_a_part_is_none_confirms_nothing() {
+        let ours = store_of(0..100);
+        let mut release = Release::new(vec![NameRange::ALL]);
+        release.next_page(&ours).expect("reads").expect("two questions");
+        let none_missing = peer::Answer { answer: Some(Answer::Missing(peer::Missing::default())) };
+        let reconciled = peer::Reconciled { answers: vec![none_missing, peer::Answer { answer: None }] };
+        let response = Some(Response::Reconciled(reconciled));
+        assert!(release.handle(peer::Response { response }, |_| false).is_err());
         assert!(release.confirmed(1).is_empty());
     }
 }

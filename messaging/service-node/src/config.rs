@@ -1,6 +1,5 @@
 //! The node's configuration: one TOML file, documented in `skep-messaging.example.toml`.
 
-use reqwest::Url;
 use serde::Deserialize;
 use skep_chain_client::{ChainUrls, ParseUrlsError};
 use skep_mailbox::{Quota, Quotas};
@@ -10,6 +9,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
+use url::Url;
 
 /// The documented configuration with every default, as `skep-messaging config` prints it.
 pub const EXAMPLE: &str = include_str!("../skep-messaging.example.toml");

@@ -108,10 +108,14 @@ fn messaging_needs_no_substrate() {
 }
 
 #[test]
-fn nothing_shipped_takes_any_certificate() {
+fn nothing_shipped_takes_any_certificate_or_loses_power() {
     let crates = crates().unwrap();
-    let takers = crates.iter().filter(|one| one.imports.iter().any(|import| import == "skep-trusting-tls"));
-    assert_eq!(takers.map(|one| one.name.as_str()).collect::<Vec<_>>(), ["skep-bench"]);
+    let takers = |of: &str| -> Vec<_> {
+        let takers = crates.iter().filter(|one| one.imports.iter().any(|import| import == of));
+        takers.map(|one| one.name.as_str()).collect()
+    };
+    assert_eq!(takers("skep-trusting-tls"), ["skep-bench"]);
+    assert!(takers("skep-lost-power").is_empty());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::core::Readiness;
 use serde::Serialize;
 use skep_chain_client::ChainHealth;
 use skep_primitives::{NodeState, RosterEntry, ServiceNodeId, SoftwareVersion};
-use skep_reachability::CLOCK_TOLERANCE;
+use skep_reachability::{CLOCK_TOLERANCE, Report, storage_finding};
 use std::{fmt, net::SocketAddr};
 
 /// With less room on the disk than this, messages may be lost soon.
@@ -43,6 +43,8 @@ pub struct Facts {
     pub public: Option<Answering>,
     /// What other nodes saw of this one; an error for those that were not reached.
     pub peers: Vec<(ServiceNodeId, Result<PeerView, String>)>,
+    /// What the other members of its swarm say that their audits of this node found; an error for those that were not reached.
+    pub audits: Vec<(ServiceNodeId, Result<Report, String>)>,
 }
 
 /// What answers at an address.
@@ -149,6 +151,7 @@ impl Diagnosis {
             reached("https", facts, |answering| answering.https.clone().map(drop), |probed| probed.https),
             reached("quic", facts, |answering| answering.quic.clone().map(drop), |probed| probed.quic),
             onion(facts),
+            stored_messages(facts),
             clock(facts),
             one_machine(facts),
         ];
@@ -413,6 +416,36 @@ fn onion(facts: &Facts) -> Check {
             Check::warning(NAME, found, "ask again in a minute; if it stays so, look at the network's quality")
         }
         _ => Check::good(NAME, found),
+    }
+}
+
+/// Whether the other members of the swarm find here what they ask for, judged as a tester judges it.
+fn stored_messages(facts: &Facts) -> Check {
+    const NAME: &str = "stored messages";
+    match &facts.entry {
+        Ok(Some(entry)) if entry.swarm.is_assigned() => {}
+        Ok(Some(_)) => return Check::unknown(NAME, "it is in no swarm: nobody audits it"),
+        Ok(None) | Err(_) => return Check::unknown(NAME, "it is not on the roster"),
+    }
+    // As to a tester, who was not reached says nothing.
+    let reports: Vec<_> =
+        facts.audits.iter().map(|(_, report)| report.as_ref().copied().unwrap_or(Report::Unknown)).collect();
+    let others = reports.len();
+    let count = |wanted| reports.iter().filter(|report| **report == wanted).count();
+    let (failing, passing) = (count(Report::Failing), count(Report::Passing));
+    let lacked = format!("{failing} of {others} members of the swarm have long asked in vain for messages kept here");
+    let next = "was the data directory emptied, or put back from a copy? Keep the node running: the members hand over what is \
+                missing. If it stays so, look at the disk: stop the node, and `skep-messaging db verify`";
+    match storage_finding(others, &reports) {
+        Some(false) => Check::fails(NAME, lacked, next),
+        _ if failing > 0 => Check::warning(NAME, lacked, next),
+        Some(true) => Check::good(
+            NAME,
+            format!("{passing} of {others} members of the swarm were shown the messages they asked for"),
+        ),
+        None => {
+            Check::unknown(NAME, format!("none of {others} members of the swarm has audited it yet, or was reached"))
+        }
     }
 }
 

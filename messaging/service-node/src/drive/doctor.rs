@@ -10,13 +10,17 @@ use super::{
 use crate::{
     NodeKey, VERSION,
     config::Config,
-    core::{Answering, Facts, PeerView, Probed},
+    core::{Answering, Facts, PeerView, Probed, read_report},
 };
 use futures::future::join_all;
 use rand::seq::IteratorRandom;
 use skep_chain_client::{ChainClient, ChainHealth, ChainUrls, RosterView};
 use skep_primitives::{Endpoint, NodeState, Permyriad, RosterEntry, ServiceNodeId, SoftwareVersion, StakerId, SwarmId};
-use skep_proto::peer::{self, request::Request, response::Response};
+use skep_proto::{
+    peer::{self, request::Request, response::Response},
+    storage::limits::PEER_TIMEOUT,
+};
+use skep_reachability::Report;
 use std::{
     fs, io,
     net::{IpAddr, Ipv4Addr},
@@ -31,10 +35,13 @@ use tokio::{sync::watch, task::spawn_blocking, time::timeout};
 const CHAIN_PATIENCE: Duration = Duration::from_secs(30);
 /// How long another node may take to probe this one.
 const PROBE_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a member of the swarm may take to say what its audits found.
+const AUDITS_PATIENCE: Duration = Duration::from_millis(PEER_TIMEOUT);
 const NOT_ASKED: &str = "not asked";
 const MEMORY: usize = 8 * 1024 * 1024;
 
-/// Finds out how the node of this configuration stands, asking at most `peers` other nodes.
+/// Finds out how the node of this configuration stands, asking at most `peers` other nodes to probe it, and the members of its
+/// swarm what their audits found.
 pub async fn examine(config: &Config, peers: usize) -> Facts {
     let key = NodeKey::load(&config.key_file());
     let dir = config.data_dir.clone();
@@ -57,6 +64,7 @@ pub async fn examine(config: &Config, peers: usize) -> Facts {
         local: Answering { https: Err(NOT_ASKED.into()), quic: Err(NOT_ASKED.into()) },
         public: None,
         peers: Vec::new(),
+        audits: Vec::new(),
     };
     let Ok(key) = key else { return facts };
     let view = match roster {
@@ -91,7 +99,12 @@ async fn ask_nodes(config: &Config, key: NodeKey, view: &Arc<RosterView>, peers:
     let others = view.serving().filter(|entry| entry.id != id).choose_multiple(&mut rand::rng(), peers);
     let local = local_entry(config, id);
     let public = view.node(&id).filter(|entry| entry.state.is_tested());
-    let (local, public, seen) = tokio::join!(
+    // Nodes that are not on the roster are not listened to.
+    let members: Vec<_> = public
+        .filter(|entry| entry.swarm.is_assigned())
+        .map(|entry| view.members(entry.swarm).filter(|member| member.id != id).collect())
+        .unwrap_or_default();
+    let (local, public, seen, audits) = tokio::join!(
         answering(&asking, &local),
         async {
             match public {
@@ -99,12 +112,13 @@ async fn ask_nodes(config: &Config, key: NodeKey, view: &Arc<RosterView>, peers:
                 None => None,
             }
         },
-        // Nodes that are not on the roster are not listened to.
         join_all(others.iter().filter(|_| public.is_some()).map(|entry| ask_peer(&asking, entry))),
+        join_all(members.iter().map(|member| ask_member(&asking, member, id))),
     );
     facts.local = local;
     facts.public = public;
     facts.peers = others.iter().map(|entry| entry.id).zip(seen).collect();
+    facts.audits = members.iter().map(|member| member.id).zip(audits).collect();
     asking.close().await;
 }
 
@@ -156,6 +170,18 @@ async fn ask_peer(asking: &Peers, entry: &RosterEntry) -> Result<PeerView, Strin
         Err(error) => Err(error.to_string()),
     };
     Ok(PeerView { clock_offset: echo.clock_offset(), version: echo.version.map(SoftwareVersion), probed })
+}
+
+/// What a member's audits of this node found.
+async fn ask_member(asking: &Peers, member: &RosterEntry, id: ServiceNodeId) -> Result<Report, String> {
+    let request = peer::AuditsOf { node: id.0.to_vec().into() };
+    let request = peer::Request { request: Some(Request::AuditsOf(request)) };
+    match asking.ask(member, &request, AUDITS_PATIENCE).await {
+        Ok((peer::Response { response: Some(Response::AuditsTold(told)) }, _lease)) => Ok(read_report(told.report)),
+        Ok((peer::Response { response: Some(Response::Refusal(refusal)) }, _lease)) => Err(refusal.reason),
+        Ok(_) => Err("its answer cannot be read".into()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// How each chain node is, and the roster that the first good one tells.
@@ -232,17 +258,28 @@ mod tests {
             local: Answering { https: Err(NOT_ASKED.into()), quic: Err(NOT_ASKED.into()) },
             public: None,
             peers: Vec::new(),
+            audits: Vec::new(),
         };
         ask_nodes(&config, node_key(1), &view, 2, &mut facts).await;
         assert_eq!(facts.peers.len(), 2);
+        let none_yet: Vec<_> = entries[1..].iter().map(|entry| (entry.id, Ok(Report::Unknown))).collect();
+        let by_id = |mut audits: Vec<_>| {
+            audits.sort_unstable_by_key(|(id, _): &(ServiceNodeId, Result<Report, String>)| *id);
+            audits
+        };
+        assert_eq!(by_id(facts.audits.clone()), by_id(none_yet), "all members are asked");
         for name in ["running", "https", "quic", "onion", "clock", "one machine"] {
             let diagnosis = Diagnosis::of(&facts);
             let check = diagnosis.checks.iter().find(|check| check.name == name).expect("looked at");
             assert_eq!(check.level, Level::Good, "{diagnosis}\n{facts:?}");
         }
 
+        nodes.pop().expect("four of them").stop().await;
+        let gone = entries[3].id;
         nodes.remove(0).stop().await;
         ask_nodes(&config, node_key(1), &view, 3, &mut facts).await;
+        let (unreached, reached): (Vec<_>, Vec<_>) = facts.audits.iter().partition(|(_, report)| report.is_err());
+        assert_eq!((unreached.len(), reached.len(), unreached[0].0), (1, 2, gone), "{facts:?}");
         for name in ["running", "https", "quic", "onion"] {
             let diagnosis = Diagnosis::of(&facts);
             let check = diagnosis.checks.iter().find(|check| check.name == name).expect("looked at");

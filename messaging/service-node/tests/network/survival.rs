@@ -2,21 +2,25 @@
 
 use crate::{
     storage::read,
-    support::{BLOCK, HEIGHT, Owner, client_of, config, entry, node_key, start_node},
+    support::{BLOCK, HEIGHT, Owner, client_of, config, entry, node_key, now_ms, start_node},
 };
 use reqwest::Client;
 use rustls::version::TLS13;
 use serde_json::Value;
 use skep_chain_client::RosterView;
-use skep_mailbox::RocksStore;
+use skep_mailbox::{NameRange, RocksStore, Store, Tally};
 use skep_primitives::RosterSnapshot;
-use skep_proto::storage::{HexKey, MemberResult, MessageHash, Method, Request, RetrieveResponse, StoreResponse};
+use skep_proto::storage::{
+    Action, Command as SignedCommand, CommandResponse, ExpiryMode, HexKey, MemberResult, MessageHash, Method, Request,
+    RetrieveResponse, StoreRequest, StoreResponse, signed,
+};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     env,
     error::Error,
     fs,
     io::{BufRead, BufReader, Write},
+    ops::Range,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -29,6 +33,9 @@ const NUMBER: &str = "SKEP_TEST_SURVIVAL_NUMBER";
 const MEMBERS: usize = 5;
 /// A loaded machine takes its time.
 const PATIENCE: Duration = Duration::from_secs(90);
+const HOUR: u64 = 3_600_000;
+/// How long those messages live that end during the test, in ms.
+const BRIEF: u64 = 20_000;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -139,13 +146,18 @@ fn client(number: usize) -> Client {
 }
 
 /// Stores messages at these nodes, all at once. Those acknowledged, each with how many members signed for it.
-async fn load(owner: &Arc<Owner>, nodes: Vec<(usize, String)>, from: usize, to: usize) -> Vec<(MessageHash, usize)> {
+async fn load(
+    owner: &Arc<Owner>,
+    nodes: Vec<(usize, String)>,
+    numbers: Range<usize>,
+    expiry: u64,
+) -> Vec<(MessageHash, usize)> {
     let mut stores = JoinSet::new();
-    for number in from..to {
+    for number in numbers {
         let (member, ports) = nodes[number % nodes.len()].clone();
         let owner = Arc::clone(owner);
         stores.spawn(async move {
-            let deposit = owner.deposit(&number.to_be_bytes());
+            let deposit = StoreRequest { expiry, ..owner.deposit(&number.to_be_bytes()) };
             let hash = MessageHash::of(&deposit.account, deposit.namespace, &deposit.data);
             let (status, answer) = ask(&client(member), &ports, Method::Store(deposit)).await?;
             let swarm = (status == 200).then(|| read::<StoreResponse>(answer).swarm)?;
@@ -157,26 +169,75 @@ async fn load(owner: &Arc<Owner>, nodes: Vec<(usize, String)>, from: usize, to: 
     stores.join_all().await.into_iter().flatten().collect()
 }
 
-/// Waits until every node shows all of these.
-async fn all_show(owner: &Owner, nodes: &[Process], expected: &BTreeSet<MessageHash>) {
-    let until = Instant::now() + PATIENCE;
-    for (number, node) in nodes.iter().enumerate() {
-        loop {
-            let answer = ask(&client(number), &node.ports, Method::Retrieve(owner.retrieval())).await;
-            let shown: Option<BTreeSet<_>> = match answer {
-                Some((200, page)) => {
-                    Some(read::<RetrieveResponse>(page).messages.into_iter().map(|message| message.hash).collect())
-                }
-                _ => None,
-            };
-            if shown.as_ref().is_some_and(|shown| expected.is_subset(shown)) {
-                break;
-            }
-            let missing = shown.map(|shown| expected.difference(&shown).count());
-            assert!(Instant::now() < until, "node {number} lacks {missing:?} of {}", expected.len());
-            sleep(Duration::from_millis(100)).await;
-        }
+/// What a client has been told.
+#[derive(Default)]
+struct Told {
+    /// Stored for an hour, or until later.
+    stored: BTreeMap<MessageHash, u64>,
+    /// Stored for seconds.
+    brief: BTreeSet<MessageHash>,
+    removed: BTreeSet<MessageHash>,
+}
+
+impl Told {
+    /// Whether a mailbox is as was told. What was stored without an acknowledgement may be there or not.
+    fn is_true(&self, mailbox: &Mailbox) -> bool {
+        self.stored.iter().all(|(hash, expiry)| mailbox.get(hash) == Some(expiry))
+            && !self.removed.iter().chain(&self.brief).any(|hash| mailbox.contains_key(hash))
     }
+}
+
+/// Messages by hash, and until when they are kept.
+type Mailbox = BTreeMap<MessageHash, u64>;
+
+/// What a node shows the owner; none if it does not answer.
+async fn mailbox(owner: &Owner, number: usize, node: &Process) -> Option<Mailbox> {
+    let (200, page) = ask(&client(number), &node.ports, Method::Retrieve(owner.retrieval())).await? else {
+        return None;
+    };
+    let page: RetrieveResponse = read(page);
+    assert!(!page.more, "one page is enough for this test");
+    Some(page.messages.into_iter().map(|message| (message.hash, message.expiration)).collect())
+}
+
+/// Waits until all nodes show the same, and what a client has been told. How many messages that are.
+async fn all_equal(owner: &Owner, nodes: &[Process], told: &Told) -> usize {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let mut shown = Vec::new();
+        for (number, node) in nodes.iter().enumerate() {
+            shown.push(mailbox(owner, number, node).await);
+        }
+        if let [Some(first), others @ ..] = &shown[..]
+            && others.iter().flatten().filter(|other| *other == first).count() == MEMBERS - 1
+            && told.is_true(first)
+        {
+            return first.len();
+        }
+        let counts: Vec<_> = shown.iter().map(|shown| shown.as_ref().map(Mailbox::len)).collect();
+        let true_of: Vec<_> =
+            shown.iter().map(|shown| shown.as_ref().is_some_and(|shown| told.is_true(shown))).collect();
+        assert!(Instant::now() < until, "nodes show {counts:?} messages, as was told: {true_of:?}");
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Gives an order about messages to one node, which must have carried it out.
+async fn order(owner: &Owner, (member, ports): &(usize, String), action: Action) -> Outcome {
+    let auth = owner.auth(&signed::command(&action), now_ms()).auth;
+    let command = Method::Command(SignedCommand { account: owner.account(), action, auth });
+    let (status, answer) = ask(&client(*member), ports, command).await.ok_or("no answer")?;
+    assert_eq!(status, 200, "{answer}");
+    let swarm = read::<CommandResponse>(answer).swarm;
+    assert!(matches!(swarm.get(&HexKey(node_key(*member).id().0)), Some(MemberResult::Done(_))), "{swarm:?}");
+    Ok(())
+}
+
+/// What a stopped node's database has: how many names, messages as well as orders, and their sum. Equal sets have equal sums.
+fn tally(directory: &Path, number: usize) -> Outcome<Tally> {
+    let store = RocksStore::open(&directory.join(format!("messages-{number}")), u64::MAX)?;
+    while store.expire(now_ms(), 1_000)?.more {}
+    Ok(store.tally(&NameRange::ALL)?)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -186,33 +247,73 @@ async fn two_of_five_are_killed_under_load_and_all_are_equal_again() -> Outcome 
     let owner = Arc::new(Owner::new(50));
     let mut nodes = (0..MEMBERS).map(|number| Process::start(directory, number)).collect::<Outcome<Vec<_>>>()?;
     publish(directory, &nodes, 1)?;
-    all_show(&owner, &nodes, &BTreeSet::new()).await;
+    let mut told = Told::default();
+    all_equal(&owner, &nodes, &told).await;
     let doors = |nodes: &[Process]| nodes.iter().map(|node| node.ports.clone()).enumerate().collect::<Vec<_>>();
 
-    let mut acknowledged = load(&owner, doors(&nodes), 0, 40).await;
+    let hour = now_ms() + HOUR;
+    let before = load(&owner, doors(&nodes), 0..40, hour).await;
+    let brief = load(&owner, doors(&nodes), 1_000..1_010, now_ms() + BRIEF).await;
+    println!("5 members: {} messages acknowledged, {} more that end in {} s", before.len(), brief.len(), BRIEF / 1_000);
+    told.brief.extend(brief.iter().map(|(hash, _)| *hash));
     // Under way while two are killed; more while they are away.
-    let under_way = load(&owner, doors(&nodes), 40, 80);
+    let under_way = load(&owner, doors(&nodes), 40..80, hour);
     let killing = async {
         sleep(Duration::from_millis(20)).await;
         let [first, second, ..] = &mut nodes[..] else { return Err("five nodes".into()) };
         first.kill()?;
         second.kill()
     };
-    let (more, killed): (_, Outcome) = tokio::join!(under_way, killing);
+    let (amid, killed): (_, Outcome) = tokio::join!(under_way, killing);
     killed?;
-    acknowledged.extend(more);
-    let left: Vec<_> = doors(&nodes).split_off(2);
-    let away = load(&owner, left, 80, 120).await;
+    println!("members 1 and 2 are killed while 40 more are stored: {} acknowledged", amid.len());
+    let left = doors(&nodes).split_off(2);
+    let away = load(&owner, left.clone(), 80..120, hour).await;
     assert_eq!(away.len(), 40, "three of five serve on");
     assert!(away.iter().all(|(_, signers)| *signers <= 3), "the dead do not sign");
-    acknowledged.extend(away);
+    println!("3 members: {} messages acknowledged", away.len());
+    told.stored.extend(before.iter().chain(&amid).chain(&away).map(|(hash, _)| (*hash, hour)));
+
+    // Of each kind some are removed, and some are kept for longer.
+    let (mut removed, mut extended) = (Vec::new(), Vec::new());
+    for kind in [&before, &amid, &away] {
+        let mut hashes = kind.iter().map(|(hash, _)| *hash);
+        removed.extend(hashes.by_ref().take(5));
+        extended.extend(hashes.take(5));
+    }
+    let later = hour + HOUR;
+    order(&owner, &left[0], Action::Delete { messages: removed.clone(), required: false }).await?;
+    let extension = Action::Expire { messages: extended.clone(), expiry: vec![later], mode: ExpiryMode::Extend };
+    order(&owner, &left[1], extension).await?;
+    println!("3 members: {} of the messages are removed, {} kept for an hour longer", removed.len(), extended.len());
+    told.stored.extend(extended.iter().map(|hash| (*hash, later)));
+    told.stored.retain(|hash, _| !removed.contains(hash));
+    told.removed.extend(removed);
 
     for number in [0, 1] {
         nodes[number] = Process::start(directory, number)?;
     }
     publish(directory, &nodes, 2)?;
-    let expected: BTreeSet<_> = acknowledged.iter().map(|(hash, _)| *hash).collect();
-    assert!(expected.len() >= 80);
-    all_show(&owner, &nodes, &expected).await;
+    let begun = Instant::now();
+    assert!(told.stored.len() >= 65);
+    let shown = all_equal(&owner, &nodes, &told).await;
+    println!(
+        "members 1 and 2 are started again: after {:.1} s all 5 show the same {shown} messages with the same ends",
+        begun.elapsed().as_secs_f64()
+    );
+    println!("    {} acknowledged ones are among them; none of those removed, none of those ended", told.stored.len());
+
+    drop(nodes);
+    let tallies = (0..MEMBERS).map(|number| tally(directory, number)).collect::<Outcome<Vec<_>>>()?;
+    for (number, tally) in (1..).zip(&tallies) {
+        println!(
+            "database of member {number}: {} messages and orders, sum {}",
+            tally.count,
+            hex::encode(&tally.sum()[..8])
+        );
+    }
+    assert!(tallies.iter().all(|tally| *tally == tallies[0]), "the databases differ: {tallies:?}");
+    // The orders are there too.
+    assert!(tallies[0].count > shown as u64);
     Ok(())
 }

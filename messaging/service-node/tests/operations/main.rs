@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use skep_messaging::NodeKey;
 use std::{
     error::Error,
+    ffi::OsString,
     fs,
     io::{self, BufRead, BufReader},
     net::{SocketAddr, TcpListener, UdpSocket},
@@ -70,11 +71,17 @@ impl Machine {
 
     /// Starts it where the shell has done something before.
     fn start_after(&self, shell: &str) -> Node {
+        self.start_with(shell, [])
+    }
+
+    /// Starts it with more in its environment.
+    fn start_with(&self, shell: &str, environment: impl IntoIterator<Item = (&'static str, OsString)>) -> Node {
         // The shell puts them where the convention wants them, and keeps its process id.
         let hand_over = "exec 3<&0 4>&1 0</dev/null 1>/dev/null; export LISTEN_FDS=2 LISTEN_PID=$$; exec \"$@\"";
         let mut child = Command::new("sh")
             .args(["-c", &format!("{shell}{hand_over}"), "sh", env!("CARGO_BIN_EXE_skep-messaging"), "run", "--config"])
             .arg(self.config())
+            .envs(environment)
             .stdin(Stdio::from(OwnedFd::from(self.https.try_clone().expect("a copy"))))
             .stdout(Stdio::from(OwnedFd::from(self.quic.try_clone().expect("a copy"))))
             .stderr(Stdio::piped())

@@ -34,6 +34,7 @@ fn well() -> Facts {
         local: answering.clone(),
         public: Some(answering),
         peers: (2..5).map(|number| peer(number, 40, Ok(probed()))).collect(),
+        audits: (2..6).map(|number| (node_key(number).id(), Ok(Report::Passing))).collect(),
     }
 }
 
@@ -103,6 +104,9 @@ fn what_would_fail_the_tests_is_said() {
     fails("https", "0 of 3 nodes asked reach TCP 127.0.0.1:22021", seen(|probed| probed.https = false));
     fails("quic", "0 of 3 nodes asked reach UDP 127.0.0.1:22022", seen(|probed| probed.quic = false));
     fails("onion", "0 of 3", seen(|probed| probed.onion = false));
+    fails("stored messages", "3 of 4 members", |facts| {
+        facts.audits.iter_mut().skip(1).for_each(|(_, report)| *report = Ok(Report::Failing));
+    });
     fails("clock", "31 s ahead", |facts| {
         facts.peers.iter_mut().for_each(|(_, view)| view.as_mut().unwrap().clock_offset = -30_001)
     });
@@ -121,6 +125,12 @@ fn what_deserves_a_look_is_said_too() {
         let findings = Findings { all: Reasons::NONE, any: Reasons::NONE.with(Reason::QuicUnreachable) };
         let state = NodeState::Decommissioned { since: 1, credit_ends_at: 9, findings, leave: None };
         facts.entry.as_mut().unwrap().as_mut().unwrap().state = state;
+    });
+    warns("stored messages", "1 of 4 members", |facts| facts.audits[0].1 = Ok(Report::Failing));
+    // Too few to make a tester believe it.
+    warns("stored messages", "2 of 2 members", |facts| {
+        facts.audits.truncate(2);
+        facts.audits.iter_mut().for_each(|(_, report)| *report = Ok(Report::Failing));
     });
     warns("swarm", "no swarm yet", |facts| {
         facts.entry.as_mut().unwrap().as_mut().unwrap().swarm = SwarmId::UNASSIGNED;
@@ -154,6 +164,23 @@ fn what_cannot_be_asked_is_no_failure() {
         facts.chain[0].1 = Err("refused".into());
     });
     assert_eq!(check.level, Level::Unknown);
+    type Change = fn(&mut Facts);
+    let silent: Change = |facts| facts.audits.iter_mut().for_each(|(_, report)| *report = Err("no answer".into()));
+    let young: Change = |facts| facts.audits.iter_mut().for_each(|(_, report)| *report = Ok(Report::Unknown));
+    let alone: Change = |facts| facts.audits.clear();
+    let placeless: Change = |facts| {
+        facts.audits.clear();
+        facts.entry.as_mut().unwrap().as_mut().unwrap().swarm = SwarmId::UNASSIGNED;
+    };
+    for change in [silent, young, alone, placeless, |facts| facts.entry = Ok(None)] {
+        assert_eq!(changed("stored messages", change).0.level, Level::Unknown);
+    }
+    // Those that were not reached count as members all the same.
+    let (check, _) = changed("stored messages", |facts| {
+        facts.audits.iter_mut().for_each(|(_, report)| *report = Err("no answer".into()));
+        facts.audits[0].1 = Ok(Report::Passing);
+    });
+    assert_eq!((check.level, check.found.contains("1 of 4")), (Level::Good, true));
     let diagnosis = Diagnosis::without_configuration("unknown field `colour`");
     assert!(!diagnosis.would_pass && diagnosis.to_string().contains("colour"));
 }
