@@ -117,11 +117,6 @@ pub mod pallet {
         fn on_initialize(_: BlockNumberFor<T>) -> Weight {
             T::WeightInfo::note_produced()
         }
-
-        #[cfg(feature = "try-runtime")]
-        fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
-            Self::check_state().map_err(sp_runtime::TryRuntimeError::Other)
-        }
     }
 }
 
@@ -251,7 +246,7 @@ fn shuffle(candidates: &mut [Candidate], seed: [u8; 32]) {
 }
 
 /// Invariants.
-#[cfg(any(feature = "std", feature = "try-runtime"))]
+#[cfg(feature = "std")]
 impl<T: Config> Pallet<T> {
     /// Only drawn nodes have produced, and a set is whole or the founders'.
     pub fn check_state() -> Result<(), &'static str> {
