@@ -23,7 +23,7 @@ use frame_system::limits::{BlockLength, BlockWeights};
 use pallet_authorities::MAX_AUTHORITIES;
 use pallet_session::SessionInterface;
 use pallet_transaction_payment::{FungibleAdapter, Multiplier, TargetedFeeAdjustment};
-use skep_primitives::{SS58_PREFIX, ServiceNodeId, UNIT};
+use skep_primitives::{MAX_BLOCK_BYTES, SS58_PREFIX, ServiceNodeId, UNIT};
 use sp_consensus_babe::{AllowedSlots, AuthorityId as BabeId, BabeEpochConfiguration};
 use sp_consensus_grandpa::AuthorityId as GrandpaId;
 use sp_core::crypto::KeyTypeId;
@@ -44,9 +44,6 @@ const REPORT_LONGEVITY: u64 = 4096;
 /// Share of a block open to ordinary calls; the rest is for operational ones.
 const NORMAL_SHARE: Perbill = Perbill::from_percent(75);
 
-/// Most bytes of a block.
-const BLOCK_BYTES: u32 = 5 * 1024 * 1024;
-
 /// What a block may weigh: a third of the slot, whatever the network's slot is.
 pub struct WeightOfASlot;
 
@@ -66,7 +63,7 @@ parameter_types! {
     pub const BlockHashCount: BlockNumber = 4096;
     pub const Ss58Prefix: u16 = SS58_PREFIX;
     pub Length: BlockLength = BlockLength::builder()
-        .max_length(BLOCK_BYTES)
+        .max_length(MAX_BLOCK_BYTES)
         .modify_max_length_for_class(DispatchClass::Normal, |bytes| *bytes = NORMAL_SHARE * *bytes)
         .build();
     pub Treasury: AccountId = PalletId(*b"skep/tre").into_account_truncating();

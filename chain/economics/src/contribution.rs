@@ -16,12 +16,31 @@ pub const fn operator_minimum(requirement: Balance) -> Balance {
     OPERATOR_MINIMUM.of(requirement)
 }
 
+/// The spots that an operator which offers `stake` keeps for others if it asks for these amounts; `None` if it may not.
+///
+/// As of any offer, only the room counts, which is what the operator's minimum leaves, and up to 101 % of it may be asked for:
+/// amounts that were computed a moment too early, of a requirement that falls, are not refused. The largest gives way.
+pub fn keep(requirement: Balance, stake: Balance, mut amounts: Vec<Balance>) -> Option<Vec<Balance>> {
+    let pool = Pool { requirement, reserved: operator_minimum(requirement), contributors: 1 };
+    let kept = sum(&amounts);
+    if kept > pool.maximum_contribution() {
+        return None;
+    }
+    if let Some(largest) = amounts.iter_mut().max() {
+        *largest = largest.checked_sub(kept.saturating_sub(pool.open_room()))?;
+    }
+    can_keep(requirement, stake, amounts.clone()).then_some(amounts)
+}
+
+fn sum(amounts: &[Balance]) -> Balance {
+    amounts.iter().fold(0, |sum, amount| sum.saturating_add(*amount))
+}
+
 /// Whether an operator that offers `stake` may keep spots of these amounts for others: it brings its own minimum beside them,
 /// and each is at least what a contributor would have to bring in its turn, the largest first. So a spot cannot be had for
 /// less by reserving it, and whatever is left to fill can be filled by the spots that are left.
-pub fn can_keep(requirement: Balance, stake: Balance, mut amounts: Vec<Balance>) -> bool {
-    let kept = amounts.iter().fold(0, |sum: Balance, amount| sum.saturating_add(*amount));
-    let Some(room) = requirement.checked_sub(kept) else { return false };
+fn can_keep(requirement: Balance, stake: Balance, mut amounts: Vec<Balance>) -> bool {
+    let Some(room) = requirement.checked_sub(sum(&amounts)) else { return false };
     let mut pool = Pool { requirement, reserved: stake.min(room), contributors: 1 };
     amounts.sort_unstable_by(|one, other| other.cmp(one));
     pool.reserved >= operator_minimum(requirement)
@@ -234,6 +253,25 @@ mod tests {
     }
 
     #[test]
+    fn what_was_computed_of_a_higher_requirement_is_kept_as_far_as_there_is_room() {
+        let quarter = operator_minimum(REQUIREMENT);
+        let kept = |requirement, amounts: &[Balance]| keep(requirement, quarter, amounts.to_vec());
+        let asked = [quarter, quarter + 2, quarter - 2];
+        assert_eq!(kept(REQUIREMENT, &asked), Some(asked.to_vec()));
+        let fallen = REQUIREMENT - 400;
+        assert_eq!(kept(fallen, &asked), Some(vec![quarter, quarter + 2 - 300, quarter - 2]));
+        assert_eq!(kept(fallen, &[3 * quarter / 9; 9]).map(|amounts| sum(&amounts)), Some(3 * quarter - 300));
+        // What leaves room beside it stays as it was asked for.
+        assert_eq!(kept(fallen, &[quarter]), Some(vec![quarter]));
+        let most = REQUIREMENT / 100 * 303 / 4;
+        assert_eq!(kept(REQUIREMENT, &[most]), Some(vec![3 * quarter]));
+        assert_eq!(kept(REQUIREMENT, &[most + 1]), None);
+        assert_eq!(keep(REQUIREMENT, quarter - 1, vec![most]), None);
+        assert_eq!(kept(REQUIREMENT, &[3 * quarter, 0]), None);
+        assert_eq!((kept(0, &[]), kept(0, &[1]), kept(1, &[1])), (Some(vec![]), None, Some(vec![1])));
+    }
+
+    #[test]
     fn a_full_node_takes_nothing() {
         assert_eq!(pool(REQUIREMENT, 2).accept(1), Err(ContributionError::StakeComplete));
         assert_eq!(pool(REQUIREMENT + 1, 2).accept(0), Err(ContributionError::StakeComplete));
@@ -265,6 +303,24 @@ mod tests {
                 let below_refused = matches!(pool.accept(minimum - 1), Err(ContributionError::TooLittle { .. }));
                 prop_assert!(below_refused);
             }
+        }
+
+        #[test]
+        fn spots_that_fill_a_node_still_do_after_its_requirement_fell(
+            requirement in 1_000_000u128..1 << 100, cuts: Vec<u128>, fall in 0u128..900,
+        ) {
+            // As much as a requirement of `higher` left beside the operator's minimum, in up to nine parts.
+            let higher = requirement + requirement / 100_000 * fall;
+            let room = higher - operator_minimum(higher);
+            let mut cuts: Vec<_> = cuts.into_iter().take(8).map(|cut| 1 + cut % (room - 1)).chain([0, room]).collect();
+            cuts.sort_unstable();
+            cuts.dedup();
+            let asked: Vec<_> = cuts.windows(2).map(|cut| cut[1] - cut[0]).collect();
+            let stake = operator_minimum(higher);
+            prop_assert_eq!(keep(higher, stake, asked.clone()), Some(asked.clone()));
+            let kept = keep(requirement, stake, asked.clone()).expect("less than 1 %");
+            prop_assert_eq!(sum(&kept), sum(&asked).min(requirement - operator_minimum(requirement)));
+            prop_assert!(kept.iter().zip(asked).all(|(kept, asked)| *kept <= asked));
         }
 
         #[test]

@@ -17,7 +17,7 @@ mod requirement;
 mod reward;
 
 pub use contribution::{
-    ContributionError, OPERATOR_MINIMUM, Pool, SMALL_STAKE, can_keep, is_small_stake, operator_minimum,
+    ContributionError, OPERATOR_MINIMUM, Pool, SMALL_STAKE, is_small_stake, keep, operator_minimum,
 };
 pub use requirement::StakingRequirement;
 pub use reward::{

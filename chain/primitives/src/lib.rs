@@ -49,6 +49,9 @@ pub type BlockNumber = u32;
 /// Milliseconds: a Unix time, or a span of wall-clock time where the name says so.
 pub type Moment = u64;
 
+/// Most bytes of a block, and so of a runtime that one puts in force.
+pub const MAX_BLOCK_BYTES: u32 = 5 * 1024 * 1024;
+
 /// A block hash (BLAKE2b-256 of the header).
 pub type BlockHash = [u8; 32];
 

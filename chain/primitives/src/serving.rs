@@ -92,12 +92,14 @@ pub struct Candidate {
     pub keys: Vec<u8>,
     /// Block of the offer.
     pub offered_at: BlockNumber,
+    /// Whether it may be drawn now: nobody leaves it and it is not decommissioned.
+    pub is_active: bool,
 }
 
 /// Asked which nodes are offered as block producers.
 pub trait Candidates {
-    /// Every active node that is offered.
+    /// Every node that is offered, active or not.
     fn candidates() -> Vec<Candidate>;
-    /// How many nodes are offered, active or not.
+    /// How many these are.
     fn offered() -> u32;
 }

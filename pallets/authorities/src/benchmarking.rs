@@ -45,12 +45,15 @@ mod benchmarks {
         assert!(Departing::<T>::get().is_empty());
     }
 
-    /// Nobody of the present set, which is as large as may be, has produced; others take its place.
+    /// Nobody of the present set, which is as large as may be, has produced; others take its place, all of whom rested and were
+    /// offered anew.
     #[benchmark]
     fn draw(c: Linear<{ 2 * MAX_AUTHORITIES }, MAX_OFFERED>) {
         let present = offered::<T>(0, MAX_AUTHORITIES);
         take_keys::<T>();
-        offered::<T>(MAX_AUTHORITIES, c.saturating_sub(MAX_AUTHORITIES));
+        for node in offered::<T>(MAX_AUTHORITIES, c.saturating_sub(MAX_AUTHORITIES)) {
+            Resting::<T>::insert(node, 0);
+        }
         Drawn::<T>::put(BoundedVec::truncate_from(present));
         frame_system::Pallet::<T>::set_block_number(2u32.into());
         #[block]

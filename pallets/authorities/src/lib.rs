@@ -6,7 +6,7 @@
 //! | an era's last session | the next era's set is drawn among active nodes whose operators offer them |
 //! | it has [`ENOUGH_TO_BEGIN`] nodes or more | it produces from the next session on |
 //! | it has fewer than [`ENOUGH_TO_GO_ON`] | the founders produce again |
-//! | a node of the set produced nothing in its era | it rests: it is not drawn until its operator offers it anew |
+//! | a node of the set produced nothing in its era | it rests: it is not drawn until its operator offers it anew, whatever becomes of it meanwhile |
 //! | the session after a change | session keys of nodes that left the set are forgotten |
 //!
 //! An era is a day on the main network: each change of the set adds a link to every warp proof, so hourly draws would make
@@ -96,7 +96,7 @@ pub mod pallet {
     #[pallet::storage]
     pub type Produced<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, (), OptionQuery>;
 
-    /// Nodes that produced nothing in an era, and the block in which that was seen. Only candidates are kept.
+    /// Nodes that produced nothing in an era, and the block in which that was seen; kept as long as that offer stands.
     #[pallet::storage]
     pub type Resting<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, BlockNumber, OptionQuery>;
 
@@ -117,11 +117,6 @@ pub mod pallet {
         fn on_initialize(_: BlockNumberFor<T>) -> Weight {
             T::WeightInfo::note_produced()
         }
-
-        #[cfg(feature = "try-runtime")]
-        fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
-            Self::check_state().map_err(sp_runtime::TryRuntimeError::Other)
-        }
     }
 }
 
@@ -134,7 +129,7 @@ impl<T: Config> Pallet<T> {
     }
 
     fn rests(candidate: &Candidate) -> bool {
-        Resting::<T>::get(candidate.node).is_some_and(|since| candidate.offered_at <= since)
+        Resting::<T>::get(candidate.node).is_some_and(|since| is_old(candidate.offered_at, since))
     }
 }
 
@@ -183,7 +178,8 @@ impl<T: Config> Pallet<T> {
         Self::let_rest(&present, &candidates);
 
         let enough = if present.is_empty() { ENOUGH_TO_BEGIN } else { ENOUGH_TO_GO_ON };
-        let mut eligible: Vec<_> = candidates.into_iter().filter(|candidate| !Self::rests(candidate)).collect();
+        let is_eligible = |candidate: &Candidate| candidate.is_active && !Self::rests(candidate);
+        let mut eligible: Vec<_> = candidates.into_iter().filter(is_eligible).collect();
         shuffle(&mut eligible, T::Randomness::get());
         let mut drawn = BoundedVec::new();
         if eligible.len() >= enough {
@@ -214,7 +210,8 @@ impl<T: Config> Pallet<T> {
         Some(drawn.into_iter().map(|node| AccountId32::new(node.0)).collect())
     }
 
-    /// Lets those rest who produced nothing, and forgets the rest of those who are offered anew or no longer.
+    /// Lets those rest who produced nothing, and forgets the rest of those who are offered anew or no longer. One that is
+    /// decommissioned meanwhile rests on: coming back is not an offer.
     fn let_rest(present: &[ServiceNodeId], candidates: &[Candidate]) {
         let now: BlockNumber = frame_system::Pallet::<T>::block_number().saturated_into();
         for node in present {
@@ -226,11 +223,16 @@ impl<T: Config> Pallet<T> {
         let offers: BTreeMap<_, _> =
             candidates.iter().map(|candidate| (candidate.node, candidate.offered_at)).collect();
         let over: Vec<_> = Resting::<T>::iter()
-            .filter(|(node, since)| offers.get(node).is_none_or(|offered_at| offered_at > since))
+            .filter(|(node, since)| offers.get(node).is_none_or(|offered_at| !is_old(*offered_at, *since)))
             .map(|(node, _)| node)
             .collect();
         over.into_iter().for_each(Resting::<T>::remove);
     }
+}
+
+/// Whether an offer was made before its node was seen to rest. A draw is made before any call of its block.
+const fn is_old(offered_at: BlockNumber, since: BlockNumber) -> bool {
+    offered_at < since
 }
 
 /// Charges the block that is carried out.
@@ -244,7 +246,7 @@ fn shuffle(candidates: &mut [Candidate], seed: [u8; 32]) {
 }
 
 /// Invariants.
-#[cfg(any(feature = "std", feature = "try-runtime"))]
+#[cfg(feature = "std")]
 impl<T: Config> Pallet<T> {
     /// Only drawn nodes have produced, and a set is whole or the founders'.
     pub fn check_state() -> Result<(), &'static str> {

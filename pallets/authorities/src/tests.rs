@@ -25,13 +25,19 @@ impl pallet_network::Config for Test {}
 
 parameter_types! {
     pub static Offered: BTreeMap<ServiceNodeId, (u8, BlockNumber)> = BTreeMap::new();
+    /// Offered ones that do not serve.
+    pub static Down: BTreeSet<ServiceNodeId> = BTreeSet::new();
     pub static Keys: BTreeMap<ServiceNodeId, u8> = BTreeMap::new();
     pub static Seed: [u8; 32] = [0; 32];
 }
 
 impl Candidates for Offered {
     fn candidates() -> Vec<Candidate> {
-        let candidate = |(node, (key, offered_at))| Candidate { node, keys: vec![key], offered_at };
+        let down = Down::get();
+        let candidate = |(node, (key, offered_at))| {
+            let is_active = !down.contains(&node);
+            Candidate { node, keys: vec![key], offered_at, is_active }
+        };
         Self::get().into_iter().map(candidate).collect()
     }
 
@@ -69,6 +75,7 @@ fn run(test: impl FnOnce()) {
     let mut externalities: sp_io::TestExternalities =
         RuntimeGenesisConfig { system: Default::default(), network }.build_storage().expect("genesis builds").into();
     Offered::take();
+    Down::take();
     Keys::take();
     Seed::take();
     externalities.execute_with(|| {
@@ -159,6 +166,44 @@ fn who_produces_nothing_rests_until_offered_anew() {
         retract(8);
         next_era(6, &[]);
         assert_eq!(Resting::<Test>::iter().count(), 0);
+    });
+}
+
+#[test]
+fn who_was_decommissioned_at_the_draw_rests_until_offered_anew() {
+    run(|| {
+        (1..=8).for_each(offer);
+        assert_eq!(next_era(1, &[]), accounts(1..=8));
+        // Its machine is dead for the whole era, and it is off the roster's serving nodes when the next is drawn.
+        Down::mutate(|down| down.insert(node(8)));
+        assert_eq!(next_era(2, &[8]), accounts(1..=7));
+        Down::mutate(|down| down.remove(&node(8)));
+        assert_eq!(next_era(3, &[]), accounts(1..=7), "to serve again is not to be offered again");
+        offer(8);
+        assert_eq!(next_era(4, &[]), accounts(1..=8));
+    });
+}
+
+#[test]
+fn who_does_not_serve_is_not_drawn() {
+    run(|| {
+        (1..=8).for_each(offer);
+        Down::mutate(|down| down.insert(node(3)));
+        assert_eq!(next_era(1, &[]), accounts((1..=8).filter(|number| *number != 3)));
+        Down::take();
+        assert_eq!(next_era(2, &[]), accounts(1..=8), "it has not been drawn, so it does not rest");
+    });
+}
+
+#[test]
+fn an_offer_in_the_block_of_the_draw_is_a_new_one() {
+    run(|| {
+        (1..=8).for_each(offer);
+        next_era(1, &[]);
+        assert_eq!(next_era(2, &[8]), accounts(1..=7));
+        let drawn_at = Resting::<Test>::get(node(8)).expect("it rests");
+        Offered::mutate(|offered| offered.insert(node(8), (8, drawn_at)));
+        assert_eq!(next_era(3, &[]), accounts(1..=8));
     });
 }
 

@@ -64,7 +64,7 @@ impl<T: Config> Electorate<T> {
     }
 }
 
-#[cfg(any(feature = "std", feature = "try-runtime"))]
+#[cfg(feature = "std")]
 impl<T: Config> Electorate<T> {
     /// Sums are those of the seats.
     pub(crate) fn check_state() -> Result<(), &'static str> {

@@ -188,14 +188,6 @@ pub mod pallet {
         TooManyOfOne,
     }
 
-    #[pallet::hooks]
-    impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
-        #[cfg(feature = "try-runtime")]
-        fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
-            Self::check_state().map_err(sp_runtime::TryRuntimeError::Other)
-        }
-    }
-
     #[pallet::call]
     impl<T: Config> Pallet<T> {
         /// Proposes something and approves of it. A deposit is held until the proposal is gone. Where as many are open as may be,
@@ -444,7 +436,7 @@ impl<T: Config> ServingNodes for Pallet<T> {
 }
 
 /// Invariants.
-#[cfg(any(feature = "std", feature = "try-runtime"))]
+#[cfg(feature = "std")]
 impl<T: Config> Pallet<T> {
     /// Stake is counted once, approvals add up, deposits are held.
     pub fn check_state() -> Result<(), &'static str> {

@@ -192,11 +192,6 @@ pub mod pallet {
         fn on_initialize(now: BlockNumberFor<T>) -> Weight {
             Self::begin_round(now.saturated_into())
         }
-
-        #[cfg(feature = "try-runtime")]
-        fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
-            Self::check_state().map_err(sp_runtime::TryRuntimeError::Other)
-        }
     }
 
     #[pallet::call]
@@ -547,7 +542,7 @@ impl<T: Config> ServingNodes for Pallet<T> {
 }
 
 /// Invariants.
-#[cfg(any(feature = "std", feature = "try-runtime"))]
+#[cfg(feature = "std")]
 impl<T: Config> Pallet<T> {
     /// The roll has no gaps, every node on it has a tenure, and only rounds that count are kept.
     pub fn check_state() -> Result<(), &'static str> {

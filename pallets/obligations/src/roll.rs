@@ -91,7 +91,7 @@ impl<T: Config> Roll<T> {
     }
 
     /// Seats are taken without gaps, and each node knows its own.
-    #[cfg(any(feature = "std", feature = "try-runtime"))]
+    #[cfg(feature = "std")]
     pub fn check_state() -> Result<(), &'static str> {
         let total = Counts::<T>::get().total();
         for seat in 0..total {

@@ -128,11 +128,6 @@ pub mod pallet {
         fn on_finalize(now: BlockNumberFor<T>) {
             Self::pay(now.saturated_into());
         }
-
-        #[cfg(feature = "try-runtime")]
-        fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
-            RewardQueue::<T>::check_state().map_err(sp_runtime::TryRuntimeError::Other)
-        }
     }
 }
 

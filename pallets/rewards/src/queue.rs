@@ -65,7 +65,7 @@ impl<T: Config> RewardQueue<T> {
     }
 
     /// Both maps say the same, within the span.
-    #[cfg(any(feature = "std", feature = "try-runtime"))]
+    #[cfg(feature = "std")]
     pub fn check_state() -> Result<(), &'static str> {
         let (start, end) = QueueSpan::<T>::get();
         for (position, node) in Queue::<T>::iter() {

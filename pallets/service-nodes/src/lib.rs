@@ -23,7 +23,7 @@ pub mod announce;
 pub mod benchmarking;
 mod endpoints;
 mod hand_over;
-#[cfg(any(feature = "std", feature = "try-runtime"))]
+#[cfg(feature = "std")]
 mod invariants;
 #[cfg(test)]
 mod mock;
@@ -264,11 +264,6 @@ pub mod pallet {
             let ended = Self::work_off_agenda(now.saturated_into());
             T::WeightInfo::work_off_agenda(ended)
         }
-
-        #[cfg(feature = "try-runtime")]
-        fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
-            Self::check_state().map_err(sp_runtime::TryRuntimeError::Other)
-        }
     }
 
     #[pallet::call]
@@ -278,7 +273,8 @@ pub mod pallet {
         /// `proof` is the node key's signature over the genesis hash, the caller and the fee
         /// ([`skep_primitives::signing::registration`]). `stake` is at least 25 % of the requirement; with the whole
         /// requirement the node serves at once, with less it gathers contributions. Spots may be `reserved` for others, each for
-        /// as much at least as a contributor would have to bring in its turn.
+        /// as much at least as a contributor would have to bring in its turn; where the requirement has fallen since they were
+        /// computed, the largest gives way by up to 1 %.
         #[pallet::call_index(0)]
         #[pallet::weight(T::WeightInfo::register())]
         pub fn register(
@@ -303,7 +299,7 @@ pub mod pallet {
             let now = Self::now();
             let requirement = pallet_network::Pallet::<T>::requirement().at(now, Self::block_time());
             ensure!(stake >= operator_minimum(requirement), Error::<T>::StakeTooSmall);
-            ensure!(stakes::may_reserve(&reserved, operator, requirement, stake), Error::<T>::BadReservation);
+            let reserved = stakes::reserve(reserved, operator, requirement, stake).ok_or(Error::<T>::BadReservation)?;
             let state = NodeState::Gathering { expires_at: now.saturating_add(Self::pool_expiry()) };
             let mut record = NodeRecord {
                 operator,

@@ -139,9 +139,14 @@ impl NodeRecord {
         }
     }
 
-    /// The node as `staker` may join it now; `None` if it takes no stake.
+    /// Whether this account has asked for its stake back: until it has it, it brings none.
+    pub fn is_left_by(&self, staker: StakerId) -> bool {
+        self.stake_of(staker).is_some_and(|stake| stake.leaves_at.is_some())
+    }
+
+    /// The node as `staker` may join it now; `None` if it takes no stake, or none of this account.
     pub fn open_pool(&self, node: ServiceNodeId, staker: StakerId) -> Option<OpenPool> {
-        let closes_at = self.closes_at()?;
+        let closes_at = self.closes_at().filter(|_| !self.is_left_by(staker))?;
         let (pool, spot) = self.pool_for(staker);
         (!pool.is_complete()).then(|| OpenPool {
             node,

@@ -10,19 +10,30 @@ use frame_support::{
     pallet_prelude::DispatchError,
     traits::fungible::{InspectHold, MutateHold},
 };
-use skep_economics::{ContributionError, can_keep, is_small_stake, operator_minimum};
+use skep_economics::{ContributionError, is_small_stake, keep, operator_minimum};
 use skep_primitives::{
     Balance, BlockNumber, NodeState, OpenPool, ServiceNodeId, ServingNodes, Stake, StakeLock, StakerId, StakingTerms,
 };
 use sp_runtime::AccountId32;
 
-/// Whether an operator that brings `stake` may keep these spots: each for another, and of amounts that can be kept.
-pub(crate) fn may_reserve(reserved: &Reservations, operator: StakerId, requirement: Balance, stake: Balance) -> bool {
+/// The spots that an operator which brings `stake` keeps if it asks for these: each for another, and of amounts that can be
+/// kept; `None` if it may not.
+pub(crate) fn reserve(
+    mut reserved: Reservations,
+    operator: StakerId,
+    requirement: Balance,
+    stake: Balance,
+) -> Option<Reservations> {
     let distinct = reserved.iter().enumerate().all(|(place, reservation)| {
         let (staker, earlier) = (reservation.staker, reserved.iter().take(place));
         staker != operator && earlier.map(|other| other.staker).all(|other| other != staker)
     });
-    distinct && can_keep(requirement, stake, reserved.iter().map(|reservation| reservation.amount).collect())
+    let amounts = reserved.iter().map(|reservation| reservation.amount).collect();
+    let kept = keep(requirement, stake, amounts).filter(|_| distinct)?;
+    for (reservation, amount) in reserved.iter_mut().zip(kept) {
+        reservation.amount = amount;
+    }
+    Some(reserved)
 }
 
 impl<T: Config> From<ContributionError> for Error<T> {
@@ -102,15 +113,13 @@ impl<T: Config> Pallet<T> {
         offered: Balance,
     ) -> Result<Balance, DispatchError> {
         let staker = StakerId(who.clone().into());
+        ensure!(!record.is_left_by(staker), Error::<T>::AlreadyLeaving);
         let (pool, spot) = record.pool_for(staker);
         let accepted = pool.accept_for(spot, offered).map_err(Error::<T>::from)?;
         let reason = HoldReason::Stake.into();
         ensure!(T::Currency::can_hold(&reason, who, accepted), Error::<T>::NotEnoughFree);
         match record.stakes.iter_mut().find(|held| held.staker == staker) {
-            Some(held) => {
-                ensure!(held.leaves_at.is_none(), Error::<T>::AlreadyLeaving);
-                held.amount = held.amount.saturating_add(accepted);
-            }
+            Some(held) => held.amount = held.amount.saturating_add(accepted),
             None => {
                 let stake = HeldStake { staker, amount: accepted, since: Self::now(), leaves_at: None };
                 record.stakes.try_push(stake).map_err(|_| Error::<T>::NoFreeSpot)?;

@@ -78,8 +78,12 @@ impl<T: Config> Candidates for Pallet<T> {
     fn candidates() -> Vec<Candidate> {
         let is_active = |node| Roster::get(node).is_some_and(|record| matches!(record.state, NodeState::Active { .. }));
         AuthorityCandidates::<T>::iter()
-            .filter(|(node, _)| is_active(*node))
-            .map(|(node, (keys, offered_at))| Candidate { node, keys: keys.into_inner(), offered_at })
+            .map(|(node, (keys, offered_at))| Candidate {
+                node,
+                keys: keys.into_inner(),
+                offered_at,
+                is_active: is_active(node),
+            })
             .collect()
     }
 

@@ -8,8 +8,8 @@ use codec::Encode;
 use frame_support::{assert_noop, assert_ok, traits::fungible::Inspect};
 use skep_economics::Pool;
 use skep_primitives::{
-    Balance, Endpoint, MAX_HAND_OVERS, NodeStakes, NodeState, NodeStates, ServiceNodeId, SoftwareVersion, Spot, Stake,
-    StakeLock, StakingTerms, UNIT, signing,
+    Balance, Candidate, Candidates, Endpoint, MAX_HAND_OVERS, NodeStakes, NodeState, NodeStates, ServiceNodeId,
+    SoftwareVersion, Spot, Stake, StakeLock, StakingTerms, UNIT, signing,
 };
 use sp_core::Pair;
 use sp_runtime::{
@@ -358,8 +358,19 @@ fn session_keys_need_their_own_and_the_nodes_proof() {
         assert_noop!(ServiceNodes::retract_session_keys(origin(1), node(1)), Failure::NotOffered);
         assert_eq!(AuthorityCandidates::<Test>::count(), 0);
         assert_ok!(set(1, 1, node(1), node_proof(1, 1)));
+        for is_active in [false, true] {
+            if is_active {
+                assert!(ServiceNodes::recommission(node(1)));
+            } else {
+                assert!(ServiceNodes::decommission(node(1), 40, standing::findings()));
+            }
+            let keys = keys.encode();
+            assert_eq!(ServiceNodes::candidates(), [Candidate { node: node(1), keys, offered_at: 1, is_active }]);
+        }
         // Keys go with their node.
         assert_ok!(ServiceNodes::request_unlock(origin(1), node(1)));
+        let candidate = || ServiceNodes::candidates().pop().map(|candidate| (candidate.node, candidate.is_active));
+        assert_eq!(candidate(), Some((node(1), false)), "nobody is drawn who leaves");
         run_to(1 + UNLOCK);
         assert_eq!(AuthorityCandidates::<Test>::get(node(1)), None);
     });
@@ -452,11 +463,15 @@ fn nobody_may_call_without_signing() {
 fn spots_are_kept_for_those_they_are_reserved_for() {
     run(|| {
         let quarter = REQUIREMENT / 4;
-        for bad in
-            [&[(1, quarter)][..], &[(2, quarter), (2, quarter)], &[(2, 1)], &[(2, 2 * quarter), (3, quarter + 1)]]
-        {
+        let most = quarter + 3 * quarter / 100;
+        for bad in [&[(1, quarter)][..], &[(2, quarter), (2, quarter)], &[(2, 1)], &[(2, 2 * quarter), (3, most + 1)]] {
             assert_noop!(register_with(1, 1, quarter, bad), Failure::BadReservation);
         }
+        // A little too much is kept as far as there is room, at the largest one's cost.
+        assert_ok!(register_with(3, 3, quarter, &[(1, 2 * quarter), (2, most)]));
+        let kept: Vec<_> = Roster::get(node(3)).expect("gathers").reserved.iter().map(|spot| spot.amount).collect();
+        assert_eq!(kept, [2 * quarter - 3 * quarter / 100, most]);
+        assert_ok!(ServiceNodes::withdraw(origin(3), node(3)));
         assert_ok!(register_with(1, 1, quarter, &[(2, quarter), (3, quarter)]));
         // What is kept for others does not lower what the operator brings.
         assert_noop!(register_with(4, 4, quarter / 9, &[(2, 3 * quarter)]), Failure::StakeTooSmall);
@@ -516,6 +531,8 @@ fn a_place_that_is_filled_again_lets_the_node_live_on() {
         let open = ServiceNodes::open_pools(staker(3)).pop().expect("a place is open");
         assert_eq!((open.room, open.closes_at, open.state.is_serving()), (half, 5 + UNLOCK, true));
         assert_noop!(contribute(2, 1, half), Failure::AlreadyLeaving);
+        assert_noop!(contribute(2, 1, 0), Failure::AlreadyLeaving);
+        assert_eq!(ServiceNodes::open_pools(staker(2)), [], "it is not offered a place in the node that it leaves");
         assert_ok!(contribute(3, 1, half / 2));
         assert!(matches!(state(1), Some(NodeState::Leaving { .. })), "half of the place is still open");
         run_to(7);

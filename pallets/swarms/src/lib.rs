@@ -142,11 +142,6 @@ pub mod pallet {
         fn on_initialize(now: BlockNumberFor<T>) -> Weight {
             Self::place_due(now)
         }
-
-        #[cfg(feature = "try-runtime")]
-        fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
-            Self::check_state().map_err(sp_runtime::TryRuntimeError::Other)
-        }
     }
 }
 
@@ -240,7 +235,7 @@ impl<T: Config> ServingNodes for Pallet<T> {
 }
 
 /// Invariants.
-#[cfg(any(feature = "std", feature = "try-runtime"))]
+#[cfg(feature = "std")]
 impl<T: Config> Pallet<T> {
     /// Every node that is in a swarm once all that waits is placed, ordered by id.
     pub fn destined() -> BTreeSet<ServiceNodeId> {

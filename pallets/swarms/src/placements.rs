@@ -25,7 +25,7 @@ impl Placements {
     }
 
     /// Every placed node, ordered by id.
-    #[cfg(any(feature = "std", feature = "try-runtime"))]
+    #[cfg(feature = "std")]
     pub(crate) fn iter() -> impl Iterator<Item = (ServiceNodeId, SwarmId)> {
         let mut last = alloc::vec::Vec::new();
         core::iter::from_fn(move || {

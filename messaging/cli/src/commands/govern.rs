@@ -13,14 +13,11 @@ use skep_chain_client::{
     AskError, ChainClient, ChainUrls, ConnectError, ParseAccountError, SubmitError, Submitter, Wait, parse_account,
     ss58,
 };
-use skep_primitives::{CodeHash, Governance, Motion, ProposalId};
+use skep_primitives::{CodeHash, Governance, MAX_BLOCK_BYTES, Motion, ProposalId};
 use std::{
     fmt, io,
     path::{Path, PathBuf},
 };
-
-/// Largest runtime that is read: more cannot be in a block.
-const MAX_CODE_BYTES: u64 = 5 * 1024 * 1024;
 
 /// Decide with the other operators: runtimes, the treasury, the floor of work.
 ///
@@ -104,7 +101,7 @@ pub(crate) enum GovernError {
     Submit(#[from] SubmitError),
     #[error("cannot read the runtime {path}", path = path.display())]
     CodeUnreadable { path: PathBuf, source: io::Error },
-    #[error("{path} is more than {MAX_CODE_BYTES} bytes: give the compressed runtime, *.compact.compressed.wasm", path = path.display())]
+    #[error("{path} is more than {MAX_BLOCK_BYTES} bytes, which no block holds: give the compressed runtime, *.compact.compressed.wasm", path = path.display())]
     CodeTooLarge { path: PathBuf },
     #[error("the runtime {given} is not authorized: {allowed}", allowed = match allowed {
         Some(hash) => format!("the operators approved of {hash}"),
@@ -249,7 +246,7 @@ impl ProposeCommand {
 /// A runtime and its hash.
 fn read_code(path: &Path) -> Result<(Vec<u8>, CodeHash), GovernError> {
     let unreadable = |source| GovernError::CodeUnreadable { path: path.into(), source };
-    if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_CODE_BYTES {
+    if std::fs::metadata(path).map_err(unreadable)?.len() > u64::from(MAX_BLOCK_BYTES) {
         return Err(GovernError::CodeTooLarge { path: path.into() });
     }
     let code = std::fs::read(path).map_err(unreadable)?;

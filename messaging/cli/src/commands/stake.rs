@@ -302,9 +302,9 @@ async fn act(StakeArgs { signer, command }: StakeArgs, urls: ChainUrls) -> Resul
             Ok(StakeReport::Pools { pools, height: finalized.height })
         }
         StakeCommand::HandOver { node, proof } => {
-            let NodeProof { node: to, proof, .. } = NodeProof::read(&proof)?;
-            let included =
-                Submitter::connect(&urls, signer.key()?).await?.hand_over(node, to, &proof, Wait::Finalized).await?;
+            let key = signer.key()?;
+            let NodeProof { node: to, proof, .. } = NodeProof::read(&proof)?.made_for(key.staker())?;
+            let included = Submitter::connect(&urls, key).await?.hand_over(node, to, &proof, Wait::Finalized).await?;
             Ok(StakeReport::HandedOver { from: node, to, block: included.into() })
         }
         StakeCommand::Endpoint { node, ip, https_port, quic_port } => {
@@ -337,6 +337,12 @@ impl NodeProof {
             .map_err(|source| StakeError::ProofUnreadable { path: path.into(), source })?;
         serde_json::from_str(&text).map_err(|source| StakeError::ProofMalformed { path: path.into(), source })
     }
+
+    /// The proof, if it was made for this account: the chain would refuse it from another, after the fee.
+    fn made_for(self, signer: StakerId) -> Result<Self, StakeError> {
+        let is_ones_own = self.operator == signer;
+        if is_ones_own { Ok(self) } else { Err(StakeError::OtherOperator { proven: self.operator, signer }) }
+    }
 }
 
 /// Version of the messaging software this command was built with.
@@ -350,10 +356,7 @@ pub(crate) fn own_version() -> SoftwareVersion {
 }
 
 async fn register(args: RegisterArgs, key: StakerKey, urls: ChainUrls) -> Result<StakeReport, StakeError> {
-    let NodeProof { node, operator, fee, proof } = NodeProof::read(&args.proof)?;
-    if operator != key.staker() {
-        return Err(StakeError::OtherOperator { proven: operator, signer: key.staker() });
-    }
+    let NodeProof { node, fee, proof, .. } = NodeProof::read(&args.proof)?.made_for(key.staker())?;
     let requirement = ChainClient::connect(urls.clone()).await?.staking_terms().await?.requirement;
     let offered = args.stake.unwrap_or(Tokens(requirement));
     let kept = args.reserve.iter().fold(0, |sum: Balance, spot| sum.saturating_add(spot.amount));
@@ -482,10 +485,11 @@ impl fmt::Display for StakeReport {
                 for pool in pools {
                     writeln!(
                         f,
-                        "  {}: {} open, bring {} or more; {}, fee {} %, until block {}{}",
+                        "  {}: {} open, bring {} to {}; {}, fee {} %, until block {}{}",
                         pool.node,
                         Tokens(pool.room),
                         Tokens(pool.minimum),
+                        Tokens(pool.maximum),
                         count(pool.free_spots.try_into().unwrap_or(usize::MAX), "free spot"),
                         f64::from(pool.fee.steps()) / 100.0,
                         pool.closes_at,
@@ -585,5 +589,8 @@ mod tests {
         assert_eq!((proof.node, proof.fee.steps(), proof.proof), (NODE, 250, [0xab; 64]));
         assert!(serde_json::from_str::<NodeProof>(&json.replace(&hex, "ab")).is_err());
         assert!(serde_json::from_str::<NodeProof>(&json.replace("250", "10001")).is_err());
+        assert!(proof.clone().made_for(StakerId([2; 32])).is_ok());
+        let refused = proof.made_for(StakerId([3; 32])).expect_err("another's");
+        assert!(matches!(refused, StakeError::OtherOperator { proven: StakerId([2, ..]), signer: StakerId([3, ..]) }));
     }
 }

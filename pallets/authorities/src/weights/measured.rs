@@ -26,8 +26,8 @@ impl<T: frame_system::Config> WeightInfo for Measured<T> {
 
     fn draw(c: u32) -> Weight {
         Weight::from_parts(1_165_207_270, 0).saturating_add(T::DbWeight::get().reads_writes(405, 502)).saturating_add(
-            Weight::from_parts(13_818_699, 0)
-                .saturating_add(T::DbWeight::get().reads_writes(3, 0))
+            Weight::from_parts(22_000_000, 0)
+                .saturating_add(T::DbWeight::get().reads_writes(4, 1))
                 .saturating_mul(c.into()),
         )
     }
