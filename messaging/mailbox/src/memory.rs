@@ -6,7 +6,7 @@ use crate::{
     deposits::{Known, choose},
     name::spaced,
     ruling::{Ruling, Rulings, admitted_until, settled_expiry},
-    store::{MAX_ORDER_BYTES, MAX_ORDERS, REVOCATION_BYTES, charged_for_orders, is_wanted, nth_expiry},
+    store::{MAX_ORDER_BYTES, MAX_ORDERS, charged_for_orders, is_wanted, most_displaced, nth_expiry},
 };
 use skep_proto::{
     account::AccountAddress,
@@ -354,7 +354,17 @@ impl Inner {
         }
     }
 
-    fn change(&mut self, change: &Change, now: u64, capacity: u64) -> Changed {
+    /// Forgets revocations of other accounts, so that one may have so many more.
+    fn make_room_for_revocations(&mut self, speaking: &AccountAddress, grown: usize, most: u64) {
+        let kept: usize = self.revoked.values().map(Vec::len).sum();
+        for _ in 0..most_displaced((kept + grown) as u64, grown as u64, most) {
+            let others = self.revoked.iter_mut().filter(|(account, all)| *account != speaking && !all.is_empty());
+            let Some((_, largest)) = others.max_by_key(|(account, all)| (all.len(), **account)) else { return };
+            largest.remove(0);
+        }
+    }
+
+    fn change(&mut self, change: &Change, now: u64, most_revocations: u64) -> Changed {
         match change {
             Change::Delete { account, messages, until } => {
                 let mut touched = Vec::new();
@@ -412,11 +422,7 @@ impl Inner {
                 }
                 all.sort_unstable();
                 all.drain(..all.len().saturating_sub(MAX_REVOCATIONS));
-                let grown = (all.len() - before.len()) as u64 * REVOCATION_BYTES;
-                if grown > 0 && self.usage.charged().saturating_add(grown) > capacity {
-                    return Changed::Full;
-                }
-                self.usage.bytes += grown;
+                self.make_room_for_revocations(account, all.len() - before.len(), most_revocations);
                 let added = all.iter().filter(|(_, token)| before.iter().all(|(_, known)| known != token)).count();
                 self.revoked.insert(*account, all);
                 Changed::Tokens(added as u64)
@@ -425,9 +431,11 @@ impl Inner {
                 let Some(all) = self.revoked.get_mut(account) else { return Changed::Tokens(0) };
                 let before = all.len();
                 all.retain(|(_, token)| !tokens.contains(token));
-                let removed = (before - all.len()) as u64;
-                self.usage.bytes -= removed * REVOCATION_BYTES;
-                Changed::Tokens(removed)
+                let removed = before - all.len();
+                if all.is_empty() {
+                    self.revoked.remove(account);
+                }
+                Changed::Tokens(removed as u64)
             }
         }
     }
@@ -442,9 +450,9 @@ impl Store for MemoryStore {
 
     fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError> {
         let mut inner = self.lock();
-        let Quotas { capacity, orders, .. } = self.quotas();
-        let has_room = order.is_none_or(|order| inner.make_room_for(order, orders));
-        let changed = inner.change(change, now, capacity);
+        let quotas = self.quotas();
+        let has_room = order.is_none_or(|order| inner.make_room_for(order, quotas.orders));
+        let changed = inner.change(change, now, quotas.revocations());
         if let (Some(order), true) = (order, has_room) {
             inner.remember(order, change);
         }

@@ -15,10 +15,7 @@ use crate::{
 };
 pub use accounts::Recount;
 use accounts::{Counts, Shift};
-use keys::{
-    BoxId, FORMAT, FORMAT_BEFORE, Meta, Place, STATE, State, TalliesKey, bucket_of, bucket_start, last_expired,
-    read_expiry,
-};
+use keys::{BoxId, FORMAT, Meta, Place, STATE, State, TalliesKey, bucket_of, bucket_start, last_expired, read_expiry};
 use prost::Message;
 use read::Entries;
 use rocksdb::{
@@ -121,7 +118,7 @@ impl RocksStore {
         let state = match db.get(STATE).map_err(failed)?.map(|bytes| State::read(&bytes)) {
             None => State::default(),
             Some(Some((found, Some(state)))) => {
-                is_old = found == FORMAT_BEFORE;
+                is_old = found < FORMAT;
                 state
             }
             Some(Some((found, None))) => return Err(OpenError::Format { path: path.into(), found }),
@@ -653,8 +650,18 @@ mod tests {
     }
 
     #[test]
-    fn the_format_before_is_brought_up_to_date() {
+    fn formats_before_are_brought_up_to_date() {
+        // The first two numbers tell where to go on; what was counted otherwise is counted anew.
+        for (format, counted) in
+            [(keys::FORMAT_LONG_BEFORE, &[5, 5 * 8 + 300, 5 * 8][..]), (keys::FORMAT_BEFORE, &[9; 5])]
+        {
+            is_brought_up_to_date(format, counted);
+        }
+    }
+
+    fn is_brought_up_to_date(format: u32, counted: &[u64]) {
         use crate::{Change, Order};
+        use skep_proto::storage::{Access, SubaccountToken};
         let directory = tempdir().unwrap();
         let records: Vec<_> = (0..5).map(|number| suite::record(number, 0, 1, 1_000_000)).collect();
         let orders = |store: &RocksStore| store.allowance(&suite::account(1)).unwrap().orders;
@@ -663,29 +670,35 @@ mod tests {
             store.put(&records, 0).unwrap();
             for number in 1..4 {
                 let (account, signature) = (suite::account(number / 2), [number; 64]);
-                let change = Change::Revoke { account, tokens: Vec::new(), at: 5, given: 5 };
+                let tokens = vec![SubaccountToken::new(5, Access::READ, &[number; 32])];
+                let change = Change::Revoke { account, tokens, at: 5, given: 5 };
                 let order = Order { account, signature, request: vec![7; 100], at: 5 };
                 store.change(&change, Some(&order), 5).unwrap();
             }
             let allowance = store.allowance(&suite::account(1)).unwrap();
             let state = store.state();
-            let numbers = [state.next, state.first_bucket, 5, 5 * 8 + 300, 5 * 8].map(u64::to_be_bytes);
-            let old = [&FORMAT_BEFORE.to_be_bytes()[..], numbers.as_flattened()].concat();
+            assert_eq!(state.revocations, 3);
+            let numbers: Vec<_> = [&[state.next, state.first_bucket], counted].concat();
+            let numbers: Vec<_> = numbers.into_iter().map(u64::to_be_bytes).collect();
+            let old = [&format.to_be_bytes()[..], numbers.as_flattened()].concat();
             let mut batch = WriteBatch::default();
             batch.put(STATE, old);
-            batch.delete_range(b"w", b"x");
+            batch.delete_range(b"v", b"x");
             // Left by an upgrade that was cut short.
             batch.put(keys::order_holder(u64::MAX, &suite::account(9)), []);
+            batch.put(keys::revocation_holder(u64::MAX, &suite::account(9)), []);
             store.db.write(batch).unwrap();
             allowance
         };
         let store = RocksStore::open(directory.path(), u64::MAX).unwrap();
         assert_eq!(store.allowance(&suite::account(1)).unwrap(), before);
-        assert_eq!(orders(&store), 3 * (crate::RECORD_BYTES + 400));
+        assert_eq!((orders(&store), store.state().revocations), (3 * (crate::RECORD_BYTES + 400), 3));
         let mut faults = Vec::new();
         store.verify(&mut |fault| faults.push(fault.kind)).unwrap();
-        assert!(!faults.contains(&FaultKind::OrderCount), "{faults:?}");
-        assert!(!faults.iter().any(|fault| matches!(fault, FaultKind::Count { .. })), "{faults:?}");
+        let wrong = |fault: &FaultKind| {
+            matches!(fault, FaultKind::OrderCount | FaultKind::RevocationCount | FaultKind::Count { .. })
+        };
+        assert!(!faults.iter().any(wrong), "{faults:?}");
         drop(store);
         let store = RocksStore::open(directory.path(), u64::MAX).unwrap();
         assert_eq!((orders(&store), store.usage()), (before.orders, Usage { messages: 5, bytes: 40 }));

@@ -26,7 +26,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Carries out an owner's order. Its effect is visible at once, but durable only after [`sync`](Self::sync).
     /// `order` is kept beside it, for members that miss it and for replicas that come late. Where there is no room for orders, the
     /// oldest of the account with most of them makes room, if it is older than this one (decision 54); else the answer is
-    /// [`Changed::Full`], though the order has been carried out.
+    /// [`Changed::Full`], though the order has been carried out. What is kept has always been carried out: nothing is refused for
+    /// want of room, and where there is none for a revocation, the other account with most of them loses its oldest (decision 57).
     fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError>;
 
     /// Makes everything put and changed so far durable.
@@ -256,7 +257,7 @@ pub enum Changed {
     Messages(Vec<Touched>),
     /// How many revocations were added or removed.
     Tokens(u64),
-    /// The store has reached its capacity, or has no room to keep the order.
+    /// There is no room to keep the order, which has been carried out.
     Full,
 }
 
@@ -273,8 +274,14 @@ pub struct Touched {
     pub changed: bool,
 }
 
-/// What one revocation counts towards the capacity.
-pub(crate) const REVOCATION_BYTES: u64 = 77;
+/// What one revocation counts towards the room for them: its entry, and its share of the index.
+pub(crate) const REVOCATION_BYTES: u64 = 128;
+
+/// How many revocations are displaced before `grown` more make `number` of them, of which there may be `most`. Where the room has
+/// shrunk it is made bit by bit: nobody waits for all of it.
+pub(crate) fn most_displaced(number: u64, grown: u64, most: u64) -> u64 {
+    number.saturating_sub(most).min(grown.saturating_mul(2))
+}
 
 /// The expiry `change` asks of message `number` of those named.
 pub(crate) fn nth_expiry(expiry: &[u64], number: usize) -> Option<u64> {
@@ -331,7 +338,7 @@ pub struct Expired {
 pub struct Usage {
     /// Records, expired ones not yet removed included.
     pub messages: u64,
-    /// Their data in bytes, and what revocations take.
+    /// Their data in bytes.
     pub bytes: u64,
 }
 

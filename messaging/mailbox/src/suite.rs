@@ -228,6 +228,16 @@ macro_rules! prove {
             suite::quotas::whoever_has_most_orders_makes_room_for_later_ones(store);
         }
         #[test]
+        fn revocations_have_room_of_their_own() {
+            let (store, _guard) = $make(suite::quotas::quotas());
+            suite::quotas::revocations_have_room_of_their_own(store);
+        }
+        #[test]
+        fn what_is_remembered_has_been_carried_out() {
+            let (store, _guard) = $make(0);
+            suite::quotas::what_is_remembered_has_been_carried_out(store);
+        }
+        #[test]
         fn keeps_unproven_mail_apart() {
             let (store, _guard) = $make(suite::quotas::quotas());
             suite::quotas::keeps_unproven_mail_apart(store);
