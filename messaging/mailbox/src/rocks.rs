@@ -7,6 +7,7 @@ mod keys;
 mod read;
 mod replicate;
 mod sums;
+mod unsynced;
 
 use crate::{
     Allowance, Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Put, Query, Quotas, Record,
@@ -38,6 +39,7 @@ use std::{
     },
 };
 use sums::Sums;
+use unsynced::Unsynced;
 
 pub use inspect::{Contents, Fault, FaultKind};
 
@@ -65,6 +67,7 @@ pub struct RocksStore {
     sums: RwLock<Sums>,
     /// Positions before this one have been synced.
     synced: AtomicU64,
+    unsynced: Unsynced,
     /// Holds what the database counts.
     options: Options,
 }
@@ -126,7 +129,8 @@ impl RocksStore {
         };
         let (quotas, synced) = (Mutex::new(quotas.into()), AtomicU64::new(state.next));
         let (counts, state, sums) = (Mutex::default(), Mutex::new(state), RwLock::default());
-        let store = Self { db, quotas, counts, state, sums, synced, options };
+        let unsynced = Unsynced::default();
+        let store = Self { db, quotas, counts, state, sums, synced, unsynced, options };
         if is_old {
             store.upgrade().map_err(|_| OpenError::Damaged(path.into()))?;
         }
@@ -179,6 +183,7 @@ impl RocksStore {
             brings_paid: false,
             shifts: HashMap::with_capacity(messages),
             names: Vec::with_capacity(messages),
+            lives: Vec::new(),
             orders: HashMap::new(),
         }
     }
@@ -257,6 +262,8 @@ struct Pending<'a> {
     /// How the counts of accounts change, by where those stand.
     shifts: HashMap<TalliesKey, Shift>,
     names: Vec<NameChange>,
+    /// Messages that get a longer life, by position, and when they would expire without it.
+    lives: Vec<(u64, u64)>,
     /// Number and bytes of the orders of accounts that have lost or got some.
     orders: HashMap<AccountAddress, (u64, u64)>,
 }
@@ -305,7 +312,7 @@ impl Pending<'_> {
                 let (timestamp, deposited) = (record.deposit().timestamp, record.deposit().expiry);
                 let better = Meta { expiry, timestamp, deposited, standing, ..meta };
                 self.rename(&id, position, &meta, &better);
-                self.enter(id, position, better, Some(meta.bucket));
+                self.enter(id, position, better, Some(&meta));
                 return Ok(Put::Stored { expiry, already: true });
             }
             self.remove(&id, position, &meta);
@@ -356,16 +363,17 @@ impl Pending<'_> {
     }
 
     /// Writes a message's entry and puts it into the bucket of its expiry.
-    fn enter(&mut self, id: BoxId, position: u64, meta: Meta, old_bucket: Option<u64>) {
+    fn enter(&mut self, id: BoxId, position: u64, meta: Meta, old: Option<&Meta>) {
         // Buckets that have been emptied are not looked at again.
         let bucket = bucket_of(meta.expiry).max(self.state.first_bucket);
         let meta = Meta { bucket, ..meta };
-        if old_bucket != Some(bucket) {
-            if let Some(old_bucket) = old_bucket {
-                self.batch.delete(id.expiry(old_bucket, position));
+        if old.map(|old| old.bucket) != Some(bucket) {
+            if let Some(old) = old {
+                self.batch.delete(id.expiry(old.bucket, position));
             }
             self.batch.put(id.expiry(bucket, position), []);
         }
+        self.lives.extend(old.filter(|old| old.expiry < meta.expiry).map(|old| (position, old.expiry)));
         self.batch.put(id.meta(position), meta.to_bytes());
         self.brings_paid |= meta.standing == Standing::Proven;
         self.known.insert((id, meta.hash), (position, meta));
@@ -386,7 +394,15 @@ impl Pending<'_> {
     fn write(mut self, doing: &'static str) -> Result<(), StoreError> {
         let changed = self.write_counts()?;
         self.batch.put(STATE, self.state.to_bytes());
-        self.store.db.write(self.batch).map_err(failed(doing))?;
+        let comes = |change: &NameChange| match change {
+            NameChange::Comes(name) => Some(*name),
+            NameChange::Goes(_) => None,
+        };
+        let names: Vec<_> = self.names.iter().filter_map(comes).collect();
+        self.store.unsynced.begin(&names, &self.lives);
+        let written = self.store.db.write(self.batch).map_err(failed(doing));
+        self.store.unsynced.end(&names, &self.lives);
+        written?;
         self.counts.learn_mail(changed);
         self.counts.learn_orders(self.orders);
         self.store.count(&self.names);
@@ -443,9 +459,10 @@ impl Store for RocksStore {
 
     fn sync(&self) -> Result<(), StoreError> {
         // What is written from now on may or may not be synced with it.
-        let reached = self.state().next;
+        let (reached, number) = (self.state().next, self.unsynced.begin_sync());
         self.db.flush_wal(true).map_err(failed("sync messages to disk"))?;
         self.synced.fetch_max(reached, Ordering::Release);
+        self.unsynced.end_sync(number);
         Ok(())
     }
 
@@ -478,6 +495,7 @@ impl Store for RocksStore {
             }
             shown.push((position, meta));
         }
+        self.unsynced.settle(now, shown.iter_mut().map(|(position, meta)| (*position, &mut meta.expiry)));
         Ok(Page { messages: read::messages(&snapshot, &id, &shown)?, more })
     }
 
@@ -491,7 +509,8 @@ impl Store for RocksStore {
         let id = BoxId::new(account, namespace);
         let synced = self.synced.load(Ordering::Acquire);
         let found = self.find(&id, hash)?.filter(|(position, meta)| *position < synced && meta.expiry > now);
-        let Some((position, meta)) = found else { return Ok(None) };
+        let Some((position, mut meta)) = found else { return Ok(None) };
+        self.unsynced.settle(now, [(position, &mut meta.expiry)].into_iter());
         let data = self.db.get_pinned(id.data(position)).map_err(failed("read a message"))?;
         shown(&meta, data.as_deref()).map(Some)
     }
@@ -502,10 +521,13 @@ impl Store for RocksStore {
         messages: &[MessageHash],
         now: u64,
     ) -> Result<Vec<(MessageHash, u64)>, StoreError> {
+        let synced = self.synced.load(Ordering::Acquire);
         let mut expiries = Vec::new();
         for hash in messages {
-            let found = self.find_everywhere(account, hash)?;
-            expiries.extend(found.iter().map(|(.., meta)| (*hash, meta.expiry)).filter(|(_, expiry)| *expiry > now));
+            let mut found = self.find_everywhere(account, hash)?;
+            found.retain(|(_, position, meta)| *position < synced && meta.expiry > now);
+            self.unsynced.settle(now, found.iter_mut().map(|(_, position, meta)| (*position, &mut meta.expiry)));
+            expiries.extend(found.iter().map(|(.., meta)| (*hash, meta.expiry)));
         }
         Ok(expiries)
     }
@@ -532,7 +554,7 @@ impl Store for RocksStore {
 
     fn has(&self, name: &ItemName) -> Result<bool, StoreError> {
         let found = self.db.get_pinned(keys::name(name)).map_err(failed("look up a name"))?;
-        Ok(found.is_some())
+        Ok(found.is_some() && !self.unsynced.has_name(name))
     }
 
     fn fetch(&self, name: &ItemName, now: u64) -> Result<Option<Fetched>, StoreError> {

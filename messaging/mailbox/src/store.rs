@@ -23,7 +23,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// What is kept is shown to readers, and durable, only after [`sync`](Self::sync).
     fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError>;
 
-    /// Carries out an owner's order. Its effect is visible at once, but durable only after [`sync`](Self::sync).
+    /// Carries out an owner's order. Its effect is visible at once, but for longer lives, and durable only after [`sync`](Self::sync).
     /// `order` is kept beside it, for members that miss it and for replicas that come late. Where there is no room for orders, the
     /// oldest of the account with most of them makes room, if it is older than this one (decision 54); else the answer is
     /// [`Changed::Full`], though the order has been carried out. What is kept has always been carried out: nothing is refused for
@@ -45,7 +45,7 @@ pub trait Store: Debug + Send + Sync + 'static {
         now: u64,
     ) -> Result<Option<RetrievedMessage>, StoreError>;
 
-    /// When those of `messages` that are here expire.
+    /// When those of `messages` that are here expire. Like all that readers are told of an expiry, it holds whatever a crash takes back.
     fn expiries(
         &self,
         account: &AccountAddress,
@@ -69,7 +69,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// is at most one name.
     fn cuts(&self, range: &NameRange, parts: usize) -> Result<Vec<ItemName>, StoreError>;
 
-    /// Whether something of this name is here.
+    /// Whether something of this name is here and has been synced: others let go of what they have on this word.
     fn has(&self, name: &ItemName) -> Result<bool, StoreError>;
 
     /// What a name stands for, if it is still here.
@@ -276,6 +276,11 @@ pub struct Touched {
 
 /// What one revocation counts towards the room for them: its entry, and its share of the index.
 pub(crate) const REVOCATION_BYTES: u64 = 128;
+
+/// When readers are told that a message expires that is here at `now`: a longer life that has not been synced is not promised yet.
+pub(crate) fn told_expiry(expiry: u64, before: Option<u64>, now: u64) -> u64 {
+    before.map_or(expiry, |before| expiry.min(before.max(now.saturating_add(1))))
+}
 
 /// How many revocations are displaced before `grown` more make `number` of them, of which there may be `most`. Where the room has
 /// shrunk it is made bit by bit: nobody waits for all of it.

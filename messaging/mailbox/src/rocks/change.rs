@@ -193,7 +193,7 @@ impl Pending<'_> {
         let expiry = settled_expiry(meta.timestamp, meta.deposited, &rulings);
         let changed = is_wanted(mode, meta.expiry, to) && expiry == to;
         if expiry != meta.expiry {
-            self.enter(id, position, Meta { expiry, ..meta }, Some(meta.bucket));
+            self.enter(id, position, Meta { expiry, ..meta }, Some(&meta));
         }
         Ok(Touched { namespace: id.namespace(), hash: meta.hash, expiry, changed })
     }

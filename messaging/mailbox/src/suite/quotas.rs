@@ -65,7 +65,6 @@ pub(crate) fn revocations_have_room_of_their_own(store: impl Store) {
     assert_eq!(put(&store, &weighed(3, 1, true, LATER), 80), stored);
     assert_eq!(carry_out(&store, &forgetting(3, 3, 90), 90), Changed::Messages(vec![]), "and so have orders");
     let is_kept = |(_, order): (Change, Order)| store.has(&order.name()).unwrap();
-    store.sync().unwrap();
     assert!(is_kept(forgetting(3, 3, 90)));
 
     // Who has most loses what was revoked first.
@@ -87,7 +86,6 @@ pub(crate) fn what_is_remembered_has_been_carried_out(store: impl Store) {
         (revoking(1, 1, &[1], 10), ordered(2, Action::DeleteAll { scope: Scope::All, timestamp: 20 }, 20));
     assert_eq!(carry_out(&store, &revoke, 30), Changed::Tokens(1));
     assert_eq!(carry_out(&store, &delete, 30), Changed::Messages(vec![]));
-    store.sync().unwrap();
     assert!(store.has(&revoke.1.name()).unwrap() && store.has(&delete.1.name()).unwrap());
     assert_eq!(store.revoked(&account(1)).unwrap(), [token(1)]);
     assert_eq!(put(&store, &record(2, 0, 1, LATER), 30), Put::Full, "there is no room for anything else");
