@@ -192,6 +192,7 @@ mod tests {
         assert!(!unpaid(Origin::Member).asks_the_store());
         assert_eq!(refusal(unpaid(Origin::Member), &store, u32::MAX), None, "another member has drawn already");
         store.put(&[Record::new(deposit(0, b"unpaid"))], NOW).unwrap();
+        store.sync().unwrap();
         assert_eq!(refusal(unpaid(Origin::Client), &store, u32::MAX), None, "it is here");
     }
 
@@ -200,6 +201,7 @@ mod tests {
         let store = MemoryStore::new(u64::MAX);
         assert_eq!(refusal(calm(paid(b"a"), true), &store, 0), Some(StoreRefusal::Work(WorkRefusal::Spent)));
         store.put(&[Record::new(paid(b"a"))], NOW).unwrap();
+        store.sync().unwrap();
         assert_eq!(refusal(calm(paid(b"a"), true), &store, 0), None);
     }
 

@@ -6,7 +6,7 @@ use crate::{
     deposits::{Known, choose},
     name::spaced,
     ruling::{Ruling, Rulings, admitted_until, settled_expiry},
-    store::{MAX_ORDER_BYTES, MAX_ORDERS, REVOCATION_BYTES, charged_for_orders, is_wanted, nth_expiry},
+    store::{MAX_ORDER_BYTES, MAX_ORDERS, charged_for_orders, is_wanted, most_displaced, nth_expiry, told_expiry},
 };
 use skep_proto::{
     account::AccountAddress,
@@ -56,6 +56,10 @@ struct Inner {
     expiries: BTreeSet<(u64, BoxId, u64)>,
     orders: BTreeMap<OrderId, Kept>,
     names: BTreeMap<ItemName, Named>,
+    /// Of those, what has not been synced.
+    fresh: BTreeSet<ItemName>,
+    /// What has been given a longer life that is not synced, and when it would expire without.
+    outlasting: BTreeMap<(BoxId, u64), u64>,
     /// The newest last.
     revoked: HashMap<AccountAddress, Vec<Revoked>>,
     usage: Usage,
@@ -76,9 +80,9 @@ struct Entry {
 }
 
 impl Entry {
-    fn shown(&self) -> RetrievedMessage {
+    fn shown(&self, expiration: u64) -> RetrievedMessage {
         let (hash, data) = (self.record.hash(), self.record.deposit().data.clone());
-        RetrievedMessage { hash, timestamp: self.sent, expiration: self.expiry, data }
+        RetrievedMessage { hash, timestamp: self.sent, expiration, data }
     }
 }
 
@@ -136,7 +140,7 @@ impl Inner {
         }
         if let Some(Entry { record, .. }) = removed {
             self.positions.remove(&(id, record.hash()));
-            self.names.remove(&record.name());
+            self.unname(&record.name());
             self.discount(&record);
         }
     }
@@ -145,7 +149,26 @@ impl Inner {
         let Some(entry) = self.boxes.get_mut(&id).and_then(|entries| entries.get_mut(&position)) else { return };
         self.expiries.remove(&(entry.expiry, id, position));
         self.expiries.insert((to, id, position));
+        if entry.expiry < to {
+            let before = self.outlasting.entry((id, position)).or_insert(entry.expiry);
+            *before = entry.expiry.min(*before);
+        }
         entry.expiry = to;
+    }
+
+    fn name(&mut self, name: ItemName, named: Named) {
+        self.names.insert(name, named);
+        self.fresh.insert(name);
+    }
+
+    fn unname(&mut self, name: &ItemName) {
+        self.names.remove(name);
+        self.fresh.remove(name);
+    }
+
+    /// When readers are told that a message expires.
+    fn told_expiry(&self, id: BoxId, position: u64, expiry: u64, now: u64) -> u64 {
+        told_expiry(expiry, self.outlasting.get(&(id, position)).copied(), now)
     }
 
     /// What is said of a message.
@@ -214,7 +237,7 @@ impl Inner {
         self.arrivals += 1;
         self.positions.insert((id, record.hash()), position);
         self.expiries.insert((expiry, id, position));
-        self.names.insert(record.name(), Named::Message(id, position));
+        self.name(record.name(), Named::Message(id, position));
         self.boxes
             .entry(id)
             .or_default()
@@ -227,8 +250,8 @@ impl Inner {
     fn replace(&mut self, id: BoxId, position: u64, record: &Record) {
         let Some(entry) = self.boxes.get_mut(&id).and_then(|entries| entries.get_mut(&position)) else { return };
         let known = std::mem::replace(&mut entry.record, record.clone());
-        self.names.remove(&known.name());
-        self.names.insert(record.name(), Named::Message(id, position));
+        self.unname(&known.name());
+        self.name(record.name(), Named::Message(id, position));
         self.discount(&known);
         self.count(record);
     }
@@ -313,13 +336,13 @@ impl Inner {
             return;
         }
         self.forget(id);
-        self.names.insert(new.name(), Named::Order(id));
+        self.name(new.name(), Named::Order(id));
         self.orders.insert(id, Kept { order: new.clone(), rulings: Rulings::of(change) });
     }
 
     fn forget(&mut self, id: OrderId) {
         if let Some(Kept { order, .. }) = self.orders.remove(&id) {
-            self.names.remove(&order.name());
+            self.unname(&order.name());
         }
     }
 
@@ -354,7 +377,17 @@ impl Inner {
         }
     }
 
-    fn change(&mut self, change: &Change, now: u64, capacity: u64) -> Changed {
+    /// Forgets revocations of other accounts, so that one may have so many more.
+    fn make_room_for_revocations(&mut self, speaking: &AccountAddress, grown: usize, most: u64) {
+        let kept: usize = self.revoked.values().map(Vec::len).sum();
+        for _ in 0..most_displaced((kept + grown) as u64, grown as u64, most) {
+            let others = self.revoked.iter_mut().filter(|(account, all)| *account != speaking && !all.is_empty());
+            let Some((_, largest)) = others.max_by_key(|(account, all)| (all.len(), **account)) else { return };
+            largest.remove(0);
+        }
+    }
+
+    fn change(&mut self, change: &Change, now: u64, most_revocations: u64) -> Changed {
         match change {
             Change::Delete { account, messages, until } => {
                 let mut touched = Vec::new();
@@ -412,11 +445,7 @@ impl Inner {
                 }
                 all.sort_unstable();
                 all.drain(..all.len().saturating_sub(MAX_REVOCATIONS));
-                let grown = (all.len() - before.len()) as u64 * REVOCATION_BYTES;
-                if grown > 0 && self.usage.charged().saturating_add(grown) > capacity {
-                    return Changed::Full;
-                }
-                self.usage.bytes += grown;
+                self.make_room_for_revocations(account, all.len() - before.len(), most_revocations);
                 let added = all.iter().filter(|(_, token)| before.iter().all(|(_, known)| known != token)).count();
                 self.revoked.insert(*account, all);
                 Changed::Tokens(added as u64)
@@ -425,9 +454,11 @@ impl Inner {
                 let Some(all) = self.revoked.get_mut(account) else { return Changed::Tokens(0) };
                 let before = all.len();
                 all.retain(|(_, token)| !tokens.contains(token));
-                let removed = (before - all.len()) as u64;
-                self.usage.bytes -= removed * REVOCATION_BYTES;
-                Changed::Tokens(removed)
+                let removed = before - all.len();
+                if all.is_empty() {
+                    self.revoked.remove(account);
+                }
+                Changed::Tokens(removed as u64)
             }
         }
     }
@@ -442,9 +473,9 @@ impl Store for MemoryStore {
 
     fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError> {
         let mut inner = self.lock();
-        let Quotas { capacity, orders, .. } = self.quotas();
-        let has_room = order.is_none_or(|order| inner.make_room_for(order, orders));
-        let changed = inner.change(change, now, capacity);
+        let quotas = self.quotas();
+        let has_room = order.is_none_or(|order| inner.make_room_for(order, quotas.orders));
+        let changed = inner.change(change, now, quotas.revocations());
         if let (Some(order), true) = (order, has_room) {
             inner.remember(order, change);
         }
@@ -473,7 +504,8 @@ impl Store for MemoryStore {
     }
 
     fn has(&self, name: &ItemName) -> Result<bool, StoreError> {
-        Ok(self.lock().names.contains_key(name))
+        let inner = self.lock();
+        Ok(inner.names.contains_key(name) && !inner.fresh.contains(name))
     }
 
     fn fetch(&self, name: &ItemName, now: u64) -> Result<Option<Fetched>, StoreError> {
@@ -505,6 +537,8 @@ impl Store for MemoryStore {
     fn sync(&self) -> Result<(), StoreError> {
         let mut inner = self.lock();
         inner.synced = inner.arrivals;
+        inner.fresh.clear();
+        inner.outlasting.clear();
         Ok(())
     }
 
@@ -516,9 +550,10 @@ impl Store for MemoryStore {
         now: u64,
     ) -> Result<Option<RetrievedMessage>, StoreError> {
         let (inner, id) = (self.lock(), (*account, namespace));
-        let position = inner.positions.get(&(id, *hash)).filter(|position| **position < inner.synced);
-        let entry = position.and_then(|position| inner.boxes.get(&id)?.get(position));
-        Ok(entry.filter(|entry| entry.expiry > now).map(Entry::shown))
+        let position = inner.positions.get(&(id, *hash)).copied().filter(|position| *position < inner.synced);
+        let found = position.and_then(|position| Some((position, inner.boxes.get(&id)?.get(&position)?)));
+        let found = found.filter(|(_, entry)| entry.expiry > now);
+        Ok(found.map(|(position, entry)| entry.shown(inner.told_expiry(id, position, entry.expiry, now))))
     }
 
     fn expiries(
@@ -529,7 +564,8 @@ impl Store for MemoryStore {
     ) -> Result<Vec<(MessageHash, u64)>, StoreError> {
         let inner = self.lock();
         let of = |hash: &MessageHash| {
-            inner.find(account, hash, now).into_iter().map(|(.., expiry)| (*hash, expiry)).collect()
+            let found = inner.find(account, hash, now).into_iter().filter(|(_, position, _)| *position < inner.synced);
+            found.map(|(id, position, expiry)| (*hash, inner.told_expiry(id, position, expiry, now))).collect()
         };
         Ok(messages.iter().flat_map(|hash| -> Vec<_> { of(hash) }).collect())
     }
@@ -552,11 +588,8 @@ impl Store for MemoryStore {
             .filter(|position| **position < inner.synced);
         let start = after.map_or(Bound::Unbounded, |position| Bound::Excluded(*position));
         let mut size = 0;
-        for entry in entries
-            .range((start, Bound::Excluded(inner.synced)))
-            .map(|(_, entry)| entry)
-            .filter(|entry| entry.expiry > now)
-        {
+        let entries = entries.range((start, Bound::Excluded(inner.synced)));
+        for (position, entry) in entries.filter(|(_, entry)| entry.expiry > now) {
             let deposit = entry.record.deposit();
             size += retrieved_size(deposit.data.len());
             let fits = page.messages.len() < query.window.count && size <= query.window.size;
@@ -564,7 +597,7 @@ impl Store for MemoryStore {
                 page.more = true;
                 break;
             }
-            page.messages.push(entry.shown());
+            page.messages.push(entry.shown(inner.told_expiry(id, *position, entry.expiry, now)));
         }
         Ok(page)
     }

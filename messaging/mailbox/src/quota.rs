@@ -1,6 +1,9 @@
 //! How much is kept of one mailbox and of all, apart for mail that was paid for and mail that was not; pure (decision 17).
 
-use crate::{Usage, store::RECORD_BYTES};
+use crate::{
+    Usage,
+    store::{RECORD_BYTES, REVOCATION_BYTES},
+};
 use skep_proto::storage::limits::retrieved_size;
 
 /// Whether a message was paid for.
@@ -46,12 +49,20 @@ pub struct Quotas {
     pub capacity: u64,
     /// Bytes of unproven mail, within the capacity: the rest is proven mail's alone.
     pub unproven_capacity: u64,
-    /// Bytes of owners' orders, apart from the capacity: neither takes room from the other.
+    /// Bytes of owners' orders, apart from the capacity: neither takes room from the other. A quarter as much beside it is for
+    /// revocations.
     pub orders: u64,
     /// Proven mail of one account.
     pub proven: Quota,
     /// Unproven mail of one account.
     pub unproven: Quota,
+}
+
+impl Quotas {
+    /// Most revocations of all accounts. They outlive the orders that made them, so they have room apart from those.
+    pub(crate) const fn revocations(&self) -> u64 {
+        self.orders / 4 / REVOCATION_BYTES
+    }
 }
 
 /// A capacity, and no other bound.

@@ -7,6 +7,7 @@ mod keys;
 mod read;
 mod replicate;
 mod sums;
+mod unsynced;
 
 use crate::{
     Allowance, Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Put, Query, Quotas, Record,
@@ -15,10 +16,7 @@ use crate::{
 };
 pub use accounts::Recount;
 use accounts::{Counts, Shift};
-use keys::{
-    BoxId, FORMAT, FORMAT_BEFORE, Meta, Place, STATE, State, TalliesKey, bucket_of, bucket_start, last_expired,
-    read_expiry,
-};
+use keys::{BoxId, FORMAT, Meta, Place, STATE, State, TalliesKey, bucket_of, bucket_start, last_expired, read_expiry};
 use prost::Message;
 use read::Entries;
 use rocksdb::{
@@ -41,6 +39,7 @@ use std::{
     },
 };
 use sums::Sums;
+use unsynced::Unsynced;
 
 pub use inspect::{Contents, Fault, FaultKind};
 
@@ -68,6 +67,7 @@ pub struct RocksStore {
     sums: RwLock<Sums>,
     /// Positions before this one have been synced.
     synced: AtomicU64,
+    unsynced: Unsynced,
     /// Holds what the database counts.
     options: Options,
 }
@@ -121,7 +121,7 @@ impl RocksStore {
         let state = match db.get(STATE).map_err(failed)?.map(|bytes| State::read(&bytes)) {
             None => State::default(),
             Some(Some((found, Some(state)))) => {
-                is_old = found == FORMAT_BEFORE;
+                is_old = found < FORMAT;
                 state
             }
             Some(Some((found, None))) => return Err(OpenError::Format { path: path.into(), found }),
@@ -129,7 +129,8 @@ impl RocksStore {
         };
         let (quotas, synced) = (Mutex::new(quotas.into()), AtomicU64::new(state.next));
         let (counts, state, sums) = (Mutex::default(), Mutex::new(state), RwLock::default());
-        let store = Self { db, quotas, counts, state, sums, synced, options };
+        let unsynced = Unsynced::default();
+        let store = Self { db, quotas, counts, state, sums, synced, unsynced, options };
         if is_old {
             store.upgrade().map_err(|_| OpenError::Damaged(path.into()))?;
         }
@@ -182,6 +183,7 @@ impl RocksStore {
             brings_paid: false,
             shifts: HashMap::with_capacity(messages),
             names: Vec::with_capacity(messages),
+            lives: Vec::new(),
             orders: HashMap::new(),
         }
     }
@@ -260,6 +262,8 @@ struct Pending<'a> {
     /// How the counts of accounts change, by where those stand.
     shifts: HashMap<TalliesKey, Shift>,
     names: Vec<NameChange>,
+    /// Messages that get a longer life, by position, and when they would expire without it.
+    lives: Vec<(u64, u64)>,
     /// Number and bytes of the orders of accounts that have lost or got some.
     orders: HashMap<AccountAddress, (u64, u64)>,
 }
@@ -308,7 +312,7 @@ impl Pending<'_> {
                 let (timestamp, deposited) = (record.deposit().timestamp, record.deposit().expiry);
                 let better = Meta { expiry, timestamp, deposited, standing, ..meta };
                 self.rename(&id, position, &meta, &better);
-                self.enter(id, position, better, Some(meta.bucket));
+                self.enter(id, position, better, Some(&meta));
                 return Ok(Put::Stored { expiry, already: true });
             }
             self.remove(&id, position, &meta);
@@ -359,16 +363,17 @@ impl Pending<'_> {
     }
 
     /// Writes a message's entry and puts it into the bucket of its expiry.
-    fn enter(&mut self, id: BoxId, position: u64, meta: Meta, old_bucket: Option<u64>) {
+    fn enter(&mut self, id: BoxId, position: u64, meta: Meta, old: Option<&Meta>) {
         // Buckets that have been emptied are not looked at again.
         let bucket = bucket_of(meta.expiry).max(self.state.first_bucket);
         let meta = Meta { bucket, ..meta };
-        if old_bucket != Some(bucket) {
-            if let Some(old_bucket) = old_bucket {
-                self.batch.delete(id.expiry(old_bucket, position));
+        if old.map(|old| old.bucket) != Some(bucket) {
+            if let Some(old) = old {
+                self.batch.delete(id.expiry(old.bucket, position));
             }
             self.batch.put(id.expiry(bucket, position), []);
         }
+        self.lives.extend(old.filter(|old| old.expiry < meta.expiry).map(|old| (position, old.expiry)));
         self.batch.put(id.meta(position), meta.to_bytes());
         self.brings_paid |= meta.standing == Standing::Proven;
         self.known.insert((id, meta.hash), (position, meta));
@@ -389,7 +394,15 @@ impl Pending<'_> {
     fn write(mut self, doing: &'static str) -> Result<(), StoreError> {
         let changed = self.write_counts()?;
         self.batch.put(STATE, self.state.to_bytes());
-        self.store.db.write(self.batch).map_err(failed(doing))?;
+        let comes = |change: &NameChange| match change {
+            NameChange::Comes(name) => Some(*name),
+            NameChange::Goes(_) => None,
+        };
+        let names: Vec<_> = self.names.iter().filter_map(comes).collect();
+        self.store.unsynced.begin(&names, &self.lives);
+        let written = self.store.db.write(self.batch).map_err(failed(doing));
+        self.store.unsynced.end(&names, &self.lives);
+        written?;
         self.counts.learn_mail(changed);
         self.counts.learn_orders(self.orders);
         self.store.count(&self.names);
@@ -446,9 +459,10 @@ impl Store for RocksStore {
 
     fn sync(&self) -> Result<(), StoreError> {
         // What is written from now on may or may not be synced with it.
-        let reached = self.state().next;
+        let (reached, number) = (self.state().next, self.unsynced.begin_sync());
         self.db.flush_wal(true).map_err(failed("sync messages to disk"))?;
         self.synced.fetch_max(reached, Ordering::Release);
+        self.unsynced.end_sync(number);
         Ok(())
     }
 
@@ -481,6 +495,7 @@ impl Store for RocksStore {
             }
             shown.push((position, meta));
         }
+        self.unsynced.settle(now, shown.iter_mut().map(|(position, meta)| (*position, &mut meta.expiry)));
         Ok(Page { messages: read::messages(&snapshot, &id, &shown)?, more })
     }
 
@@ -494,7 +509,8 @@ impl Store for RocksStore {
         let id = BoxId::new(account, namespace);
         let synced = self.synced.load(Ordering::Acquire);
         let found = self.find(&id, hash)?.filter(|(position, meta)| *position < synced && meta.expiry > now);
-        let Some((position, meta)) = found else { return Ok(None) };
+        let Some((position, mut meta)) = found else { return Ok(None) };
+        self.unsynced.settle(now, [(position, &mut meta.expiry)].into_iter());
         let data = self.db.get_pinned(id.data(position)).map_err(failed("read a message"))?;
         shown(&meta, data.as_deref()).map(Some)
     }
@@ -505,10 +521,13 @@ impl Store for RocksStore {
         messages: &[MessageHash],
         now: u64,
     ) -> Result<Vec<(MessageHash, u64)>, StoreError> {
+        let synced = self.synced.load(Ordering::Acquire);
         let mut expiries = Vec::new();
         for hash in messages {
-            let found = self.find_everywhere(account, hash)?;
-            expiries.extend(found.iter().map(|(.., meta)| (*hash, meta.expiry)).filter(|(_, expiry)| *expiry > now));
+            let mut found = self.find_everywhere(account, hash)?;
+            found.retain(|(_, position, meta)| *position < synced && meta.expiry > now);
+            self.unsynced.settle(now, found.iter_mut().map(|(_, position, meta)| (*position, &mut meta.expiry)));
+            expiries.extend(found.iter().map(|(.., meta)| (*hash, meta.expiry)));
         }
         Ok(expiries)
     }
@@ -535,7 +554,7 @@ impl Store for RocksStore {
 
     fn has(&self, name: &ItemName) -> Result<bool, StoreError> {
         let found = self.db.get_pinned(keys::name(name)).map_err(failed("look up a name"))?;
-        Ok(found.is_some())
+        Ok(found.is_some() && !self.unsynced.has_name(name))
     }
 
     fn fetch(&self, name: &ItemName, now: u64) -> Result<Option<Fetched>, StoreError> {
@@ -653,8 +672,18 @@ mod tests {
     }
 
     #[test]
-    fn the_format_before_is_brought_up_to_date() {
+    fn formats_before_are_brought_up_to_date() {
+        // The first two numbers tell where to go on; what was counted otherwise is counted anew.
+        for (format, counted) in
+            [(keys::FORMAT_LONG_BEFORE, &[5, 5 * 8 + 300, 5 * 8][..]), (keys::FORMAT_BEFORE, &[9; 5])]
+        {
+            is_brought_up_to_date(format, counted);
+        }
+    }
+
+    fn is_brought_up_to_date(format: u32, counted: &[u64]) {
         use crate::{Change, Order};
+        use skep_proto::storage::{Access, SubaccountToken};
         let directory = tempdir().unwrap();
         let records: Vec<_> = (0..5).map(|number| suite::record(number, 0, 1, 1_000_000)).collect();
         let orders = |store: &RocksStore| store.allowance(&suite::account(1)).unwrap().orders;
@@ -663,29 +692,35 @@ mod tests {
             store.put(&records, 0).unwrap();
             for number in 1..4 {
                 let (account, signature) = (suite::account(number / 2), [number; 64]);
-                let change = Change::Revoke { account, tokens: Vec::new(), at: 5, given: 5 };
+                let tokens = vec![SubaccountToken::new(5, Access::READ, &[number; 32])];
+                let change = Change::Revoke { account, tokens, at: 5, given: 5 };
                 let order = Order { account, signature, request: vec![7; 100], at: 5 };
                 store.change(&change, Some(&order), 5).unwrap();
             }
             let allowance = store.allowance(&suite::account(1)).unwrap();
             let state = store.state();
-            let numbers = [state.next, state.first_bucket, 5, 5 * 8 + 300, 5 * 8].map(u64::to_be_bytes);
-            let old = [&FORMAT_BEFORE.to_be_bytes()[..], numbers.as_flattened()].concat();
+            assert_eq!(state.revocations, 3);
+            let numbers: Vec<_> = [&[state.next, state.first_bucket], counted].concat();
+            let numbers: Vec<_> = numbers.into_iter().map(u64::to_be_bytes).collect();
+            let old = [&format.to_be_bytes()[..], numbers.as_flattened()].concat();
             let mut batch = WriteBatch::default();
             batch.put(STATE, old);
-            batch.delete_range(b"w", b"x");
+            batch.delete_range(b"v", b"x");
             // Left by an upgrade that was cut short.
             batch.put(keys::order_holder(u64::MAX, &suite::account(9)), []);
+            batch.put(keys::revocation_holder(u64::MAX, &suite::account(9)), []);
             store.db.write(batch).unwrap();
             allowance
         };
         let store = RocksStore::open(directory.path(), u64::MAX).unwrap();
         assert_eq!(store.allowance(&suite::account(1)).unwrap(), before);
-        assert_eq!(orders(&store), 3 * (crate::RECORD_BYTES + 400));
+        assert_eq!((orders(&store), store.state().revocations), (3 * (crate::RECORD_BYTES + 400), 3));
         let mut faults = Vec::new();
         store.verify(&mut |fault| faults.push(fault.kind)).unwrap();
-        assert!(!faults.contains(&FaultKind::OrderCount), "{faults:?}");
-        assert!(!faults.iter().any(|fault| matches!(fault, FaultKind::Count { .. })), "{faults:?}");
+        let wrong = |fault: &FaultKind| {
+            matches!(fault, FaultKind::OrderCount | FaultKind::RevocationCount | FaultKind::Count { .. })
+        };
+        assert!(!faults.iter().any(wrong), "{faults:?}");
         drop(store);
         let store = RocksStore::open(directory.path(), u64::MAX).unwrap();
         assert_eq!((orders(&store), store.usage()), (before.orders, Usage { messages: 5, bytes: 40 }));

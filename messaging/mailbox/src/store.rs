@@ -23,10 +23,11 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// What is kept is shown to readers, and durable, only after [`sync`](Self::sync).
     fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError>;
 
-    /// Carries out an owner's order. Its effect is visible at once, but durable only after [`sync`](Self::sync).
+    /// Carries out an owner's order. Its effect is visible at once, but for longer lives, and durable only after [`sync`](Self::sync).
     /// `order` is kept beside it, for members that miss it and for replicas that come late. Where there is no room for orders, the
     /// oldest of the account with most of them makes room, if it is older than this one (decision 54); else the answer is
-    /// [`Changed::Full`], though the order has been carried out.
+    /// [`Changed::Full`], though the order has been carried out. What is kept has always been carried out: nothing is refused for
+    /// want of room, and where there is none for a revocation, the other account with most of them loses its oldest (decision 57).
     fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError>;
 
     /// Makes everything put and changed so far durable.
@@ -44,7 +45,7 @@ pub trait Store: Debug + Send + Sync + 'static {
         now: u64,
     ) -> Result<Option<RetrievedMessage>, StoreError>;
 
-    /// When those of `messages` that are here expire.
+    /// When those of `messages` that are here expire. Like all that readers are told of an expiry, it holds whatever a crash takes back.
     fn expiries(
         &self,
         account: &AccountAddress,
@@ -68,7 +69,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// is at most one name.
     fn cuts(&self, range: &NameRange, parts: usize) -> Result<Vec<ItemName>, StoreError>;
 
-    /// Whether something of this name is here.
+    /// Whether something of this name is here and has been synced: others let go of what they have on this word.
     fn has(&self, name: &ItemName) -> Result<bool, StoreError>;
 
     /// What a name stands for, if it is still here.
@@ -256,7 +257,7 @@ pub enum Changed {
     Messages(Vec<Touched>),
     /// How many revocations were added or removed.
     Tokens(u64),
-    /// The store has reached its capacity, or has no room to keep the order.
+    /// There is no room to keep the order, which has been carried out.
     Full,
 }
 
@@ -273,8 +274,19 @@ pub struct Touched {
     pub changed: bool,
 }
 
-/// What one revocation counts towards the capacity.
-pub(crate) const REVOCATION_BYTES: u64 = 77;
+/// What one revocation counts towards the room for them: its entry, and its share of the index.
+pub(crate) const REVOCATION_BYTES: u64 = 128;
+
+/// When readers are told that a message expires that is here at `now`: a longer life that has not been synced is not promised yet.
+pub(crate) fn told_expiry(expiry: u64, before: Option<u64>, now: u64) -> u64 {
+    before.map_or(expiry, |before| expiry.min(before.max(now.saturating_add(1))))
+}
+
+/// How many revocations are displaced before `grown` more make `number` of them, of which there may be `most`. Where the room has
+/// shrunk it is made bit by bit: nobody waits for all of it.
+pub(crate) fn most_displaced(number: u64, grown: u64, most: u64) -> u64 {
+    number.saturating_sub(most).min(grown.saturating_mul(2))
+}
 
 /// The expiry `change` asks of message `number` of those named.
 pub(crate) fn nth_expiry(expiry: &[u64], number: usize) -> Option<u64> {
@@ -331,7 +343,7 @@ pub struct Expired {
 pub struct Usage {
     /// Records, expired ones not yet removed included.
     pub messages: u64,
-    /// Their data in bytes, and what revocations take.
+    /// Their data in bytes.
     pub bytes: u64,
 }
 

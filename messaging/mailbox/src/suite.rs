@@ -75,6 +75,7 @@ pub(crate) fn account(owner: u8) -> AccountAddress {
 /// What a change touched, sorted: box, message, expiry, changed.
 fn touched(store: &impl Store, change: &Change, now: u64) -> Vec<(i16, MessageHash, u64, bool)> {
     let Changed::Messages(touched) = store.change(change, None, now).unwrap() else { panic!("about messages") };
+    store.sync().unwrap();
     let mut touched: Vec<_> = touched
         .into_iter()
         .map(|Touched { namespace, hash, expiry, changed }| (namespace.0, hash, expiry, changed))
@@ -96,7 +97,9 @@ fn ordered_by(owner: u8, number: u8, action: Action, at: u64) -> (Change, Order)
 }
 
 fn carry_out(store: &impl Store, (change, order): &(Change, Order), now: u64) -> Changed {
-    store.change(change, Some(order), now).unwrap()
+    let changed = store.change(change, Some(order), now).unwrap();
+    store.sync().unwrap();
+    changed
 }
 
 /// Runs the suite against the stores `make(capacity)` gives (each with whatever must outlive it).
@@ -126,6 +129,11 @@ macro_rules! prove {
         fn shows_what_has_been_synced() {
             let (store, _guard) = $make(u64::MAX);
             suite::mail::shows_what_has_been_synced(store);
+        }
+        #[test]
+        fn promises_what_has_been_synced() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::mail::promises_what_has_been_synced(store);
         }
         #[test]
         fn an_expired_message_may_come_again() {
@@ -226,6 +234,16 @@ macro_rules! prove {
         fn whoever_has_most_orders_makes_room_for_later_ones() {
             let (store, _guard) = $make(suite::quotas::quotas());
             suite::quotas::whoever_has_most_orders_makes_room_for_later_ones(store);
+        }
+        #[test]
+        fn revocations_have_room_of_their_own() {
+            let (store, _guard) = $make(suite::quotas::quotas());
+            suite::quotas::revocations_have_room_of_their_own(store);
+        }
+        #[test]
+        fn what_is_remembered_has_been_carried_out() {
+            let (store, _guard) = $make(0);
+            suite::quotas::what_is_remembered_has_been_carried_out(store);
         }
         #[test]
         fn keeps_unproven_mail_apart() {

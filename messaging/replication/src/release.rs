@@ -88,7 +88,7 @@ mod tests {
     use super::*;
     use crate::{
         answer,
-        session::testing::{message, store_of},
+        session::testing::{NOW, message, store_of},
     };
 
     #[test]
@@ -112,6 +112,25 @@ mod tests {
         let mut expected: Vec<_> = (1_000..2_000).map(|number| message(number).name()).collect();
         expected.sort_unstable();
         assert_eq!(by_three, expected);
+    }
+
+    #[test]
+    fn what_a_crash_may_take_is_not_confirmed() {
+        let (ours, member) = (store_of(0..10), store_of(0..0));
+        let records: Vec<_> = (0..10).map(message).collect();
+        let confirmed = || {
+            let mut release = Release::new(vec![NameRange::ALL]);
+            let Some(peer::request::Request::Reconcile(asked)) = release.next_page(&ours).expect("reads") else {
+                panic!("ten names")
+            };
+            let response = Some(Response::Reconciled(answer(&member, &[NameRange::ALL], &asked).expect("honest")));
+            release.handle(peer::Response { response }, |_| false).expect("honest");
+            release.confirmed(1).len()
+        };
+        member.put(&records, NOW).expect("memory");
+        assert_eq!(confirmed(), 0);
+        member.sync().expect("memory");
+        assert_eq!(confirmed(), 10);
     }
 
     #[test]

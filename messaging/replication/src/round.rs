@@ -315,7 +315,7 @@ mod tests {
             let change = Change::Delete { account, messages: vec![message(0).hash()], until: NOW };
             let order = Order { account, signature: [7; 64], request: b"{}".to_vec(), at: NOW };
             store.change(&change, Some(&order), NOW).expect("memory");
-            store.put(std::slice::from_ref(&again), NOW).expect("memory");
+            store.put(std::slice::from_ref(&again), NOW).and_then(|_| store.sync()).expect("memory");
         }
         let [a, b, c] = elsewhere.each_ref().map(Some);
         let mut round = Round::new(u64::MAX);

@@ -123,9 +123,14 @@ impl Member {
         now.saturating_add_signed(self.skew)
     }
 
+    /// Whether it does what it says.
+    pub(crate) const fn is_honest(&self) -> bool {
+        self.lie.is_none()
+    }
+
     /// Whether it has what honest members with room have.
-    pub(crate) fn is_reliable(&self) -> bool {
-        self.lie.is_none() && !self.is_small
+    pub(crate) const fn is_reliable(&self) -> bool {
+        self.is_honest() && !self.is_small
     }
 
     /// The other members of the swarm that keeps this mailbox, if this node is one.

@@ -5,10 +5,7 @@ use super::{
     keys::{self, TalliesKey, read_tallies, read_tallies_key, write_tallies},
     read_position,
 };
-use crate::{
-    Allowance, Quotas, Record, Standing, StoreError, Tallies, Usage,
-    store::{REVOCATION_BYTES, charged_for_orders},
-};
+use crate::{Allowance, Quotas, Record, Standing, StoreError, Tallies, Usage, store::charged_for_orders};
 use rocksdb::WriteBatch;
 use skep_proto::account::AccountAddress;
 use std::{collections::HashMap, hash::Hash};
@@ -94,6 +91,8 @@ pub struct Recount {
     pub unproven: Usage,
     /// Bytes of orders, as they are charged.
     pub orders: u64,
+    /// Revocations.
+    pub revocations: u64,
 }
 
 impl RocksStore {
@@ -112,7 +111,8 @@ impl RocksStore {
         let mut counts = self.counts();
         let state = self.state();
         let mut found = Recount::default();
-        let mut right = State { kept: Usage::default(), unproven: Usage::default(), orders: 0, ..state };
+        let mut right =
+            State { kept: Usage::default(), unproven: Usage::default(), orders: 0, revocations: 0, ..state };
         let mut batch = WriteBatch::default();
         let mut compare = |key: &[u8], counted: &Tallies| -> Result<(), StoreError> {
             if self.tallies(key)? != *counted {
@@ -145,13 +145,17 @@ impl RocksStore {
                 batch.delete(key);
             }
         }
-        right.kept.bytes += self.with_prefix(b"r".to_vec()).count() as u64 * REVOCATION_BYTES;
+        for entry in self.with_prefix(b"r".to_vec()) {
+            entry.map_err(failed("read revocations"))?;
+            right.revocations += 1;
+        }
         for entry in self.with_prefix(b"x".to_vec()) {
             let (_, size) = entry.map_err(failed("read orders"))?;
             right.orders += charged_for_orders(1, read_position(&size)?);
         }
         found.wrong_total = right != state;
-        (found.usage, found.unproven, found.orders) = (right.kept, right.unproven, right.orders);
+        (found.usage, found.unproven) = (right.kept, right.unproven);
+        (found.orders, found.revocations) = (right.orders, right.revocations);
         if mend && (found.wrong_total || found.wrong_accounts > 0) {
             batch.put(super::STATE, right.to_bytes());
             self.db.write(batch).map_err(failed("write counts"))?;

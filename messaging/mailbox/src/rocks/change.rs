@@ -2,19 +2,22 @@
 
 use super::{
     Pending, RocksStore, failed,
-    keys::{BoxId, Meta, Place, Revoked, hash_prefix, meta_prefix, read_revocation, revocation, revocation_prefix},
+    keys::{
+        BoxId, Meta, Place, Revoked, hash_prefix, meta_prefix, read_revocation, read_revocation_holder, revocation,
+        revocation_holder, revocation_prefix,
+    },
 };
 use crate::{
     Change, Changed, Record, StoreError, Touched,
     ruling::{Ruling, settled_expiry},
-    store::{REVOCATION_BYTES, is_wanted, nth_expiry},
+    store::{is_wanted, most_displaced, nth_expiry},
 };
 use rocksdb::{DBIterator, IteratorMode, PrefixRange, ReadOptions};
 use skep_proto::{
     account::AccountAddress,
     storage::{ExpiryMode, MessageHash, Scope, SubaccountToken, limits::MAX_REVOCATIONS},
 };
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 impl RocksStore {
     pub(super) fn with_prefix(&self, prefix: Vec<u8>) -> DBIterator<'_> {
@@ -190,7 +193,7 @@ impl Pending<'_> {
         let expiry = settled_expiry(meta.timestamp, meta.deposited, &rulings);
         let changed = is_wanted(mode, meta.expiry, to) && expiry == to;
         if expiry != meta.expiry {
-            self.enter(id, position, Meta { expiry, ..meta }, Some(meta.bucket));
+            self.enter(id, position, Meta { expiry, ..meta }, Some(&meta));
         }
         Ok(Touched { namespace: id.namespace(), hash: meta.hash, expiry, changed })
     }
@@ -210,11 +213,8 @@ impl Pending<'_> {
         all.sort_unstable_by(|a, b| b.cmp(a));
         all.dedup_by_key(|(_, token)| *token);
         all.truncate(MAX_REVOCATIONS);
-        let grown = all.len().saturating_sub(known.len()) as u64 * REVOCATION_BYTES;
-        if grown > 0 && self.state.kept.charged().saturating_add(grown) > self.store.quotas().capacity {
-            return Ok(Changed::Full);
-        }
-        self.state.kept.bytes = self.state.kept.bytes.saturating_add(grown);
+        self.displace_revocations(account, all.len().saturating_sub(known.len()) as u64)?;
+        self.count_revocations(account, known.len(), all.len());
         for (_, token) in &known {
             self.batch.delete(revocation(account, token));
         }
@@ -233,7 +233,57 @@ impl Pending<'_> {
             self.batch.delete(revocation(account, token));
             removed += 1;
         }
-        self.state.kept.bytes = self.state.kept.bytes.saturating_sub(removed * REVOCATION_BYTES);
-        Ok(Changed::Tokens(removed))
+        self.count_revocations(account, known.len(), known.len() - removed);
+        Ok(Changed::Tokens(removed as u64))
+    }
+
+    /// Forgets revocations of other accounts, so that one may have so many more: always the oldest of who has most.
+    fn displace_revocations(&mut self, speaking: &AccountAddress, grown: u64) -> Result<(), StoreError> {
+        let (number, most) = (self.state.revocations.saturating_add(grown), self.store.quotas().revocations());
+        let mut excess = most_displaced(number, grown, most);
+        if excess == 0 {
+            return Ok(());
+        }
+        let mut bounds = ReadOptions::default();
+        bounds.set_iterate_range(PrefixRange(b"v".to_vec()));
+        let mut holders = self.store.db.iterator_opt(IteratorMode::End, bounds).map(|entry| {
+            let (key, _) = entry.map_err(failed("look for revocations"))?;
+            read_revocation_holder(&key).ok_or(StoreError::Damaged("a count of revocations"))
+        });
+        // As many as may have to give way, by how many they have left.
+        let mut largest = BTreeMap::<_, Vec<_>>::new();
+        for holder in holders.by_ref().take(usize::try_from(excess).unwrap_or(usize::MAX).saturating_add(1)) {
+            let (number, account) = holder?;
+            if account != *speaking {
+                largest.insert((number, account), Vec::new());
+            }
+        }
+        while excess > 0
+            && let Some(((number, account), mut gone)) = largest.pop_last()
+        {
+            if gone.is_empty() {
+                gone = self.store.revocations(&account)?;
+            }
+            let Some((_, token)) = gone.pop() else { continue };
+            self.batch.delete(revocation(&account, &token));
+            self.count_revocations(&account, gone.len() + 1, gone.len());
+            excess -= 1;
+            if !gone.is_empty() {
+                largest.insert((number.saturating_sub(1), account), gone);
+            }
+        }
+        Ok(())
+    }
+
+    /// An account has so many revocations from now on.
+    fn count_revocations(&mut self, account: &AccountAddress, before: usize, after: usize) {
+        let (before, after) = (before as u64, after as u64);
+        self.state.revocations = self.state.revocations.saturating_sub(before).saturating_add(after);
+        if before != after {
+            self.batch.delete(revocation_holder(before, account));
+        }
+        if after > 0 {
+            self.batch.put(revocation_holder(after, account), []);
+        }
     }
 }

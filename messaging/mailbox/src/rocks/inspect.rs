@@ -5,8 +5,9 @@ use super::{
     keys::{
         self, About, BoxId, Meta, Place, Revoked, STATE, State, bucket_of, named, order_count, order_expiry,
         order_holder, order_prefix, order_time, read_account, read_expiry, read_name, read_named, read_order,
-        read_order_count, read_order_expiry, read_order_holder, read_order_time, read_revocation, read_scoped,
-        read_tallies, read_tallies_key, scoped,
+        read_order_count, read_order_expiry, read_order_holder, read_order_time, read_revocation,
+        read_revocation_holder, read_scoped, read_tallies, read_tallies_key, revocation_holder, revocation_prefix,
+        scoped,
     },
 };
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
     command::change_of,
     replica::command_of,
     ruling::{Ruling, Rulings},
-    store::{REVOCATION_BYTES, charged_for_orders},
+    store::charged_for_orders,
 };
 use prost::Message;
 use rocksdb::{FlushOptions, IteratorMode, ReadOptions};
@@ -98,6 +99,9 @@ pub enum FaultKind {
     /// An account whose orders are counted wrongly.
     #[error("is a wrong count of an account's orders")]
     OrderCount,
+    /// An account whose revocations are counted wrongly.
+    #[error("is a wrong count of an account's revocations")]
+    RevocationCount,
     /// An order whose request is signed otherwise.
     #[error("is an order whose request does not carry its signature")]
     WrongOrder,
@@ -140,11 +144,11 @@ impl RocksStore {
             Ok(())
         })?;
         let Audit { state, found, .. } = audit;
-        let bytes = found.message_bytes + found.revocations * REVOCATION_BYTES;
         let orders = charged_for_orders(found.orders, found.order_bytes);
         for (what, told, found) in [
             ("messages", state.kept.messages, found.messages),
-            ("bytes", state.kept.bytes, bytes),
+            ("bytes", state.kept.bytes, found.message_bytes),
+            ("revocations", state.revocations, found.revocations),
             ("bytes charged for orders", state.orders, orders),
         ] {
             if told != found {
@@ -251,7 +255,8 @@ impl Audit<'_> {
             Some(b'd') => self.data(key),
             Some(b'h') => self.by_hash(key, value),
             Some(b'e') => self.expiry(key),
-            Some(b'r') => Ok(self.revocation(key, value)),
+            Some(b'r') => self.revocation(key, value),
+            Some(b'v') => self.revocation_holder(key),
             Some(b'c') => self.name(key, value),
             Some(b'o') => self.order(key, value),
             Some(b'x') => self.order_end(key, value),
@@ -328,10 +333,27 @@ impl Audit<'_> {
         Ok((!meta.is_some_and(|meta| is_meant(&meta))).then_some(FaultKind::Orphan))
     }
 
-    fn revocation(&mut self, key: &[u8], value: &[u8]) -> Option<FaultKind> {
+    fn revocation(&mut self, key: &[u8], value: &[u8]) -> Judgement {
         self.found.revocations += 1;
-        let is_readable = read_revocation(key).is_some() && Revoked::read(value).is_some();
-        (!is_readable).then_some(FaultKind::Unreadable)
+        let (Some(account), Some(_), Some(_)) = (read_account(key), read_revocation(key), Revoked::read(value)) else {
+            return Ok(Some(FaultKind::Unreadable));
+        };
+        let holder = revocation_holder(self.revocations_of(&account)?, &account);
+        Ok(self.value(&holder)?.is_none().then_some(FaultKind::RevocationCount))
+    }
+
+    fn revocation_holder(&self, key: &[u8]) -> Judgement {
+        let Some((told, account)) = read_revocation_holder(key) else { return Ok(Some(FaultKind::Unreadable)) };
+        Ok((told != self.revocations_of(&account)?).then_some(FaultKind::RevocationCount))
+    }
+
+    fn revocations_of(&self, account: &AccountAddress) -> Result<u64, StoreError> {
+        let mut number = 0;
+        for entry in self.store.with_prefix(revocation_prefix(account)) {
+            entry.map_err(failed("look up revocations"))?;
+            number += 1;
+        }
+        Ok(number)
     }
 
     fn name(&self, key: &[u8], value: &[u8]) -> Judgement {
@@ -458,14 +480,36 @@ impl Audit<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Store, suite};
+    use crate::{Change, Quotas, Store, store::REVOCATION_BYTES, suite};
     use proptest::prelude::*;
+    use skep_proto::storage::{Access, SubaccountToken};
     use tempfile::tempdir;
 
     fn faults(store: &RocksStore) -> Vec<FaultKind> {
         let mut found = Vec::new();
         store.verify(&mut |fault| found.push(fault.kind)).unwrap();
         found
+    }
+
+    #[test]
+    fn revocations_are_held_against_their_index() {
+        let directory = tempdir().unwrap();
+        let store =
+            RocksStore::open(directory.path(), Quotas { orders: 16 * REVOCATION_BYTES, ..1_000.into() }).unwrap();
+        let token = |number: u8| SubaccountToken::new(5, Access::READ, &[number; 32]);
+        for owner in 1..6 {
+            let (account, at) = (suite::account(owner), owner.into());
+            let tokens = vec![token(1), token(2)];
+            store.change(&Change::Revoke { account, tokens, at, given: at }, None, 0).unwrap();
+            assert_eq!(store.revoked(&account).unwrap().len(), 2, "{owner}");
+        }
+        let unrevoke = Change::Unrevoke { account: suite::account(5), tokens: vec![token(2)] };
+        store.change(&unrevoke, None, 0).unwrap();
+        assert_eq!((faults(&store), store.contents(0).unwrap().revocations), (vec![], 3));
+        store.db.delete(revocation_holder(1, &suite::account(5))).unwrap();
+        assert_eq!(faults(&store), [FaultKind::RevocationCount]);
+        store.db.put(revocation_holder(9, &suite::account(5)), []).unwrap();
+        assert_eq!(faults(&store), [FaultKind::RevocationCount; 2]);
     }
 
     proptest! {

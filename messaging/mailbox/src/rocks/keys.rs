@@ -7,6 +7,7 @@
 //! | `d` box position | the record (`skep.peer.v1.Store`) | a message is shown |
 //! | `e` bucket box position | - | what expires next is sought |
 //! | `r` account token | [`Revoked`] | a subaccount signs |
+//! | `v` number account | - | room for revocations is sought |
 //! | `o` account signature | time, request | an order is handed on |
 //! | `i` account hash signature | [`Ruling`] | a message named in an order is put or changed |
 //! | `g` account scope signature | [`Ruling`], or nothing about subaccounts | any message of the scope is put or changed |
@@ -28,9 +29,11 @@ use skep_proto::{
 };
 
 /// Number of this layout.
-pub(super) const FORMAT: u32 = 5;
-/// Without `w`, and with a [`State`] that counts orders among all bytes and no unproven messages: brought up to date when it is opened.
-pub(super) const FORMAT_BEFORE: u32 = 4;
+pub(super) const FORMAT: u32 = 6;
+/// Without `v`, and with a [`State`] that counts revocations among all bytes: brought up to date when it is opened.
+pub(super) const FORMAT_BEFORE: u32 = 5;
+/// Without `w` besides, and with a [`State`] that counts orders among all bytes too, and no unproven messages: likewise.
+pub(super) const FORMAT_LONG_BEFORE: u32 = 4;
 /// What expires within the same minute is removed together.
 pub(super) const BUCKET_MS: u64 = 60_000;
 
@@ -156,6 +159,16 @@ pub(super) fn revocation_prefix(account: &AccountAddress) -> Vec<u8> {
 /// Where a revocation stands.
 pub(super) fn revocation(account: &AccountAddress, token: &SubaccountToken) -> Vec<u8> {
     [b"r", &account.as_bytes()[..], token.as_bytes()].concat()
+}
+
+/// Where it stands how many revocations an account has, if it has any.
+pub(super) fn revocation_holder(number: u64, account: &AccountAddress) -> Vec<u8> {
+    [b"v", &number.to_be_bytes()[..], account.as_bytes()].concat()
+}
+
+/// What a key made by [`revocation_holder`] says.
+pub(super) fn read_revocation_holder(key: &[u8]) -> Option<(u64, AccountAddress)> {
+    read_order_holder(key)
 }
 
 /// The token in a key made by [`revocation`].
@@ -452,23 +465,26 @@ pub(super) struct State {
     pub(super) next: u64,
     /// No bucket below this one has anything in it.
     pub(super) first_bucket: u64,
-    /// Everything but orders.
+    /// All mail.
     pub(super) kept: Usage,
     /// Of that, unproven mail.
     pub(super) unproven: Usage,
     /// Bytes of orders, as they are charged.
     pub(super) orders: u64,
+    /// Revocations of all accounts.
+    pub(super) revocations: u64,
 }
 
 impl State {
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        let Self { next, first_bucket, kept, unproven, orders } = self;
-        let numbers = [next, first_bucket, kept.messages, kept.bytes, unproven.messages, unproven.bytes, orders];
-        let numbers = numbers.map(u64::to_be_bytes);
+        let Self { next, first_bucket, kept, unproven, orders, revocations } = self;
+        let mail = [kept.messages, kept.bytes, unproven.messages, unproven.bytes];
+        let numbers = [&[next, first_bucket][..], &mail, &[orders, revocations]].concat();
+        let numbers: Vec<_> = numbers.into_iter().map(u64::to_be_bytes).collect();
         [&FORMAT.to_be_bytes()[..], numbers.as_flattened()].concat()
     }
 
-    /// The layout's number and, if it is ours or the one before, the state. Of the one before it counts nothing.
+    /// The layout's number and, if it is ours or one before, the state. Of those before it counts nothing.
     pub(super) fn read(bytes: &[u8]) -> Option<(u32, Option<Self>)> {
         let (format, rest) = bytes.split_first_chunk()?;
         let format = u32::from_be_bytes(*format);
@@ -476,17 +492,21 @@ impl State {
         let number = u64::from_be_bytes;
         let usage = |messages, bytes| Usage { messages: number(messages), bytes: number(bytes) };
         let state = match (format, numbers, is_whole) {
-            (FORMAT, &[next, first_bucket, messages, bytes, unproven_messages, unproven, orders], []) => Self {
-                next: number(next),
-                first_bucket: number(first_bucket),
-                kept: usage(messages, bytes),
-                unproven: usage(unproven_messages, unproven),
-                orders: number(orders),
-            },
-            (FORMAT_BEFORE, &[next, first_bucket, _, _, _], []) => {
+            (FORMAT, &[next, first_bucket, messages, bytes, unproven_messages, unproven, orders, revocations], []) => {
+                Self {
+                    next: number(next),
+                    first_bucket: number(first_bucket),
+                    kept: usage(messages, bytes),
+                    unproven: usage(unproven_messages, unproven),
+                    orders: number(orders),
+                    revocations: number(revocations),
+                }
+            }
+            (FORMAT_BEFORE, &[next, first_bucket, _, _, _, _, _], [])
+            | (FORMAT_LONG_BEFORE, &[next, first_bucket, _, _, _], []) => {
                 Self { next: number(next), first_bucket: number(first_bucket), ..Self::default() }
             }
-            (FORMAT | FORMAT_BEFORE, ..) => return None,
+            (FORMAT | FORMAT_BEFORE | FORMAT_LONG_BEFORE, ..) => return None,
             _ => return Some((format, None)),
         };
         Some((format, Some(state)))
@@ -548,6 +568,7 @@ mod tests {
             prop_assert_eq!(read_order_holder(&order_holder(position, &owner)), Some((position, owner)));
             let state = State {
                 next: position, first_bucket: bucket, kept: counts.proven, unproven: counts.unproven, orders: times.1,
+                revocations: position,
             };
             prop_assert_eq!(State::read(&state.to_bytes()), Some((FORMAT, Some(state))));
         }

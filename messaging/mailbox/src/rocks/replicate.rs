@@ -5,7 +5,7 @@ use super::{
     keys::{
         self, About, BoxId, Place, STATE, named, named_prefix, order, order_count, order_expiry, order_expiry_start,
         order_holder, order_time, order_time_prefix, read_account, read_name, read_named, read_order_count,
-        read_order_expiry, read_order_holder, read_order_time, read_scoped, scoped, scoped_prefix,
+        read_order_expiry, read_order_holder, read_order_time, read_scoped, revocation_holder, scoped, scoped_prefix,
     },
     sums::{MOST, Plan, Sums},
 };
@@ -255,12 +255,21 @@ impl RocksStore {
         Ok(None)
     }
 
-    /// Brings a store of the format before up to this one. Cut short, it begins anew.
+    /// Brings a store of a format before up to this one. Cut short, it begins anew.
     pub(super) fn upgrade(&self) -> Result<(), StoreError> {
         // The version before may have gone on in between, and knows nothing of these.
         let mut batch = WriteBatch::default();
-        batch.delete_range(b"w", b"x");
+        batch.delete_range(b"v", b"x");
         self.db.write(batch).map_err(failed("count orders"))?;
+        let mut holder = None;
+        for entry in self.with_prefix(b"r".to_vec()) {
+            let (key, _) = entry.map_err(failed("count revocations"))?;
+            let account = read_account(&key).ok_or(StoreError::Damaged("a revocation"))?;
+            let (_, number) = holder.take_if(|(known, _)| *known == account).unwrap_or((account, 0));
+            self.db.delete(revocation_holder(number, &account)).map_err(failed("count revocations"))?;
+            self.db.put(revocation_holder(number + 1, &account), []).map_err(failed("count revocations"))?;
+            holder = Some((account, number + 1));
+        }
         for entry in self.with_prefix(b"z".to_vec()) {
             let (key, count) = entry.map_err(failed("count orders"))?;
             let account = read_account(&key).ok_or(StoreError::Damaged("a count of orders"))?;

@@ -100,6 +100,57 @@ pub(crate) fn shows_what_has_been_synced(store: impl Store) {
     assert_eq!([shown(None), shown(Some(&records[1])), shown(Some(&records[2]))], [4, 2, 1]);
 }
 
+/// Others let go of what they have on the word of [`Store::has`], and owners rely on when their mail expires.
+pub(crate) fn promises_what_has_been_synced(store: impl Store) {
+    let (message, brief) = (record(1, 0, 1, LATER), record(1, 0, 2, LATER));
+    let told = || {
+        let page = store.retrieve(&query(1, 0), 10).unwrap().messages;
+        let read = |message: &Record| {
+            let shown = page.iter().find(|shown| shown.hash == message.hash()).map(|shown| shown.expiration);
+            let one = store.message(&account(1), Namespace::DEFAULT, &message.hash(), 10).unwrap();
+            let asked = store.expiries(&account(1), &[message.hash()], 10).unwrap();
+            assert_eq!(one.map(|one| one.expiration), shown, "all say the same");
+            assert_eq!(asked.first().map(|(_, expiry)| *expiry), shown);
+            shown
+        };
+        [read(&message), read(&brief)]
+    };
+    let has = |name: ItemName| store.has(&name).unwrap();
+    store.put(&[message.clone(), brief.clone()], 10).unwrap();
+    assert_eq!((has(message.name()), told()), (false, [None, None]));
+    store.sync().unwrap();
+    assert_eq!((has(message.name()), told()), (true, [Some(LATER), Some(LATER)]));
+
+    let extend = |number, expiry| {
+        let action = Action::Expire { messages: vec![message.hash()], expiry: vec![expiry], mode: ExpiryMode::Extend };
+        ordered(number, action, 10 + u64::from(number))
+    };
+    let shorten = ordered(
+        3,
+        Action::Expire { messages: vec![brief.hash()], expiry: vec![MINUTE], mode: ExpiryMode::Shorten },
+        13,
+    );
+    let orders = [extend(1, 2 * LATER), extend(2, 3 * LATER), shorten];
+    for (change, order) in &orders {
+        store.change(change, Some(order), 20).unwrap();
+        assert!(!has(order.name()));
+    }
+    assert_eq!(told(), [Some(LATER), Some(MINUTE)], "the longer life may be lost, the shorter one promises no more");
+    store.sync().unwrap();
+    assert_eq!(told(), [Some(3 * LATER), Some(MINUTE)]);
+    assert!(orders.iter().all(|(_, order)| has(order.name())));
+
+    let again = Record::new(StoreRequest { timestamp: 30, expiry: 4 * LATER, ..message.deposit().clone() });
+    store.put(std::slice::from_ref(&again), 30).unwrap();
+    assert_eq!(
+        (has(again.name()), told()[0]),
+        (false, Some(3 * LATER)),
+        "it is here, but not as it was deposited again"
+    );
+    store.sync().unwrap();
+    assert_eq!((has(again.name()), told()[0]), (true, Some(4 * LATER)));
+}
+
 pub(crate) fn an_expired_message_may_come_again(store: impl Store) {
     let (first, second) = (record(1, 0, 1, MINUTE), record(1, 0, 2, LATER));
     put_all(&store, &[first.clone(), second.clone()], 0).unwrap();

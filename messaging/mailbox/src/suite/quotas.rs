@@ -10,11 +10,8 @@ pub(crate) fn refuses_beyond_its_capacity(store: impl Store) {
     assert_eq!(outcomes.unwrap(), [stored(LATER, false), Put::Full, stored(LATER, false)]);
     let known = sized(1, 0, 1, LATER + 1, 60);
     assert_eq!(put_all(&store, &[known], 0).unwrap(), [stored(LATER + 1, true)], "what is here may be extended");
-    let tokens = vec![SubaccountToken::new(5, Access::READ, &[1; 32])];
-    assert_eq!(
-        store.change(&Change::Revoke { account: account(1), tokens, at: 0, given: 0 }, None, 0).unwrap(),
-        Changed::Full
-    );
+    assert_eq!(carry_out(&store, &revoking(1, 1, &[1], 10), 0), Changed::Tokens(1), "revocations need none of it");
+    assert_eq!(store.revoked(&account(1)).unwrap(), [token(1)]);
     store.set_quotas((141 + 3 * RECORD_BYTES).into());
     assert_eq!(put(&store, &sized(1, 0, 2, LATER, 41), 0), stored(LATER, false), "there is more room now");
 }
@@ -29,6 +26,69 @@ pub(crate) fn quotas() -> Quotas {
 /// An order of `owner` about nothing. All are of one size.
 fn forgetting(owner: u8, number: u8, at: u64) -> (Change, Order) {
     ordered_by(owner, number, Action::DeleteAll { scope: Scope::One(Namespace(9)), timestamp: 1 }, at)
+}
+
+fn token(number: u8) -> SubaccountToken {
+    SubaccountToken::new(5, Access::READ, &[number; 32])
+}
+
+/// An order of `owner` that revokes subaccounts.
+fn revoking(owner: u8, number: u8, tokens: &[u8], at: u64) -> (Change, Order) {
+    let tokens = tokens.iter().copied().map(token).collect();
+    ordered_by(owner, number, Action::Revoke { tokens, timestamp: at }, at)
+}
+
+/// What is revoked is never refused, and a flood of it takes no room but its own.
+pub(crate) fn revocations_have_room_of_their_own(store: impl Store) {
+    let bounds = Quotas { orders: 8 * quotas().orders, ..quotas() };
+    store.set_quotas(bounds);
+    let revoke = |owner, tokens: &[u8], at| carry_out(&store, &revoking(owner, owner, tokens, at), 80);
+    let revoked = |owner| store.revoked(&account(owner)).unwrap();
+    let stored = Put::Stored { expiry: LATER, already: false };
+    let mail: Vec<_> = (0..4).map(|number| weighed(1, number, false, LATER)).collect();
+    let kept: Vec<_> = (0..6).map(|number| weighed(2, number, true, LATER)).collect();
+    assert_eq!(put_all(&store, &[mail, kept].concat(), 80).unwrap(), [stored; 10]);
+    let charged = store.allowance(&account(1)).unwrap().total;
+
+    assert_eq!(revoke(1, &[1], 10), Changed::Tokens(1));
+    assert_eq!(revoke(2, &[1, 2], 11), Changed::Tokens(2));
+    let flood = (100..104).collect::<Vec<_>>();
+    for owner in 10..60 {
+        let at = u64::from(owner) + 10;
+        assert_eq!(revoke(owner, &flood, at), Changed::Tokens(4), "never refused");
+        assert_eq!(revoked(owner).len(), 4, "and carried out");
+        let all: usize = (1..60).map(|owner| revoked(owner).len()).sum();
+        assert!(all as u64 <= bounds.revocations(), "{all}");
+    }
+    assert_eq!((revoked(1), revoked(2)), (vec![token(1)], vec![token(2), token(1)]), "the flood displaces itself");
+    assert_eq!(store.allowance(&account(1)).unwrap().total, charged, "mail has as much room as before");
+    assert_eq!(put(&store, &weighed(3, 1, true, LATER), 80), stored);
+    assert_eq!(carry_out(&store, &forgetting(3, 3, 90), 90), Changed::Messages(vec![]), "and so have orders");
+    let is_kept = |(_, order): (Change, Order)| store.has(&order.name()).unwrap();
+    assert!(is_kept(forgetting(3, 3, 90)));
+
+    // Who has most loses what was revoked first.
+    let many: Vec<_> = (0..MAX_REVOCATIONS as u8).collect();
+    assert_eq!(revoke(4, &many, 100), Changed::Tokens(MAX_REVOCATIONS as u64), "whatever the room");
+    assert_eq!(revoked(4).len(), MAX_REVOCATIONS);
+    assert_eq!(revoke(1, &[9], 110), Changed::Tokens(1));
+    assert_eq!(revoked(1), [token(9), token(1)]);
+    assert!(revoked(4).len() < MAX_REVOCATIONS);
+    let unrevoke = Change::Unrevoke { account: account(1), tokens: vec![token(9)] };
+    assert_eq!(store.change(&unrevoke, None, 120).unwrap(), Changed::Tokens(1));
+    assert_eq!(revoked(1), [token(1)]);
+}
+
+/// An order that is remembered has been carried out: else members that compare would take its effect for granted.
+pub(crate) fn what_is_remembered_has_been_carried_out(store: impl Store) {
+    store.set_quotas(Quotas { orders: quotas().orders, ..Quotas::from(0) });
+    let (revoke, delete) =
+        (revoking(1, 1, &[1], 10), ordered(2, Action::DeleteAll { scope: Scope::All, timestamp: 20 }, 20));
+    assert_eq!(carry_out(&store, &revoke, 30), Changed::Tokens(1));
+    assert_eq!(carry_out(&store, &delete, 30), Changed::Messages(vec![]));
+    assert!(store.has(&revoke.1.name()).unwrap() && store.has(&delete.1.name()).unwrap());
+    assert_eq!(store.revoked(&account(1)).unwrap(), [token(1)]);
+    assert_eq!(put(&store, &record(2, 0, 1, LATER), 30), Put::Full, "there is no room for anything else");
 }
 
 /// For a store of what three messages take besides their data.

@@ -22,7 +22,9 @@ pub(crate) fn serve(store: &MemoryStore, request: Request, now: u64) -> peer::Re
                 }),
                 Err(why) => why.status(),
             });
-            Response::Taken(peer::Taken { statuses: statuses.collect() })
+            let statuses = statuses.collect();
+            store.sync().expect("memory");
+            Response::Taken(peer::Taken { statuses })
         }
         other => panic!("{other:?}"),
     };

@@ -29,6 +29,6 @@ pub(crate) fn message(number: u64) -> Record {
 pub(crate) fn store_of(numbers: Range<u64>) -> MemoryStore {
     let store = MemoryStore::new(u64::MAX);
     let records: Vec<_> = numbers.map(message).collect();
-    store.put(&records, NOW).expect("memory takes everything");
+    store.put(&records, NOW).and_then(|_| store.sync()).expect("memory takes everything");
     store
 }

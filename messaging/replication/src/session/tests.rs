@@ -39,7 +39,8 @@ fn compare(mine: &dyn Store, theirs: &dyn Store) -> (BTreeSet<ItemName>, usize, 
 
 fn stored(numbers: impl IntoIterator<Item = u64>) -> MemoryStore {
     let store = MemoryStore::new(u64::MAX);
-    store.put(&numbers.into_iter().map(message).collect::<Vec<_>>(), NOW).expect("memory takes everything");
+    let records: Vec<_> = numbers.into_iter().map(message).collect();
+    store.put(&records, NOW).and_then(|_| store.sync()).expect("memory takes everything");
     store
 }
 

@@ -46,7 +46,7 @@ impl World {
     pub(super) fn ask_as_subaccount(&mut self, owner: usize) -> Result<(), Violation> {
         let Some(node) = self.door(owner) else { return Ok(()) };
         let (account, subaccount) = (self.owners[owner].account(), self.any_subaccount());
-        if !self.members[node].is_reliable() || self.members[node].peers(&account).is_none() {
+        if !self.members[node].is_honest() || self.members[node].peers(&account).is_none() {
             return Ok(());
         }
         let token = self.owners[owner].token(subaccount);
@@ -86,12 +86,13 @@ impl World {
         let account = self.owners[owner].account();
         let Some(swarm) = self.roster.swarm_of(&account) else { return Ok(()) };
         let members: Vec<_> = self.roster.members(swarm).map(|id| self.index[&id]).collect();
-        let reliable: Vec<_> = members.into_iter().filter(|node| self.members[*node].is_reliable()).collect();
+        // Also those with full disks: an owner's word is never refused.
+        let honest: Vec<_> = members.into_iter().filter(|node| self.members[*node].is_honest()).collect();
         for subaccount in 0..SUBACCOUNTS {
             let token = self.owners[owner].token(subaccount);
             let revoked =
                 |node: &usize| self.members[*node].disk.revoked(&account).unwrap_or_default().contains(&token);
-            let all: BTreeMap<_, _> = reliable.iter().map(|node| (*node, revoked(node))).collect();
+            let all: BTreeMap<_, _> = honest.iter().map(|node| (*node, revoked(node))).collect();
             let expected = self.models[owner].is_revoked(&token);
             let words = || &self.models[owner].words;
             if all.values().any(|one| all.values().any(|other| one != other)) {
@@ -101,7 +102,7 @@ impl World {
                 )));
             }
             let Some(expected) = expected else { continue };
-            for node in &reliable {
+            for node in &honest {
                 self.probe(*node, owner, subaccount, expected)?;
             }
         }
