@@ -1,5 +1,5 @@
-//! Answers of the storage RPC. Times are Unix milliseconds; every answer tells the node's clock (`t`) and the protocol
-//! generation (`hf`).
+//! Answers of the storage RPC. Times are Unix milliseconds. Answers tell the node's clock (`t`) and the protocol generation
+//! (`hf`), except as existing nodes leave them out: `get_expiries`, `batch` and `sequence` tell neither, `ifelse` no clock.
 
 use super::{HexKey, MessageHash, Namespace, SubaccountToken, encoding};
 use serde::{Deserialize, Serialize};
