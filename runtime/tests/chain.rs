@@ -7,6 +7,8 @@ mod announcements;
 mod genesis;
 #[path = "chain/producers.rs"]
 mod producers;
+#[path = "chain/requirement.rs"]
+mod requirement;
 #[path = "chain/upgrades.rs"]
 mod upgrades;
 #[path = "chain/verdicts.rs"]
@@ -21,8 +23,8 @@ use skep_primitives::{
     Endpoint, NodeState, Permyriad, RosterEntry, ServiceNodeId, SoftwareVersion, StakerId, SwarmMembers, UNIT, signing,
 };
 use skep_runtime::{
-    Balances, Hash, Header, Nonce, Runtime, RuntimeCall, UncheckedExtrinsic, WASM_BINARY, apis::api::dispatch, presets,
-    transactions,
+    Balances, Hash, Header, Nonce, Runtime, RuntimeCall, RuntimeEvent, UncheckedExtrinsic, WASM_BINARY,
+    apis::api::dispatch, presets, transactions,
 };
 use sp_consensus_babe::{
     AuthorityId, BABE_ENGINE_ID, BabeConfiguration, Epoch, EquivocationProof, OpaqueKeyOwnershipProof, Slot,
@@ -32,7 +34,7 @@ use sp_consensus_babe::{
 use sp_core::{
     OpaqueMetadata, Pair,
     crypto::VrfSecret,
-    ed25519,
+    ed25519, sr25519,
     traits::{CallContext, CodeExecutor, RuntimeCode, WrappedRuntimeCode},
 };
 use sp_inherents::InherentData;
@@ -114,11 +116,16 @@ impl Chain {
 
     /// The first authority's claim of the next slot.
     fn claim(&mut self) -> DigestItem {
+        self.claim_as(0, &Sr25519Keyring::Alice.pair())
+    }
+
+    /// The claim of the next slot of the authority of this index.
+    fn claim_as(&mut self, authority_index: u32, producer: &sr25519::Pair) -> DigestItem {
         let epoch: Epoch = self.call("BabeApi_current_epoch", &());
         let slot = Slot::from(self.slot + 1);
         let input = make_vrf_sign_data(&epoch.randomness, slot, epoch.epoch_index);
-        let vrf_signature = Sr25519Keyring::Alice.pair().vrf_sign(&input);
-        let claim = PreDigest::SecondaryVRF(SecondaryVRFPreDigest { authority_index: 0, slot, vrf_signature });
+        let vrf_signature = producer.vrf_sign(&input);
+        let claim = PreDigest::SecondaryVRF(SecondaryVRFPreDigest { authority_index, slot, vrf_signature });
         DigestItem::PreRuntime(BABE_ENGINE_ID, claim.encode())
     }
 
@@ -154,6 +161,17 @@ impl Chain {
         }
         self.head = self.call("BlockBuilder_finalize_block", &());
         self.state.commit_all().expect("commits");
+    }
+
+    /// The number of an account's next transaction.
+    fn nonce(&mut self, who: Sr25519Keyring) -> Nonce {
+        self.state.execute_with(|| frame_system::Pallet::<Runtime>::account_nonce(who.to_account_id()))
+    }
+
+    /// What the last block told.
+    fn events(&mut self) -> Vec<RuntimeEvent> {
+        let events = self.state.execute_with(frame_system::Pallet::<Runtime>::events);
+        events.into_iter().map(|record| record.event).collect()
     }
 
     fn roster(&mut self) -> Vec<RosterEntry> {

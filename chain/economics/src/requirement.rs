@@ -22,7 +22,7 @@ use skep_primitives::{Balance, BlockNumber, Moment, UNIT};
     Serialize,
     Deserialize,
 )]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", try_from = "Choice")]
 pub enum StakingRequirement {
     /// The same at every height.
     Fixed {
@@ -43,6 +43,48 @@ pub enum StakingRequirement {
         /// Milliseconds after genesis at which it begins to fall.
         offset: Moment,
     },
+}
+
+/// The rule as a genesis names it. One genesis is laid over another key by key, so that a rule which was chosen below can
+/// only be overruled, by `null`, and not be left out.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+struct Choice {
+    fixed: Option<Fixed>,
+    decaying: Option<Decaying>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fixed {
+    #[serde(with = "skep_primitives::decimal")]
+    amount: Balance,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Decaying {
+    #[serde(with = "skep_primitives::decimal")]
+    start: Balance,
+    #[serde(with = "skep_primitives::decimal")]
+    floor: Balance,
+    half_life: NonZeroU64,
+    offset: Moment,
+}
+
+impl TryFrom<Choice> for StakingRequirement {
+    type Error = &'static str;
+
+    fn try_from(choice: Choice) -> Result<Self, Self::Error> {
+        match (choice.fixed, choice.decaying) {
+            (Some(Fixed { amount }), None) => Ok(Self::Fixed { amount }),
+            (None, Some(Decaying { start, floor, half_life, offset })) => {
+                Ok(Self::Decaying { start, floor, half_life, offset })
+            }
+            (None, None) => Err("the requirement is `fixed` or `decaying`"),
+            (Some(_), Some(_)) => Err("the requirement is `fixed` or `decaying`: overrule the other by `null`"),
+        }
+    }
 }
 
 impl StakingRequirement {
@@ -142,5 +184,23 @@ mod tests {
             let json = serde_json::to_string(&curve).expect("serializes");
             prop_assert_eq!(serde_json::from_str::<StakingRequirement>(&json).expect("parses"), curve);
         }
+    }
+
+    #[test]
+    fn a_rule_that_was_chosen_below_is_overruled_by_null() {
+        let read = |json: &str| serde_json::from_str::<StakingRequirement>(json).map_err(|error| error.to_string());
+        let fixed = r#""fixed": {"amount": "5"}"#;
+        let decaying = r#""decaying": {"start": "9", "floor": "4", "half_life": 7, "offset": 0}"#;
+        assert_eq!(read(&format!("{{{fixed}}}")), Ok(StakingRequirement::Fixed { amount: 5 }));
+        let half_life = NonZeroU64::new(7).expect("not zero");
+        let expected = StakingRequirement::Decaying { start: 9, floor: 4, half_life, offset: 0 };
+        assert_eq!(read(&format!(r#"{{"fixed": null, {decaying}}}"#)), Ok(expected));
+        assert_eq!(read(&serde_json::to_string(&expected).expect("JSON")), Ok(expected));
+        for neither in ["{}", r#"{"fixed": null}"#, r#"{"fixed": {"amount": "5", "start": "9"}}"#, r#"{"rising": {}}"#]
+        {
+            assert!(read(neither).is_err(), "{neither}");
+        }
+        let both = read(&format!("{{{fixed}, {decaying}}}")).expect_err("which?");
+        assert!(both.contains("null"), "{both}");
     }
 }

@@ -1,13 +1,17 @@
 //! What blocks cost in the Wasm every network runs: a thousand calls against a thousand transfers, an empty block with many
 //! nodes against one with few.
 
-use crate::chain::{BLOCK_TIME, CALLS, Chain, account, endpoint, node, person, registration};
+use crate::chain::{BLOCK_TIME, CALLS, Chain, account, endpoint, key, node, person, registration};
 use codec::{Decode, Encode};
+use frame_support::BoundedVec;
+use pallet_obligations::DrawnRound;
 use sc_executor::WasmExecutor;
 use skep_measure::{Aim, Report, time};
-use skep_primitives::{Endpoint, SoftwareVersion, UNIT};
+use skep_primitives::{
+    BlockHash, Endpoint, MAX_TESTERS, Reasons, ServiceNodeId, SoftwareVersion, Subject, UNIT, Vote, signing,
+};
 use skep_runtime::{
-    Block, Hash, Header, RuntimeCall, UncheckedExtrinsic, WASM_BINARY, apis::api::dispatch, transactions,
+    Block, Hash, Header, Runtime, RuntimeCall, UncheckedExtrinsic, WASM_BINARY, apis::api::dispatch, transactions,
 };
 use sp_consensus_babe::{
     BABE_ENGINE_ID, Slot,
@@ -19,7 +23,7 @@ use sp_core::{
 };
 use sp_inherents::InherentData;
 use sp_io::{SubstrateHostFunctions, TestExternalities};
-use sp_runtime::{ApplyExtrinsicResult, Digest, DigestItem, MultiAddress, traits::Header as _};
+use sp_runtime::{ApplyExtrinsicResult, Digest, DigestItem, MultiAddress, generic::Preamble, traits::Header as _};
 use std::io;
 
 const FIRST_SLOT: u64 = 1_700_000_000;
@@ -41,6 +45,12 @@ pub(crate) fn rows(report: &mut Report) -> io::Result<()> {
             let mut transfers = Chain::with_nodes(2 * CALLS).block_of(transfer);
             report.cost(row, aim, || calls.execute(1), || transfers.execute(1))?;
         }
+    }
+    let row = "block of 1,000 verdicts of seven votes against 1,000 transfers";
+    if report.wants(row) {
+        let mut verdicts = Chain::with_nodes(2 * CALLS).block_of_verdicts();
+        let mut transfers = Chain::with_nodes(2 * CALLS).block_of(transfer);
+        report.cost(row, Aim::None, || verdicts.execute(1), || transfers.execute(1))?;
     }
     let row = "empty block with 10,000 nodes against one with 10";
     if report.wants(row) {
@@ -107,10 +117,23 @@ impl Chain {
         self.block(Vec::new())
     }
 
+    /// A block that lets every complete node serve again: so many are never taken out of service at once.
+    fn block_of_verdicts(mut self) -> Ready {
+        self.take_out_of_service();
+        let transactions = (0..CALLS).map(|number| authorized(verdict(node(2 * number)))).collect();
+        self.block_after(begin_round, transactions)
+    }
+
     /// Makes a block natively, so that it can be carried out again and again from the state before it. What comes before it is
     /// the first block, which begins an epoch and has more to do than others.
-    fn block(mut self, transactions: Vec<UncheckedExtrinsic>) -> Ready {
+    fn block(self, transactions: Vec<UncheckedExtrinsic>) -> Ready {
+        self.block_after(|| {}, transactions)
+    }
+
+    /// As [`Chain::block`], with something changed in the state after the first block.
+    fn block_after(mut self, change: impl FnOnce(), transactions: Vec<UncheckedExtrinsic>) -> Ready {
         let first = make(&mut self.state, 1, Hash::default(), Vec::new());
+        self.state.execute_with(change);
         self.state.commit_all().expect("commits");
         let block = make(&mut self.state, 2, first.header.hash(), transactions);
         self.state.reset_overlay();
@@ -149,6 +172,39 @@ fn native<R: Decode>(method: &str, argument: &impl Encode) -> R {
 fn signed(signer: &sr25519::Pair, call: RuntimeCall) -> UncheckedExtrinsic {
     let address = MultiAddress::Id(signer.public().0.into());
     transactions::signed(call, 0, Hash::default(), address, |bytes| signer.sign(bytes).into())
+}
+
+/// What nobody signs, since what is in it authorizes it.
+fn authorized(call: RuntimeCall) -> UncheckedExtrinsic {
+    // It carries beside the call what any transaction does.
+    let Preamble::Signed(_, _, extension) = signed(&person(0), call.clone()).preamble else {
+        panic!("a signed transaction")
+    };
+    UncheckedExtrinsic::new_transaction(call, extension)
+}
+
+/// The number and the block of the round that [`begin_round`] makes: the first one.
+const ROUND: (u32, BlockHash) = (1, [1; 32]);
+
+/// A round under way that tests every complete node; its testers are ten of those that gather.
+fn begin_round() {
+    let (number, block) = ROUND;
+    let nodes = |numbers: std::ops::Range<u32>, odd: u32| numbers.map(move |number| node(2 * number + odd));
+    let testers = BoundedVec::truncate_from(nodes(0..MAX_TESTERS, 1).collect());
+    let targets = BoundedVec::truncate_from(nodes(0..CALLS, 0).collect());
+    let round = DrawnRound { block, begins_at: 1, testers, targets };
+    pallet_obligations::Rounds::<Runtime>::insert(number, round);
+}
+
+/// What seven testers say of a node: it passes.
+fn verdict(node: ServiceNodeId) -> RuntimeCall {
+    let ((round, block), reasons) = (ROUND, Reasons::NONE);
+    let subject = Subject { round, block, node };
+    // Nothing before the first block asks for a hash: it is the default one.
+    let message = signing::vote(&Hash::default().0, &subject, reasons);
+    let vote = |seat: u8| Vote { seat, reasons, signature: key(2 * u32::from(seat) + 1).sign(&message).0 };
+    let votes = BoundedVec::truncate_from((0..7).map(vote).collect());
+    pallet_obligations::Call::submit_verdict { subject, votes }.into()
 }
 
 /// A block and the state it follows.

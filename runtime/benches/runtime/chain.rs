@@ -1,7 +1,13 @@
 //! A chain with nodes, in memory.
 
-use skep_primitives::{Endpoint, Permyriad, ServiceNodeId, SoftwareVersion, StakerId, UNIT, signing};
-use skep_runtime::{AccountId, Hash, RuntimeCall, RuntimeGenesisConfig, RuntimeOrigin, System, presets};
+use skep_obligations::Census;
+use skep_primitives::{
+    BlockNumber, Endpoint, Findings, NodeStates, Permyriad, Reasons, ServiceNodeId, SoftwareVersion, StakerId, UNIT,
+    signing,
+};
+use skep_runtime::{
+    AccountId, Hash, Runtime, RuntimeCall, RuntimeGenesisConfig, RuntimeOrigin, ServiceNodes, System, presets,
+};
 use sp_core::{Pair, ed25519, sr25519};
 use sp_io::TestExternalities;
 use sp_runtime::{BuildStorage, traits::Dispatchable};
@@ -23,7 +29,7 @@ pub(crate) fn account(number: u32) -> AccountId {
     person(number).public().0.into()
 }
 
-fn key(number: u32) -> ed25519::Pair {
+pub(crate) fn key(number: u32) -> ed25519::Pair {
     let mut seed = [2; 32];
     seed[..4].copy_from_slice(&number.to_le_bytes());
     ed25519::Pair::from_seed(&seed)
@@ -82,5 +88,20 @@ impl Chain {
         });
         state.commit_all().expect("commits");
         Self { state }
+    }
+
+    /// Decommissions every node that is complete.
+    pub(crate) fn take_out_of_service(&mut self) {
+        let findings = Findings { all: Reasons::NONE, any: Reasons::NONE };
+        self.state.execute_with(|| {
+            for node in ServiceNodes::nodes().filter(|(_, record)| record.state.is_serving()).map(|(node, _)| node) {
+                assert!(ServiceNodes::decommission(node, BlockNumber::MAX, findings), "it served");
+            }
+            // All sit in the roll already: only what they are is another class.
+            pallet_obligations::Counts::<Runtime>::mutate(|census| {
+                *census = Census { decommissioned: census.total(), ..Census::default() };
+            });
+        });
+        self.state.commit_all().expect("commits");
     }
 }

@@ -57,39 +57,101 @@ fn a_producer_that_equivocates_is_disabled_once() {
     assert_eq!(validate(&mut chain, TransactionSource::Local, &report), Err(InvalidTransaction::Stale.into()));
 }
 
-/// What the runtime says when asked for the next set, once enough nodes are offered.
-#[test]
-fn authorities_are_drawn_from_the_nodes_that_are_offered() {
+/// A grown chain on which eight nodes are offered, with the BABE keys they are offered with.
+fn offered() -> (Chain, BTreeMap<ServiceNodeId, sr25519::Pair>) {
     let mut chain = Chain::begin(Engine::Native, presets::DEV);
     grow(std::slice::from_mut(&mut chain));
-    let offered: Vec<_> = chain.roster().iter().take(8).map(|node| node.id).collect();
+    let seeds = (100..108).map(|seed| [seed; 32]);
+    let offered: Vec<_> = chain.roster().iter().map(|node| node.id).zip(seeds).collect();
     chain.state.execute_with(|| {
-        for (number, node) in offered.iter().enumerate() {
-            let seed = [u8::try_from(number).expect("few") + 100; 32];
+        for (node, seed) in &offered {
             let keys = skep_runtime::SessionKeys {
-                babe: sp_core::sr25519::Pair::from_seed(&seed).public().into(),
-                grandpa: ed25519::Pair::from_seed(&seed).public().into(),
+                babe: sr25519::Pair::from_seed(seed).public().into(),
+                grandpa: ed25519::Pair::from_seed(seed).public().into(),
             };
             let keys = frame_support::BoundedVec::try_from(keys.encode()).expect("short");
             pallet_service_nodes::AuthorityCandidates::<Runtime>::insert(node, (keys, 1));
         }
     });
     chain.state.commit_all().expect("commits");
+    (chain, offered.into_iter().map(|(node, seed)| (node, sr25519::Pair::from_seed(&seed))).collect())
+}
+
+fn session(chain: &mut Chain) -> u32 {
+    chain.state.execute_with(pallet_session::Pallet::<Runtime>::current_index)
+}
+
+/// What the runtime says when asked for the next set, once enough nodes are offered.
+#[test]
+fn authorities_are_drawn_from_the_nodes_that_are_offered() {
+    let (mut chain, offered) = offered();
     // The era ends; the nodes are to produce in the session after the next.
-    let session = |chain: &mut Chain| chain.state.execute_with(pallet_session::Pallet::<Runtime>::current_index);
-    while (session(&mut chain) + 1) % 10 != 0 {
+    while !(session(&mut chain) + 1).is_multiple_of(10) {
         chain.make_block(&[]);
     }
     let queued = chain.state.execute_with(pallet_session::Pallet::<Runtime>::queued_keys);
     let drawn: std::collections::BTreeSet<_> =
         queued.iter().map(|(who, _)| ServiceNodeId(who.clone().into())).collect();
-    assert_eq!(drawn, offered.iter().copied().collect());
+    assert_eq!(drawn, offered.into_keys().collect());
     let next: Epoch = chain.call("BabeApi_next_epoch", &());
     assert_eq!(next.authorities.len(), 8, "BABE announces them one epoch ahead");
-    // What they earn is their operators'.
-    let operator = chain.roster()[0].operator;
-    let payee = chain.state.execute_with(|| pallet_service_nodes::Pallet::<Runtime>::operator_of(offered[0]));
-    assert_eq!(payee, Some(operator));
+}
+
+/// Whom the last block paid for having been made, and who got the fee of its one transaction.
+fn paid(chain: &mut Chain) -> (StakerId, StakerId) {
+    let staker = |who: skep_runtime::AccountId| StakerId(who.into());
+    let (mut paid, mut fees, mut deposits) = (Vec::new(), Vec::new(), Vec::new());
+    for event in chain.events() {
+        if let RuntimeEvent::Rewards(pallet_rewards::Event::ProducerPaid { producer, amount }) = event {
+            assert!(amount > 0);
+            paid.push(staker(producer));
+        } else if let RuntimeEvent::TransactionPayment(fee) = event {
+            let pallet_transaction_payment::Event::TransactionFeePaid { actual_fee, .. } = fee;
+            fees.push(actual_fee);
+        } else if let RuntimeEvent::Balances(pallet_balances::Event::Deposit { who, amount }) = event {
+            deposits.push((staker(who), amount));
+        }
+    }
+    let ([producer], [fee]) = (&paid[..], &fees[..]) else { panic!("{paid:?}, {fees:?}") };
+    assert!(*fee > 0);
+    let (receiver, _) = deposits.iter().find(|(_, amount)| amount == fee).expect("somebody gets the fee");
+    (*producer, *receiver)
+}
+
+#[test]
+fn a_producers_reward_and_fees_are_its_operators_under_its_former_key_too() {
+    let (mut chain, keys) = offered();
+    let validators = |chain: &mut Chain| chain.state.execute_with(pallet_session::Pallet::<Runtime>::validators);
+    while validators(&mut chain).len() < keys.len() {
+        chain.make_block(&[]);
+    }
+    let node = ServiceNodeId(validators(&mut chain)[1].clone().into());
+    let entry = chain.roster().into_iter().find(|entry| entry.id == node).expect("drawn from the roster");
+    let operator = Sr25519Keyring::well_known().find(|who| who.to_raw_public() == entry.operator.0).expect("ours");
+    let payer = Sr25519Keyring::well_known().find(|who| *who != operator).expect("many");
+    let transfer = |chain: &mut Chain| {
+        let dest = MultiAddress::Id(payer.to_account_id());
+        let call = pallet_balances::Call::transfer_keep_alive { dest, value: UNIT };
+        signed(payer, chain.nonce(payer), chain.genesis, call.into())
+    };
+    let produce = |chain: &mut Chain, transaction| {
+        let claim = chain.claim_as(1, &keys[&node]);
+        chain.carry_out(claim, &[transaction]);
+    };
+
+    let transaction = transfer(&mut chain);
+    produce(&mut chain, transaction);
+    assert_eq!(paid(&mut chain), (entry.operator, entry.operator));
+    let key = ed25519::Pair::from_seed(&[200; 32]);
+    let (to, message) =
+        (ServiceNodeId(key.public().0), signing::registration(&chain.genesis.0, &entry.operator, entry.fee));
+    let call = pallet_service_nodes::Call::hand_over { node, to, proof: key.sign(&message).0 };
+    let transaction = signed(operator, chain.nonce(operator), chain.genesis, call.into());
+    produce(&mut chain, transaction);
+    assert!(!chain.roster().iter().any(|entry| entry.id == node), "its former key is off the roster");
+    let transaction = transfer(&mut chain);
+    produce(&mut chain, transaction);
+    assert_eq!(paid(&mut chain), (entry.operator, entry.operator));
 }
 
 /// A proof that the GRANDPA authority of this index voted for two blocks in one round.
@@ -138,7 +200,7 @@ fn only_founders_change_keys_in_the_session_pallet() {
     let (eve, node) = (Sr25519Keyring::Eve, ServiceNodeId(ed25519::Pair::from_seed(&[9; 32]).public().0));
     chain.make_block(&[register(eve, 0, genesis, 9, 100 * UNIT)]);
     let keys = |owner: &skep_runtime::AccountId, seed: u8| {
-        let mut babe = sp_core::sr25519::Pair::from_seed(&[seed; 32]);
+        let mut babe = sr25519::Pair::from_seed(&[seed; 32]);
         let mut grandpa = ed25519::Pair::from_seed(&[seed; 32]);
         let keys = skep_runtime::SessionKeys { babe: babe.public().into(), grandpa: grandpa.public().into() };
         let owner: &[u8] = owner.as_ref();

@@ -2,38 +2,98 @@
 
 use super::*;
 use frame_support::traits::{OnRuntimeUpgrade, StorageVersion};
+use skep_primitives::{CodeHash, Governance};
 use skep_runtime::{
-    Network, check_state,
+    Network, RuntimeOrigin, VERSION, WASM_BINARY_BLOATY, check_state,
     migrations::{LongerUnlock, Rehearsal},
 };
+use sp_core::{storage::well_known_keys::CODE, traits::ReadRuntimeVersionExt};
+use sp_runtime::traits::Dispatchable;
 
-#[test]
-fn an_upgrade_that_operators_approved_may_be_applied_by_anyone() {
-    let mut chain = Chain::begin(Engine::Native, presets::DEV);
-    grow(std::slice::from_mut(&mut chain));
-    let code = b"\0asm a runtime".to_vec();
-    let code_hash = skep_primitives::CodeHash(sp_io::hashing::blake2_256(&code));
+/// Has every operator approve of this code, and anyone put it in force.
+fn authorize(chain: &mut Chain, code: &[u8]) {
+    let code_hash = CodeHash(sp_io::hashing::blake2_256(code));
     let operators: std::collections::BTreeSet<_> = chain.roster().iter().map(|node| node.operator).collect();
     let signers: Vec<_> =
         Sr25519Keyring::well_known().filter(|who| operators.contains(&StakerId(who.to_raw_public()))).collect();
-    let genesis = chain.genesis;
     let call = |chain: &mut Chain, who: Sr25519Keyring, call| {
-        let nonce = chain.state.execute_with(|| frame_system::Pallet::<Runtime>::account_nonce(who.to_account_id()));
-        chain.make_roomy_block(&[signed(who, nonce, genesis, RuntimeCall::Governance(call))]);
+        let transaction = signed(who, chain.nonce(who), chain.genesis, RuntimeCall::Governance(call));
+        chain.make_roomy_block(&[transaction]);
     };
     let motion = skep_primitives::Motion::Upgrade { code_hash };
-    call(&mut chain, signers[0], pallet_governance::Call::propose { motion });
+    call(chain, signers[0], pallet_governance::Call::propose { motion });
+    let governance: Governance = chain.call("SkepApi_governance", &());
+    let proposal = governance.proposals[0].id;
     for who in &signers[1..] {
-        call(&mut chain, *who, pallet_governance::Call::approve { proposal: 0 });
+        call(chain, *who, pallet_governance::Call::approve { proposal });
     }
-    let governance: skep_primitives::Governance = chain.call("SkepApi_governance", &());
+    let governance: Governance = chain.call("SkepApi_governance", &());
     assert!(governance.proposals[0].enact_from.is_some(), "{governance:?}");
     for _ in 0..10 {
         chain.make_block(&[]);
     }
-    call(&mut chain, Sr25519Keyring::Ferdie, pallet_governance::Call::enact { proposal: 0 });
-    let governance: skep_primitives::Governance = chain.call("SkepApi_governance", &());
-    assert_eq!(governance.authorized_upgrade, Some(code_hash));
+    call(chain, Sr25519Keyring::Ferdie, pallet_governance::Call::enact { proposal });
+    assert_eq!(authorized_upgrade(chain), Some(code_hash));
+}
+
+fn authorized_upgrade(chain: &mut Chain) -> Option<CodeHash> {
+    chain.call::<Governance>("SkepApi_governance", &()).authorized_upgrade
+}
+
+/// The code that the next block is carried out by.
+fn stored_code(chain: &mut Chain) -> Option<Vec<u8>> {
+    chain.state.execute_with(|| sp_io::storage::get(CODE)).map(|code| code.to_vec())
+}
+
+/// This runtime as one of another spec version: nodes and the chain read it from the blob without running it.
+fn versioned(spec_version: u32) -> Vec<u8> {
+    let version = sp_version::RuntimeVersion { spec_version, ..VERSION };
+    sp_version::embed::embed_runtime_version(WASM_BINARY_BLOATY.expect("built"), version).expect("Wasm")
+}
+
+#[test]
+fn anyone_applies_what_operators_approved_and_nothing_else_nor_an_older_version() {
+    let mut chain = Chain::begin(Engine::Native, presets::DEV);
+    let reader = WasmExecutor::<SubstrateHostFunctions>::builder().build();
+    chain.state.register_extension(ReadRuntimeVersionExt::new(reader));
+    grow(std::slice::from_mut(&mut chain));
+    let [same, next] = [0, 1].map(|more| versioned(VERSION.spec_version + more));
+    let anyone = Sr25519Keyring::Ferdie;
+    let apply = |chain: &mut Chain, code: &[u8]| {
+        let call = frame_system::Call::apply_authorized_upgrade { code: code.to_vec() };
+        let transaction = signed(anyone, chain.nonce(anyone), chain.genesis, call.into());
+        chain.make_roomy_block(&[transaction]);
+    };
+    let refused = |chain: &mut Chain, code: &[u8]| {
+        chain.state.execute_with(|| {
+            let call = frame_system::Call::<Runtime>::apply_authorized_upgrade { code: code.to_vec() };
+            let origin = RuntimeOrigin::signed(anyone.to_account_id());
+            let call = || RuntimeCall::System(call).dispatch(origin);
+            frame_support::storage::with_storage_layer(call).expect_err("refused").error
+        })
+    };
+    let before = stored_code(&mut chain);
+    assert_eq!(refused(&mut chain, &next), frame_system::Error::<Runtime>::NothingAuthorized.into());
+
+    // It has the hash that operators approved of, but is no later version: it is given up.
+    authorize(&mut chain, &same);
+    assert_eq!(refused(&mut chain, &next), frame_system::Error::<Runtime>::Unauthorized.into());
+    apply(&mut chain, &same);
+    let error = frame_system::Error::<Runtime>::SpecVersionNeedsToIncrease.into();
+    let code_hash = sp_io::hashing::blake2_256(&same).into();
+    let rejected = frame_system::Event::RejectedInvalidAuthorizedUpgrade { code_hash, error };
+    assert!(chain.events().contains(&rejected.into()));
+    assert_eq!((stored_code(&mut chain), authorized_upgrade(&mut chain)), (before.clone(), None));
+
+    authorize(&mut chain, &next);
+    assert_eq!(refused(&mut chain, &same), frame_system::Error::<Runtime>::Unauthorized.into());
+    assert_eq!(stored_code(&mut chain), before, "what is authorized is not applied yet");
+    apply(&mut chain, &next);
+    let hash = sp_io::hashing::blake2_256(&next).into();
+    assert!(chain.events().contains(&frame_system::Event::CodeUpdated { hash }.into()));
+    assert!(chain.head.digest.logs.contains(&DigestItem::RuntimeEnvironmentUpdated), "light clients are told");
+    assert_eq!((stored_code(&mut chain).as_ref(), authorized_upgrade(&mut chain)), (Some(&next), None));
+    assert_eq!(refused(&mut chain, &next), frame_system::Error::<Runtime>::NothingAuthorized.into());
 }
 
 /// A grown chain of which a stake is on its way out.
@@ -42,7 +102,7 @@ fn grown() -> Chain {
     grow(std::slice::from_mut(&mut chain));
     let leaving = chain.roster()[0].clone();
     let operator = Sr25519Keyring::well_known().find(|who| who.to_raw_public() == leaving.operator.0).expect("ours");
-    let nonce = chain.state.execute_with(|| frame_system::Pallet::<Runtime>::account_nonce(operator.to_account_id()));
+    let nonce = chain.nonce(operator);
     let call = RuntimeCall::ServiceNodes(pallet_service_nodes::Call::request_unlock { node: leaving.id });
     let genesis = chain.genesis;
     chain.make_roomy_block(&[signed(operator, nonce, genesis, call)]);
