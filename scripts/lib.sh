@@ -12,7 +12,7 @@ export RUSTC_WORKSPACE_WRAPPER="${RUSTC_WORKSPACE_WRAPPER-clippy-driver}"
 
 # Crates that need neither the SDK nor RocksDB: tested first, so that their failures show early.
 # shellcheck disable=SC2034 # for the scripts that source this
-light_crates=(skep-primitives skep-economics skep-swarm-map skep-proto skep-onion skep-envelope skep-work skep-checks skep-measure)
+light_crates=(skep-primitives skep-economics skep-swarm-map skep-proto skep-onion skep-envelope skep-work skep-checks skep-measure skep-lost-power)
 
 say() {
     printf '==> %s\n' "$*" >&2

@@ -219,6 +219,7 @@ async fn nothing_acknowledged_is_lost_however_often_the_power_fails_where_the_no
     assert!(kills < TURN || (toll.logs > 0 && toll.back > 0), "this test would not notice a missing sync: {toll:?}");
 }
 
+#[expect(clippy::print_stdout, reason = "a part of tests, which say how far they are")]
 async fn survive(machine: &Machine, disk: Option<&Disk>) -> Toll {
     let mut toll = Toll::default();
     let (kills, seed) = (number("SKEP_KILLS").unwrap_or(KILLS), number("SKEP_SEED").unwrap_or_else(rand::random));
