@@ -66,4 +66,4 @@ pub use store::{
     Usage,
 };
 pub use work::WorkRefusal;
-pub use writer::{WriteError, Writer};
+pub use writer::{Lane, WriteError, Writer};

@@ -10,7 +10,7 @@ use std::{
     thread::{Builder, JoinHandle},
 };
 
-/// Requests that may wait to be put. Beyond this, the node is busy and says so.
+/// Requests that may wait to be put. Beyond this, the node is busy and says so. What other members hand over waits beside them.
 const QUEUE: usize = 256;
 /// Most records put at once, give or take one order.
 const BATCH_RECORDS: usize = 128;
@@ -30,18 +30,54 @@ const UNSYNCED_ROUNDS: usize = 4;
 /// writer writes what is queued and waits for that.
 #[derive(Debug)]
 pub struct Writer {
-    queue: Option<SyncSender<Job>>,
+    queue: Option<SyncSender<Queued>>,
     /// In the order in which they end.
     threads: Vec<JoinHandle<()>>,
     backlog: Arc<Backlog>,
 }
 
+/// Whose job it is. All wait in one line, but neither kind takes the other's room (decision 60).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Clients', and the node's own.
+    Clients,
+    /// What another member hands over, which can wait.
+    Members,
+}
+
 /// How many jobs wait.
 #[derive(Debug, Default)]
 struct Backlog {
-    waiting: AtomicUsize,
+    clients: AtomicUsize,
     /// The most since it was last asked.
     peak: AtomicUsize,
+    members: AtomicUsize,
+}
+
+impl Backlog {
+    /// Counts a job. False if there is no room for it.
+    fn add(&self, lane: Lane) -> bool {
+        let (waiting, most) = match lane {
+            Lane::Clients => (&self.clients, QUEUE),
+            Lane::Members => (&self.members, Writer::HANDED_OVER),
+        };
+        let number = waiting.fetch_add(1, Ordering::Relaxed) + 1;
+        if lane == Lane::Clients {
+            self.peak.fetch_max(number, Ordering::Relaxed);
+        }
+        let fits = number <= most;
+        if !fits {
+            self.remove(lane);
+        }
+        fits
+    }
+
+    fn remove(&self, lane: Lane) {
+        match lane {
+            Lane::Clients => self.clients.fetch_sub(1, Ordering::Relaxed),
+            Lane::Members => self.members.fetch_sub(1, Ordering::Relaxed),
+        };
+    }
 }
 
 /// Why something was not written.
@@ -68,13 +104,22 @@ enum Job {
     Expire { now: u64, limit: usize, done: Done<Expired> },
 }
 
+/// A job in the queue.
+struct Queued {
+    lane: Lane,
+    job: Job,
+}
+
 impl Writer {
+    /// What other members hand over of which so much may wait to be put.
+    pub const HANDED_OVER: usize = 64;
+
     /// Starts the threads.
     ///
     /// # Errors
     /// The system's, if it has no thread left.
     pub fn start(store: Arc<dyn Store>) -> std::io::Result<Self> {
-        let (queue, jobs) = sync_channel(QUEUE);
+        let (queue, jobs) = sync_channel(QUEUE + Self::HANDED_OVER);
         let (put, rounds) = sync_channel(UNSYNCED_ROUNDS);
         let backlog = Arc::<Backlog>::default();
         let broken = Arc::<OnceLock<StoreError>>::default();
@@ -87,16 +132,27 @@ impl Writer {
         Ok(Self { queue: Some(queue), threads, backlog })
     }
 
-    /// How full the queue has been since this was last asked, in percent.
+    /// How full clients' room in the queue has been since this was last asked, in percent.
     pub fn pressure(&self) -> u8 {
-        let peak = self.backlog.peak.swap(self.backlog.waiting.load(Ordering::Relaxed), Ordering::Relaxed);
+        let peak = self.backlog.peak.swap(self.backlog.clients.load(Ordering::Relaxed), Ordering::Relaxed);
         u8::try_from(peak.min(QUEUE) * 100 / QUEUE).unwrap_or(100)
     }
 
     /// Queues `record` and returns at once. `done` is called on a thread of the writer once the record is durable, or with the
     /// reason why it is not; it must be quick.
     pub fn put(&self, record: Record, now: u64, done: impl FnOnce(Result<Put, WriteError>) + Send + 'static) {
-        self.queue(Job::Put { record, now, done: Box::new(done) });
+        self.put_for(Lane::Clients, record, now, done);
+    }
+
+    /// The same in whichever lane.
+    pub fn put_for(
+        &self,
+        lane: Lane,
+        record: Record,
+        now: u64,
+        done: impl FnOnce(Result<Put, WriteError>) + Send + 'static,
+    ) {
+        self.queue(lane, Job::Put { record, now, done: Box::new(done) });
     }
 
     /// Queues an owner's order, as [`Writer::put`] does. What was queued before is done before.
@@ -107,25 +163,38 @@ impl Writer {
         now: u64,
         done: impl FnOnce(Result<Changed, WriteError>) + Send + 'static,
     ) {
-        self.queue(Job::Change { change, order, now, done: Box::new(done) });
+        self.change_for(Lane::Clients, change, order, now, done);
+    }
+
+    /// The same in whichever lane.
+    pub fn change_for(
+        &self,
+        lane: Lane,
+        change: Change,
+        order: Option<Order>,
+        now: u64,
+        done: impl FnOnce(Result<Changed, WriteError>) + Send + 'static,
+    ) {
+        self.queue(lane, Job::Change { change, order, now, done: Box::new(done) });
     }
 
     /// Queues a round of expiry, as [`Writer::put`] does.
     pub fn expire(&self, now: u64, limit: usize, done: impl FnOnce(Result<Expired, WriteError>) + Send + 'static) {
-        self.queue(Job::Expire { now, limit, done: Box::new(done) });
+        self.queue(Lane::Clients, Job::Expire { now, limit, done: Box::new(done) });
     }
 
-    fn queue(&self, job: Job) {
+    fn queue(&self, lane: Lane, job: Job) {
         let Some(queue) = &self.queue else { return job.refuse(WriteError::Closed) };
         // Counted first: the thread may take it at once.
-        let waiting = self.backlog.waiting.fetch_add(1, Ordering::Relaxed) + 1;
-        self.backlog.peak.fetch_max(waiting, Ordering::Relaxed);
-        let (job, why) = match queue.try_send(job) {
+        if !self.backlog.add(lane) {
+            return job.refuse(WriteError::Busy);
+        }
+        let (Queued { lane, job }, why) = match queue.try_send(Queued { lane, job }) {
             Ok(()) => return,
-            Err(TrySendError::Full(job)) => (job, WriteError::Busy),
-            Err(TrySendError::Disconnected(job)) => (job, WriteError::Closed),
+            Err(TrySendError::Full(queued)) => (queued, WriteError::Busy),
+            Err(TrySendError::Disconnected(queued)) => (queued, WriteError::Closed),
         };
-        self.backlog.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.backlog.remove(lane);
         job.refuse(why);
     }
 }
@@ -224,13 +293,13 @@ impl Round<'_> {
 /// Puts, round after round.
 fn write(
     store: &dyn Store,
-    jobs: &Receiver<Job>,
+    jobs: &Receiver<Queued>,
     unsynced: &SyncSender<Vec<Synced>>,
     backlog: &Backlog,
     broken: &OnceLock<StoreError>,
 ) {
-    let taken = |job| {
-        backlog.waiting.fetch_sub(1, Ordering::Relaxed);
+    let taken = |Queued { lane, job }| {
+        backlog.remove(lane);
         job
     };
     while let Ok(first) = jobs.recv().map(taken) {

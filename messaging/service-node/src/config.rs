@@ -383,7 +383,7 @@ impl Default for Limits {
             unproven_mailbox_mib: 64,
             unproven_mailbox_messages: 20_000,
             memory_mib: 64,
-            connections: 512,
+            connections: 2_048,
             connections_per_address: 64,
             connections_per_subnet: 256,
             requests_per_second: 300,

@@ -2,6 +2,7 @@
 
 mod audit;
 mod budget;
+mod connections;
 mod court;
 mod defences;
 mod disk;
@@ -23,6 +24,9 @@ mod stall;
 pub mod supervisor;
 mod testing;
 mod tls;
+
+#[cfg(test)]
+pub(crate) use https::Patience;
 
 pub use court::find_terms;
 pub use doctor::examine;

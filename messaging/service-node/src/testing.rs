@@ -3,7 +3,7 @@
 use crate::{
     NodeKey,
     config::Config,
-    drive::{MessagingNode, NodeParts},
+    drive::{MessagingNode, NodeParts, Patience, supervisor::Sockets},
 };
 use futures::future::join_all;
 use skep_chain_client::{RosterReceiver, RosterView};
@@ -43,20 +43,36 @@ pub(crate) fn view(nodes: impl IntoIterator<Item = RosterEntry>) -> RosterView {
 
 /// Settings of a node on loopback: any ports, no metrics, members that rarely compare.
 pub(crate) fn config() -> Config {
-    Config::parse(
+    config_with("")
+}
+
+/// The same with changes.
+pub(crate) fn config_with(changes: &str) -> Config {
+    Config::parse(&format!(
         "chain = [\"ws://127.0.0.1:1\"]\n\
-         listen = { address = \"127.0.0.1\", https_port = 0, quic_port = 0 }\n\
-         metrics = { enabled = false }\n\
-         replication = { interval_seconds = 3600 }",
-    )
+         listen = {{ address = \"127.0.0.1\", https_port = 0, quic_port = 0 }}\n\
+         metrics = {{ enabled = false }}\n\
+         replication = {{ interval_seconds = 3600 }}\n{changes}"
+    ))
     .expect("a valid configuration")
 }
 
 /// Starts node `number` on loopback: the node, and its entry of a roster.
 pub(crate) async fn start(number: u8, roster: RosterReceiver) -> (MessagingNode, RosterEntry) {
+    start_with(number, roster, &config(), Patience::default()).await
+}
+
+/// The same with other settings, and another patience with clients.
+pub(crate) async fn start_with(
+    number: u8,
+    roster: RosterReceiver,
+    config: &Config,
+    patience: Patience,
+) -> (MessagingNode, RosterEntry) {
     let key = node_key(number);
     let parts = NodeParts { key: key.clone(), genesis: [1; 32], roster, store: Arc::new(MemoryStore::new(u64::MAX)) };
-    let node = MessagingNode::start(&config(), parts).await.expect("starts");
+    let sockets = Sockets::default();
+    let node = MessagingNode::start_patiently(sockets, config, parts, patience).await.expect("starts");
     let mut entry = entry(&key, node.https_address().port(), 0);
     entry.endpoint.quic_port = node.quic_address().port();
     (node, entry)

@@ -317,3 +317,30 @@ fn a_full_queue_is_busy_rather_than_slow() {
     drop(answer);
     assert!(answers.iter().filter(|outcome| outcome.is_ok()).count() >= QUEUE);
 }
+
+#[test]
+fn what_is_handed_over_neither_fills_clients_room_nor_counts_as_theirs() {
+    let (store, _, _, gate) = watched(false);
+    let writer = Writer::start(store).unwrap();
+    let (answer, answers) = channel();
+    let put = |lane, number| {
+        let answer = answer.clone();
+        writer.put_for(lane, record(1, 0, number, 100), 0, move |outcome| answer.send((lane, outcome)).unwrap());
+    };
+    // Some may be in the writer's hands, the queue holds the rest.
+    let most = (Writer::HANDED_OVER + BATCH_RECORDS + 1) as u64;
+    (0..=most).for_each(|number| put(Lane::Members, number));
+    assert_eq!(answers.recv().unwrap(), (Lane::Members, Err(WriteError::Busy)));
+    assert_eq!(writer.pressure(), 0);
+    (0..QUEUE as u64).for_each(|number| put(Lane::Clients, 1_000 + number));
+    assert_eq!(writer.pressure(), 100);
+    open(&gate);
+    drop(writer);
+    drop(answer);
+    let taken = |lane, outcomes: &[(Lane, Result<Put, WriteError>)]| {
+        outcomes.iter().filter(|(whose, outcome)| *whose == lane && outcome.is_ok()).count()
+    };
+    let outcomes: Vec<_> = answers.iter().collect();
+    assert_eq!(taken(Lane::Clients, &outcomes), QUEUE, "there was room for all of them");
+    assert!(taken(Lane::Members, &outcomes) >= Writer::HANDED_OVER);
+}

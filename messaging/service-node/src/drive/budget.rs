@@ -1,4 +1,4 @@
-//! Bounds on what is held at once: bytes of requests and answers, and connections.
+//! A bound on the bytes of requests and answers held at once.
 
 use skep_primitives::ServiceNodeId;
 use std::{
@@ -20,28 +20,23 @@ const OWN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A number of permits that may change while some are lent.
 #[derive(Clone, Debug)]
-pub(crate) struct Permits {
+struct Permits {
     semaphore: Arc<Semaphore>,
     size: Arc<Mutex<usize>>,
 }
 
 impl Permits {
-    pub(crate) fn new(size: usize) -> Self {
+    fn new(size: usize) -> Self {
         Self { semaphore: Arc::new(Semaphore::new(size)), size: Arc::new(Mutex::new(size)) }
     }
 
     /// How many there are, lent or not.
-    pub(crate) fn size(&self) -> usize {
+    fn size(&self) -> usize {
         *self.size.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes one, waiting for it.
-    pub(crate) async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.semaphore).acquire_owned().await.ok()
-    }
-
     /// Lets there be `size` from now on. Those lent beyond that stay so until they come back; nobody new gets any before.
-    pub(crate) fn resize(&self, size: usize) {
+    fn resize(&self, size: usize) {
         let mut current = self.size.lock().unwrap_or_else(PoisonError::into_inner);
         if size >= *current {
             self.semaphore.add_permits(size - *current);

@@ -2,18 +2,13 @@
 //! node runs.
 
 use super::{
-    budget::Permits,
-    rate::{AddressRates, Rate, RateLimits, TooOften, host_key, subnet_key},
+    connections::Connections,
+    rate::{AddressRates, Rate, RateLimits, TooOften},
 };
 use crate::config::Limits;
 use skep_primitives::ServiceNodeId;
 use skep_replication::MAX_REPLICAS;
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::{net::IpAddr, time::Instant};
 
 /// Handshakes of supposed service nodes, which cost signatures before anybody is known: plenty for every node of a network
 /// that comes back at once.
@@ -30,10 +25,11 @@ const MOST_NODES: usize = 100_000;
 /// Bounds for everybody who asks something of the node.
 #[derive(Debug)]
 pub(crate) struct Defences {
-    /// Client connections, in all.
-    pub(crate) connections: Permits,
-    open: Arc<Open>,
+    /// Client connections.
+    pub(crate) connections: Connections,
     requests: AddressRates,
+    /// Of clients: as many as requests, which cost as much.
+    client_handshakes: AddressRates,
     handshakes: AddressRates,
     peers: RateLimits<ServiceNodeId>,
     replicas: RateLimits<ServiceNodeId>,
@@ -43,45 +39,34 @@ impl Defences {
     pub(crate) fn new(limits: &Limits) -> Self {
         let (host, subnet) = request_rates(limits);
         Self {
-            connections: Permits::new(limits.connections),
-            open: Arc::new(Open { counts: Mutex::new(Counts::new(limits)) }),
+            connections: Connections::new(limits),
             requests: AddressRates::new(host, subnet, limits.tracked_addresses),
+            client_handshakes: AddressRates::new(host, subnet, limits.tracked_addresses),
             handshakes: AddressRates::new(HANDSHAKES, SUBNET_HANDSHAKES, limits.tracked_addresses),
             peers: peer_rates(limits.peer_requests_per_second),
             replicas: RateLimits::new(replica_rate(limits.peer_requests_per_second), MOST_NODES),
         }
     }
 
-    /// Grants what `limits` say from now on. Connections that are open stay open.
+    /// Grants what `limits` say from now on. Connections that are open stay open until others come.
     pub(crate) fn change(&self, limits: &Limits) {
         let (host, subnet) = request_rates(limits);
-        self.connections.resize(limits.connections);
-        self.open.lock().bounds(limits);
+        self.connections.change(limits);
         self.requests.change(host, subnet, limits.tracked_addresses);
+        self.client_handshakes.change(host, subnet, limits.tracked_addresses);
         self.handshakes.change(HANDSHAKES, SUBNET_HANDSHAKES, limits.tracked_addresses);
         self.peers.change(peer_rate(limits.peer_requests_per_second), MOST_NODES);
         self.replicas.change(replica_rate(limits.peer_requests_per_second), MOST_NODES);
     }
 
-    /// Counts a client's connection for as long as the answer lives, if it may have one more.
-    pub(crate) fn connect(&self, address: IpAddr) -> Result<OpenConnection, TooOften> {
-        let (host, subnet) = (host_key(address), subnet_key(address));
-        let mut counts = self.open.lock();
-        if counts.hosts.get(&host).is_some_and(|open| *open >= counts.most_of_host) {
-            return Err(TooOften::Host);
-        }
-        if counts.subnets.get(&subnet).is_some_and(|open| *open >= counts.most_of_subnet) {
-            return Err(TooOften::Subnet);
-        }
-        *counts.hosts.entry(host).or_default() += 1;
-        *counts.subnets.entry(subnet).or_default() += 1;
-        drop(counts);
-        Ok(OpenConnection { open: Arc::clone(&self.open), host, subnet })
-    }
-
     /// Whether a client may ask now.
     pub(crate) fn may_ask(&self, address: IpAddr) -> Result<(), TooOften> {
         self.requests.allow(address, Instant::now())
+    }
+
+    /// Whether a client may begin TLS now, which costs a signature before it has asked anything.
+    pub(crate) fn client_may_shake_hands(&self, address: IpAddr) -> Result<(), TooOften> {
+        self.client_handshakes.allow(address, Instant::now())
     }
 
     /// Whether a supposed service node may try to prove itself now.
@@ -122,81 +107,9 @@ const fn request_rates(limits: &Limits) -> (Rate, Rate) {
     )
 }
 
-#[derive(Debug)]
-struct Open {
-    counts: Mutex<Counts>,
-}
-
-impl Open {
-    fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Open connections. Bounded, since there is an entry only where there is a connection.
-#[derive(Debug)]
-struct Counts {
-    most_of_host: usize,
-    most_of_subnet: usize,
-    hosts: HashMap<IpAddr, usize>,
-    subnets: HashMap<IpAddr, usize>,
-}
-
-impl Counts {
-    fn new(limits: &Limits) -> Self {
-        let mut counts = Self { most_of_host: 0, most_of_subnet: 0, hosts: HashMap::new(), subnets: HashMap::new() };
-        counts.bounds(limits);
-        counts
-    }
-
-    fn bounds(&mut self, limits: &Limits) {
-        (self.most_of_host, self.most_of_subnet) = (limits.connections_per_address, limits.connections_per_subnet);
-    }
-}
-
-/// One open connection of a client.
-#[derive(Debug)]
-pub(crate) struct OpenConnection {
-    open: Arc<Open>,
-    host: IpAddr,
-    subnet: IpAddr,
-}
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        let counts = &mut *self.open.lock();
-        for (open, key) in [(&mut counts.hosts, self.host), (&mut counts.subnets, self.subnet)] {
-            if let Some(count) = open.get_mut(&key) {
-                *count -= 1;
-                if *count == 0 {
-                    open.remove(&key);
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn connections_are_counted_by_host_and_network() {
-        let limits = Limits { connections_per_address: 2, connections_per_subnet: 3, ..Limits::default() };
-        let defences = Defences::new(&limits);
-        let connect = |host: u8| defences.connect([10, 0, 0, host].into());
-        let (first, second) = (connect(1).unwrap(), connect(1).unwrap());
-        assert_eq!(connect(1).unwrap_err(), TooOften::Host);
-        let third = connect(2).unwrap();
-        assert_eq!(connect(3).unwrap_err(), TooOften::Subnet);
-        defences.connect([10, 0, 1, 1].into()).unwrap();
-        drop(first);
-        let fourth = connect(3).unwrap();
-        defences.change(&Limits { connections_per_address: 1, ..limits });
-        assert_eq!(connect(2).unwrap_err(), TooOften::Host, "a smaller bound holds at once");
-        drop((second, third, fourth));
-        assert!(defences.open.lock().hosts.is_empty() && defences.open.lock().subnets.is_empty());
-    }
 
     #[test]
     fn replicas_count_one_by_one() {
@@ -214,13 +127,17 @@ mod tests {
         assert_eq!(handed(&slow), 2);
     }
 
-    #[tokio::test]
-    async fn rates_may_change() {
+    #[test]
+    fn rates_may_change() {
         let slow = Limits { requests_per_second: 1, request_burst: 1, ..Limits::default() };
         let defences = Defences::new(&slow);
         let address = IpAddr::from([10, 0, 0, 1]);
-        assert_eq!([0; 2].map(|_| defences.may_ask(address)), [Ok(()), Err(TooOften::Host)]);
+        for allows in [Defences::may_ask, Defences::client_may_shake_hands] {
+            assert_eq!([0; 2].map(|_| allows(&defences, address)), [Ok(()), Err(TooOften::Host)]);
+        }
         defences.change(&Limits { request_burst: 2, ..slow });
-        assert_eq!([0; 2].map(|_| defences.may_ask(address)), [Ok(()), Ok(())]);
+        for allows in [Defences::may_ask, Defences::client_may_shake_hands] {
+            assert_eq!([0; 2].map(|_| allows(&defences, address)), [Ok(()), Ok(())]);
+        }
     }
 }

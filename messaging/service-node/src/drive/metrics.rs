@@ -37,7 +37,7 @@ pub(crate) struct Metrics {
     taken_over: Counter,
     not_drawn: Counter,
     pub(crate) work_effort: Gauge,
-    pub(crate) client_connections: Gauge,
+    client_connections: Gauge,
     pub(crate) peer_connections: Gauge,
     pub(crate) established_paths: Gauge,
     pub(crate) listening_sessions: Gauge,
@@ -63,6 +63,7 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) capacity: u64,
     pub(crate) memory: usize,
     pub(crate) memory_limit: usize,
+    pub(crate) connections: usize,
     pub(crate) connection_limit: usize,
     pub(crate) readiness: Readiness,
     pub(crate) store_writes: bool,
@@ -76,8 +77,12 @@ pub(crate) enum Shed {
     Requests(TooOften),
     /// A host, or its network, has too many connections.
     Connections(TooOften),
-    /// A host, or its network, begins too many handshakes as a service node.
+    /// A host, or its network, begins too many handshakes, as a client or as a service node.
     Handshakes(TooOften),
+    /// A connection without a request gave way to one that came.
+    Idle,
+    /// There was no place left for a connection: it was not let in, or ended for one of somebody who holds less.
+    Full,
     /// A service node asks too often.
     Peer,
     /// There is no memory left for it.
@@ -91,13 +96,15 @@ pub(crate) enum Shed {
 }
 
 impl Shed {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Requests(TooOften::Host),
         Self::Requests(TooOften::Subnet),
         Self::Connections(TooOften::Host),
         Self::Connections(TooOften::Subnet),
         Self::Handshakes(TooOften::Host),
         Self::Handshakes(TooOften::Subnet),
+        Self::Idle,
+        Self::Full,
         Self::Peer,
         Self::Memory,
         Self::SlowRequest,
@@ -113,6 +120,8 @@ impl Shed {
             Self::Connections(TooOften::Subnet) => "subnet_connections",
             Self::Handshakes(TooOften::Host) => "address_handshakes",
             Self::Handshakes(TooOften::Subnet) => "subnet_handshakes",
+            Self::Idle => "idle",
+            Self::Full => "full",
             Self::Peer => "peer_rate",
             Self::Memory => "memory",
             Self::SlowRequest => "slow_request",
@@ -298,6 +307,7 @@ impl Metrics {
             (&self.capacity, now.capacity),
             (&self.memory, now.memory as u64),
             (&self.memory_limit, now.memory_limit as u64),
+            (&self.client_connections, now.connections as u64),
             (&self.connection_limit, now.connection_limit as u64),
             (&self.ready, u64::from(now.readiness == Readiness::Ready)),
             (&self.store_writes, u64::from(now.store_writes)),

@@ -10,7 +10,9 @@
 //! | a frame is not taken within [`WRITE`], or too many wait | closed: what was missed is read with `retrieve` |
 
 use super::{
-    https::{Door, Held, answer},
+    connections::Place,
+    https::{Door, answer},
+    metrics::Shed,
     node::Watcher,
 };
 use crate::core::Reply;
@@ -37,10 +39,10 @@ const WRITE: Duration = Duration::from_secs(10);
 pub(super) async fn monitor(
     State(door): State<Arc<Door>>,
     ConnectInfo(address): ConnectInfo<SocketAddr>,
-    Extension(held): Extension<Held>,
+    Extension(place): Extension<Arc<Place>>,
     upgrade: WebSocketUpgrade,
 ) -> Response<HttpBody> {
-    let watcher = match door.opens(address).and_then(|()| door.node.monitors.open().ok_or_else(Reply::busy)) {
+    let watcher = match door.serves().and_then(|()| door.node.monitors.open().ok_or_else(Reply::busy)) {
         Ok(watcher) => watcher,
         Err(refused) => {
             door.node.metrics.count_request("monitor", refused.status);
@@ -48,13 +50,20 @@ pub(super) async fn monitor(
         }
     };
     door.node.metrics.count_request("monitor", 101);
-    let task = door.task();
+    // Watching is asking, for as long as it lasts.
+    let (task, under_way) = (door.task(), place.ask());
     upgrade.max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME).on_upgrade(async move |mut socket| {
-        let (code, reason) = serve(&mut socket, &door, address, watcher).await;
+        let (code, reason) = tokio::select! {
+            ended = serve(&mut socket, &door, address, watcher) => ended,
+            () = place.evicted() => {
+                door.node.metrics.count_shed(Shed::Full);
+                return;
+            }
+        };
         let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
         // Who has gone, or does not listen, needs no farewell.
         let _ = timeout(WRITE, socket.send(close)).await;
-        drop((held, task));
+        drop((under_way, task));
     })
 }
 
@@ -109,7 +118,7 @@ async fn serve(
 }
 
 async fn reply(door: &Door, address: SocketAddr, watcher: &mut Watcher, text: &str) -> Reply {
-    if let Err(refused) = door.opens(address) {
+    if let Err(refused) = door.may_ask(address).and_then(|()| door.serves()) {
         return refused;
     }
     match Request::parse(text.as_bytes()) {

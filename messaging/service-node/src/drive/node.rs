@@ -83,6 +83,8 @@ pub(crate) struct Node {
     pub(crate) spent: Arc<Mutex<Spent>>,
     /// Threads that judge what other nodes hand over, of those that read the disk for everybody.
     pub(crate) judges: Semaphore,
+    /// Room in the writer's queue for what other nodes hand over.
+    pub(crate) handed_over: Arc<Semaphore>,
     pub(crate) monitors: Monitors,
     /// Bytes of messages kept at most.
     pub(crate) capacity: AtomicU64,
@@ -206,7 +208,8 @@ impl Node {
             capacity: self.capacity.load(Ordering::Relaxed),
             memory: self.budget.in_use(),
             memory_limit: self.budget.size(),
-            connection_limit: self.defences.connections.size(),
+            connections: self.defences.connections.open(),
+            connection_limit: self.defences.connections.limit(),
             readiness: readiness(&view, &self.id),
             store_writes: !self.disk.refuses(),
             view: &view,

@@ -4,7 +4,8 @@ use super::{
     budget::Budget,
     defences::Defences,
     exit::{ExitError, Exits},
-    floor, https,
+    floor,
+    https::{self, Patience},
     metrics::Metrics,
     node::{MonitorLimits, Monitors, Node},
     now_ms,
@@ -123,6 +124,16 @@ impl MessagingNode {
 
     /// The same on sockets that are open already; those that are missing are opened.
     pub async fn start_on(sockets: Sockets, config: &Config, parts: NodeParts) -> Result<Self, StartError> {
+        Self::start_patiently(sockets, config, parts, Patience::default()).await
+    }
+
+    /// The same, waiting for clients as long as `patience` says.
+    pub(crate) async fn start_patiently(
+        sockets: Sockets,
+        config: &Config,
+        parts: NodeParts,
+        patience: Patience,
+    ) -> Result<Self, StartError> {
         let NodeParts { key, genesis, roster, store } = parts;
         let (listen, limits) = (config.listen, config.limits);
         let acceptor = TlsAcceptor::from(tls::server_config(&key)?);
@@ -157,6 +168,7 @@ impl MessagingNode {
             demand: Mutex::new(Demand::new(limits.work_effort)),
             spent: Arc::default(),
             judges: Semaphore::new(JUDGES),
+            handed_over: Arc::new(Semaphore::new(Writer::HANDED_OVER)),
             monitors: Monitors::new(MonitorLimits::of(&limits)),
             capacity: AtomicU64::new(limits.store_bytes()),
             directory: Mutex::new(Arc::new(Directory::default())),
@@ -170,7 +182,7 @@ impl MessagingNode {
         });
 
         let at_stop = |stop: &CancellationToken| stop.clone().cancelled_owned();
-        let door = https::serve(https_listener, acceptor, Arc::clone(&node), tasks.clone(), stop.clone());
+        let door = https::serve(https_listener, acceptor, Arc::clone(&node), patience, tasks.clone(), stop.clone());
         tasks.spawn(door);
         tasks.spawn(quic::serve(Arc::clone(&node), tasks.clone(), stop.clone()));
         tasks.spawn(until(at_stop(&stop), expire(Arc::clone(&node))));
@@ -214,7 +226,7 @@ impl MessagingNode {
         self.tasks.spawn(until(self.stop.clone().cancelled_owned(), following));
     }
 
-    /// Grants what `limits` say from now on; nobody who is connected is cut off.
+    /// Grants what `limits` say from now on; nobody who is connected is cut off for it before others come.
     pub fn apply(&self, limits: &Limits) {
         self.node.apply(limits);
         self.node.metrics.count_reload(true);

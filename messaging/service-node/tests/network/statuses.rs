@@ -1,4 +1,4 @@
-//! Every status a client may be told, and what makes a node tell it.
+//! The statuses a client may be told, and what makes a node tell them. The door's own tests have 408 and 429 (`drive::https`).
 
 use crate::support::{BLOCK, Network, Owner, config, now_ms, view, worked};
 use serde_json::{Value, json};

@@ -27,8 +27,11 @@ use tempfile::TempDir;
 
 /// Enough for what must happen, on any machine.
 const LONG: Duration = Duration::from_secs(60);
-/// What a restart may take at most on any machine, from one answer to the next.
-const PAUSE: Duration = Duration::from_secs(20);
+/// What a restart is to take at most, from one answer to the next. Told, not asserted: a machine that is busy with something else
+/// takes as long as it takes.
+const PAUSE: Duration = Duration::from_secs(2);
+/// What no restart takes on any machine.
+const HANGS: Duration = Duration::from_secs(20);
 
 /// A machine: a directory, two sockets that outlive the node as a service manager's do, and the chain.
 struct Machine {
@@ -241,9 +244,9 @@ async fn nobody_is_refused_while_the_node_restarts() {
     }
     assert_eq!(refused.load(Ordering::Relaxed), 0, "connections refused");
     let longest = *longest.lock().expect("whole");
-    println!("{} answers, longest pause {longest:?}", answered.load(Ordering::Relaxed));
-    // On a machine that is busy with something else too; two seconds are aimed at, and what an idle one needs is far less.
-    assert!(longest < PAUSE, "a pause of {longest:?}");
+    let held = if longest < PAUSE { "under" } else { "NOT under" };
+    println!("{} answers, longest pause {longest:?}: {held} {PAUSE:?}", answered.load(Ordering::Relaxed));
+    assert!(longest < HANGS, "a pause of {longest:?}");
     node.stop();
 }
 

@@ -6,7 +6,7 @@ use crate::{
     drive::now_ms,
 };
 use skep_chain_client::RosterView;
-use skep_mailbox::{Origin, Put, Record, StoreRefusal, Terms, WorkRefusal, may_retrieve};
+use skep_mailbox::{Lane, Origin, Put, Record, StoreRefusal, Terms, WorkRefusal, may_retrieve};
 use skep_proto::{
     peer::{self, request::Request as PeerRequest},
     storage::{
@@ -92,7 +92,7 @@ impl Node {
     pub(super) async fn keep(&self, record: Record, now: u64) -> Result<MemberStored, MemberFailure> {
         let hash = record.hash();
         let (done, outcome) = oneshot::channel();
-        self.put(record, now, move |outcome| {
+        self.put(Lane::Clients, record, now, move |outcome| {
             // Nobody waits any more if the client has gone.
             let _ = done.send(outcome);
         });

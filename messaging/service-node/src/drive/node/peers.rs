@@ -13,7 +13,7 @@ use crate::{
 use bytes::Bytes;
 use prost::Message;
 use skep_chain_client::RosterView;
-use skep_mailbox::{Changed, Origin, Record, give, token_orders};
+use skep_mailbox::{Changed, Lane, Origin, Record, give, token_orders};
 use skep_primitives::ServiceNodeId;
 use skep_proto::{
     account::AccountAddress,
@@ -209,8 +209,14 @@ impl Node {
             Ok(replicas.into_iter().map(|replica| judge(store, replica, is_here, now)).collect::<Vec<_>>())
         };
         let judged = self.read_store(judged).await.map_err(refused)?;
-        // All are queued before any is awaited, so that they share syncs.
-        let queued: Vec<_> = judged.into_iter().map(|work| work.map(|work| self.queue(work, now))).collect();
+        // As many as there is room for are queued before any is awaited, so that they share syncs.
+        let mut queued = Vec::with_capacity(judged.len());
+        for work in judged {
+            queued.push(match work {
+                Ok(work) => Ok(self.queue(work, now).await),
+                Err(why) => Err(why),
+            });
+        }
         let mut statuses = Vec::with_capacity(queued.len());
         for steps in queued {
             statuses.push(match steps {
@@ -233,15 +239,19 @@ impl Node {
         Ok(peer::Taken { statuses })
     }
 
-    /// Queues the steps of taking a replica; each tells its status once it is on disk.
-    fn queue(&self, work: Vec<Work>, now: u64) -> Vec<oneshot::Receiver<u32>> {
-        let step = |work| {
+    /// Queues the steps of taking a replica, once there is room for each; each tells its status once it is on disk.
+    async fn queue(&self, work: Vec<Work>, now: u64) -> Vec<oneshot::Receiver<u32>> {
+        let mut statuses = Vec::with_capacity(work.len());
+        for step in work {
+            let room = Arc::clone(&self.handed_over).acquire_owned().await;
             let (done, status) = oneshot::channel();
-            match work {
-                Work::Put(record) => self.put(record, now, move |outcome| {
+            match step {
+                Work::Put(record) => self.put(Lane::Members, record, now, move |outcome| {
+                    drop(room);
                     let _ = done.send(outcome.map_or(503, |put| status_of(&put)));
                 }),
-                Work::Change(change, order) => self.write(change, Some(order), now, move |outcome| {
+                Work::Change(change, order) => self.write(Lane::Members, change, Some(order), now, move |outcome| {
+                    drop(room);
                     let _ = done.send(match outcome {
                         Ok(Changed::Messages(_) | Changed::Tokens(_)) => 200,
                         Ok(Changed::Full) => 507,
@@ -249,9 +259,9 @@ impl Node {
                     });
                 }),
             }
-            status
-        };
-        work.into_iter().map(step).collect()
+            statuses.push(status);
+        }
+        statuses
     }
 
     /// Refuses what concerns an account whose mailbox is not kept by both nodes.
@@ -281,5 +291,93 @@ fn failed(failure: MemberFailure) -> peer::Response {
         MemberFailure::NotStored { reason } => refusal(500, reason.unwrap_or_default()),
         MemberFailure::Refused { code, reason } => refusal(code, reason),
         MemberFailure::Timeout | MemberFailure::BadResponse => Refused::BUSY.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{network, stop};
+    use ed25519_dalek::{Signer, SigningKey};
+    use futures::FutureExt;
+    use skep_mailbox::Writer;
+    use skep_proto::{
+        peer::replica::Item,
+        storage::{Action, Command, ExpiryMode, Namespace, OwnerAuth, StoreRequest, signed},
+    };
+    use std::sync::mpsc;
+
+    /// Enough for what must happen.
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn deposit(owner: &SigningKey, number: u8) -> StoreRequest {
+        let now = now_ms();
+        StoreRequest {
+            account: AccountAddress::from_x25519(owner.verifying_key().to_montgomery().to_bytes()),
+            namespace: Namespace::DEFAULT,
+            timestamp: now,
+            expiry: now + 60_000,
+            data: vec![number],
+            auth: None,
+            work: None,
+        }
+    }
+
+    /// A message, and the owner's order that it be kept for longer.
+    fn extended(owner: &SigningKey, number: u8) -> peer::Replica {
+        let record = Record::new(deposit(owner, number));
+        let expiry = vec![record.deposit().expiry + 3_600_000];
+        let action = Action::Expire { messages: vec![record.hash()], expiry, mode: ExpiryMode::Extend };
+        let signature = owner.sign(&signed::command(&action)).to_bytes();
+        let ed25519_key = Some(skep_proto::storage::HexKey(owner.verifying_key().to_bytes()));
+        let auth = OwnerAuth { signature, ed25519_key, subaccount: None };
+        let command = Command { account: record.deposit().account, action, auth };
+        let request = serde_json::to_vec(&Request::Single(Method::Command(command))).unwrap();
+        let extension = Some(peer::Command { request: request.into(), at: now_ms() });
+        peer::Replica { item: Some(Item::Message(record.to_wire())), extension }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_hand_over_keeps_no_client_waiting_for_room() {
+        let (nodes, entries, _views) = network(2).await;
+        let (node, view) = (Arc::clone(&nodes[0].node), nodes[0].node.view());
+        // The disk takes its time.
+        let (opened, gate) = mpsc::channel::<()>();
+        let (held, holds) = oneshot::channel();
+        node.writer.expire(now_ms(), 0, move |_| {
+            let _ = held.send(());
+            let _ = gate.recv_timeout(LONG);
+        });
+        holds.await.unwrap();
+
+        let owners = [1, 2].map(|number| SigningKey::from_bytes(&[number; 32]));
+        let handing: Vec<_> = owners
+            .iter()
+            .map(|owner| {
+                let replicas = (0..MAX_REPLICAS as u8).map(|number| extended(owner, number)).collect();
+                let (node, view, peer) = (Arc::clone(&node), Arc::clone(&view), entries[1].id);
+                tokio::spawn(async move { node.take_over(peer, peer::HandOver { replicas }, view).await })
+            })
+            .collect();
+        let all_room_is_taken = async {
+            while node.handed_over.available_permits() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(LONG, all_room_is_taken).await.expect("both are judged and queued");
+        assert_eq!(node.writer.pressure(), 0, "no reason to ask clients for more work");
+        let (keeper, record) = (Arc::clone(&node), Record::new(deposit(&owners[0], 200)));
+        let mut storing = Box::pin(async move { keeper.keep(record, now_ms()).await });
+        assert!(storing.as_mut().now_or_never().is_none(), "waits for the disk instead of being refused");
+
+        opened.send(()).unwrap();
+        assert!(timeout(LONG, storing).await.expect("stored").is_ok());
+        for taken in handing {
+            let taken = timeout(LONG, taken).await.expect("taken").unwrap().expect("not refused");
+            assert_eq!(taken.statuses, [200; MAX_REPLICAS], "all in their turn");
+        }
+        assert_eq!(node.handed_over.available_permits(), Writer::HANDED_OVER);
+        drop(node);
+        stop(nodes).await;
     }
 }

@@ -3,7 +3,7 @@
 use super::{Node, RosterEntry};
 use crate::drive::{now_ms, occasionally::Occasionally, quic::PeerError};
 use futures::{StreamExt, stream::FuturesUnordered};
-use skep_mailbox::{Change, Changed, Order, WriteError};
+use skep_mailbox::{Change, Changed, Lane, Order, WriteError};
 use skep_primitives::ServiceNodeId;
 use skep_proto::{
     peer,
@@ -69,7 +69,7 @@ impl Node {
         order: Option<Order>,
     ) -> Result<Changed, MemberFailure> {
         let (done, outcome) = oneshot::channel();
-        self.write(change, order, now_ms(), move |outcome| {
+        self.write(Lane::Clients, change, order, now_ms(), move |outcome| {
             // Nobody waits any more if the client has gone.
             let _ = done.send(outcome);
         });

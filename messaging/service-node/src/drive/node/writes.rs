@@ -2,16 +2,22 @@
 //! whoever asked for it still waits: a client that hangs up changes nothing about it.
 
 use super::Node;
-use skep_mailbox::{Change, Changed, Order, Put, Record, WriteError};
+use skep_mailbox::{Change, Changed, Lane, Order, Put, Record, WriteError};
 use std::sync::{Arc, PoisonError};
 
 impl Node {
     /// Queues a record. Once it is kept its work is spent, and if it is new here those who watch its box are told.
-    pub(super) fn put(&self, record: Record, now: u64, done: impl FnOnce(Result<Put, WriteError>) + Send + 'static) {
+    pub(super) fn put(
+        &self,
+        lane: Lane,
+        record: Record,
+        now: u64,
+        done: impl FnOnce(Result<Put, WriteError>) + Send + 'static,
+    ) {
         let work = record.deposit().work.clone();
         let push = self.monitors.watched(&record, &self.budget);
         let (disk, spent, monitors) = (Arc::clone(&self.disk), Arc::clone(&self.spent), self.monitors.clone());
-        self.writer.put(record, now, move |outcome| {
+        self.writer.put_for(lane, record, now, move |outcome| {
             disk.note(&outcome, |put| matches!(put, Put::Stored { already: false, .. }));
             if let Ok(Put::Stored { expiry, already }) = outcome {
                 // Also where it paid for what was here already: once that is deleted, it has been spent.
@@ -29,6 +35,7 @@ impl Node {
     /// Queues a change. Who is revoked by it watches no longer.
     pub(super) fn write(
         &self,
+        lane: Lane,
         change: Change,
         order: Option<Order>,
         now: u64,
@@ -37,7 +44,7 @@ impl Node {
         let revoked =
             if let Change::Revoke { account, tokens, .. } = &change { Some((*account, tokens.clone())) } else { None };
         let (disk, is_order, monitors) = (Arc::clone(&self.disk), order.is_some(), self.monitors.clone());
-        self.writer.change(change, order, now, move |outcome| {
+        self.writer.change_for(lane, change, order, now, move |outcome| {
             disk.note(&outcome, |_| is_order);
             if let (Some((account, tokens)), Ok(Changed::Messages(_) | Changed::Tokens(_))) = (revoked, &outcome) {
                 monitors.revoke(&account, &tokens);
