@@ -6,7 +6,7 @@
 //!
 //! A kill leaves in the files what the system has not yet written to the disk. So that this is lost too, the child notes how
 //! long the database's logs are before each sync, once the database itself has counted that sync; after a kill, the parent
-//! goes on with a copy in which every log ends there. What is appended to a log is thus lost unless a sync begun after that
+//! goes on with a copy in which every log ends there, or the newest one anywhere behind that. What is appended to a log is thus lost unless a sync begun after that
 //! was made. (Sorted files and manifests the database syncs before it refers to them; that is not put to the test here.)
 #![cfg(feature = "rocksdb")]
 
@@ -255,8 +255,16 @@ fn run(child: &str, directory: &Path, told: &mut Told, acknowledged: usize) -> O
     Ok(())
 }
 
-/// A copy of the database without what had not been synced.
-fn after_power_loss(directory: &Path, copy: &Path) -> Outcome {
+/// What is found of a log beyond what was synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    Lost,
+    /// It ends anywhere, most often within an entry.
+    Torn,
+}
+
+/// A copy of the database without what had not been synced, or all of it.
+fn after_power_loss(directory: &Path, copy: &Path, rest: Rest) -> Outcome {
     let synced: HashMap<String, u64> = fs::read_to_string(notes(directory))
         .unwrap_or_default()
         .lines()
@@ -264,13 +272,20 @@ fn after_power_loss(directory: &Path, copy: &Path) -> Outcome {
         .filter_map(|(name, length)| Some((name.to_owned(), length.parse().ok()?)))
         .collect();
     fs::create_dir(copy)?;
+    let logs = logs(directory)?;
+    let length_of = |name: &str| synced.get(name).copied().unwrap_or(0);
+    // A log is begun once the one before is complete.
+    let newest = logs.keys().max();
+    let are_whole = logs.iter().all(|(name, length)| Some(name) == newest || length_of(name) == *length);
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let mut bytes = fs::read(entry.path())?;
         if name.ends_with(".log") {
-            let length = synced.get(&name).copied().unwrap_or(0);
-            bytes.truncate(usize::try_from(length)?);
+            let length = usize::try_from(length_of(&name))?;
+            let is_torn = rest == Rest::Torn && are_whole && Some(&name) == newest;
+            let more = if is_torn { random(bytes.len().saturating_sub(length) + 1) } else { 0 };
+            bytes.truncate(length + more);
         }
         fs::write(copy.join(name), bytes)?;
     }
@@ -328,7 +343,7 @@ fn acknowledged_changes_survive_a_loss_of_power() -> Outcome {
     for number in 1..=kills() {
         run("child", &directory, &mut told, 1 + random(200))?;
         let copy = root.path().join(format!("messages-{number}"));
-        after_power_loss(&directory, &copy)?;
+        after_power_loss(&directory, &copy, if number % 2 == 0 { Rest::Lost } else { Rest::Torn })?;
         fs::remove_dir_all(&directory)?;
         check(&copy, &told)?;
         directory = copy;
@@ -342,7 +357,7 @@ fn a_loss_of_power_takes_what_was_not_synced() -> Outcome {
     let (directory, copy) = (root.path().join("messages"), root.path().join("copy"));
     let mut told = Told::default();
     run("careless_child", &directory, &mut told, 100)?;
-    after_power_loss(&directory, &copy)?;
+    after_power_loss(&directory, &copy, Rest::Lost)?;
     let kept = kept(&copy)?;
     assert!(told.stored.iter().any(|number| !kept.contains_key(number)), "this test would not notice a missing sync");
     Ok(())
