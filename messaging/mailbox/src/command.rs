@@ -31,7 +31,7 @@ pub enum CommandRefusal {
     /// A subaccount that may not delete shortens lives.
     #[error("expire: shorten parameter cannot be used with this subaccount token (missing delete access)")]
     ShortenWithoutDelete,
-    /// More messages than one order may name.
+    /// More messages than one order or question may name.
     #[error("messages has more than {MAX_NAMED} entries: send several requests")]
     TooMany,
     /// Not signed by the owner, nor by a subaccount with the right to do so.
@@ -52,10 +52,8 @@ pub(crate) fn judge_at(command: &Command, at: u64, tolerance: u64, is_revoked: b
         let verified = !is_revoked && verify_owner(account, auth, access, &signed::command(action)).is_ok();
         if verified { Ok(()) } else { Err(CommandRefusal::Signature(name)) }
     };
-    if let Action::Delete { messages, .. } | Action::Expire { messages, .. } = action
-        && messages.len() > MAX_NAMED
-    {
-        return Err(CommandRefusal::TooMany);
+    if let Action::Delete { messages, .. } | Action::Expire { messages, .. } = action {
+        may_name(messages)?;
     }
     match action {
         Action::Delete { .. } => signed_by_owner("delete_msgs", Access::DELETE)?,
@@ -140,6 +138,10 @@ fn permitted(mode: ExpiryMode, auth: &OwnerAuth) -> Option<ExpiryMode> {
     }
 }
 
+fn may_name(messages: &[MessageHash]) -> Result<(), CommandRefusal> {
+    if messages.len() > MAX_NAMED { Err(CommandRefusal::TooMany) } else { Ok(()) }
+}
+
 fn in_time(name: &'static str, timestamp: u64, now: u64, tolerance: u64) -> Result<(), CommandRefusal> {
     if timestamp.abs_diff(now) > tolerance { Err(CommandRefusal::Clock(name)) } else { Ok(()) }
 }
@@ -158,6 +160,7 @@ pub fn give(command: &Command, request: Vec<u8>, at: u64, kept: &[Order]) -> Opt
 pub fn may_ask_expiries(request: &ExpiriesRequest, now: u64, is_revoked: bool) -> Result<(), CommandRefusal> {
     let ExpiriesRequest { account, messages, auth: TimedAuth { auth, timestamp } } = request;
     const NAME: &str = "get_expiries";
+    may_name(messages)?;
     in_time(NAME, *timestamp, now, SIGNATURE_TOLERANCE)?;
     let message = signed::get_expiries(*timestamp, messages);
     if is_revoked || verify_owner(account, auth, Access::READ, &message).is_err() {

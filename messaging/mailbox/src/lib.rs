@@ -63,7 +63,7 @@ pub use rocks::{Contents, Fault, FaultKind, OpenError, Recount, RocksStore, data
 pub use spent::Spent;
 pub use store::{
     Change, Changed, Expired, Fetched, MAX_NAMED, Order, Page, Put, Query, RECORD_BYTES, Store, StoreError, Touched,
-    Usage,
+    Usage, given_at,
 };
 pub use work::WorkRefusal;
 pub use writer::{Lane, WriteError, Writer};

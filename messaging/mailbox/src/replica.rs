@@ -5,7 +5,7 @@ use crate::{
     Change, CommandRefusal, Order, Record, Store, StoreError,
     admission::judge_proofs,
     command::{give, judge_at},
-    store::STAMP_TOLERANCE,
+    store::{STAMP_TOLERANCE, is_possible_stamp},
 };
 use skep_proto::storage::{
     Action, Command, Method, Request, SubaccountToken,
@@ -31,8 +31,7 @@ pub enum ReplicaRefusal {
 pub fn admit_replica(record: Record, now: u64) -> Result<Record, ReplicaRefusal> {
     let deposit = record.deposit();
     let ttl = deposit.expiry.checked_sub(deposit.timestamp).ok_or(ReplicaRefusal::Times)?;
-    let possible = (MIN_TTL..=max_ttl(deposit.namespace)).contains(&ttl)
-        && deposit.timestamp <= now.saturating_add(STAMP_TOLERANCE);
+    let possible = (MIN_TTL..=max_ttl(deposit.namespace)).contains(&ttl) && is_possible_stamp(deposit.timestamp, now);
     if !possible {
         return Err(ReplicaRefusal::Times);
     }
@@ -49,7 +48,7 @@ pub fn admit_order(
     kept: &[Order],
     now: u64,
 ) -> Result<(Change, Order), ReplicaRefusal> {
-    if at > now.saturating_add(STAMP_TOLERANCE) {
+    if !is_possible_stamp(at, now) {
         return Err(ReplicaRefusal::Times);
     }
     judge_at(command, at, STAMP_TOLERANCE, false).map_err(|refusal| match refusal {

@@ -192,7 +192,21 @@ impl Change {
 /// timestamp it had taken.
 pub(crate) const STAMP_TOLERANCE: u64 = SIGNATURE_TOLERANCE_FORWARDED + STORE_TOLERANCE;
 
-/// Most messages one order may name: looking each up keeps the disk from everybody else.
+/// Whether a member can have stamped something so (ms), as the clock says here.
+pub(crate) const fn is_possible_stamp(at: u64, now: u64) -> bool {
+    at <= now.saturating_add(STAMP_TOLERANCE)
+}
+
+/// When an order was given (ms) that another member of the swarm passes on with this stamp: who does not tell (zero) gives it now.
+/// `None` if no member can have stamped it so.
+pub fn given_at(stamp: u64, now: u64) -> Option<u64> {
+    match stamp {
+        0 => Some(now),
+        _ => is_possible_stamp(stamp, now).then_some(stamp),
+    }
+}
+
+/// Most messages one order, or question about expiries, may name: looking each up keeps the disk from everybody else.
 pub const MAX_NAMED: usize = 1_000;
 /// Most orders kept of one account.
 pub(crate) const MAX_ORDERS: u64 = 4_000;

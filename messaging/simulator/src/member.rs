@@ -4,7 +4,7 @@ use crate::{chain::is_recent, disk::Disk, liar::Lie, roster::Roster};
 use ed25519_dalek::{Signer, SigningKey};
 use skep_mailbox::{
     Change, Changed, Demand, NameRange, Order, Origin, Put, Quotas, Record, Spent, Standing, Store, StoreError,
-    StoreRefusal, Terms, command_of, give, judge_command, may_retrieve, stamp, token_orders,
+    StoreRefusal, Terms, command_of, give, given_at, judge_command, may_retrieve, stamp, token_orders,
 };
 use skep_primitives::{ServiceNodeId, SwarmId};
 use skep_proto::{
@@ -274,8 +274,9 @@ impl Member {
         if judge_command(&command, Origin::Member, self.clock(now), false).is_err() {
             return (refusal(401, "refused"), Vec::new());
         }
+        let Some(at) = given_at(wire.at, self.clock(now)) else { return (refusal(406, "in the future"), Vec::new()) };
         let kept = token_orders(&self.disk, &command, self.clock(now)).unwrap_or_default();
-        match give(&command, wire.request.to_vec(), wire.at, &kept) {
+        match give(&command, wire.request.to_vec(), at, &kept) {
             Some((change, order)) if self.carry_out(&change, &order, now) => {
                 (Response::Command(peer::CommandDone::default()), vec![order])
             }

@@ -124,6 +124,9 @@ pub enum ParamsError {
     /// Not an account.
     #[error("Pubkey must be 66 hex digits (33 bytes) long")]
     Account,
+    /// Likewise, where its swarm is asked for: other words for the same, which clients know.
+    #[error("Pubkey must be 66 hex digits/33 bytes long")]
+    SwarmAccount,
     /// An Ed25519 key beside an account that is not X25519.
     #[error("pubkey_ed25519 is only permitted for 05[...] pubkeys")]
     KeyNotPermitted,
@@ -294,7 +297,9 @@ impl Method {
             RETRIEVE => RetrieveRequest::from_params(params).map(Self::Retrieve),
             GET_EXPIRIES => ExpiriesRequest::from_params(&params).map(Self::Expiries),
             REVOKED => RevokedRequest::from_params(&params).map(Self::Revoked),
-            GET_SWARM | GET_SWARM_ALIAS => account(&params.pubkey, &params.pubkey_camel).map(Self::GetSwarm),
+            GET_SWARM | GET_SWARM_ALIAS => account(&params.pubkey, &params.pubkey_camel)
+                .map(Self::GetSwarm)
+                .map_err(|error| if error == ParamsError::Account { ParamsError::SwarmAccount } else { error }),
             INFO => Ok(Self::Info),
             RECEIPT => ReceiptRequest::from_params(&params).map(Self::Receipt),
             MONITOR => MonitorRequest::from_params(params).map(Self::Monitor),

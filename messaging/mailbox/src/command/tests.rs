@@ -165,14 +165,25 @@ fn orders_reach_as_far_as_their_stamp() {
 }
 
 #[test]
+fn no_order_is_given_in_the_future() {
+    use crate::{given_at, store::STAMP_TOLERANCE};
+    assert_eq!(given_at(NOW + STAMP_TOLERANCE, NOW), Some(NOW + STAMP_TOLERANCE));
+    assert_eq!(given_at(NOW + STAMP_TOLERANCE + 1, NOW), None);
+    assert_eq!([given_at(1, NOW), given_at(0, NOW)], [Some(1), Some(NOW)]);
+}
+
+#[test]
 fn questions_are_the_owners() {
     let timed = |message: &[u8], timestamp| TimedAuth { auth: auth(message), timestamp };
-    let messages = vec![hash()];
-    let ask = |timestamp| {
+    let ask_about = |messages: Vec<_>, timestamp| {
         let auth = timed(&signed::get_expiries(timestamp, &messages), timestamp);
-        ExpiriesRequest { account: account(), messages: messages.clone(), auth }
+        ExpiriesRequest { account: account(), messages, auth }
     };
+    let ask = |timestamp| ask_about(vec![hash()], timestamp);
     assert_eq!(may_ask_expiries(&ask(NOW), NOW, false), Ok(()));
+    assert_eq!(may_ask_expiries(&ask_about(vec![hash(); MAX_NAMED], NOW), NOW, false), Ok(()));
+    let too_many = ask_about(vec![hash(); MAX_NAMED + 1], NOW);
+    assert_eq!(may_ask_expiries(&too_many, NOW, false), Err(CommandRefusal::TooMany));
     assert_eq!(may_ask_expiries(&ask(NOW - 60_001), NOW, false), Err(CommandRefusal::Clock("get_expiries")));
     let other = ExpiriesRequest { messages: vec![], ..ask(NOW) };
     assert_eq!(may_ask_expiries(&other, NOW, false), Err(CommandRefusal::Signature("get_expiries")));

@@ -6,14 +6,15 @@ use crate::answer;
 use proptest::prelude::*;
 use prost::Message;
 use skep_mailbox::{
-    Allowance, Change, Changed, Expired, Fetched, MemoryStore, Order, Page, Put, Query, Quotas, Record, Standing,
-    Tallies, Tally, Usage,
+    Allowance, Change, Changed, Expired, Fetched, MemoryStore, Order, Page, Put, Query, Quotas, Record, RocksStore,
+    Standing, Tallies, Tally, Usage,
 };
 use skep_proto::{
     account::AccountAddress,
     storage::{MessageHash, Namespace, RetrievedMessage, SubaccountToken},
 };
 use std::collections::BTreeSet;
+use tempfile::tempdir;
 
 /// What `theirs` lacks of `mine`, as a session finds it; the bytes that took; the requests.
 fn compare(mine: &dyn Store, theirs: &dyn Store) -> (BTreeSet<ItemName>, usize, usize) {
@@ -206,6 +207,34 @@ fn one_missing_among_many_costs_little() {
     let (nothing, bytes, requests) = compare(&ours, &ours);
     assert!(nothing.is_empty() && bytes <= 256 && requests == 1, "{bytes} bytes");
     assert!(compare(&theirs, &ours).0.is_empty(), "what only the other has is not our business");
+}
+
+/// The same of the store that nodes keep their mail in, as it is written and as it is opened again: it cuts at other places.
+#[test]
+fn one_missing_on_a_disk_costs_little() {
+    const MANY: u64 = 60_000;
+    let directories = [(); 2].map(|()| tempdir().expect("a directory"));
+    let open = |number: usize| RocksStore::open(directories[number].path(), u64::MAX).expect("opens");
+    let fill = |store: RocksStore, numbers: std::ops::Range<u64>| {
+        let records: Vec<_> = numbers.map(message).collect();
+        for some in records.chunks(1_000) {
+            store.put(some, NOW).expect("there is room");
+        }
+        store.sync().expect("syncs");
+        store
+    };
+    let (ours, mut theirs) = (fill(open(0), 0..MANY), fill(open(1), 1..MANY));
+    for again in [false, true] {
+        if again {
+            drop(theirs);
+            theirs = open(1);
+        }
+        let (found, bytes, requests) = compare(&ours, &theirs);
+        assert_eq!(found, names([0]));
+        assert!(bytes <= 64 * 1024 && requests <= 6, "{bytes} bytes in {requests} requests");
+        let (nothing, bytes, _) = compare(&theirs, &ours);
+        assert!(nothing.is_empty() && bytes <= 64 * 1024, "{bytes} bytes");
+    }
 }
 
 #[test]

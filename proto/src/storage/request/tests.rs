@@ -254,6 +254,17 @@ fn envelopes_are_refused_in_the_known_words() {
 }
 
 #[test]
+fn a_bad_account_is_refused_in_the_words_of_its_method() {
+    for (method, text) in [
+        ("get_swarm", "Pubkey must be 66 hex digits/33 bytes long"),
+        ("get_snodes_for_pubkey", "Pubkey must be 66 hex digits/33 bytes long"),
+        ("retrieve", "Pubkey must be 66 hex digits (33 bytes) long"),
+    ] {
+        assert_eq!(refusal(method, json!({"pubkey": "05ff"})), format!("invalid request: {text}"), "{method}");
+    }
+}
+
+#[test]
 fn stores_are_refused_in_the_known_words() {
     let signature = "A".repeat(86);
     let not_base64 = "!".repeat(86);

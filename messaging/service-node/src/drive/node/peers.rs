@@ -13,15 +13,12 @@ use crate::{
 use bytes::Bytes;
 use prost::Message;
 use skep_chain_client::RosterView;
-use skep_mailbox::{Changed, Lane, Origin, Record, give, token_orders};
+use skep_mailbox::{Changed, Lane, Origin, Record, give, given_at, token_orders};
 use skep_primitives::ServiceNodeId;
 use skep_proto::{
     account::AccountAddress,
     peer::{self, request::Request as PeerRequest, response::Response as PeerResponse},
-    storage::{
-        MemberFailure, MemberStored, Method, Request,
-        limits::{SIGNATURE_TOLERANCE_FORWARDED, STORE_TOLERANCE},
-    },
+    storage::{MemberFailure, MemberStored, Method, Request},
 };
 use skep_replication::{CompareError, MAX_REPLICAS, NotTaken, Work, answer, judge, status_of, stretches};
 use std::{
@@ -155,11 +152,7 @@ impl Node {
         self.is_shared(peer, &command.account, view)?;
         self.judge(&command, Origin::Member).await.map_err(refused)?;
         let now = now_ms();
-        if wire.at > now.saturating_add(SIGNATURE_TOLERANCE_FORWARDED + STORE_TOLERANCE) {
-            return Err(refusal(406, "the command was given in the future"));
-        }
-        // Who does not tell when it was given gives it now.
-        let at = if wire.at == 0 { now } else { wire.at };
+        let at = given_at(wire.at, now).ok_or_else(|| refusal(406, "the command was given in the future"))?;
         let asked = command.clone();
         let kept = self.read_store(move |store| token_orders(store, &asked, now)).await.map_err(refused)?;
         let Some((change, order)) = give(&command, wire.request.to_vec(), at, &kept) else {

@@ -236,7 +236,9 @@ impl Member {
 
     fn put(&self, record: Record) -> peer::Stored {
         let signature = self.key.sign(&signed::stored(&record.hash()));
-        match self.store.put(&[record], now_ms()).expect("memory").as_slice() {
+        let outcomes = self.store.put(&[record], now_ms()).expect("memory");
+        self.store.sync().expect("memory");
+        match outcomes.as_slice() {
             [Put::Stored { expiry, already }] => {
                 peer::Stored { signature: signature.to_vec().into(), expiry: *expiry, already: *already }
             }
@@ -249,6 +251,7 @@ impl Member {
         let command = command_of(request)?;
         let (change, order) = give(&command, request.to_vec(), now_ms(), &[])?;
         let Ok(Changed::Messages(touched)) = self.store.change(&change, Some(&order), now_ms()) else { return None };
+        self.store.sync().ok()?;
         let deleted = Hashes::List(touched.iter().map(|touched| touched.hash).collect());
         let effect = CommandEffect::Deleted { deleted };
         let signature = self.key.sign(&signed::done(&command.account, &command.action, &effect)?);
@@ -257,7 +260,7 @@ impl Member {
     }
 
     fn take(&self, replica: peer::Replica) -> u32 {
-        match judge(&self.store, peer::Replica { extension: None, ..replica }, |_| true, now_ms()) {
+        let status = match judge(&self.store, peer::Replica { extension: None, ..replica }, |_| true, now_ms()) {
             Ok(work) => work.into_iter().fold(200, |_, work| match work {
                 Work::Put(record) => status_of(&self.store.put(&[record], now_ms()).expect("memory")[0]),
                 Work::Change(change, order) => {
@@ -266,7 +269,9 @@ impl Member {
                 }
             }),
             Err(why) => why.status(),
-        }
+        };
+        self.store.sync().expect("memory");
+        status
     }
 }
 
