@@ -22,7 +22,6 @@ use read::Entries;
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, IteratorMode, Options, ReadOptions,
     SnapshotWithThreadMode, WriteBatch,
-    statistics::{StatsLevel, Ticker},
 };
 use skep_proto::{
     account::AccountAddress,
@@ -68,8 +67,6 @@ pub struct RocksStore {
     /// Positions before this one have been synced.
     synced: AtomicU64,
     unsynced: Unsynced,
-    /// Holds what the database counts.
-    options: Options,
 }
 
 /// The database cannot be opened.
@@ -115,8 +112,7 @@ impl RocksStore {
                 false => OpenError::Database { path: path.into(), reason },
             }
         };
-        let options = database_options();
-        let db = DB::open(&options, path).map_err(failed)?;
+        let db = DB::open(&database_options(), path).map_err(failed)?;
         let mut is_old = false;
         let state = match db.get(STATE).map_err(failed)?.map(|bytes| State::read(&bytes)) {
             None => State::default(),
@@ -130,17 +126,12 @@ impl RocksStore {
         let (quotas, synced) = (Mutex::new(quotas.into()), AtomicU64::new(state.next));
         let (counts, state, sums) = (Mutex::default(), Mutex::new(state), RwLock::default());
         let unsynced = Unsynced::default();
-        let store = Self { db, quotas, counts, state, sums, synced, unsynced, options };
+        let store = Self { db, quotas, counts, state, sums, synced, unsynced };
         if is_old {
             store.upgrade().map_err(|_| OpenError::Damaged(path.into()))?;
         }
         store.count_names().map_err(|_| OpenError::Damaged(path.into()))?;
         Ok(store)
-    }
-
-    /// How often the database has synced its log since it was opened: what was written after the last time may be lost.
-    pub fn log_syncs(&self) -> u64 {
-        self.options.get_ticker_count(Ticker::WalFileSynced)
     }
 
     /// Opens the store at `path` to look after it: nothing is made where there is none, and it takes no bounds.
@@ -232,8 +223,6 @@ pub fn database_options() -> Options {
     // Messages are ciphertext; keys and entries are not.
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_level_compaction_dynamic_level_bytes(true);
-    options.enable_statistics();
-    options.set_statistics_level(StatsLevel::ExceptHistogramOrTimers);
     options
 }
 
