@@ -17,17 +17,17 @@ impl<T: frame_system::Config> WeightInfo for Measured<T> {
     }
 
     fn forget_departed(n: u32) -> Weight {
-        Weight::from_parts(3_507_000, 0).saturating_add(T::DbWeight::get().reads_writes(3, 1)).saturating_add(
-            Weight::from_parts(38_454_392, 0)
+        Weight::from_parts(3_420_000, 0).saturating_add(T::DbWeight::get().reads_writes(3, 1)).saturating_add(
+            Weight::from_parts(37_255_029, 0)
                 .saturating_add(T::DbWeight::get().reads_writes(5, 6))
                 .saturating_mul(n.into()),
         )
     }
 
     fn draw(c: u32) -> Weight {
-        Weight::from_parts(1_165_207_270, 0).saturating_add(T::DbWeight::get().reads_writes(405, 502)).saturating_add(
-            Weight::from_parts(22_000_000, 0)
-                .saturating_add(T::DbWeight::get().reads_writes(4, 1))
+        Weight::from_parts(1_180_333_043, 0).saturating_add(T::DbWeight::get().reads_writes(405, 402)).saturating_add(
+            Weight::from_parts(17_313_280, 0)
+                .saturating_add(T::DbWeight::get().reads_writes(3, 1))
                 .saturating_mul(c.into()),
         )
     }
