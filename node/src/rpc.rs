@@ -106,7 +106,8 @@ pub fn module(
     // As many wait as have subscribed: who is refused would lose the subscription.
     let subscribers = Turns::new(ROSTERS_AT_A_TIME, Turns::ALL_WAIT);
     module.merge(SkepRpc { client, roster, turns, subscribers }.into_rpc())?;
-    module.merge(RosterProofs { prover, turns: Turns::new(PROOFS_AT_A_TIME, MOST_WAITING) }.into_rpc())?;
+    let turns = || Turns::new(PROOFS_AT_A_TIME, MOST_WAITING);
+    module.merge(RosterProofs { prover, turns: turns(), heads: turns() }.into_rpc())?;
     Ok(module)
 }
 
@@ -229,43 +230,47 @@ impl SkepRpcServer for SkepRpc {
 struct RosterProofs {
     prover: Arc<Prover>,
     turns: Turns,
+    /// A lane of their own: they are quick, and while a long proof is made others wait for that one in their turn.
+    heads: Turns,
 }
 
 impl RosterProofs {
     async fn prove<A: Send + 'static>(
         &self,
+        turns: &Turns,
         question: impl FnOnce(&Prover) -> Result<A, ProveError> + Send + 'static,
     ) -> RpcResult<A> {
         let prover = self.prover.clone();
-        self.turns.take(move || question(&prover)).await
+        turns.take(move || question(&prover)).await
     }
 
     async fn prove_at(
         &self,
+        turns: &Turns,
         block: &str,
         question: impl FnOnce(&Prover, Hash) -> Result<Proof, ProveError> + Send + 'static,
     ) -> RpcResult<HexBytes> {
         let block = parse_hash(block)?;
-        self.prove(move |prover| question(prover, block)).await.map(HexBytes)
+        self.prove(turns, move |prover| question(prover, block)).await.map(HexBytes)
     }
 }
 
 #[async_trait]
 impl RosterProofsServer for RosterProofs {
     async fn warp_proof(&self, from: String) -> RpcResult<HexBytes> {
-        self.prove_at(&from, Prover::warp_page).await
+        self.prove_at(&self.turns, &from, Prover::warp_page).await
     }
 
     async fn head_proof(&self, at: String) -> RpcResult<HexBytes> {
-        self.prove_at(&at, Prover::head).await
+        self.prove_at(&self.heads, &at, Prover::head).await
     }
 
     async fn roster_proof(&self, boundary: String) -> RpcResult<HexBytes> {
-        self.prove_at(&boundary, Prover::roster).await
+        self.prove_at(&self.turns, &boundary, Prover::roster).await
     }
 
     async fn checkpoint(&self, at: Option<String>) -> RpcResult<Checkpoint> {
         let at = at.as_deref().map(parse_hash).transpose()?;
-        self.prove(move |prover| prover.checkpoint(at)).await
+        self.prove(&self.heads, move |prover| prover.checkpoint(at)).await
     }
 }

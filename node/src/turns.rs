@@ -109,15 +109,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_in_one_lane_holds_up_nobody_in_another() {
-        let (questions, subscribers) = (Turns::new(1, 1), Turns::new(1, Turns::ALL_WAIT));
-        let held = Held::begin(&questions, 1).await;
-        assert_eq!(quick(&subscribers).await.expect("free"), 0);
-        held.end.send(()).expect("it goes on");
-        held.caller.await.expect("no panic").expect("done");
-    }
-
-    #[tokio::test]
     async fn a_failure_is_told() {
         let failed = Turns::new(1, 1).take(|| Err::<(), _>("no such block")).await.expect_err("it fails");
         assert_eq!((failed.code(), failed.message()), (SERVER_ERROR_CODE, "no such block"));

@@ -297,8 +297,8 @@ impl FindAuthor<AccountId> for ProducersPayee {
 
 /// Founders and service nodes may have session keys; each is its own producer's id. A node's come with
 /// `ServiceNodes::set_session_keys` when it is drawn, for the era: set in the session pallet meanwhile they would change the set of
-/// authorities, and with it let a disabled producer back and make proofs of finality grow. [`NodeKeysDeposit`] bars that. Who has
-/// keys is known, too, so that those of nodes that are gone can be forgotten.
+/// authorities, and with it let a disabled producer back and make proofs of finality grow. [`NodeKeysDeposit`] bars that.
+/// Who has keys is known, too, so that those of nodes that are gone can be forgotten.
 pub struct FounderOrNode;
 
 impl Convert<AccountId, Option<AccountId>> for FounderOrNode {

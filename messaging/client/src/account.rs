@@ -26,8 +26,8 @@ const POLL: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How long telling the listening node and the guards that the account is closed may take.
 const GOODBYE: Duration = Duration::from_millis(1_500);
-/// How long what was asked for before the account was closed may take together. Each is begun, and what is to be sent is kept on
-/// disk before it leaves; what takes longer is done by the next program.
+/// How long what was asked for before the account was closed may take together. Each is begun, and what is to be sent is
+/// kept on disk before it leaves; what takes longer is done by the next program.
 const LAST_JOBS: Duration = Duration::from_secs(5);
 /// What a listener may be behind; one that is further behind is told so.
 const MOST_NOTICES: usize = 1024;
@@ -129,8 +129,9 @@ impl Account {
         (Self { address, asks, closing, notices }, EventStream(told))
     }
 
-    /// Closes the account: what was asked for before is begun and, if that takes no longer than some seconds, done; what is to be
-    /// sent is on disk in any case. Nodes are told goodbye, and the files are let go of. Other handles are good for nothing then.
+    /// Closes the account: what was asked for before is begun and, if that takes no longer than some seconds, done; what is
+    /// to be sent is on disk in any case. Nodes are told goodbye, and the files are let go of. Other handles are good for
+    /// nothing then.
     pub async fn close(self) {
         let (done, closed) = oneshot::channel();
         self.closing.send_replace(true);

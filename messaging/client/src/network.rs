@@ -66,7 +66,8 @@ pub struct Delivery {
     pub swarm: SwarmId,
     /// The members that signed that they have it, ordered by key; every signature was verified. None if it went directly.
     pub receipts: Vec<Receipt>,
-    /// It was given to the node on which the recipient listens, and is stored nowhere. An event tells when the recipient has it.
+    /// It was given to the node on which the recipient listens, and is stored nowhere. An event tells when the recipient has
+    /// it.
     pub direct: bool,
 }
 

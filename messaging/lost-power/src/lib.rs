@@ -1,9 +1,9 @@
 //! What a loss of power leaves of a directory: for tests, which find out whether what was acknowledged was synced.
 //!
 //! A process killed by SIGKILL leaves in its files what the system has not yet written to the disk. A small library of C,
-//! preloaded into the process ([`Disk::environment`]), notes each sync that has succeeded: how long the file was, or which names
-//! the directory had, when it began. After the kill, [`Disk::lose_power`] gives every file its synced length, removes names that
-//! were not synced, and brings back what was removed or replaced without that being synced.
+//! preloaded into the process ([`Disk::environment`]), notes each sync that has succeeded: how long the file was, or which
+//! names the directory had, when it began. After the kill, [`Disk::lose_power`] gives every file its synced length, removes
+//! names that were not synced, and brings back what was removed or replaced without that being synced.
 //!
 //! It is the worst that a disk which keeps its promises may leave: everything that was not synced is lost. What is overwritten
 //! in place or through a mapping counts as written once the file is synced; it is for files that only grow.

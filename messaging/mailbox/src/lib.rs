@@ -18,8 +18,8 @@
 //! **Provides.** Only the owner writes where the namespace says so and only the owner reads, proven by Ed25519 signatures
 //! checked strictly (no small-order keys, no second encodings). Every record keeps what admitted it (work or signature), so
 //! that other members can check it again. Quotas bound what one mailbox and all of them hold; mail nobody paid for has a
-//! bucket of its own and takes no room from the rest; nothing kept is removed to make room. What was acknowledged survives a crash of the process and of the machine, as far
-//! as the disk honours a sync.
+//! bucket of its own and takes no room from the rest; nothing kept is removed to make room. What was acknowledged survives a
+//! crash of the process and of the machine, as far as the disk honours a sync.
 //!
 //! **Does not provide.** Protection against replays of a signed request within its minute: reading twice shows nothing new
 //! and storing twice only extends.

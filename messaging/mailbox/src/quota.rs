@@ -158,10 +158,11 @@ impl Allowance {
         }
     }
 
-    /// Draws whether a stranger's unproven message of `size` bytes is taken; `dice` is random. Always, while less than half of
-    /// the account's bucket and of the node's room is used; beyond that the more seldom the fuller it is (with the fourth power of
-    /// what is left of the second half), so that a flood has no better odds than anyone else and never takes the last place
-    /// at once. Each step of `load` halves the odds. As the node fills up, the buckets that are fullest close first.
+    /// Draws whether a stranger's unproven message of `size` bytes is taken; `dice` is random. Always, while less than half
+    /// of the account's bucket and of the node's room is used; beyond that the more seldom the fuller it is (with the fourth
+    /// power of what is left of the second half), so that a flood has no better odds than anyone else and never takes the
+    /// last place at once. Each step of `load` halves the odds. As the node fills up, the buckets that are fullest close
+    /// first.
     pub fn draws(&self, size: u64, load: u32, dice: u32) -> bool {
         if !self.holds(Standing::Unproven, size) {
             return false;

@@ -79,8 +79,8 @@ pub fn token_orders(store: &dyn Store, command: &Command, now: u64) -> Result<Ve
 /// between them, but which was given later, as on nodes that keep no order of words at all.
 pub const SAME_MOMENT: u64 = 1_000;
 
-/// When (ms) a member that takes `command` from a client at `clock` says that it was given: not before what it is about was sent
-/// (`newest`, of [`Store::newest`]), and after other words on subaccounts of the same moment ([`token_orders`]).
+/// When (ms) a member that takes `command` from a client at `clock` says that it was given: not before what it is about was
+/// sent (`newest`, of [`Store::newest`]), and after other words on subaccounts of the same moment ([`token_orders`]).
 pub fn stamp(command: &Command, clock: u64, newest: Option<u64>, kept: &[Order]) -> u64 {
     let at = clock.max(newest.unwrap_or(0));
     let Some(word) = Word::of(&command.action, at) else { return at };
@@ -117,8 +117,8 @@ impl<'a> Word<'a> {
         self.said.abs_diff(other.said) < SAME_MOMENT
     }
 
-    /// Whether this word, which does not revoke, counts against one that does. Of two given in the same millisecond it does not:
-    /// who revokes has a reason that cannot wait.
+    /// Whether this word, which does not revoke, counts against one that does. Of two given in the same millisecond it does
+    /// not: who revokes has a reason that cannot wait.
     const fn takes_back(&self, revoking: &Self) -> bool {
         if self.is_of_the_moment_of(revoking) { self.given > revoking.given } else { self.said > revoking.said }
     }

@@ -23,11 +23,13 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// What is kept is shown to readers, and durable, only after [`sync`](Self::sync).
     fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError>;
 
-    /// Carries out an owner's order. Its effect is visible at once, but for longer lives, and durable only after [`sync`](Self::sync).
+    /// Carries out an owner's order. Its effect is visible at once, but for longer lives, and durable only after
+    /// [`sync`](Self::sync).
     /// `order` is kept beside it, for members that miss it and for replicas that come late. Where there is no room for orders, the
     /// oldest of the account with most of them makes room, if it is older than this one (decision 54); else the answer is
-    /// [`Changed::Full`], though the order has been carried out. What is kept has always been carried out: nothing is refused for
-    /// want of room, and where there is none for a revocation, the other account with most of them loses its oldest (decision 57).
+    /// [`Changed::Full`], though the order has been carried out. What is kept has always been carried out: nothing is
+    /// refused for want of room, and where there is none for a revocation, the other account with most of them loses its
+    /// oldest (decision 57).
     fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError>;
 
     /// Makes everything put and changed so far durable.
@@ -45,7 +47,8 @@ pub trait Store: Debug + Send + Sync + 'static {
         now: u64,
     ) -> Result<Option<RetrievedMessage>, StoreError>;
 
-    /// When those of `messages` that are here expire. Like all that readers are told of an expiry, it holds whatever a crash takes back.
+    /// When those of `messages` that are here expire. Like all that readers are told of an expiry, it holds whatever a crash
+    /// takes back.
     fn expiries(
         &self,
         account: &AccountAddress,
@@ -53,7 +56,8 @@ pub trait Store: Debug + Send + Sync + 'static {
         now: u64,
     ) -> Result<Vec<(MessageHash, u64)>, StoreError>;
 
-    /// Subaccounts that are revoked, the newest revocation first; at most [`MAX_REVOCATIONS`](skep_proto::storage::limits::MAX_REVOCATIONS).
+    /// Subaccounts that are revoked, the newest revocation first; at most
+    /// [`MAX_REVOCATIONS`](skep_proto::storage::limits::MAX_REVOCATIONS).
     fn revoked(&self, account: &AccountAddress) -> Result<Vec<SubaccountToken>, StoreError>;
 
     /// The newest timestamp among the messages a change is about, if there are any (ms).
@@ -197,7 +201,8 @@ pub(crate) const fn is_possible_stamp(at: u64, now: u64) -> bool {
     at <= now.saturating_add(STAMP_TOLERANCE)
 }
 
-/// When an order was given (ms) that another member of the swarm passes on with this stamp: who does not tell (zero) gives it now.
+/// When an order was given (ms) that another member of the swarm passes on with this stamp: who does not tell (zero) gives
+/// it now.
 /// `None` if no member can have stamped it so.
 pub fn given_at(stamp: u64, now: u64) -> Option<u64> {
     match stamp {
@@ -243,8 +248,8 @@ impl Order {
     }
 }
 
-/// What so many orders with so many bytes of requests count. A message that is named takes 46 bytes in a request, and three times as
-/// much in the index of what was said of it.
+/// What so many orders with so many bytes of requests count. A message that is named takes 46 bytes in a request, and three
+/// times as much in the index of what was said of it.
 pub(crate) const fn charged_for_orders(number: u64, bytes: u64) -> u64 {
     number.saturating_mul(RECORD_BYTES).saturating_add(bytes.saturating_mul(4))
 }
@@ -291,13 +296,14 @@ pub struct Touched {
 /// What one revocation counts towards the room for them: its entry, and its share of the index.
 pub(crate) const REVOCATION_BYTES: u64 = 128;
 
-/// When readers are told that a message expires that is here at `now`: a longer life that has not been synced is not promised yet.
+/// When readers are told that a message expires that is here at `now`: a longer life that has not been synced is not
+/// promised yet.
 pub(crate) fn told_expiry(expiry: u64, before: Option<u64>, now: u64) -> u64 {
     before.map_or(expiry, |before| expiry.min(before.max(now.saturating_add(1))))
 }
 
-/// How many revocations are displaced before `grown` more make `number` of them, of which there may be `most`. Where the room has
-/// shrunk it is made bit by bit: nobody waits for all of it.
+/// How many revocations are displaced before `grown` more make `number` of them, of which there may be `most`. Where the
+/// room has shrunk it is made bit by bit: nobody waits for all of it.
 pub(crate) fn most_displaced(number: u64, grown: u64, most: u64) -> u64 {
     number.saturating_sub(most).min(grown.saturating_mul(2))
 }

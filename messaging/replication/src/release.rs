@@ -1,5 +1,5 @@
-//! Letting go of what another swarm keeps now: each thing only once enough of its members have confirmed that they have it, or that
-//! its owner has deleted it.
+//! Letting go of what another swarm keeps now: each thing only once enough of its members have confirmed that they have it,
+//! or that its owner has deleted it.
 
 use crate::{
     Failure,
@@ -49,8 +49,8 @@ impl Release {
         Ok(Some(peer::request::Request::Reconcile(peer::Reconcile { version: VERSION, questions })))
     }
 
-    /// Takes one member's answer about the page. What that member lacks is confirmed all the same if it is settled: it has said that
-    /// it took the message, or that the owner deleted it.
+    /// Takes one member's answer about the page. What that member lacks is confirmed all the same if it is settled: it has
+    /// said that it took the message, or that the owner deleted it.
     pub fn handle(&mut self, answer: peer::Response, is_settled: impl Fn(&ItemName) -> bool) -> Result<(), Failure> {
         let answers = match answer.response {
             Some(Response::Reconciled(answers)) => answers.answers,

@@ -30,8 +30,8 @@ pub struct Target {
 /// | [`Round::poll`] | what to do next |
 /// | [`Round::handle`] | a member's answer, or none |
 ///
-/// What has spent its budget or its time rests and goes on in the next round. What a member has no room for, or knows to be deleted,
-/// is not offered to it again for some rounds.
+/// What has spent its budget or its time rests and goes on in the next round. What a member has no room for, or knows to be
+/// deleted, is not offered to it again for some rounds.
 #[derive(Debug)]
 pub struct Round {
     budget: u64,

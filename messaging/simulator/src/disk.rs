@@ -13,10 +13,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A store in memory and the log it is made of again after a crash, as a database with a write-ahead log is.
 ///
-/// A crash tears what was being written. RocksDB writes a batch as one entry of its log, under a checksum, and reads the log up to the first
-/// entry that is not whole: of what was not synced a beginning is found, and the entry that was torn is gone as a whole. So it
-/// is here, where each put (of one record, as members put them), change and round of expiry is such an entry. That the real log behaves so is for the
-/// tests of `skep-mailbox` to show, which cut it off anywhere behind what was synced (`tests/kill.rs`).
+/// A crash tears what was being written. RocksDB writes a batch as one entry of its log, under a checksum, and reads the log
+/// up to the first entry that is not whole: of what was not synced a beginning is found, and the entry that was torn is gone
+/// as a whole. So it is here, where each put (of one record, as members put them), change and round of expiry is such an
+/// entry. That the real log behaves so is for the tests of `skep-mailbox` to show, which cut it off anywhere behind what was
+/// synced (`tests/kill.rs`).
 #[derive(Debug)]
 pub(crate) struct Disk {
     quotas: Quotas,

@@ -171,8 +171,8 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Whether a subaccount is revoked: the last word counts. `None` if nobody knows whether that was heard, or if the contrary was
-    /// said in the same moment.
+    /// Whether a subaccount is revoked: the last word counts. `None` if nobody knows whether that was heard, or if the
+    /// contrary was said in the same moment.
     pub(crate) fn is_revoked(&self, token: &SubaccountToken) -> Option<bool> {
         let said = self.words.iter().filter_map(|word| Some((word_on(&word.action, token)?, word.is_done)));
         match said.max_by_key(|(word, _)| *word) {

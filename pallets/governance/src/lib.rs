@@ -190,8 +190,8 @@ pub mod pallet {
 
     #[pallet::call]
     impl<T: Config> Pallet<T> {
-        /// Proposes something and approves of it. A deposit is held until the proposal is gone. Where as many are open as may be,
-        /// the one with the least approving stake gives way to a proposer with more.
+        /// Proposes something and approves of it. A deposit is held until the proposal is gone. Where as many are open as
+        /// may be, the one with the least approving stake gives way to a proposer with more.
         #[pallet::call_index(0)]
         #[pallet::weight(T::WeightInfo::propose())]
         pub fn propose(origin: OriginFor<T>, motion: Motion) -> DispatchResult {

@@ -135,8 +135,8 @@ impl<T: Config> Get<Moment> for BlockTime<T> {
     }
 }
 
-/// Sessions that begin while a stake unlocks, and the one it is asked back in: for so long it can be proven what keys a producer
-/// had. For `pallet_grandpa::Config::MaxSetIdSessionEntries` and for how long the roots of sessions are kept.
+/// Sessions that begin while a stake unlocks, and the one it is asked back in: for so long it can be proven what keys a
+/// producer had. For `pallet_grandpa::Config::MaxSetIdSessionEntries` and for how long the roots of sessions are kept.
 pub struct ProvableSessions<T>(PhantomData<T>);
 
 impl<T: Config> Get<u32> for ProvableSessions<T> {

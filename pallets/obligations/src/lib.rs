@@ -7,11 +7,11 @@
 //! | [`submit_verdict`](Pallet::submit_verdict) | seven testers of a round say alike of one of its targets: what follows ([`consequence`]) is carried out at once |
 //! | a proven equivocation ([`Pallet::equivocated`]) | the node is deregistered |
 //!
-//! A verdict is a general transaction that nobody signs and nobody pays for: it is authorized by the testers' signatures
-//! in it. Everything else about it is checked first, and what could change nothing never gets into the pool. A vote names
-//! its round and the block before the round's first, whose state and randomness drew the quorum: on another fork it counts
-//! for nothing. A round older than a node's present state says nothing about it, so a verdict cannot be held back and used
-//! when the node was taken out and let back since. While its state stays, votes that it failed count as long as their round does,
+//! A verdict is a general transaction that nobody signs and nobody pays for: it is authorized by the testers' signatures in
+//! it. Everything else about it is checked first, and what could change nothing never gets into the pool. A vote names its
+//! round and the block before the round's first, whose state and randomness drew the quorum: on another fork it counts for
+//! nothing. A round older than a node's present state says nothing about it, so a verdict cannot be held back and used when
+//! the node was taken out and let back since. While its state stays, votes that it failed count as long as their round does,
 //! though it passed rounds that came later: the brake may have held the verdict back.
 //!
 //! Work is bounded whatever the number of nodes: a round reads whom it draws, never the whole roster.

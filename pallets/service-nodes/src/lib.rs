@@ -272,9 +272,9 @@ pub mod pallet {
         ///
         /// `proof` is the node key's signature over the genesis hash, the caller and the fee
         /// ([`skep_primitives::signing::registration`]). `stake` is at least 25 % of the requirement; with the whole
-        /// requirement the node serves at once, with less it gathers contributions. Spots may be `reserved` for others, each for
-        /// as much at least as a contributor would have to bring in its turn; where the requirement has fallen since they were
-        /// computed, the largest gives way by up to 1 %.
+        /// requirement the node serves at once, with less it gathers contributions. Spots may be `reserved` for others, each
+        /// for as much at least as a contributor would have to bring in its turn; where the requirement has fallen since
+        /// they were computed, the largest gives way by up to 1 %.
         #[pallet::call_index(0)]
         #[pallet::weight(T::WeightInfo::register())]
         pub fn register(
@@ -455,9 +455,9 @@ pub mod pallet {
             Ok(())
         }
 
-        /// Offers a node as a block producer. `session_proof` is the session keys' own proof of ownership for this node
-        /// id, `node_proof` the node key's signature over them ([`skep_primitives::signing::session_keys`]). Only once its stake is complete. For the
-        /// operator.
+        /// Offers a node as a block producer. `session_proof` is the session keys' own proof of ownership for this node id,
+        /// `node_proof` the node key's signature over them ([`skep_primitives::signing::session_keys`]). Only once its stake
+        /// is complete. For the operator.
         #[pallet::call_index(5)]
         #[pallet::weight(T::WeightInfo::set_session_keys())]
         pub fn set_session_keys(

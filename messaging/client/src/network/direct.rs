@@ -55,7 +55,8 @@ impl Network {
         self.swarm_of(account).is_ok_and(|(_, members)| members.contains(node))
     }
 
-    /// Makes a call to the listening node. What is returned waits for the answer, which may take as long as an onion request may.
+    /// Makes a call to the listening node. What is returned waits for the answer, which may take as long as an onion request
+    /// may.
     pub(crate) async fn listen(&mut self, state: &mut State, call: Call) -> Result<Waiting, NetworkError> {
         let path = self.working_path(state, Purpose::Listening, &[call.node]).await?;
         let request = body(Method::Listen(call.request.clone()));

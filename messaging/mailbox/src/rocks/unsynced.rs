@@ -70,8 +70,8 @@ impl Unsynced {
         self.with(|inner| inner.names.contains_key(name))
     }
 
-    /// Until when messages are sure to last that are read with these expiries at `now`, by position. To be asked after they have
-    /// been read.
+    /// Until when messages are sure to last that are read with these expiries at `now`, by position. To be asked after they
+    /// have been read.
     pub(super) fn settle<'a>(&self, now: u64, read: impl Iterator<Item = (u64, &'a mut u64)>) {
         self.with(|inner| {
             if !inner.lives.is_empty() {

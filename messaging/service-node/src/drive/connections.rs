@@ -3,7 +3,7 @@
 //! | when | who gives way |
 //! |---|---|
 //! | always | whoever would be one too many of its host or network: not let in |
-//! | three quarters of the places are taken | as one comes, the one that has waited longest with no request under way |
+//! | three quarters of the places are taken | as one comes, the one or two that have waited longest with no request under way |
 //! | all are taken, and none waits | the one whose request has been under way longest, of those who hold many more than who comes |
 //! | the same, and nobody holds many more | who comes |
 //!
@@ -21,11 +21,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 /// How long somebody who comes waits for the place of one that is leaving.
 const TURN: Duration = Duration::from_secs(1);
+/// Most who wait so at a time.
+const MOST_WAITING: usize = 64;
 /// Most who are asked to leave for one who comes: two, so that a bound that was lowered is reached.
 const MOST_FOR_ONE: usize = 2;
 /// Hosts that hold fewer than this are alike: who opens two or three connections is no crowd.
@@ -42,11 +47,17 @@ struct Places {
     register: Mutex<Register>,
     /// Somebody has left.
     left: Notify,
+    /// Room for those who wait for that.
+    waiting: Semaphore,
 }
 
 impl Connections {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self(Arc::new(Places { register: Mutex::new(Register::new(limits)), left: Notify::new() }))
+        Self(Arc::new(Places {
+            register: Mutex::new(Register::new(limits)),
+            left: Notify::new(),
+            waiting: Semaphore::new(MOST_WAITING),
+        }))
     }
 
     /// Lets there be as many as `limits` say from now on. Connections that are open stay open until others come.
@@ -68,6 +79,7 @@ impl Connections {
     pub(crate) async fn enter(&self, address: IpAddr) -> Result<Place, Shed> {
         let source = Source { host: host_key(address), subnet: subnet_key(address) };
         let turn = async {
+            let mut waiting = None;
             loop {
                 let left = self.0.left.notified();
                 tokio::pin!(left);
@@ -79,7 +91,12 @@ impl Connections {
                         return Ok(Place { places: Arc::clone(&self.0), number, cut, evicted });
                     }
                     Entering::Out(why) => return Err(why),
-                    Entering::Wait => left.await,
+                    Entering::Wait => {
+                        if waiting.is_none() {
+                            waiting = Some(self.0.waiting.try_acquire().map_err(|_| Shed::Full)?);
+                        }
+                        left.await;
+                    }
                 }
             }
         };

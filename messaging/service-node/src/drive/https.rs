@@ -12,7 +12,6 @@ mod connection;
 
 use super::{
     budget::{Holder, Lease},
-    connections::Place,
     metrics::Shed,
     monitor::monitor,
     node::{Node, OnionServed, Served, Upstream},
@@ -79,13 +78,18 @@ pub(crate) async fn serve(
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = accept(&listener, &node) => accepted,
+            accepted = accept(&listener) => accepted,
         };
-        let Some((stream, address, place)) = accepted else { continue };
-        let connection = Connection { stream, address, place: Arc::new(place), patience };
+        let Some((stream, address)) = accepted else { continue };
         let (acceptor, router, stop, node) = (acceptor.clone(), router.clone(), stop.clone(), Arc::clone(&node));
+        // Whoever waits for a place holds up nobody who comes after.
         tasks.spawn(async move {
-            if let Err(shed) = connection.serve(acceptor, router, &stop).await {
+            let served = async {
+                node.defences.client_may_shake_hands(address.ip()).map_err(Shed::Handshakes)?;
+                let place = Arc::new(node.defences.connections.enter(address.ip()).await?);
+                Connection { stream, address, place, patience }.serve(acceptor, router, &stop).await
+            };
+            if let Err(shed) = served.await {
                 node.metrics.count_shed(shed);
             }
         });
@@ -94,17 +98,10 @@ pub(crate) async fn serve(
 
 static NOT_ACCEPTED: Occasionally = Occasionally::new();
 
-/// The next connection, if there is a place for it.
-async fn accept(listener: &TcpListener, node: &Node) -> Option<(TcpStream, SocketAddr, Place)> {
+/// The next connection.
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
     match listener.accept().await {
-        Ok((stream, address)) => {
-            let may_shake_hands = node.defences.client_may_shake_hands(address.ip()).map_err(Shed::Handshakes);
-            let place = match may_shake_hands {
-                Ok(()) => node.defences.connections.enter(address.ip()).await,
-                Err(too_often) => Err(too_often),
-            };
-            place.map_err(|shed| node.metrics.count_shed(shed)).ok().map(|place| (stream, address, place))
-        }
+        Ok(accepted) => Some(accepted),
         Err(error) => {
             // Out of file descriptors, most likely: trying again at once would only spin.
             if let Some(more) = NOT_ACCEPTED.due() {

@@ -49,9 +49,9 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Onion layers remembered: as many as fit into two sets of 19 MB. Whoever keeps to its rate has room for all it sends in the ten
-/// minutes a set collects: a client (300 a second by default), one whole network of clients (1,200), a service node (600 and a
-/// burst). All clients together have half.
+/// Onion layers remembered: as many as fit into two sets of 19 MB. Whoever keeps to its rate has room for all it sends in
+/// the ten minutes a set collects: a client (300 a second by default), one whole network of clients (1,200), a service node
+/// (600 and a burst). All clients together have half.
 const REPLAYS: ReplayLimits =
     ReplayLimits { layers: 1_800_000, per_client: 200_000, clients: 900_000, per_node: 400_000 };
 /// Requests under way on one established path: a client that reads, waits and sends several messages at once.

@@ -1,6 +1,6 @@
 //! The real program, killed at random moments while many clients write over HTTPS: nothing it has acknowledged is lost, and
-//! nothing it has acknowledged to have removed comes back. The same where each kill is a loss of power, which takes whatever was
-//! not synced. `scripts/kills` does both hundreds of times.
+//! nothing it has acknowledged to have removed comes back. The same where each kill is a loss of power, which takes whatever
+//! was not synced. `scripts/kills` does both hundreds of times.
 
 use crate::{
     LONG, Machine, Node,

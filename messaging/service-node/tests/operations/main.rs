@@ -27,8 +27,8 @@ use tempfile::TempDir;
 
 /// Enough for what must happen, on any machine.
 const LONG: Duration = Duration::from_secs(60);
-/// What a restart is to take at most, from one answer to the next. Told, not asserted: a machine that is busy with something else
-/// takes as long as it takes.
+/// What a restart is to take at most, from one answer to the next. Told, not asserted: a machine that is busy with something
+/// else takes as long as it takes.
 const PAUSE: Duration = Duration::from_secs(2);
 /// What no restart takes on any machine.
 const HANGS: Duration = Duration::from_secs(20);

@@ -15,8 +15,8 @@ impl World {
         self.rng.random_range(0..SUBACCOUNTS)
     }
 
-    /// Revokes subaccounts, or lets them act again; often both at once, so that the one overtakes the other, and the first of both
-    /// again.
+    /// Revokes subaccounts, or lets them act again; often both at once, so that the one overtakes the other, and the first
+    /// of both again.
     pub(super) fn speak_of_subaccounts(&mut self, owner: usize) {
         let number = self.rng.random_range(1..=2);
         let some = (0..SUBACCOUNTS).choose_multiple(&mut self.rng, number);

@@ -297,8 +297,8 @@ async fn write_chain_spec(layout: &Layout, programs: &Programs) -> Result<PathBu
     Ok(path)
 }
 
-/// Writes the checkpoint that clients prove the roster from: genesis, told by our own chain node. It is believed for ever, since
-/// the authorities of this machine hold no stakes that unlock.
+/// Writes the checkpoint that clients prove the roster from: genesis, told by our own chain node. It is believed for ever,
+/// since the authorities of this machine hold no stakes that unlock.
 async fn write_checkpoint(layout: &Layout) -> Result<(), UpError> {
     let path = layout.checkpoint();
     if !path.exists() {

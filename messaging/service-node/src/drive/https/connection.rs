@@ -126,7 +126,7 @@ impl Connection {
                 async move {
                     let response: Response<HttpBody> = served.await?;
                     answering.begin(usize::try_from(response.body().size_hint().lower()).unwrap_or(usize::MAX));
-                    Ok::<_, Infallible>(response.map(|body| Answer { body, _under_way: under_way }))
+                    Ok::<_, Infallible>(response.map(|body| Answer { body, under_way: Arc::new(under_way) }))
                 }
             })
         };
@@ -187,10 +187,22 @@ fn is_stalled(error: &hyper::Error) -> bool {
     false
 }
 
-/// An answer on its way: its request is under way until it has gone.
+/// An answer on its way: its request is under way until its last byte has gone.
 struct Answer {
     body: HttpBody,
-    _under_way: UnderWay,
+    under_way: Arc<UnderWay>,
+}
+
+/// A part of it. The body is dropped as soon as the last one is queued, perhaps long before that has gone.
+struct Part {
+    bytes: Bytes,
+    _under_way: Arc<UnderWay>,
+}
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Body for Answer {
@@ -201,7 +213,9 @@ impl Body for Answer {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(context)
+        let Self { body, under_way } = self.get_mut();
+        let part = |bytes| Bytes::from_owner(Part { bytes, _under_way: Arc::clone(under_way) });
+        Pin::new(body).poll_frame(context).map_ok(|frame| frame.map_data(part))
     }
 
     fn is_end_stream(&self) -> bool {
