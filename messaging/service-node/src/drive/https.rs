@@ -24,7 +24,6 @@ use axum::{
     body::Body as HttpBody,
     extract::{ConnectInfo, Request, State},
     http::{Response, StatusCode, header},
-    middleware::{Next, from_fn_with_state},
     response::IntoResponse,
     routing::{get, post},
 };
@@ -73,8 +72,8 @@ pub(crate) async fn serve(
     tasks: TaskTracker,
     stop: CancellationToken,
 ) {
-    let door = Door { node: Arc::clone(&node), patience, tasks: tasks.clone(), stop: stop.clone() };
-    let router = router(Arc::new(door));
+    let door = Arc::new(Door { node: Arc::clone(&node), patience, tasks: tasks.clone(), stop: stop.clone() });
+    let router = router(Arc::clone(&door));
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -82,12 +81,14 @@ pub(crate) async fn serve(
         };
         let Some((stream, address)) = accepted else { continue };
         let (acceptor, router, stop, node) = (acceptor.clone(), router.clone(), stop.clone(), Arc::clone(&node));
+        let door = Arc::clone(&door);
+        let gate = move |path: &str| door.refusal(address, path);
         // Whoever waits for a place holds up nobody who comes after.
         tasks.spawn(async move {
             let served = async {
                 node.defences.client_may_shake_hands(address.ip()).map_err(Shed::Handshakes)?;
                 let place = Arc::new(node.defences.connections.enter(address.ip()).await?);
-                Connection { stream, address, place, patience }.serve(acceptor, router, &stop).await
+                Connection { stream, address, place, patience }.serve(acceptor, gate, router, &stop).await
             };
             if let Err(shed) = served.await {
                 node.metrics.count_shed(shed);
@@ -124,32 +125,7 @@ fn router(door: Arc<Door>) -> Router {
             let text = format!("{} {} Not Found", request.method(), request.uri().path());
             (StatusCode::NOT_FOUND, text)
         })
-        // Whatever is asked: also where nothing is, by a wrong method, or in vain.
-        .layer(from_fn_with_state(Arc::clone(&door), take_token))
         .with_state(door)
-}
-
-/// Lets a request pass if its client may ask now.
-async fn take_token(
-    State(door): State<Arc<Door>>,
-    ConnectInfo(address): ConnectInfo<SocketAddr>,
-    request: Request,
-    next: Next,
-) -> Response<HttpBody> {
-    match door.may_ask(address) {
-        Ok(()) => next.run(request).await,
-        Err(refused) => {
-            let name = match request.uri().path() {
-                STORAGE => "storage",
-                ONION => "onion",
-                MONITOR => "monitor",
-                PATH => "path",
-                _ => "other",
-            };
-            door.node.metrics.count_request(name, refused.status);
-            answer(refused.into())
-        }
-    }
 }
 
 async fn storage_rpc(
@@ -223,6 +199,21 @@ impl Door {
             self.node.metrics.count_shed(Shed::Requests(too_often));
             Reply::text(429, "")
         })
+    }
+
+    /// The answer to a request whose client may not ask now: whatever it asks, also where nothing is, by a wrong method, or
+    /// in vain.
+    fn refusal(&self, address: SocketAddr, path: &str) -> Option<Response<HttpBody>> {
+        let refused = self.may_ask(address).err()?;
+        let name = match path {
+            STORAGE => "storage",
+            ONION => "onion",
+            MONITOR => "monitor",
+            PATH => "path",
+            _ => "other",
+        };
+        self.node.metrics.count_request(name, refused.status);
+        Some(answer(refused.into()))
     }
 
     /// Whether the node takes requests now.

@@ -6,6 +6,7 @@ use crate::drive::{
     stall::{Answering, Pace, Paced, SLOWEST},
 };
 use axum::{Router, body::Body as HttpBody, extract::ConnectInfo};
+use futures::future::{Either, ready};
 use hyper::{
     Request, Response,
     body::{Body, Bytes, Frame, Incoming, SizeHint},
@@ -79,6 +80,11 @@ pub(super) struct Connection {
     pub(super) patience: Patience,
 }
 
+/// Answers at once what may not be asked now, by its path.
+pub(super) trait Gate: Fn(&str) -> Option<Response<HttpBody>> + Clone + Send + Sync + 'static {}
+
+impl<G: Fn(&str) -> Option<Response<HttpBody>> + Clone + Send + Sync + 'static> Gate for G {}
+
 /// Why no further request is taken.
 enum Closing {
     /// It has lasted long enough, or the node stops.
@@ -88,21 +94,29 @@ enum Closing {
 }
 
 impl Connection {
-    /// Serves it to its end; each request is told the address and the place. An error says why it was cut off.
+    /// Serves it to its end: a request that `gate` does not answer, by its path, goes on to `router` with the address and the
+    /// place. An error says why the connection was cut off.
     pub(super) async fn serve(
         self,
         acceptor: TlsAcceptor,
+        gate: impl Gate,
         router: Router,
         stop: &CancellationToken,
     ) -> Result<(), Shed> {
         let place = Arc::clone(&self.place);
         tokio::select! {
-            ended = self.serve_in_turn(acceptor, router, stop) => ended,
+            ended = self.serve_in_turn(acceptor, gate, router, stop) => ended,
             () = place.evicted() => Err(Shed::Full),
         }
     }
 
-    async fn serve_in_turn(self, acceptor: TlsAcceptor, router: Router, stop: &CancellationToken) -> Result<(), Shed> {
+    async fn serve_in_turn(
+        self,
+        acceptor: TlsAcceptor,
+        gate: impl Gate,
+        router: Router,
+        stop: &CancellationToken,
+    ) -> Result<(), Shed> {
         let Self { stream, address, place, patience } = self;
         let answering = Answering::default();
         let handshake = acceptor.accept(Paced::new(stream, patience.pace, answering.clone()));
@@ -122,7 +136,11 @@ impl Connection {
                 let under_way = place.ask();
                 request.extensions_mut().insert(ConnectInfo(address));
                 request.extensions_mut().insert(Arc::clone(&place));
-                let (served, answering) = (router.clone().call(request), answering.clone());
+                let served = match gate(request.uri().path()) {
+                    Some(refusal) => Either::Left(ready(Ok(refusal))),
+                    None => Either::Right(router.clone().call(request)),
+                };
+                let answering = answering.clone();
                 async move {
                     let response: Response<HttpBody> = served.await?;
                     answering.begin(usize::try_from(response.body().size_hint().lower()).unwrap_or(usize::MAX));

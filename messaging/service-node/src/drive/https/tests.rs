@@ -318,7 +318,9 @@ async fn connected(
         let (stream, address) = listener.accept().await.unwrap();
         let place = connections.enter(address.ip()).await.unwrap();
         let router = Router::new().route("/health", get(async || "well")).route("/large", get(async || vec![7; LARGE]));
-        Connection { stream, address, place: Arc::new(place), patience }.serve(acceptor, router, &stop).await
+        Connection { stream, address, place: Arc::new(place), patience }
+            .serve(acceptor, |_: &str| None, router, &stop)
+            .await
     });
     (shake_hands(connect(node, [127, 0, 0, 1]).await).await.unwrap(), served)
 }
