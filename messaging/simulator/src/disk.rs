@@ -16,8 +16,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// A crash tears what was being written. RocksDB writes a batch as one entry of its log, under a checksum, and reads the log
 /// up to the first entry that is not whole: of what was not synced a beginning is found, and the entry that was torn is gone
 /// as a whole. So it is here, where each put (of one record, as members put them), change and round of expiry is such an
-/// entry. That the real log behaves so is for the tests of `skep-mailbox` to show, which cut it off anywhere behind what was
-/// synced (`tests/kill.rs`).
+/// entry. The tests of `skep-mailbox` cut the real log off where it was synced (`tests/kill.rs`); that a torn entry behind that
+/// is gone as a whole is RocksDB's word.
 #[derive(Debug)]
 pub(crate) struct Disk {
     quotas: Quotas,

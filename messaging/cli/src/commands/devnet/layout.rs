@@ -16,7 +16,7 @@ pub(super) const CHAIN_NODES: [ChainNode; 4] = [
     ChainNode { name: "dave", index: 3, peer: "12D3KooWSsChzF81YDUKpe9Uk5AHV5oqAaXAcWNSPYgoLauUk4st" },
 ];
 
-/// How many messaging nodes there are: three swarms of eight, and as many as Session's clients want to see in a list of nodes.
+/// How many messaging nodes there are: enough for three swarms, and as many as Session's clients want to see in a list.
 pub(super) const SERVICE_NODES: u8 = 24;
 
 /// One chain node. All its ports are on 127.0.0.1.
