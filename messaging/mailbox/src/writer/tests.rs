@@ -15,6 +15,8 @@ use std::{
 /// What happened, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
+    /// A put found its gate shut, and waits there.
+    Held,
     Put(usize),
     Sync,
     Answer,
@@ -38,6 +40,9 @@ impl Watched {
 
 impl Store for Watched {
     fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError> {
+        if !*self.gate.0.lock().unwrap() {
+            self.note(Event::Held);
+        }
         pass(&self.gate);
         let outcomes = self.inner.put(records, now);
         self.note(Event::Put(records.len()));
@@ -146,9 +151,11 @@ fn shut(gate: &Gate) {
     *gate.0.lock().unwrap() = false;
 }
 
+/// Waits until the gate is open, but not for ever: a test that fails while it is shut must end.
 fn pass(gate: &Gate) {
     let (open, opened) = &**gate;
-    drop(opened.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
+    let waited = opened.wait_timeout_while(open.lock().unwrap(), Duration::from_secs(60), |open| !*open).unwrap().1;
+    assert!(!waited.timed_out(), "nobody opened the gate");
 }
 
 fn open(gate: &Gate) {
@@ -183,6 +190,7 @@ fn the_sync_precedes_every_answer_and_serves_many() {
     let (mut unsynced, mut owed, mut syncs) = (0, 0, 0);
     for event in &events {
         match event {
+            Event::Held => {}
             Event::Put(records) => unsynced += records,
             Event::Sync => {
                 owed += unsynced;
@@ -298,16 +306,20 @@ fn settle(writer: &Writer) {
 
 #[test]
 fn a_full_queue_is_busy_rather_than_slow() {
-    let (store, _, _, gate) = watched(false);
+    let (store, _, events, gate) = watched(false);
     let writer = Writer::start(store).unwrap();
     let (answer, answers) = channel();
-    // One batch is in the writer's hands, the queue holds the rest.
-    let most = QUEUE + BATCH_RECORDS + 1;
-    for number in 0..most as u64 + 1 {
+    let put = |number| {
         let answer = answer.clone();
         writer.put(record(1, 0, number, 100), 0, move |outcome| answer.send(outcome).unwrap());
-    }
-    assert_eq!(answers.recv().unwrap(), Err(WriteError::Busy), "refused while the disk is still at work");
+    };
+    // One is in the writer's hands, the queue holds the rest.
+    put(0);
+    assert_eq!(events.recv().unwrap(), Event::Held);
+    (1..=QUEUE as u64).for_each(put);
+    assert!(answers.try_recv().is_err(), "there is room for these");
+    put(1_000);
+    assert_eq!(answers.try_recv().unwrap(), Err(WriteError::Busy), "refused while the disk is still at work");
     assert_eq!(writer.pressure(), 100);
     open(&gate);
     settle(&writer);
@@ -315,32 +327,33 @@ fn a_full_queue_is_busy_rather_than_slow() {
     assert_eq!(writer.pressure(), 0, "nothing waits any more");
     drop(writer);
     drop(answer);
-    assert!(answers.iter().filter(|outcome| outcome.is_ok()).count() >= QUEUE);
+    assert_eq!(answers.iter().filter(Result::is_ok).count(), 1 + QUEUE);
 }
 
 #[test]
 fn what_is_handed_over_neither_fills_clients_room_nor_counts_as_theirs() {
-    let (store, _, _, gate) = watched(false);
+    let (store, _, events, gate) = watched(false);
     let writer = Writer::start(store).unwrap();
     let (answer, answers) = channel();
     let put = |lane, number| {
         let answer = answer.clone();
         writer.put_for(lane, record(1, 0, number, 100), 0, move |outcome| answer.send((lane, outcome)).unwrap());
     };
-    // Some may be in the writer's hands, the queue holds the rest.
-    let most = (Writer::HANDED_OVER + BATCH_RECORDS + 1) as u64;
-    (0..=most).for_each(|number| put(Lane::Members, number));
-    assert_eq!(answers.recv().unwrap(), (Lane::Members, Err(WriteError::Busy)));
+    // One is in the writer's hands, the queue holds the rest.
+    put(Lane::Members, 0);
+    assert_eq!(events.recv().unwrap(), Event::Held);
+    (1..=Writer::HANDED_OVER as u64).for_each(|number| put(Lane::Members, number));
+    assert!(answers.try_recv().is_err(), "there is room for these");
+    put(Lane::Members, 1_000);
+    assert_eq!(answers.try_recv().unwrap(), (Lane::Members, Err(WriteError::Busy)));
     assert_eq!(writer.pressure(), 0);
-    (0..QUEUE as u64).for_each(|number| put(Lane::Clients, 1_000 + number));
+    (0..QUEUE as u64).for_each(|number| put(Lane::Clients, 2_000 + number));
     assert_eq!(writer.pressure(), 100);
     open(&gate);
     drop(writer);
     drop(answer);
-    let taken = |lane, outcomes: &[(Lane, Result<Put, WriteError>)]| {
-        outcomes.iter().filter(|(whose, outcome)| *whose == lane && outcome.is_ok()).count()
-    };
     let outcomes: Vec<_> = answers.iter().collect();
-    assert_eq!(taken(Lane::Clients, &outcomes), QUEUE, "there was room for all of them");
-    assert!(taken(Lane::Members, &outcomes) >= Writer::HANDED_OVER);
+    let taken = |lane| outcomes.iter().filter(|(whose, outcome)| *whose == lane && outcome.is_ok()).count();
+    assert_eq!(taken(Lane::Clients), QUEUE, "there was room for all of them");
+    assert_eq!(taken(Lane::Members), 1 + Writer::HANDED_OVER);
 }
