@@ -13,6 +13,7 @@ use crate::{
     Allowance, Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Put, Query, Quotas, Record,
     Standing, Store, StoreError, Tally, Usage,
     deposits::{Known, choose},
+    ruling::Ruling,
 };
 pub use accounts::Recount;
 use accounts::{Counts, Shift};
@@ -175,6 +176,7 @@ impl RocksStore {
             shifts: HashMap::with_capacity(messages),
             names: Vec::with_capacity(messages),
             lives: Vec::new(),
+            scoped: HashMap::new(),
             orders: HashMap::new(),
         }
     }
@@ -253,6 +255,8 @@ struct Pending<'a> {
     names: Vec<NameChange>,
     /// Messages that get a longer life, by position, and when they would expire without it.
     lives: Vec<(u64, u64)>,
+    /// What kept orders say of all messages of a box, once it has been asked.
+    scoped: HashMap<BoxId, Vec<Ruling>>,
     /// Number and bytes of the orders of accounts that have lost or got some.
     orders: HashMap<AccountAddress, (u64, u64)>,
 }

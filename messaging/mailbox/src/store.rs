@@ -187,7 +187,9 @@ impl Change {
         match self {
             Self::Delete { messages, .. } | Self::SetExpiry { messages, .. } => messages.len().max(1),
             Self::Forget { names } => names.len().max(1),
-            Self::DeleteSent { .. } | Self::LimitExpiry { .. } | Self::Revoke { .. } | Self::Unrevoke { .. } => 1,
+            // All of a mailbox may have to be read.
+            Self::DeleteSent { .. } | Self::LimitExpiry { .. } => MAX_NAMED,
+            Self::Revoke { .. } | Self::Unrevoke { .. } => 1,
         }
     }
 }

@@ -188,7 +188,7 @@ impl Pending<'_> {
     ) -> Result<Touched, StoreError> {
         // It may have been named before in the same order.
         let meta = self.known.get(&(id, meta.hash)).map_or(meta, |(_, known)| *known);
-        let mut rulings = self.store.rulings(&id, &meta.hash)?;
+        let mut rulings = self.rulings(&id, &meta.hash)?;
         rulings.push(said);
         let expiry = settled_expiry(meta.timestamp, meta.deposited, &rulings);
         let changed = is_wanted(mode, meta.expiry, to) && expiry == to;

@@ -398,10 +398,13 @@ impl Audit<'_> {
             (Rulings::Named(all), _) => (all.as_slice(), None),
             (Rulings::Scoped(..) | Rulings::Silent, about) => (&[][..], about),
         };
+        // What later orders have said otherwise is not kept; an order goes with the last of its words.
+        let mut says = named_rulings.is_empty();
         for (hash, _) in named_rulings {
-            if self.value(&named(&account, hash, &signature))?.is_none() {
-                return Ok(Some(FaultKind::OrderIndex));
-            }
+            says = says || self.value(&named(&account, hash, &signature))?.is_some();
+        }
+        if !says {
+            return Ok(Some(FaultKind::OrderIndex));
         }
         match about {
             Some(about) if self.value(&scoped(&account, about, &signature))?.is_none() => {

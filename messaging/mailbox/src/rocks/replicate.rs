@@ -14,13 +14,21 @@ use crate::{
     command::change_of,
     name::spaced,
     replica::command_of,
-    ruling::{Ruling, Rulings, admitted_until},
+    ruling::{Ruling, Rulings, admitted_until, extension, superfluous},
     store::{MAX_ORDER_BYTES, MAX_ORDERS, charged_for_orders},
 };
 use prost::Message;
 use rocksdb::{IteratorMode, PrefixRange, ReadOptions, WriteBatch};
 use skep_proto::{account::AccountAddress, peer, storage::MessageHash};
-use std::sync::PoisonError;
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::PoisonError,
+};
+
+/// What is said of something, and by which order.
+type Word = (Ruling, [u8; 64]);
+/// A key and its value.
+type Entry = (Vec<u8>, Vec<u8>);
 
 impl RocksStore {
     /// Counts all names there are.
@@ -124,35 +132,34 @@ impl RocksStore {
         Ok(Some(Fetched::Message { record, extension }))
     }
 
-    /// The order by which a message lasts until then.
+    /// The order by which a message lasts until then: of those by which it may last as long, the one that says least.
     fn extension(&self, id: &BoxId, hash: &MessageHash, expiry: u64) -> Result<Option<Order>, StoreError> {
         let account = id.account().ok_or(StoreError::Damaged("a message's key"))?;
-        for entry in self.with_prefix(named_prefix(&account, hash)) {
-            let (key, ruling) = entry.map_err(failed("read orders"))?;
-            let ruling = Ruling::read(&ruling).ok_or(StoreError::Damaged("an order"))?;
-            if ruling.extends_to(expiry) {
-                let signature = read_named(&key).ok_or(StoreError::Damaged("an order's key"))?;
-                return self.fetch_order(&account, &signature);
-            }
+        let words = self.named_words(&account, hash)?;
+        match extension(&words, expiry) {
+            Some(signature) => self.fetch_order(&account, &signature),
+            None => Ok(None),
         }
-        Ok(None)
     }
 
-    /// All that is said of a message.
-    pub(super) fn rulings(&self, id: &BoxId, hash: &MessageHash) -> Result<Vec<Ruling>, StoreError> {
-        let account = id.account().ok_or(StoreError::Damaged("a message's key"))?;
-        let mut rulings = Vec::new();
-        for prefix in [
-            named_prefix(&account, hash),
-            scoped_prefix(&account, About::All),
-            scoped_prefix(&account, About::Namespace(id.namespace())),
-        ] {
-            for entry in self.with_prefix(prefix) {
-                let (_, ruling) = entry.map_err(failed("read orders"))?;
-                rulings.push(Ruling::read(&ruling).ok_or(StoreError::Damaged("an order"))?);
-            }
+    /// What is said of a message by name, and by which orders.
+    fn named_words(&self, account: &AccountAddress, hash: &MessageHash) -> Result<Vec<Word>, StoreError> {
+        self.words(named_prefix(account, hash), read_named)
+    }
+
+    /// What is said of all messages of a scope, and by which orders.
+    fn scoped_words(&self, account: &AccountAddress, about: About) -> Result<Vec<Word>, StoreError> {
+        self.words(scoped_prefix(account, about), read_scoped)
+    }
+
+    fn words(&self, prefix: Vec<u8>, signature: impl Fn(&[u8]) -> Option<[u8; 64]>) -> Result<Vec<Word>, StoreError> {
+        let mut words = Vec::new();
+        for entry in self.with_prefix(prefix) {
+            let (key, ruling) = entry.map_err(failed("read orders"))?;
+            let ruling = Ruling::read(&ruling).ok_or(StoreError::Damaged("an order"))?;
+            words.push((ruling, signature(&key).ok_or(StoreError::Damaged("an order's key"))?));
         }
-        Ok(rulings)
+        Ok(words)
     }
 
     pub(super) fn fetch_order(
@@ -294,6 +301,11 @@ impl Pending<'_> {
             }
             self.erase(&known)?;
         }
+        let rulings = Rulings::of(change);
+        let needed = self.displace_words(new, &rulings)?;
+        if needed.is_empty() {
+            return Ok(());
+        }
         let (number, bytes) = self.order_count(account)?;
         self.state.orders = self.state.orders.saturating_add(new.charged());
         let value = [&new.at.to_be_bytes()[..], &new.request].concat();
@@ -301,23 +313,72 @@ impl Pending<'_> {
         self.batch.put(order_expiry(new.expiry(), account, &new.signature), size.to_be_bytes());
         self.batch.put(order_time(account, new.at, &new.signature), size.to_be_bytes());
         self.recount(account, number.saturating_add(1), bytes.saturating_add(size))?;
-        let rulings = Rulings::of(change);
-        match (&rulings, About::of(&rulings)) {
-            (Rulings::Named(all), _) => {
-                for (hash, ruling) in all {
-                    self.batch.put(named(account, hash, &new.signature), ruling.to_bytes());
-                }
-            }
-            (Rulings::Scoped(_, ruling), Some(about)) => {
-                self.batch.put(scoped(account, about, &new.signature), ruling.to_bytes());
-            }
-            (Rulings::Silent | Rulings::Scoped(..), about) => {
-                let about = about.unwrap_or(About::Subaccounts);
-                self.batch.put(scoped(account, about, &new.signature), []);
-            }
+        for (key, word) in needed {
+            self.batch.put(key, word);
         }
         self.name(new.name(), Place::Order(*account, new.signature));
         Ok(())
+    }
+
+    /// Makes what an order says displace what need not be kept any more. What is to be kept of the order itself, by its keys:
+    /// nothing, if later orders have said all of it otherwise.
+    fn displace_words(&mut self, new: &Order, rulings: &Rulings) -> Result<Vec<Entry>, StoreError> {
+        let (account, own) = (&new.account, new.signature);
+        let mut needed = Vec::new();
+        let mut displace = |words: Vec<Word>, ruling: Ruling, key: &dyn Fn(&[u8; 64]) -> Vec<u8>| {
+            // What was said by the same order before has just been removed.
+            let mut words: Vec<_> = words.into_iter().filter(|(_, signature)| *signature != own).collect();
+            words.push((ruling, own));
+            let gone = superfluous(&words);
+            if !gone.contains(&own) {
+                needed.push((key(&own), ruling.to_bytes()));
+            }
+            gone.into_iter().filter(|signature| *signature != own).collect::<Vec<_>>()
+        };
+        match (rulings, About::of(rulings)) {
+            (Rulings::Named(all), _) => {
+                let mut displaced = BTreeMap::<_, HashSet<_>>::new();
+                for (hash, ruling) in all {
+                    let words = self.store.named_words(account, hash)?;
+                    for signature in displace(words, *ruling, &|signature| named(account, hash, signature)) {
+                        displaced.entry(signature).or_default().insert(*hash);
+                    }
+                }
+                for (signature, hashes) in displaced {
+                    self.silence(account, &signature, &hashes)?;
+                }
+            }
+            (Rulings::Scoped(_, ruling), Some(about)) => {
+                let words = self.store.scoped_words(account, about)?;
+                for signature in displace(words, *ruling, &|signature| scoped(account, about, signature)) {
+                    self.forget(account, &signature)?;
+                }
+            }
+            (Rulings::Silent | Rulings::Scoped(..), about) => {
+                needed.push((scoped(account, about.unwrap_or(About::Subaccounts), &own), Vec::new()));
+            }
+        }
+        Ok(needed)
+    }
+
+    /// An order no longer says anything of some messages it names; it goes with the last.
+    fn silence(
+        &mut self,
+        account: &AccountAddress,
+        signature: &[u8; 64],
+        hashes: &HashSet<MessageHash>,
+    ) -> Result<(), StoreError> {
+        let Some(known) = self.store.fetch_order(account, signature)? else { return Ok(()) };
+        let change = command_of(&known.request).and_then(|command| change_of(&command, known.at));
+        let Some(Rulings::Named(all)) = change.as_ref().map(Rulings::of) else { return self.erase(&known) };
+        for (hash, _) in all.iter().filter(|(hash, _)| !hashes.contains(hash)) {
+            let word = self.store.db.get_pinned(named(account, hash, signature)).map_err(failed("read orders"))?;
+            if word.is_some() {
+                hashes.iter().for_each(|hash| self.batch.delete(named(account, hash, signature)));
+                return Ok(());
+            }
+        }
+        self.erase(&known)
     }
 
     /// Removes an order.
@@ -338,9 +399,22 @@ impl Pending<'_> {
         // Most accounts have given no orders.
         let rulings = match self.order_count(&deposit.account)? {
             (0, 0) => Vec::new(),
-            _ => self.store.rulings(&BoxId::new(&deposit.account, deposit.namespace), &record.hash())?,
+            _ => self.rulings(&BoxId::new(&deposit.account, deposit.namespace), &record.hash())?,
         };
         Ok(admitted_until(record, &rulings, now))
+    }
+
+    /// All that is said of a message.
+    pub(super) fn rulings(&mut self, id: &BoxId, hash: &MessageHash) -> Result<Vec<Ruling>, StoreError> {
+        let account = id.account().ok_or(StoreError::Damaged("a message's key"))?;
+        if !self.scoped.contains_key(id) {
+            let mut words = self.store.scoped_words(&account, About::All)?;
+            words.extend(self.store.scoped_words(&account, About::Namespace(id.namespace()))?);
+            self.scoped.insert(*id, words.into_iter().map(|(ruling, _)| ruling).collect());
+        }
+        let named = self.store.named_words(&account, hash)?;
+        let of_all = self.scoped.get(id).into_iter().flatten().copied();
+        Ok(of_all.chain(named.into_iter().map(|(ruling, _)| ruling)).collect())
     }
 
     fn recount(&mut self, account: &AccountAddress, number: u64, bytes: u64) -> Result<(), StoreError> {
