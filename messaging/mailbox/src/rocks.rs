@@ -8,6 +8,7 @@ mod read;
 mod replicate;
 mod sums;
 mod unsynced;
+mod words;
 
 use crate::{
     Allowance, Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Put, Query, Quotas, Record,
@@ -40,6 +41,7 @@ use std::{
 };
 use sums::Sums;
 use unsynced::Unsynced;
+use words::Word;
 
 pub use inspect::{Contents, Fault, FaultKind};
 
@@ -176,6 +178,7 @@ impl RocksStore {
             shifts: HashMap::with_capacity(messages),
             names: Vec::with_capacity(messages),
             lives: Vec::new(),
+            words: HashMap::new(),
             scoped: HashMap::new(),
             orders: HashMap::new(),
         }
@@ -255,6 +258,8 @@ struct Pending<'a> {
     names: Vec<NameChange>,
     /// Messages that get a longer life, by position, and when they would expire without it.
     lives: Vec<(u64, u64)>,
+    /// What is said by orders from now on, by keys; what has changed of it.
+    words: HashMap<Vec<u8>, Vec<Word>>,
     /// What kept orders say of all messages of a box, once it has been asked.
     scoped: HashMap<BoxId, Vec<Ruling>>,
     /// Number and bytes of the orders of accounts that have lost or got some.
@@ -386,6 +391,7 @@ impl Pending<'_> {
 
     fn write(mut self, doing: &'static str) -> Result<(), StoreError> {
         let changed = self.write_counts()?;
+        self.write_words();
         self.batch.put(STATE, self.state.to_bytes());
         let comes = |change: &NameChange| match change {
             NameChange::Comes(name) => Some(*name),
@@ -668,7 +674,7 @@ mod tests {
     fn formats_before_are_brought_up_to_date() {
         // The first two numbers tell where to go on; what was counted otherwise is counted anew.
         for (format, counted) in
-            [(keys::FORMAT_LONG_BEFORE, &[5, 5 * 8 + 300, 5 * 8][..]), (keys::FORMAT_BEFORE, &[9; 5])]
+            [(keys::FORMAT_4, &[5, 5 * 8 + 300, 5 * 8][..]), (keys::FORMAT_5, &[9; 5]), (keys::FORMAT_6, &[9; 6])]
         {
             is_brought_up_to_date(format, counted);
         }

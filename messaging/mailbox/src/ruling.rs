@@ -38,7 +38,6 @@ pub(crate) enum Sentence {
 
 impl Ruling {
     /// Bytes on disk.
-    #[cfg(test)]
     pub(crate) const LEN: usize = 17;
 
     /// A word on when a message expires.

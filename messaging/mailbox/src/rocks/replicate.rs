@@ -3,32 +3,23 @@
 use super::{
     NameChange, Pending, RocksStore, failed,
     keys::{
-        self, About, BoxId, Place, STATE, named, named_prefix, order, order_count, order_expiry, order_expiry_start,
-        order_holder, order_time, order_time_prefix, read_account, read_name, read_named, read_order_count,
-        read_order_expiry, read_order_holder, read_order_time, read_scoped, revocation_holder, scoped, scoped_prefix,
+        self, BoxId, Place, STATE, about_tokens_prefix, named, order, order_count, order_expiry, order_expiry_start,
+        order_holder, order_time, order_time_prefix, read_about_tokens, read_account, read_name, read_order,
+        read_order_count, read_order_expiry, read_order_holder, read_order_time, revocation_holder,
     },
     sums::{MOST, Plan, Sums},
+    words::rulings_of,
 };
 use crate::{
     Change, Fetched, ItemName, NameRange, Order, Record, StoreError, Tally,
-    command::change_of,
     name::spaced,
-    replica::command_of,
-    ruling::{Ruling, Rulings, admitted_until, extension, superfluous},
+    ruling::{Rulings, admitted_until, extension},
     store::{MAX_ORDER_BYTES, MAX_ORDERS, charged_for_orders},
 };
 use prost::Message;
 use rocksdb::{IteratorMode, PrefixRange, ReadOptions, WriteBatch};
 use skep_proto::{account::AccountAddress, peer, storage::MessageHash};
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::PoisonError,
-};
-
-/// What is said of something, and by which order.
-type Word = (Ruling, [u8; 64]);
-/// A key and its value.
-type Entry = (Vec<u8>, Vec<u8>);
+use std::sync::PoisonError;
 
 impl RocksStore {
     /// Counts all names there are.
@@ -132,34 +123,13 @@ impl RocksStore {
         Ok(Some(Fetched::Message { record, extension }))
     }
 
-    /// The order by which a message lasts until then: of those by which it may last as long, the one that says least.
+    /// The order by which a message lasts until then.
     fn extension(&self, id: &BoxId, hash: &MessageHash, expiry: u64) -> Result<Option<Order>, StoreError> {
         let account = id.account().ok_or(StoreError::Damaged("a message's key"))?;
-        let words = self.named_words(&account, hash)?;
-        match extension(&words, expiry) {
+        match extension(&self.words(&named(&account, hash))?, expiry) {
             Some(signature) => self.fetch_order(&account, &signature),
             None => Ok(None),
         }
-    }
-
-    /// What is said of a message by name, and by which orders.
-    fn named_words(&self, account: &AccountAddress, hash: &MessageHash) -> Result<Vec<Word>, StoreError> {
-        self.words(named_prefix(account, hash), read_named)
-    }
-
-    /// What is said of all messages of a scope, and by which orders.
-    fn scoped_words(&self, account: &AccountAddress, about: About) -> Result<Vec<Word>, StoreError> {
-        self.words(scoped_prefix(account, about), read_scoped)
-    }
-
-    fn words(&self, prefix: Vec<u8>, signature: impl Fn(&[u8]) -> Option<[u8; 64]>) -> Result<Vec<Word>, StoreError> {
-        let mut words = Vec::new();
-        for entry in self.with_prefix(prefix) {
-            let (key, ruling) = entry.map_err(failed("read orders"))?;
-            let ruling = Ruling::read(&ruling).ok_or(StoreError::Damaged("an order"))?;
-            words.push((ruling, signature(&key).ok_or(StoreError::Damaged("an order's key"))?));
-        }
-        Ok(words)
     }
 
     pub(super) fn fetch_order(
@@ -176,9 +146,9 @@ impl RocksStore {
 
     pub(super) fn orders_about_tokens(&self, account: &AccountAddress, now: u64) -> Result<Vec<Order>, StoreError> {
         let mut orders = Vec::new();
-        for entry in self.with_prefix(scoped_prefix(account, About::Subaccounts)) {
+        for entry in self.with_prefix(about_tokens_prefix(account)) {
             let (key, _) = entry.map_err(failed("read orders"))?;
-            let signature = read_scoped(&key).ok_or(StoreError::Damaged("an order's key"))?;
+            let signature = read_about_tokens(&key).ok_or(StoreError::Damaged("an order's key"))?;
             orders.extend(self.fetch_order(account, &signature)?.filter(|order| order.expiry() > now));
         }
         Ok(orders)
@@ -284,6 +254,7 @@ impl RocksStore {
             let holder = order_holder(charged_for_orders(number, bytes), &account);
             self.db.put(holder, []).map_err(failed("count orders"))?;
         }
+        self.upgrade_words()?;
         self.recount(true)?;
         // Where nothing is kept nothing was wrong.
         let state = self.state();
@@ -291,94 +262,56 @@ impl RocksStore {
     }
 }
 
+impl RocksStore {
+    /// Writes down anew what orders say. What each says of each message had a key of its own, until later ones displaced it.
+    fn upgrade_words(&self) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        for words in [b"g", b"i", b"t"] {
+            batch.delete_range(&words[..], &[words[0] + 1][..]);
+        }
+        self.db.write(batch).map_err(failed("read orders"))?;
+        for entry in self.with_prefix(b"o".to_vec()) {
+            let (key, _) = entry.map_err(failed("read orders"))?;
+            let (account, signature) = read_order(&key).ok_or(StoreError::Damaged("an order's key"))?;
+            // It may be one of those that have been displaced meanwhile.
+            let Some(order) = self.fetch_order(&account, &signature)? else { continue };
+            let mut pending = self.pending(0);
+            pending.erase(&order)?;
+            pending.keep(&order, &rulings_of(&order).unwrap_or(Rulings::Silent))?;
+            pending.write("write down what orders say")?;
+        }
+        Ok(())
+    }
+}
+
 impl Pending<'_> {
     /// Keeps an order for those who missed it. There is room for it.
     pub(super) fn remember(&mut self, new: &Order, change: &Change) -> Result<(), StoreError> {
-        let (account, size) = (&new.account, new.request.len() as u64);
-        if let Some(known) = self.store.fetch_order(account, &new.signature)? {
+        if let Some(known) = self.store.fetch_order(&new.account, &new.signature)? {
             if known.at >= new.at {
                 return Ok(());
             }
             self.erase(&known)?;
         }
-        let rulings = Rulings::of(change);
-        let needed = self.displace_words(new, &rulings)?;
-        if needed.is_empty() {
+        self.keep(new, &Rulings::of(change))
+    }
+
+    /// Keeps an order that is not kept, unless later ones have said all of it otherwise.
+    pub(super) fn keep(&mut self, new: &Order, rulings: &Rulings) -> Result<(), StoreError> {
+        let Order { account, signature, .. } = new;
+        if !self.speak(new, rulings)? {
             return Ok(());
         }
         let (number, bytes) = self.order_count(account)?;
+        let size = new.request.len() as u64;
         self.state.orders = self.state.orders.saturating_add(new.charged());
         let value = [&new.at.to_be_bytes()[..], &new.request].concat();
-        self.batch.put(order(account, &new.signature), value);
-        self.batch.put(order_expiry(new.expiry(), account, &new.signature), size.to_be_bytes());
-        self.batch.put(order_time(account, new.at, &new.signature), size.to_be_bytes());
+        self.batch.put(order(account, signature), value);
+        self.batch.put(order_expiry(new.expiry(), account, signature), size.to_be_bytes());
+        self.batch.put(order_time(account, new.at, signature), size.to_be_bytes());
         self.recount(account, number.saturating_add(1), bytes.saturating_add(size))?;
-        for (key, word) in needed {
-            self.batch.put(key, word);
-        }
-        self.name(new.name(), Place::Order(*account, new.signature));
+        self.name(new.name(), Place::Order(*account, *signature));
         Ok(())
-    }
-
-    /// Makes what an order says displace what need not be kept any more. What is to be kept of the order itself, by its keys:
-    /// nothing, if later orders have said all of it otherwise.
-    fn displace_words(&mut self, new: &Order, rulings: &Rulings) -> Result<Vec<Entry>, StoreError> {
-        let (account, own) = (&new.account, new.signature);
-        let mut needed = Vec::new();
-        let mut displace = |words: Vec<Word>, ruling: Ruling, key: &dyn Fn(&[u8; 64]) -> Vec<u8>| {
-            // What was said by the same order before has just been removed.
-            let mut words: Vec<_> = words.into_iter().filter(|(_, signature)| *signature != own).collect();
-            words.push((ruling, own));
-            let gone = superfluous(&words);
-            if !gone.contains(&own) {
-                needed.push((key(&own), ruling.to_bytes()));
-            }
-            gone.into_iter().filter(|signature| *signature != own).collect::<Vec<_>>()
-        };
-        match (rulings, About::of(rulings)) {
-            (Rulings::Named(all), _) => {
-                let mut displaced = BTreeMap::<_, HashSet<_>>::new();
-                for (hash, ruling) in all {
-                    let words = self.store.named_words(account, hash)?;
-                    for signature in displace(words, *ruling, &|signature| named(account, hash, signature)) {
-                        displaced.entry(signature).or_default().insert(*hash);
-                    }
-                }
-                for (signature, hashes) in displaced {
-                    self.silence(account, &signature, &hashes)?;
-                }
-            }
-            (Rulings::Scoped(_, ruling), Some(about)) => {
-                let words = self.store.scoped_words(account, about)?;
-                for signature in displace(words, *ruling, &|signature| scoped(account, about, signature)) {
-                    self.forget(account, &signature)?;
-                }
-            }
-            (Rulings::Silent | Rulings::Scoped(..), about) => {
-                needed.push((scoped(account, about.unwrap_or(About::Subaccounts), &own), Vec::new()));
-            }
-        }
-        Ok(needed)
-    }
-
-    /// An order no longer says anything of some messages it names; it goes with the last.
-    fn silence(
-        &mut self,
-        account: &AccountAddress,
-        signature: &[u8; 64],
-        hashes: &HashSet<MessageHash>,
-    ) -> Result<(), StoreError> {
-        let Some(known) = self.store.fetch_order(account, signature)? else { return Ok(()) };
-        let change = command_of(&known.request).and_then(|command| change_of(&command, known.at));
-        let Some(Rulings::Named(all)) = change.as_ref().map(Rulings::of) else { return self.erase(&known) };
-        for (hash, _) in all.iter().filter(|(hash, _)| !hashes.contains(hash)) {
-            let word = self.store.db.get_pinned(named(account, hash, signature)).map_err(failed("read orders"))?;
-            if word.is_some() {
-                hashes.iter().for_each(|hash| self.batch.delete(named(account, hash, signature)));
-                return Ok(());
-            }
-        }
-        self.erase(&known)
     }
 
     /// Removes an order.
@@ -404,19 +337,6 @@ impl Pending<'_> {
         Ok(admitted_until(record, &rulings, now))
     }
 
-    /// All that is said of a message.
-    pub(super) fn rulings(&mut self, id: &BoxId, hash: &MessageHash) -> Result<Vec<Ruling>, StoreError> {
-        let account = id.account().ok_or(StoreError::Damaged("a message's key"))?;
-        if !self.scoped.contains_key(id) {
-            let mut words = self.store.scoped_words(&account, About::All)?;
-            words.extend(self.store.scoped_words(&account, About::Namespace(id.namespace()))?);
-            self.scoped.insert(*id, words.into_iter().map(|(ruling, _)| ruling).collect());
-        }
-        let named = self.store.named_words(&account, hash)?;
-        let of_all = self.scoped.get(id).into_iter().flatten().copied();
-        Ok(of_all.chain(named.into_iter().map(|(ruling, _)| ruling)).collect())
-    }
-
     fn recount(&mut self, account: &AccountAddress, number: u64, bytes: u64) -> Result<(), StoreError> {
         let (number_before, bytes_before) = self.order_count(account)?;
         if number_before > 0 {
@@ -432,7 +352,7 @@ impl Pending<'_> {
         Ok(())
     }
 
-    fn erase(&mut self, old: &Order) -> Result<(), StoreError> {
+    pub(super) fn erase(&mut self, old: &Order) -> Result<(), StoreError> {
         let Order { account, signature, at, .. } = old;
         let size = old.request.len() as u64;
         let (number, bytes) = self.order_count(account)?;
@@ -440,18 +360,7 @@ impl Pending<'_> {
         self.batch.delete(order(account, signature));
         self.batch.delete(order_expiry(old.expiry(), account, signature));
         self.batch.delete(order_time(account, *at, signature));
-        let change = command_of(&old.request).and_then(|command| change_of(&command, *at));
-        match change.as_ref().map(Rulings::of) {
-            Some(Rulings::Named(all)) => {
-                all.iter().for_each(|(hash, _)| self.batch.delete(named(account, hash, signature)));
-            }
-            Some(rulings) => {
-                if let Some(about) = About::of(&rulings) {
-                    self.batch.delete(scoped(account, about, signature));
-                }
-            }
-            None => {}
-        }
+        self.hush(old)?;
         self.unname(old.name());
         self.state.orders = self.state.orders.saturating_sub(old.charged());
         Ok(())
