@@ -11,7 +11,7 @@ mod unsynced;
 mod words;
 
 use crate::{
-    Allowance, Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Put, Query, Quotas, Record,
+    Allowance, Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Part, Put, Query, Quotas, Record,
     Standing, Store, StoreError, Tally, Usage,
     deposits::{Known, choose},
     ruling::Ruling,
@@ -456,6 +456,13 @@ impl Store for RocksStore {
         Ok(if has_room { changed } else { Changed::Full })
     }
 
+    fn change_part(&self, change: &Change, from: Option<Vec<u8>>, now: u64) -> Result<Part, StoreError> {
+        let mut pending = self.pending(0);
+        let part = pending.change_part(change, from, now)?;
+        pending.write("change a part of a mailbox")?;
+        Ok(part)
+    }
+
     fn sync(&self) -> Result<(), StoreError> {
         // What is written from now on may or may not be synced with it.
         let (reached, number) = (self.state().next, self.unsynced.begin_sync());
@@ -668,6 +675,41 @@ mod tests {
         let page = store.retrieve(&suite::query(1, 0), 0).unwrap();
         let order: Vec<_> = page.messages.iter().map(|message| message.hash).collect();
         assert_eq!(order, records.iter().map(Record::hash).collect::<Vec<_>>(), "arrival goes on where it stopped");
+    }
+
+    #[test]
+    fn a_mailbox_is_changed_in_parts_as_at_once() {
+        use crate::{Change, Changed};
+        use skep_proto::storage::Scope;
+        let records: Vec<_> =
+            (0..2_000).map(|number| suite::record(1, (number % 3) as i16, number, 500 + number)).collect();
+        let (account, scope) = (suite::account(1), Scope::All);
+        let limit = Change::LimitExpiry { account, scope, expiry: 1_000, at: 10 };
+        for change in [limit, Change::DeleteSent { account, scope, until: 7 }] {
+            let outcomes = [false, true].map(|in_parts| {
+                let directory = tempdir().unwrap();
+                let store = RocksStore::open(directory.path(), u64::MAX).unwrap();
+                store.put(&records, 0).unwrap();
+                let (mut touched, mut next, mut parts) = (Vec::new(), in_parts.then(Vec::new), 0);
+                while next.is_some() {
+                    let part = store.change_part(&change, next.filter(|_| parts > 0), 20).unwrap();
+                    touched.extend(part.touched);
+                    parts += 1;
+                    next = part.next;
+                }
+                assert!(!in_parts || parts > 2);
+                let Changed::Messages(last) = store.change(&change, None, 20).unwrap() else { panic!("messages") };
+                assert!(!in_parts || last.is_empty());
+                touched.extend(last);
+                store.sync().unwrap();
+                let mut faults = Vec::new();
+                store.verify(&mut |fault| faults.push(fault.kind)).unwrap();
+                assert_eq!(faults, []);
+                (touched, store.names(&NameRange::ALL, usize::MAX).unwrap(), store.usage())
+            });
+            assert_eq!(outcomes[0], outcomes[1]);
+            assert!(!outcomes[0].0.is_empty());
+        }
     }
 
     #[test]
