@@ -62,8 +62,8 @@ pub use replica::{ReplicaRefusal, SAME_MOMENT, admit_order, admit_replica, comma
 pub use rocks::{Contents, Fault, FaultKind, OpenError, Recount, RocksStore, database_options};
 pub use spent::Spent;
 pub use store::{
-    Change, Changed, Expired, Fetched, MAX_NAMED, Order, Page, Put, Query, RECORD_BYTES, Store, StoreError, Touched,
-    Usage, given_at,
+    Change, Changed, Expired, Fetched, MAX_NAMED, Order, Page, Part, Put, Query, RECORD_BYTES, Store, StoreError,
+    Touched, Usage, given_at,
 };
 pub use work::WorkRefusal;
 pub use writer::{Lane, WriteError, Writer};

@@ -5,7 +5,7 @@ use crate::{
     Standing, Store, StoreError, Tallies, Tally, Touched, Usage,
     deposits::{Known, choose},
     name::spaced,
-    ruling::{Ruling, Rulings, admitted_until, settled_expiry},
+    ruling::{Ruling, Rulings, admitted_until, extension, settled_expiry, superfluous},
     store::{MAX_ORDER_BYTES, MAX_ORDERS, charged_for_orders, is_wanted, most_displaced, nth_expiry, told_expiry},
 };
 use skep_proto::{
@@ -173,19 +173,9 @@ impl Inner {
 
     /// What is said of a message.
     fn rulings(&self, (account, namespace): BoxId, hash: &MessageHash) -> Vec<Ruling> {
-        let of_account = self.orders.range((account, [0; 64])..=(account, [0xff; 64])).map(|(_, kept)| &kept.rulings);
-        let of_message = of_account.flat_map(|rulings| -> Vec<Ruling> {
-            match rulings {
-                Rulings::Named(named) => {
-                    named.iter().filter(|(named, _)| named == hash).map(|(_, ruling)| *ruling).collect()
-                }
-                Rulings::Scoped(scope, ruling) if *scope == Scope::All || *scope == Scope::One(namespace) => {
-                    vec![*ruling]
-                }
-                Rulings::Scoped(..) | Rulings::Silent => Vec::new(),
-            }
-        });
-        of_message.collect()
+        let scoped = [Scope::All, Scope::One(namespace)].map(|about| self.scoped_words(account, about));
+        let words = scoped.into_iter().flatten().chain(self.named_words(account, hash));
+        words.map(|(ruling, _)| ruling).collect()
     }
 
     fn put(&mut self, record: &Record, now: u64, quotas: Quotas) -> Put {
@@ -276,14 +266,34 @@ impl Inner {
         bounds.into_iter().flat_map(|bounds| self.names.range(bounds)).map(|(name, _)| name)
     }
 
+    fn orders_of(&self, account: AccountAddress) -> impl Iterator<Item = (&OrderId, &Kept)> {
+        self.orders.range((account, [0; 64])..=(account, [0xff; 64]))
+    }
+
+    /// What is said of a message by name, and by which orders.
+    fn named_words(&self, account: AccountAddress, hash: &MessageHash) -> Vec<(Ruling, OrderId)> {
+        let words = self.orders_of(account).flat_map(|(id, kept)| match &kept.rulings {
+            Rulings::Named(all) => {
+                all.iter().filter(|(named, _)| named == hash).map(|(_, word)| (*word, *id)).collect()
+            }
+            Rulings::Scoped(..) | Rulings::Silent => Vec::new(),
+        });
+        words.collect()
+    }
+
+    /// What is said of all messages of a scope, and by which orders.
+    fn scoped_words(&self, account: AccountAddress, about: Scope) -> Vec<(Ruling, OrderId)> {
+        let word = |(id, kept): (&OrderId, &Kept)| match kept.rulings {
+            Rulings::Scoped(scope, word) if scope == about => Some((word, *id)),
+            Rulings::Scoped(..) | Rulings::Named(_) | Rulings::Silent => None,
+        };
+        self.orders_of(account).filter_map(word).collect()
+    }
+
     /// The order by which a message lasts until then.
     fn extension(&self, (account, _): BoxId, hash: &MessageHash, expiry: u64) -> Option<Order> {
-        let of_account = self.orders.range((account, [0; 64])..=(account, [0xff; 64])).map(|(_, kept)| kept);
-        let mut extending = of_account.filter(|kept| match &kept.rulings {
-            Rulings::Named(named) => named.iter().any(|(named, ruling)| named == hash && ruling.extends_to(expiry)),
-            Rulings::Scoped(..) | Rulings::Silent => false,
-        });
-        extending.next().map(|kept| kept.order.clone())
+        let order = extension(&self.named_words(account, hash), expiry)?;
+        self.orders.get(&order).map(|kept| kept.order.clone())
     }
 
     fn find(&self, account: &AccountAddress, hash: &MessageHash, now: u64) -> Vec<(BoxId, u64, u64)> {
@@ -322,8 +332,8 @@ impl Inner {
             let by_size = counts.iter().map(|(account, count)| (charged_for_orders(count.0, count.1), *account));
             let largest = by_size.max().map_or(id.0, |(_, account)| account);
             let whose = if fits_account { largest } else { id.0 };
-            let of_account = self.orders.range((whose, [0; 64])..=(whose, [0xff; 64]));
-            let oldest = of_account.filter(|(known, _)| **known != id).map(|(id, kept)| (kept.order.at, *id)).min();
+            let oldest =
+                self.orders_of(whose).filter(|(known, _)| **known != id).map(|(id, kept)| (kept.order.at, *id)).min();
             let Some((_, oldest)) = oldest.filter(|(at, _)| *at < new.at) else { return false };
             self.forget(oldest);
         }
@@ -337,7 +347,33 @@ impl Inner {
         }
         self.forget(id);
         self.name(new.name(), Named::Order(id));
-        self.orders.insert(id, Kept { order: new.clone(), rulings: Rulings::of(change) });
+        let rulings = Rulings::of(change);
+        self.orders.insert(id, Kept { order: new.clone(), rulings: rulings.clone() });
+        match rulings {
+            Rulings::Named(all) if all.is_empty() => self.forget(id),
+            Rulings::Named(all) => {
+                for (hash, _) in all {
+                    for displaced in superfluous(&self.named_words(id.0, &hash)) {
+                        self.silence(displaced, &hash);
+                    }
+                }
+            }
+            Rulings::Scoped(scope, _) => {
+                for displaced in superfluous(&self.scoped_words(id.0, scope)) {
+                    self.forget(displaced);
+                }
+            }
+            Rulings::Silent => {}
+        }
+    }
+
+    /// An order no longer says anything of a message it names; it goes with the last.
+    fn silence(&mut self, id: OrderId, hash: &MessageHash) {
+        let Some(Kept { rulings: Rulings::Named(all), .. }) = self.orders.get_mut(&id) else { return };
+        all.retain(|(named, _)| named != hash);
+        if all.is_empty() {
+            self.forget(id);
+        }
     }
 
     fn forget(&mut self, id: OrderId) {

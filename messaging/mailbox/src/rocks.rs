@@ -8,11 +8,13 @@ mod read;
 mod replicate;
 mod sums;
 mod unsynced;
+mod words;
 
 use crate::{
-    Allowance, Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Put, Query, Quotas, Record,
+    Allowance, Change, Changed, Expired, Fetched, ItemName, NameRange, Order, Page, Part, Put, Query, Quotas, Record,
     Standing, Store, StoreError, Tally, Usage,
     deposits::{Known, choose},
+    ruling::Ruling,
 };
 pub use accounts::Recount;
 use accounts::{Counts, Shift};
@@ -39,6 +41,7 @@ use std::{
 };
 use sums::Sums;
 use unsynced::Unsynced;
+use words::Word;
 
 pub use inspect::{Contents, Fault, FaultKind};
 
@@ -175,6 +178,8 @@ impl RocksStore {
             shifts: HashMap::with_capacity(messages),
             names: Vec::with_capacity(messages),
             lives: Vec::new(),
+            words: HashMap::new(),
+            scoped: HashMap::new(),
             orders: HashMap::new(),
         }
     }
@@ -253,6 +258,10 @@ struct Pending<'a> {
     names: Vec<NameChange>,
     /// Messages that get a longer life, by position, and when they would expire without it.
     lives: Vec<(u64, u64)>,
+    /// What is said by orders from now on, by keys; what has changed of it.
+    words: HashMap<Vec<u8>, Vec<Word>>,
+    /// What kept orders say of all messages of a box, once it has been asked.
+    scoped: HashMap<BoxId, Vec<Ruling>>,
     /// Number and bytes of the orders of accounts that have lost or got some.
     orders: HashMap<AccountAddress, (u64, u64)>,
 }
@@ -382,6 +391,7 @@ impl Pending<'_> {
 
     fn write(mut self, doing: &'static str) -> Result<(), StoreError> {
         let changed = self.write_counts()?;
+        self.write_words();
         self.batch.put(STATE, self.state.to_bytes());
         let comes = |change: &NameChange| match change {
             NameChange::Comes(name) => Some(*name),
@@ -444,6 +454,13 @@ impl Store for RocksStore {
         }
         pending.write("change a mailbox")?;
         Ok(if has_room { changed } else { Changed::Full })
+    }
+
+    fn change_part(&self, change: &Change, from: Option<Vec<u8>>, now: u64) -> Result<Part, StoreError> {
+        let mut pending = self.pending(0);
+        let part = pending.change_part(change, from, now)?;
+        pending.write("change a part of a mailbox")?;
+        Ok(part)
     }
 
     fn sync(&self) -> Result<(), StoreError> {
@@ -661,10 +678,45 @@ mod tests {
     }
 
     #[test]
+    fn a_mailbox_is_changed_in_parts_as_at_once() {
+        use crate::{Change, Changed};
+        use skep_proto::storage::Scope;
+        let records: Vec<_> =
+            (0..2_000).map(|number| suite::record(1, (number % 3) as i16, number, 500 + number)).collect();
+        let (account, scope) = (suite::account(1), Scope::All);
+        let limit = Change::LimitExpiry { account, scope, expiry: 1_000, at: 10 };
+        for change in [limit, Change::DeleteSent { account, scope, until: 7 }] {
+            let outcomes = [false, true].map(|in_parts| {
+                let directory = tempdir().unwrap();
+                let store = RocksStore::open(directory.path(), u64::MAX).unwrap();
+                store.put(&records, 0).unwrap();
+                let (mut touched, mut next, mut parts) = (Vec::new(), in_parts.then(Vec::new), 0);
+                while next.is_some() {
+                    let part = store.change_part(&change, next.filter(|_| parts > 0), 20).unwrap();
+                    touched.extend(part.touched);
+                    parts += 1;
+                    next = part.next;
+                }
+                assert!(!in_parts || parts > 2);
+                let Changed::Messages(last) = store.change(&change, None, 20).unwrap() else { panic!("messages") };
+                assert!(!in_parts || last.is_empty());
+                touched.extend(last);
+                store.sync().unwrap();
+                let mut faults = Vec::new();
+                store.verify(&mut |fault| faults.push(fault.kind)).unwrap();
+                assert_eq!(faults, []);
+                (touched, store.names(&NameRange::ALL, usize::MAX).unwrap(), store.usage())
+            });
+            assert_eq!(outcomes[0], outcomes[1]);
+            assert!(!outcomes[0].0.is_empty());
+        }
+    }
+
+    #[test]
     fn formats_before_are_brought_up_to_date() {
         // The first two numbers tell where to go on; what was counted otherwise is counted anew.
         for (format, counted) in
-            [(keys::FORMAT_LONG_BEFORE, &[5, 5 * 8 + 300, 5 * 8][..]), (keys::FORMAT_BEFORE, &[9; 5])]
+            [(keys::FORMAT_4, &[5, 5 * 8 + 300, 5 * 8][..]), (keys::FORMAT_5, &[9; 5]), (keys::FORMAT_6, &[9; 6])]
         {
             is_brought_up_to_date(format, counted);
         }

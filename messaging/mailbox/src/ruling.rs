@@ -7,9 +7,14 @@
 //! with its clock, or with the newest timestamp among the messages concerned if that is ahead. An order is about deposits up
 //! to its stamp: what is stored again later is not concerned. Nobody can prove a stamp, and nobody gains by a false one: who
 //! has a signed request may hand it in again at any time, as a client.
+//!
+//! Each word stands by itself: what it amounts to does not depend on words before it that it overrides. So these need not be
+//! kept ([`Ruling::covers`]), and a message whose owner says every day that it is to last goes on lasting when the first of
+//! those words is forgotten (decision 70).
 
 use crate::{Change, Record};
 use skep_proto::storage::{ExpiryMode, MessageHash, Scope};
+use std::cmp::Reverse;
 
 /// One order's word on messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,7 +38,6 @@ pub(crate) enum Sentence {
 
 impl Ruling {
     /// Bytes on disk.
-    #[cfg(test)]
     pub(crate) const LEN: usize = 17;
 
     /// A word on when a message expires.
@@ -46,9 +50,26 @@ impl Ruling {
         Self { at, sentence }
     }
 
-    /// Whether it is by this word that a message lasts until then.
-    pub(crate) fn extends_to(&self, expiry: u64) -> bool {
-        matches!(self.sentence, Sentence::Set(time) | Sentence::Extend(time) if time == expiry)
+    /// Until when a message may last by this word, if it says so (ms).
+    pub(crate) const fn lasting(&self) -> Option<u64> {
+        match self.sentence {
+            Sentence::Set(time) | Sentence::Extend(time) => Some(time),
+            Sentence::Delete(_) | Sentence::Shorten(_) => None,
+        }
+    }
+
+    /// Whether `other`, a word on the same, makes no difference any more beside this one: not to any deposit, and whatever
+    /// else is said.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        match (self.sentence, other.sentence) {
+            (Sentence::Delete(until), Sentence::Delete(before)) => before < until,
+            (Sentence::Delete(until), _) => other.at <= until,
+            (_, Sentence::Delete(_)) => false,
+            (Sentence::Set(_), _) => other < self,
+            (Sentence::Extend(time), Sentence::Extend(earlier)) => earlier <= time && other < self,
+            (Sentence::Shorten(time), Sentence::Shorten(later)) => time <= later && other < self,
+            (Sentence::Extend(_), _) | (Sentence::Shorten(_), _) => false,
+        }
     }
 
     pub(crate) fn to_bytes(self) -> Vec<u8> {
@@ -74,6 +95,21 @@ impl Ruling {
         };
         Some(Self { at: u64::from_be_bytes(*at), sentence })
     }
+}
+
+/// Most words on the expiry of the same that are kept although none covers another: all are read whenever one is needed.
+const MAX_WORDS: usize = 16;
+
+/// Of words on the same message, or on the same scope, those that need not be kept: what others cover, and the oldest on its
+/// expiry beyond [`MAX_WORDS`].
+pub(crate) fn superfluous<K: Copy + Ord>(words: &[(Ruling, K)]) -> Vec<K> {
+    let (mut needed, mut gone): (Vec<_>, Vec<_>) =
+        words.iter().copied().partition(|(word, _)| !words.iter().any(|(other, _)| other.covers(word)));
+    needed.retain(|(word, _)| !matches!(word.sentence, Sentence::Delete(_)));
+    needed.sort_unstable();
+    needed.truncate(needed.len().saturating_sub(MAX_WORDS));
+    gone.append(&mut needed);
+    gone.into_iter().map(|(_, key)| key).collect()
 }
 
 /// What a change says of which messages.
@@ -112,6 +148,14 @@ impl Rulings {
     }
 }
 
+/// By which of these words, of whoever said it, a message lasts until then (ms): of those by which it may last as long, the one
+/// that says least, and of equal ones the newest.
+pub(crate) fn extension<K: Copy>(words: &[(Ruling, K)], expiry: u64) -> Option<K> {
+    let lasting =
+        words.iter().filter_map(|(word, by)| Some((word.lasting().filter(|time| *time >= expiry)?, word.at, by)));
+    lasting.min_by_key(|(time, at, _)| (*time, Reverse(*at))).map(|(.., by)| *by)
+}
+
 /// Until when (ms) a deposit that arrives at `now` lasts by what has been said; `None` if by that it is gone. Whoever brings it,
 /// the words on it are the same: what was deleted does not come back because somebody still has the bytes (decision 53).
 pub(crate) fn admitted_until(record: &Record, rulings: &[Ruling], now: u64) -> Option<u64> {
@@ -127,13 +171,12 @@ pub(crate) fn is_deleted(timestamp: u64, rulings: &[Ruling]) -> bool {
     rulings.iter().any(|ruling| matches!(ruling.sentence, Sentence::Delete(until) if timestamp <= until))
 }
 
-/// When a deposit expires by what was said of its expiry, from the first word to the last. What had ended when a word was given
-/// is not concerned: whoever still has it, or hands it over once more, does not bring it back.
+/// When a deposit expires by what was said of its expiry, from the first word to the last. It need not have lasted until a word
+/// was given: its owner names what is to last, and until when.
 pub(crate) fn settled_expiry(timestamp: u64, expiry: u64, rulings: &[Ruling]) -> u64 {
     let mut concerned: Vec<_> = rulings.iter().filter(|ruling| timestamp <= ruling.at).collect();
     concerned.sort_unstable();
     concerned.into_iter().fold(expiry, |expiry, ruling| match ruling.sentence {
-        _ if expiry <= ruling.at => expiry,
         Sentence::Delete(_) => expiry,
         Sentence::Set(time) => time,
         Sentence::Extend(time) => expiry.max(time),
@@ -158,6 +201,8 @@ mod tests {
                 2 => Sentence::Extend(time),
                 _ => Sentence::Shorten(time),
             };
+            // As orders have it, what is sent later is not deleted.
+            let at = if let Sentence::Delete(until) = sentence { until } else { at };
             Ruling { at, sentence }
         })
     }
@@ -171,6 +216,23 @@ mod tests {
         ) {
             let (one, other) = rulings;
             prop_assert_eq!(settle(timestamp, timestamp + life, &one), settle(timestamp, timestamp + life, &other));
+        }
+
+        #[test]
+        fn what_is_covered_makes_no_difference(
+            rulings in proptest::collection::vec(ruling(), 0..12),
+            timestamp in 0..100_u64,
+            life in 1..100_u64,
+        ) {
+            let needed: Vec<_> =
+                rulings.iter().filter(|one| !rulings.iter().any(|other| other.covers(one))).copied().collect();
+            prop_assert_eq!(settle(timestamp, timestamp + life, &needed), settle(timestamp, timestamp + life, &rulings));
+        }
+
+        #[test]
+        fn covering_is_an_order(one in ruling(), other in ruling(), third in ruling()) {
+            prop_assert!(!(one.covers(&other) && other.covers(&one)));
+            prop_assert!(!(one.covers(&other) && other.covers(&third)) || one.covers(&third));
         }
 
         #[test]
@@ -191,11 +253,30 @@ mod tests {
         assert_eq!(settle(5, 60, &[shorten, set, extend]), Some(70));
         assert_eq!(settle(15, 60, &[shorten, set, extend]), Some(70));
         assert_eq!(settle(25, 60, &[set, extend]), Some(60), "stored again after both");
-        assert_eq!(settle(5, 15, &[extend]), Some(15), "ended before it was to last longer");
-        assert_eq!(settle(5, 20, &[extend]), Some(20), "ends just then");
-        assert_eq!(settle(5, 21, &[extend]), Some(90));
-        assert_eq!(settle(5, 60, &[set, at(55, Sentence::Set(99))]), Some(50), "ended by an earlier word");
+        assert_eq!(settle(5, 15, &[extend]), Some(90), "it had ended, but it is to last");
+        assert_eq!(settle(5, 60, &[set, at(55, Sentence::Set(99))]), Some(99), "likewise");
         assert_eq!(settle(5, 60, &[set, at(7, Sentence::Delete(7))]), None);
         assert_eq!(settle(8, 60, &[set, at(7, Sentence::Delete(7))]), Some(50), "stored again after it was deleted");
+    }
+    #[test]
+    fn a_message_lasts_by_the_latest_word_alone() {
+        let daily: Vec<_> =
+            (0..70).map(|day| Ruling { at: day * 10, sentence: Sentence::Set(day * 10 + 300) }).collect();
+        for day in 1..=70 {
+            assert_eq!(settled_expiry(0, 300, &daily[..day]), settled_expiry(0, 300, &daily[day - 1..day]));
+            let kept: Vec<_> = daily[..day].iter().map(|word| (*word, word.at)).collect();
+            assert_eq!(superfluous(&kept).len(), day - 1);
+        }
+    }
+
+    #[test]
+    fn words_that_cover_nothing_are_kept_up_to_a_number() {
+        let falling = |at| Ruling { at, sentence: Sentence::Extend(1_000 - at) };
+        let mut words: Vec<_> = (0..20).map(|at| (falling(at), at)).collect();
+        assert_eq!(superfluous(&words), [0, 1, 2, 3]);
+        words.push((Ruling { at: 0, sentence: Sentence::Delete(0) }, 99));
+        assert_eq!(superfluous(&words), [0, 1, 2, 3], "a deletion is kept, and covers what was said by then");
+        words.push((Ruling { at: 19, sentence: Sentence::Delete(19) }, 100));
+        assert_eq!(superfluous(&words).len(), 21);
     }
 }

@@ -32,6 +32,12 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// oldest (decision 57).
     fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError>;
 
+    /// Carries out a part of an order about a whole scope, so that nobody waits for all of it: `change` does what is left, and
+    /// keeps the order. Goes on at `from`, where the part before has ended. A store that is quick enough leaves it all to `change`.
+    fn change_part(&self, _change: &Change, _from: Option<Vec<u8>>, _now: u64) -> Result<Part, StoreError> {
+        Ok(Part::default())
+    }
+
     /// Makes everything put and changed so far durable.
     fn sync(&self) -> Result<(), StoreError>;
 
@@ -182,11 +188,17 @@ pub enum Change {
 }
 
 impl Change {
+    /// Whether it is about all there is in some scope, however much that is.
+    pub(crate) const fn is_scoped(&self) -> bool {
+        matches!(self, Self::DeleteSent { .. } | Self::LimitExpiry { .. })
+    }
+
     /// How much work it is, in messages put.
     pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Delete { messages, .. } | Self::SetExpiry { messages, .. } => messages.len().max(1),
             Self::Forget { names } => names.len().max(1),
+            // Done part by part.
             Self::DeleteSent { .. } | Self::LimitExpiry { .. } | Self::Revoke { .. } | Self::Unrevoke { .. } => 1,
         }
     }
@@ -278,6 +290,15 @@ pub enum Changed {
     Tokens(u64),
     /// There is no room to keep the order, which has been carried out.
     Full,
+}
+
+/// A part of what an order about a whole scope changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// The messages it was about.
+    pub touched: Vec<Touched>,
+    /// Where the next part goes on, in the store's own terms; `None` if this was the last.
+    pub next: Option<Vec<u8>>,
 }
 
 /// A message an order was about.

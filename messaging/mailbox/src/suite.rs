@@ -171,6 +171,21 @@ macro_rules! prove {
             suite::orders::remembers_the_newest_revocations(store);
         }
         #[test]
+        fn a_message_lasts_while_its_owner_says_so() {
+            let ((store, _guard), (other, _other)) = ($make(u64::MAX), $make(u64::MAX));
+            suite::orders::a_message_lasts_while_its_owner_says_so(store, other);
+        }
+        #[test]
+        fn looking_often_displaces_no_deletion() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::orders::looking_often_displaces_no_deletion(store);
+        }
+        #[test]
+        fn orders_go_with_the_last_of_their_words() {
+            let (store, _guard) = $make(u64::MAX);
+            suite::orders::orders_go_with_the_last_of_their_words(store);
+        }
+        #[test]
         fn tells_everything_others_should_have() {
             let (store, _guard) = $make(u64::MAX);
             suite::replicas::tells_everything_others_should_have(store);

@@ -1,7 +1,8 @@
 //! Group commit: many requests, one sync.
 
-use crate::{Change, Changed, Expired, Order, Put, Record, Store, StoreError};
+use crate::{Change, Changed, Expired, Order, Put, Record, Store, StoreError, Touched};
 use std::{
+    collections::VecDeque,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -219,9 +220,21 @@ impl Job {
     }
 }
 
+/// An order about a whole scope, which is carried out part by part: a part a round.
+struct Unfinished {
+    change: Change,
+    order: Option<Order>,
+    now: u64,
+    done: Done<Changed>,
+    touched: Vec<Touched>,
+    /// Where the next part goes on.
+    next: Option<Vec<u8>>,
+}
+
 /// What is put at once.
 struct Round<'a> {
     store: &'a dyn Store,
+    unfinished: &'a mut VecDeque<Unfinished>,
     clock: u64,
     records: Vec<Record>,
     depositors: Vec<Done<Put>>,
@@ -250,6 +263,11 @@ impl Round<'_> {
             Job::Change { change, order, now, done } => {
                 self.clock = self.clock.max(now);
                 self.jobs += change.weight();
+                if change.is_scoped() {
+                    let (touched, next) = (Vec::new(), None);
+                    self.unfinished.push_back(Unfinished { change, order, now, done, touched, next });
+                    return;
+                }
                 self.put_all();
                 match self.store.change(&change, order.as_ref(), self.clock) {
                     Ok(changed) => self.waiting.push(Box::new(|synced| done(synced.map(|()| changed)))),
@@ -257,6 +275,38 @@ impl Round<'_> {
                 }
             }
             Job::Expire { now, limit, done } => self.expiry = Some((now, limit, done)),
+        }
+    }
+
+    /// Goes on with one of the orders that are carried out part by part. What was queued before it has been put.
+    fn go_on(&mut self) {
+        let Some(mut order) = self.unfinished.pop_front() else { return };
+        self.put_all();
+        self.clock = self.clock.max(order.now);
+        match self.store.change_part(&order.change, order.next.take(), self.clock) {
+            Ok(part) => {
+                order.touched.extend(part.touched);
+                order.next = part.next;
+                match order.next {
+                    Some(_) => self.unfinished.push_back(order),
+                    None => self.end(order),
+                }
+            }
+            Err(error) => (order.done)(Err(error.into())),
+        }
+    }
+
+    /// Does what is left of an order: what has come since it began, and keeping it.
+    fn end(&mut self, Unfinished { change, order, done, mut touched, .. }: Unfinished) {
+        match self.store.change(&change, order.as_ref(), self.clock) {
+            Ok(Changed::Messages(last)) => {
+                touched.extend(last);
+                self.waiting.push(Box::new(|synced| done(synced.map(|()| Changed::Messages(touched)))));
+            }
+            Ok(changed @ (Changed::Tokens(_) | Changed::Full)) => {
+                self.waiting.push(Box::new(|synced| done(synced.map(|()| changed))));
+            }
+            Err(error) => done(Err(error.into())),
         }
     }
 
@@ -302,13 +352,22 @@ fn write(
         backlog.remove(lane);
         job
     };
-    while let Ok(first) = jobs.recv().map(taken) {
+    let mut unfinished = VecDeque::new();
+    loop {
+        // Nobody is waited for while there is something to go on with.
+        let first = match unfinished.is_empty() {
+            true => Some(jobs.recv().map(taken)).transpose(),
+            false => Ok(jobs.try_recv().map(taken).ok()),
+        };
+        let Ok(first) = first else { return };
         if let Some(why) = broken.get() {
-            first.refuse(why.clone().into());
+            first.into_iter().for_each(|job| job.refuse(why.clone().into()));
+            unfinished.drain(..).for_each(|Unfinished { done, .. }| done(Err(why.clone().into())));
             continue;
         }
         let mut round = Round {
             store,
+            unfinished: &mut unfinished,
             clock: 0,
             records: Vec::new(),
             depositors: Vec::new(),
@@ -317,11 +376,12 @@ fn write(
             jobs: 0,
             bytes: 0,
         };
-        round.take(first);
+        first.into_iter().for_each(|job| round.take(job));
         while round.has_room() {
             let Ok(next) = jobs.try_recv().map(taken) else { break };
             round.take(next);
         }
+        round.go_on();
         round.finish(unsynced);
     }
 }

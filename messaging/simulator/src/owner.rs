@@ -216,9 +216,10 @@ impl Model {
             let ends_now = known.expiry.is_some_and(|expiry| expiry.abs_diff(now) < APART);
             known.is_close |= known.stored + APART > now || ends_now;
             // Those who carried it out may not have had the message, and those who have it may hear of it only after its end.
+            // What has ended may come back if its owner says that it is to last: somebody may have it still.
             let is_late = known.expiry.is_some_and(|expiry| expiry < now + HEARD) && lengthens(action);
             known.is_uncertain |= !is_done || is_late;
-            known.expiry = match (known.expiry.filter(|expiry| *expiry > now), action) {
+            known.expiry = match (known.expiry, action) {
                 (None, _) | (_, Action::Delete { .. } | Action::DeleteAll { .. }) => None,
                 (expiry, Action::DeleteBefore { before, .. }) => expiry.filter(|_| known.stored > *before),
                 (Some(_), Action::Expire { expiry, mode: ExpiryMode::Set, .. }) => expiry.first().copied(),

@@ -8,7 +8,7 @@ use super::{
     },
 };
 use crate::{
-    Change, Changed, Record, StoreError, Touched,
+    Change, Changed, Part, Record, StoreError, Touched,
     ruling::{Ruling, settled_expiry},
     store::{is_wanted, most_displaced, nth_expiry},
 };
@@ -18,6 +18,14 @@ use skep_proto::{
     storage::{ExpiryMode, MessageHash, Scope, SubaccountToken, limits::MAX_REVOCATIONS},
 };
 use std::collections::{BTreeMap, HashSet};
+
+/// A message: its box, where it is, and what is told of it.
+type Found = (BoxId, u64, Meta);
+
+/// Most messages changed in one part of an order about a whole scope: what others wait for, some milliseconds.
+const PART_CHANGED: usize = 512;
+/// Most messages looked at in one.
+const PART_READ: usize = 8_192;
 
 impl RocksStore {
     pub(super) fn with_prefix(&self, prefix: Vec<u8>) -> DBIterator<'_> {
@@ -31,7 +39,7 @@ impl RocksStore {
         &self,
         account: &AccountAddress,
         hash: &MessageHash,
-    ) -> Result<Vec<(BoxId, u64, Meta)>, StoreError> {
+    ) -> Result<Vec<Found>, StoreError> {
         let mut found = Vec::new();
         for entry in self.with_prefix(hash_prefix(account, hash)) {
             let (key, position) = entry.map_err(failed("look up a message"))?;
@@ -42,31 +50,64 @@ impl RocksStore {
         Ok(found)
     }
 
+    /// The messages of `account` in `scope`, from an entry on, each with its key.
+    fn entries(
+        &self,
+        account: &AccountAddress,
+        scope: Scope,
+        from: Option<Vec<u8>>,
+    ) -> impl Iterator<Item = Result<(Box<[u8]>, Found), StoreError>> {
+        let prefix = match scope {
+            Scope::One(namespace) => BoxId::new(account, namespace).meta_prefix(),
+            Scope::All => meta_prefix(account),
+        };
+        let mut bounds = ReadOptions::default();
+        bounds.set_iterate_range(PrefixRange(prefix));
+        if let Some(from) = from {
+            bounds.set_iterate_lower_bound(from);
+        }
+        self.db.iterator_opt(IteratorMode::Start, bounds).map(|entry| {
+            let (key, value) = entry.map_err(failed("read a mailbox"))?;
+            let (id, position) = BoxId::read_meta(&key).ok_or(StoreError::Damaged("a message's key"))?;
+            let meta = Meta::read(&value).ok_or(StoreError::Damaged("a message's entry"))?;
+            Ok((key, (id, position, meta)))
+        })
+    }
+
     /// Every message of `account` in `scope` that `wanted` wants.
     fn select(
         &self,
         account: &AccountAddress,
         scope: Scope,
         wanted: impl Fn(&Meta) -> bool,
-    ) -> Result<Vec<(BoxId, u64, Meta)>, StoreError> {
-        let prefix = match scope {
-            Scope::One(namespace) => BoxId::new(account, namespace).meta_prefix(),
-            Scope::All => meta_prefix(account),
-        };
+    ) -> Result<Vec<Found>, StoreError> {
+        let wanted = |entry: &Result<(_, (_, _, Meta)), _>| entry.as_ref().map_or(true, |(_, (.., meta))| wanted(meta));
+        self.entries(account, scope, None).filter(wanted).map(|entry| Ok(entry?.1)).collect()
+    }
+
+    /// Those among the next messages of a scope that `wanted` wants, and where to go on.
+    fn select_part(
+        &self,
+        account: &AccountAddress,
+        scope: Scope,
+        from: Option<Vec<u8>>,
+        wanted: impl Fn(&Meta) -> bool,
+    ) -> Result<(Vec<Found>, Option<Vec<u8>>), StoreError> {
         let mut found = Vec::new();
-        for entry in self.with_prefix(prefix) {
-            let (key, value) = entry.map_err(failed("read a mailbox"))?;
-            let (id, position) = BoxId::read_meta(&key).ok_or(StoreError::Damaged("a message's key"))?;
-            let meta = Meta::read(&value).ok_or(StoreError::Damaged("a message's entry"))?;
-            if wanted(&meta) {
-                found.push((id, position, meta));
+        for (read, entry) in self.entries(account, scope, from).enumerate() {
+            let (key, entry) = entry?;
+            if read == PART_READ || found.len() == PART_CHANGED {
+                return Ok((found, Some(key.into())));
+            }
+            if wanted(&entry.2) {
+                found.push(entry);
             }
         }
-        Ok(found)
+        Ok((found, None))
     }
 
     /// The messages that a change of an owner is about.
-    pub(super) fn concerned(&self, change: &Change, now: u64) -> Result<Vec<(BoxId, u64, Meta)>, StoreError> {
+    pub(super) fn concerned(&self, change: &Change, now: u64) -> Result<Vec<Found>, StoreError> {
         let alive = |meta: &Meta| meta.expiry > now;
         match change {
             Change::Delete { account, messages, .. } | Change::SetExpiry { account, messages, .. } => {
@@ -97,6 +138,16 @@ impl RocksStore {
     }
 }
 
+/// Whether a message is here and was sent by a time.
+fn is_sent(until: u64, now: u64) -> impl Fn(&Meta) -> bool {
+    move |meta| meta.expiry > now && meta.timestamp <= until
+}
+
+/// Whether a message is here and is to last longer than that.
+fn is_later(expiry: u64, now: u64) -> impl Fn(&Meta) -> bool {
+    move |meta| meta.expiry > now && meta.expiry > expiry
+}
+
 impl Pending<'_> {
     /// Removes all that lies in the outbox of `record`, but `record` itself. `false` if another member hands it over and
     /// something newer is there.
@@ -118,7 +169,7 @@ impl Pending<'_> {
         let alive = |meta: &Meta| meta.expiry > now;
         match change {
             Change::Delete { account, messages, until } => {
-                let sent = |meta: &Meta| alive(meta) && meta.timestamp <= *until;
+                let sent = is_sent(*until, now);
                 let mut touched = Vec::new();
                 // Named twice, it goes once.
                 for hash in messages.iter().collect::<HashSet<_>>() {
@@ -128,9 +179,8 @@ impl Pending<'_> {
                 Ok(Changed::Messages(touched))
             }
             Change::DeleteSent { account, scope, until } => {
-                let sent = |meta: &Meta| alive(meta) && meta.timestamp <= *until;
-                let found = self.store.select(account, *scope, sent)?;
-                Ok(Changed::Messages(found.into_iter().map(|found| self.delete(found)).collect()))
+                let found = self.store.select(account, *scope, is_sent(*until, now))?;
+                Ok(Changed::Messages(self.delete_all(found)))
             }
             Change::SetExpiry { account, messages, expiry, mode, at } => {
                 let mut touched = Vec::new();
@@ -145,11 +195,8 @@ impl Pending<'_> {
                 Ok(Changed::Messages(touched))
             }
             Change::LimitExpiry { account, scope, expiry, at } => {
-                let later = |meta: &Meta| alive(meta) && meta.expiry > *expiry;
-                let (mode, said) = (ExpiryMode::Shorten, Ruling::on_expiry(*at, *expiry, ExpiryMode::Shorten));
-                let found = self.store.select(account, *scope, later)?;
-                let set = |found| self.set_expiry(found, *expiry, mode, said);
-                Ok(Changed::Messages(found.into_iter().map(set).collect::<Result<_, _>>()?))
+                let found = self.store.select(account, *scope, is_later(*expiry, now))?;
+                self.limit_all(found, *expiry, *at).map(Changed::Messages)
             }
             Change::Forget { names } => {
                 let mut touched = Vec::new();
@@ -173,7 +220,36 @@ impl Pending<'_> {
         }
     }
 
-    fn delete(&mut self, (id, position, meta): (BoxId, u64, Meta)) -> Touched {
+    /// The next part of a change of a whole scope.
+    pub(super) fn change_part(&mut self, change: &Change, from: Option<Vec<u8>>, now: u64) -> Result<Part, StoreError> {
+        let (touched, next) = match change {
+            Change::DeleteSent { account, scope, until } => {
+                let (found, next) = self.store.select_part(account, *scope, from, is_sent(*until, now))?;
+                (self.delete_all(found), next)
+            }
+            Change::LimitExpiry { account, scope, expiry, at } => {
+                let (found, next) = self.store.select_part(account, *scope, from, is_later(*expiry, now))?;
+                (self.limit_all(found, *expiry, *at)?, next)
+            }
+            Change::Delete { .. }
+            | Change::SetExpiry { .. }
+            | Change::Forget { .. }
+            | Change::Revoke { .. }
+            | Change::Unrevoke { .. } => (Vec::new(), None),
+        };
+        Ok(Part { touched, next })
+    }
+
+    fn delete_all(&mut self, found: Vec<Found>) -> Vec<Touched> {
+        found.into_iter().map(|found| self.delete(found)).collect()
+    }
+
+    fn limit_all(&mut self, found: Vec<Found>, expiry: u64, at: u64) -> Result<Vec<Touched>, StoreError> {
+        let (mode, said) = (ExpiryMode::Shorten, Ruling::on_expiry(at, expiry, ExpiryMode::Shorten));
+        found.into_iter().map(|found| self.set_expiry(found, expiry, mode, said)).collect()
+    }
+
+    fn delete(&mut self, (id, position, meta): Found) -> Touched {
         self.remove(&id, position, &meta);
         Touched { namespace: id.namespace(), hash: meta.hash, expiry: meta.expiry, changed: true }
     }
@@ -181,14 +257,14 @@ impl Pending<'_> {
     /// Lets a message expire as all that is said of it has it, `said` included.
     fn set_expiry(
         &mut self,
-        (id, position, meta): (BoxId, u64, Meta),
+        (id, position, meta): Found,
         to: u64,
         mode: ExpiryMode,
         said: Ruling,
     ) -> Result<Touched, StoreError> {
         // It may have been named before in the same order.
         let meta = self.known.get(&(id, meta.hash)).map_or(meta, |(_, known)| *known);
-        let mut rulings = self.store.rulings(&id, &meta.hash)?;
+        let mut rulings = self.rulings(&id, &meta.hash)?;
         rulings.push(said);
         let expiry = settled_expiry(meta.timestamp, meta.deposited, &rulings);
         let changed = is_wanted(mode, meta.expiry, to) && expiry == to;

@@ -3,19 +3,15 @@
 use super::{
     Recount, RocksStore, failed,
     keys::{
-        self, About, BoxId, Meta, Place, Revoked, STATE, State, bucket_of, named, order_count, order_expiry,
-        order_holder, order_prefix, order_time, read_account, read_expiry, read_name, read_named, read_order,
+        self, BoxId, Meta, Place, Revoked, STATE, State, about_tokens, bucket_of, order_count, order_expiry,
+        order_holder, order_prefix, order_time, read_about_tokens, read_account, read_expiry, read_name, read_order,
         read_order_count, read_order_expiry, read_order_holder, read_order_time, read_revocation,
-        read_revocation_holder, read_scoped, read_tallies, read_tallies_key, revocation_holder, revocation_prefix,
-        scoped,
+        read_revocation_holder, read_tallies, read_tallies_key, revocation_holder, revocation_prefix,
     },
+    words::{keys_of, read_words},
 };
 use crate::{
-    Order, Record, StoreError,
-    command::change_of,
-    replica::command_of,
-    ruling::{Ruling, Rulings},
-    store::charged_for_orders,
+    Order, Record, StoreError, command::change_of, replica::command_of, ruling::Rulings, store::charged_for_orders,
 };
 use prost::Message;
 use rocksdb::{FlushOptions, IteratorMode, ReadOptions};
@@ -263,8 +259,8 @@ impl Audit<'_> {
             Some(b'y') => self.order_time(key, value),
             Some(b'z') => self.order_count(key, value),
             Some(b'w') => self.order_holder(key),
-            Some(b'i') => self.ruling(key, value, read_named(key)),
-            Some(b'g') => self.ruling(key, value, read_scoped(key)),
+            Some(b'i' | b'g') => self.words(key, value),
+            Some(b't') => self.about_tokens(key),
             Some(b'q') => Ok(self.tallies(key, value)),
             Some(_) | None => Ok(Some(FaultKind::Unknown)),
         }
@@ -393,22 +389,20 @@ impl Audit<'_> {
         if self.value(&order_count(&account))?.is_none() {
             return Ok(Some(FaultKind::OrderCount));
         }
-        let rulings = Rulings::of(&change);
-        let (named_rulings, about) = match (&rulings, About::of(&rulings)) {
-            (Rulings::Named(all), _) => (all.as_slice(), None),
-            (Rulings::Scoped(..) | Rulings::Silent, about) => (&[][..], about),
+        // What later orders have said otherwise is not kept; an order goes with the last of its words.
+        let speaks = match Rulings::of(&change) {
+            Rulings::Silent => self.value(&about_tokens(&account, &signature))?.is_some(),
+            rulings @ (Rulings::Named(_) | Rulings::Scoped(..)) => {
+                let mut speaks = false;
+                for (key, _) in keys_of(&account, &rulings) {
+                    // Words that cannot be read are told where they stand.
+                    let words = self.value(&key)?.and_then(|words| read_words(&words)).unwrap_or_default();
+                    speaks = speaks || words.iter().any(|(_, by)| *by == signature);
+                }
+                speaks
+            }
         };
-        for (hash, _) in named_rulings {
-            if self.value(&named(&account, hash, &signature))?.is_none() {
-                return Ok(Some(FaultKind::OrderIndex));
-            }
-        }
-        match about {
-            Some(about) if self.value(&scoped(&account, about, &signature))?.is_none() => {
-                Ok(Some(FaultKind::OrderIndex))
-            }
-            Some(_) | None => Ok(None),
-        }
+        Ok((!speaks).then_some(FaultKind::OrderIndex))
     }
 
     fn order_end(&self, key: &[u8], value: &[u8]) -> Judgement {
@@ -447,14 +441,23 @@ impl Audit<'_> {
         Ok((!is_right).then_some(FaultKind::OrderCount))
     }
 
-    /// What an order says of messages.
-    fn ruling(&self, key: &[u8], value: &[u8], signature: Option<[u8; 64]>) -> Judgement {
-        let (Some(account), Some(signature)) = (read_account(key), signature) else {
+    /// What orders say of messages.
+    fn words(&self, key: &[u8], value: &[u8]) -> Judgement {
+        let (Some(account), Some(words)) = (read_account(key), read_words(value)) else {
             return Ok(Some(FaultKind::Unreadable));
         };
-        if !value.is_empty() && Ruling::read(value).is_none() {
-            return Ok(Some(FaultKind::Unreadable));
+        for (_, signature) in words {
+            if let Some(fault) = self.leads_to_order(&account, &signature, |_| true)? {
+                return Ok(Some(fault));
+            }
         }
+        Ok(None)
+    }
+
+    fn about_tokens(&self, key: &[u8]) -> Judgement {
+        let (Some(account), Some(signature)) = (read_account(key), read_about_tokens(key)) else {
+            return Ok(Some(FaultKind::Unreadable));
+        };
         self.leads_to_order(&account, &signature, |_| true)
     }
 

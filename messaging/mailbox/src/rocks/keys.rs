@@ -9,8 +9,9 @@
 //! | `r` account token | [`Revoked`] | a subaccount signs |
 //! | `v` number account | - | room for revocations is sought |
 //! | `o` account signature | time, request | an order is handed on |
-//! | `i` account hash signature | [`Ruling`] | a message named in an order is put or changed |
-//! | `g` account scope signature | [`Ruling`], or nothing about subaccounts | any message of the scope is put or changed |
+//! | `i` account hash | [`Word`]s | a message named in an order is put or changed |
+//! | `g` account scope | [`Word`]s | any message of the scope is put or changed |
+//! | `t` account signature | - | subaccounts are revoked, or let act again |
 //! | `y` account time signature | size | an account has too many orders |
 //! | `z` account | number and bytes of its orders | an order is kept |
 //! | `w` bytes account | - | room for orders is sought |
@@ -22,18 +23,22 @@
 //! A box is an account and a namespace; a position is the number of an arrival, never used twice. Changing any of this
 //! needs a new [`FORMAT`].
 
-use crate::{ItemName, Standing, Tallies, Usage, ruling::Rulings};
+#[cfg(doc)]
+use super::words::Word;
+use crate::{ItemName, Standing, Tallies, Usage};
 use skep_proto::{
     account::AccountAddress,
     storage::{MessageHash, Namespace, Scope, SubaccountToken},
 };
 
 /// Number of this layout.
-pub(super) const FORMAT: u32 = 6;
-/// Without `v`, and with a [`State`] that counts revocations among all bytes: brought up to date when it is opened.
-pub(super) const FORMAT_BEFORE: u32 = 5;
-/// Without `w` besides, and with a [`State`] that counts orders among all bytes too, and no unproven messages: likewise.
-pub(super) const FORMAT_LONG_BEFORE: u32 = 4;
+pub(super) const FORMAT: u32 = 7;
+/// With a key for each word: like those before, brought up to date when it is opened.
+pub(super) const FORMAT_6: u32 = 6;
+/// Without `v` besides, and with a [`State`] that counts revocations among all bytes.
+pub(super) const FORMAT_5: u32 = 5;
+/// Without `w` besides, and with a [`State`] that counts orders among all bytes too, and no unproven messages.
+pub(super) const FORMAT_4: u32 = 4;
 /// What expires within the same minute is removed together.
 pub(super) const BUCKET_MS: u64 = 60_000;
 
@@ -299,59 +304,33 @@ pub(super) fn read_order_time(key: &[u8]) -> Option<(u64, [u8; 64])> {
     Some((u64::from_be_bytes(*at), signature.try_into().ok()?))
 }
 
-/// Beginning of the keys of what is said of one message by name.
-pub(super) fn named_prefix(account: &AccountAddress, hash: &MessageHash) -> Vec<u8> {
+/// Where stands what orders say of one message by name.
+pub(super) fn named(account: &AccountAddress, hash: &MessageHash) -> Vec<u8> {
     [b"i", &account.as_bytes()[..], hash.as_bytes()].concat()
 }
 
-/// Where stands what an order says of one message.
-pub(super) fn named(account: &AccountAddress, hash: &MessageHash, signature: &[u8; 64]) -> Vec<u8> {
-    [&named_prefix(account, hash)[..], signature].concat()
-}
-
-/// The signature in a key made by [`named`].
-pub(super) fn read_named(key: &[u8]) -> Option<[u8; 64]> {
-    key.get(1 + AccountAddress::LEN + HASH_LEN..)?.try_into().ok()
-}
-
-/// What an order is about that names no message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum About {
-    All,
-    Namespace(Namespace),
-    Subaccounts,
-}
-
-impl About {
-    /// `None` for an order that names messages.
-    pub(super) const fn of(rulings: &Rulings) -> Option<Self> {
-        match rulings {
-            Rulings::Named(_) => None,
-            Rulings::Scoped(Scope::All, _) => Some(Self::All),
-            Rulings::Scoped(Scope::One(namespace), _) => Some(Self::Namespace(*namespace)),
-            Rulings::Silent => Some(Self::Subaccounts),
-        }
-    }
-}
-
-/// Beginning of the keys made by [`scoped`].
-pub(super) fn scoped_prefix(account: &AccountAddress, about: About) -> Vec<u8> {
-    let (kind, namespace) = match about {
-        About::All => (0, 0),
-        About::Namespace(namespace) => (1, namespace.0),
-        About::Subaccounts => (2, 0),
+/// Where stands what orders say of all messages of a scope.
+pub(super) fn scoped(account: &AccountAddress, scope: Scope) -> Vec<u8> {
+    let (kind, namespace) = match scope {
+        Scope::All => (0, 0),
+        Scope::One(namespace) => (1, namespace.0),
     };
     [b"g", &account.as_bytes()[..], &[kind], &namespace.to_be_bytes()].concat()
 }
 
-/// Where stands what an order says of more than one message.
-pub(super) fn scoped(account: &AccountAddress, about: About, signature: &[u8; 64]) -> Vec<u8> {
-    [&scoped_prefix(account, about)[..], signature].concat()
+/// Beginning of the keys of orders about subaccounts.
+pub(super) fn about_tokens_prefix(account: &AccountAddress) -> Vec<u8> {
+    [b"t", &account.as_bytes()[..]].concat()
 }
 
-/// The signature in a key made by [`scoped`].
-pub(super) fn read_scoped(key: &[u8]) -> Option<[u8; 64]> {
-    key.get(1 + AccountAddress::LEN + 3..)?.try_into().ok()
+/// An order about subaccounts.
+pub(super) fn about_tokens(account: &AccountAddress, signature: &[u8; 64]) -> Vec<u8> {
+    [&about_tokens_prefix(account)[..], signature].concat()
+}
+
+/// The signature in a key made by [`about_tokens`].
+pub(super) fn read_about_tokens(key: &[u8]) -> Option<[u8; 64]> {
+    key.get(1 + AccountAddress::LEN..)?.try_into().ok()
 }
 
 /// Where it stands what a name stands for.
@@ -484,7 +463,7 @@ impl State {
         [&FORMAT.to_be_bytes()[..], numbers.as_flattened()].concat()
     }
 
-    /// The layout's number and, if it is ours or one before, the state. Of those before it counts nothing.
+    /// The layout's number and, if it is ours or one before, the state. Of the oldest it counts nothing.
     pub(super) fn read(bytes: &[u8]) -> Option<(u32, Option<Self>)> {
         let (format, rest) = bytes.split_first_chunk()?;
         let format = u32::from_be_bytes(*format);
@@ -492,21 +471,22 @@ impl State {
         let number = u64::from_be_bytes;
         let usage = |messages, bytes| Usage { messages: number(messages), bytes: number(bytes) };
         let state = match (format, numbers, is_whole) {
-            (FORMAT, &[next, first_bucket, messages, bytes, unproven_messages, unproven, orders, revocations], []) => {
-                Self {
-                    next: number(next),
-                    first_bucket: number(first_bucket),
-                    kept: usage(messages, bytes),
-                    unproven: usage(unproven_messages, unproven),
-                    orders: number(orders),
-                    revocations: number(revocations),
-                }
-            }
-            (FORMAT_BEFORE, &[next, first_bucket, _, _, _, _, _], [])
-            | (FORMAT_LONG_BEFORE, &[next, first_bucket, _, _, _], []) => {
+            (
+                FORMAT | FORMAT_6,
+                &[next, first_bucket, messages, bytes, unproven_messages, unproven, orders, revocations],
+                [],
+            ) => Self {
+                next: number(next),
+                first_bucket: number(first_bucket),
+                kept: usage(messages, bytes),
+                unproven: usage(unproven_messages, unproven),
+                orders: number(orders),
+                revocations: number(revocations),
+            },
+            (FORMAT_5, &[next, first_bucket, _, _, _, _, _], []) | (FORMAT_4, &[next, first_bucket, _, _, _], []) => {
                 Self { next: number(next), first_bucket: number(first_bucket), ..Self::default() }
             }
-            (FORMAT | FORMAT_BEFORE | FORMAT_LONG_BEFORE, ..) => return None,
+            (FORMAT | FORMAT_6 | FORMAT_5 | FORMAT_4, ..) => return None,
             _ => return Some((format, None)),
         };
         Some((format, Some(state)))
@@ -535,9 +515,9 @@ mod tests {
             prop_assert_eq!(read_order(&order(&owner, &signature)), Some((owner, signature)));
             let given = order_time(&owner, position, &signature);
             prop_assert_eq!(read_order_time(&given), Some((position, signature)));
-            prop_assert_eq!(read_named(&named(&owner, &hash.into(), &signature)), Some(signature));
-            for about in [About::All, About::Namespace(Namespace(namespace)), About::Subaccounts] {
-                prop_assert_eq!(read_scoped(&scoped(&owner, about, &signature)), Some(signature));
+            prop_assert_eq!(read_about_tokens(&about_tokens(&owner, &signature)), Some(signature));
+            for key in [named(&owner, &hash.into()), scoped(&owner, Scope::One(Namespace(namespace)))] {
+                prop_assert_eq!(read_account(&key), Some(owner));
             }
             let item = ItemName::order(&owner, &signature, position);
             prop_assert_eq!(read_name(&name(&item)), Some(item));
@@ -579,7 +559,7 @@ mod tests {
             let _ = (read_tallies(&bytes), read_tallies_key(&bytes));
             let _ = (BoxId::read_by_hash(&bytes), read_revocation(&bytes), read_order(&bytes), read_order_expiry(&bytes));
             let _ = (read_order_holder(&bytes), read_order_count(&bytes));
-            let _ = (read_order_time(&bytes), read_named(&bytes), read_scoped(&bytes), read_name(&bytes), Place::read(&bytes));
+            let _ = (read_order_time(&bytes), read_about_tokens(&bytes), read_name(&bytes), Place::read(&bytes));
         }
 
         #[test]

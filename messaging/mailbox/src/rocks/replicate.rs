@@ -3,18 +3,17 @@
 use super::{
     NameChange, Pending, RocksStore, failed,
     keys::{
-        self, About, BoxId, Place, STATE, named, named_prefix, order, order_count, order_expiry, order_expiry_start,
-        order_holder, order_time, order_time_prefix, read_account, read_name, read_named, read_order_count,
-        read_order_expiry, read_order_holder, read_order_time, read_scoped, revocation_holder, scoped, scoped_prefix,
+        self, BoxId, Place, STATE, about_tokens_prefix, named, order, order_count, order_expiry, order_expiry_start,
+        order_holder, order_time, order_time_prefix, read_about_tokens, read_account, read_name, read_order,
+        read_order_count, read_order_expiry, read_order_holder, read_order_time, revocation_holder,
     },
     sums::{MOST, Plan, Sums},
+    words::rulings_of,
 };
 use crate::{
     Change, Fetched, ItemName, NameRange, Order, Record, StoreError, Tally,
-    command::change_of,
     name::spaced,
-    replica::command_of,
-    ruling::{Ruling, Rulings, admitted_until},
+    ruling::{Rulings, admitted_until, extension},
     store::{MAX_ORDER_BYTES, MAX_ORDERS, charged_for_orders},
 };
 use prost::Message;
@@ -127,32 +126,10 @@ impl RocksStore {
     /// The order by which a message lasts until then.
     fn extension(&self, id: &BoxId, hash: &MessageHash, expiry: u64) -> Result<Option<Order>, StoreError> {
         let account = id.account().ok_or(StoreError::Damaged("a message's key"))?;
-        for entry in self.with_prefix(named_prefix(&account, hash)) {
-            let (key, ruling) = entry.map_err(failed("read orders"))?;
-            let ruling = Ruling::read(&ruling).ok_or(StoreError::Damaged("an order"))?;
-            if ruling.extends_to(expiry) {
-                let signature = read_named(&key).ok_or(StoreError::Damaged("an order's key"))?;
-                return self.fetch_order(&account, &signature);
-            }
+        match extension(&self.words(&named(&account, hash))?, expiry) {
+            Some(signature) => self.fetch_order(&account, &signature),
+            None => Ok(None),
         }
-        Ok(None)
-    }
-
-    /// All that is said of a message.
-    pub(super) fn rulings(&self, id: &BoxId, hash: &MessageHash) -> Result<Vec<Ruling>, StoreError> {
-        let account = id.account().ok_or(StoreError::Damaged("a message's key"))?;
-        let mut rulings = Vec::new();
-        for prefix in [
-            named_prefix(&account, hash),
-            scoped_prefix(&account, About::All),
-            scoped_prefix(&account, About::Namespace(id.namespace())),
-        ] {
-            for entry in self.with_prefix(prefix) {
-                let (_, ruling) = entry.map_err(failed("read orders"))?;
-                rulings.push(Ruling::read(&ruling).ok_or(StoreError::Damaged("an order"))?);
-            }
-        }
-        Ok(rulings)
     }
 
     pub(super) fn fetch_order(
@@ -169,9 +146,9 @@ impl RocksStore {
 
     pub(super) fn orders_about_tokens(&self, account: &AccountAddress, now: u64) -> Result<Vec<Order>, StoreError> {
         let mut orders = Vec::new();
-        for entry in self.with_prefix(scoped_prefix(account, About::Subaccounts)) {
+        for entry in self.with_prefix(about_tokens_prefix(account)) {
             let (key, _) = entry.map_err(failed("read orders"))?;
-            let signature = read_scoped(&key).ok_or(StoreError::Damaged("an order's key"))?;
+            let signature = read_about_tokens(&key).ok_or(StoreError::Damaged("an order's key"))?;
             orders.extend(self.fetch_order(account, &signature)?.filter(|order| order.expiry() > now));
         }
         Ok(orders)
@@ -277,6 +254,7 @@ impl RocksStore {
             let holder = order_holder(charged_for_orders(number, bytes), &account);
             self.db.put(holder, []).map_err(failed("count orders"))?;
         }
+        self.upgrade_words()?;
         self.recount(true)?;
         // Where nothing is kept nothing was wrong.
         let state = self.state();
@@ -284,39 +262,55 @@ impl RocksStore {
     }
 }
 
+impl RocksStore {
+    /// Writes down anew what orders say. What each says of each message had a key of its own, until later ones displaced it.
+    fn upgrade_words(&self) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        for words in [b"g", b"i", b"t"] {
+            batch.delete_range(&words[..], &[words[0] + 1][..]);
+        }
+        self.db.write(batch).map_err(failed("read orders"))?;
+        for entry in self.with_prefix(b"o".to_vec()) {
+            let (key, _) = entry.map_err(failed("read orders"))?;
+            let (account, signature) = read_order(&key).ok_or(StoreError::Damaged("an order's key"))?;
+            // It may be one of those that have been displaced meanwhile.
+            let Some(order) = self.fetch_order(&account, &signature)? else { continue };
+            let mut pending = self.pending(0);
+            pending.erase(&order)?;
+            pending.keep(&order, &rulings_of(&order).unwrap_or(Rulings::Silent))?;
+            pending.write("write down what orders say")?;
+        }
+        Ok(())
+    }
+}
+
 impl Pending<'_> {
     /// Keeps an order for those who missed it. There is room for it.
     pub(super) fn remember(&mut self, new: &Order, change: &Change) -> Result<(), StoreError> {
-        let (account, size) = (&new.account, new.request.len() as u64);
-        if let Some(known) = self.store.fetch_order(account, &new.signature)? {
+        if let Some(known) = self.store.fetch_order(&new.account, &new.signature)? {
             if known.at >= new.at {
                 return Ok(());
             }
             self.erase(&known)?;
         }
+        self.keep(new, &Rulings::of(change))
+    }
+
+    /// Keeps an order that is not kept, unless later ones have said all of it otherwise.
+    pub(super) fn keep(&mut self, new: &Order, rulings: &Rulings) -> Result<(), StoreError> {
+        let Order { account, signature, .. } = new;
+        if !self.speak(new, rulings)? {
+            return Ok(());
+        }
         let (number, bytes) = self.order_count(account)?;
+        let size = new.request.len() as u64;
         self.state.orders = self.state.orders.saturating_add(new.charged());
         let value = [&new.at.to_be_bytes()[..], &new.request].concat();
-        self.batch.put(order(account, &new.signature), value);
-        self.batch.put(order_expiry(new.expiry(), account, &new.signature), size.to_be_bytes());
-        self.batch.put(order_time(account, new.at, &new.signature), size.to_be_bytes());
+        self.batch.put(order(account, signature), value);
+        self.batch.put(order_expiry(new.expiry(), account, signature), size.to_be_bytes());
+        self.batch.put(order_time(account, new.at, signature), size.to_be_bytes());
         self.recount(account, number.saturating_add(1), bytes.saturating_add(size))?;
-        let rulings = Rulings::of(change);
-        match (&rulings, About::of(&rulings)) {
-            (Rulings::Named(all), _) => {
-                for (hash, ruling) in all {
-                    self.batch.put(named(account, hash, &new.signature), ruling.to_bytes());
-                }
-            }
-            (Rulings::Scoped(_, ruling), Some(about)) => {
-                self.batch.put(scoped(account, about, &new.signature), ruling.to_bytes());
-            }
-            (Rulings::Silent | Rulings::Scoped(..), about) => {
-                let about = about.unwrap_or(About::Subaccounts);
-                self.batch.put(scoped(account, about, &new.signature), []);
-            }
-        }
-        self.name(new.name(), Place::Order(*account, new.signature));
+        self.name(new.name(), Place::Order(*account, *signature));
         Ok(())
     }
 
@@ -338,7 +332,7 @@ impl Pending<'_> {
         // Most accounts have given no orders.
         let rulings = match self.order_count(&deposit.account)? {
             (0, 0) => Vec::new(),
-            _ => self.store.rulings(&BoxId::new(&deposit.account, deposit.namespace), &record.hash())?,
+            _ => self.rulings(&BoxId::new(&deposit.account, deposit.namespace), &record.hash())?,
         };
         Ok(admitted_until(record, &rulings, now))
     }
@@ -358,7 +352,7 @@ impl Pending<'_> {
         Ok(())
     }
 
-    fn erase(&mut self, old: &Order) -> Result<(), StoreError> {
+    pub(super) fn erase(&mut self, old: &Order) -> Result<(), StoreError> {
         let Order { account, signature, at, .. } = old;
         let size = old.request.len() as u64;
         let (number, bytes) = self.order_count(account)?;
@@ -366,18 +360,7 @@ impl Pending<'_> {
         self.batch.delete(order(account, signature));
         self.batch.delete(order_expiry(old.expiry(), account, signature));
         self.batch.delete(order_time(account, *at, signature));
-        let change = command_of(&old.request).and_then(|command| change_of(&command, *at));
-        match change.as_ref().map(Rulings::of) {
-            Some(Rulings::Named(all)) => {
-                all.iter().for_each(|(hash, _)| self.batch.delete(named(account, hash, signature)));
-            }
-            Some(rulings) => {
-                if let Some(about) = About::of(&rulings) {
-                    self.batch.delete(scoped(account, about, signature));
-                }
-            }
-            None => {}
-        }
+        self.hush(old)?;
         self.unname(old.name());
         self.state.orders = self.state.orders.saturating_sub(old.charged());
         Ok(())

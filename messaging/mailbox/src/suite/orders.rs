@@ -99,3 +99,103 @@ pub(crate) fn remembers_the_newest_revocations(store: impl Store) {
     let kept = store.revoked(&account(1)).unwrap();
     assert_eq!((kept[0], kept.len(), kept.contains(&token(200))), (token(50), MAX_REVOCATIONS, false));
 }
+
+/// A number of owner 1's orders up to which none repeats.
+fn numbered(number: u64, action: Action, at: u64) -> (Change, Order) {
+    let mut signature = [0; 64];
+    signature[..8].copy_from_slice(&number.to_be_bytes());
+    let auth = OwnerAuth { signature, ed25519_key: None, subaccount: None };
+    let command = Command { account: account(1), action, auth };
+    let request = serde_json::to_vec(&Request::Single(Method::Command(command.clone()))).unwrap();
+    give(&command, request, at, &[]).unwrap()
+}
+
+/// That these messages last for so long from then on, as clients say of what they want to keep whenever they look.
+fn keep(number: u64, messages: &[&Record], life: u64, at: u64) -> (Change, Order) {
+    let messages = messages.iter().map(|record| record.hash()).collect();
+    numbered(number, Action::Expire { messages, expiry: vec![at + life], mode: ExpiryMode::Set }, at)
+}
+
+fn orders(store: &impl Store) -> usize {
+    let names = store.names(&NameRange::ALL, usize::MAX).unwrap();
+    names.into_iter().filter(|name| matches!(store.fetch(name, 0), Ok(Some(Fetched::Order(_))))).count()
+}
+
+pub(crate) fn a_message_lasts_while_its_owner_says_so(store: impl Store, other: impl Store) {
+    const DAY: u64 = 24 * 60 * MINUTE;
+    let message = record(1, 0, 1, 30 * DAY);
+    put(&store, &message, 0);
+    for day in 1..70 {
+        let Changed::Messages(touched) = carry_out(&store, &keep(day, &[&message], 30 * DAY, day * DAY), day * DAY)
+        else {
+            panic!("about messages")
+        };
+        assert_eq!((touched.len(), touched[0].expiry), (1, (day + 30) * DAY), "on day {day}");
+        store.expire(day * DAY, 100).unwrap();
+        assert_eq!(orders(&store), 1, "the last word is enough");
+    }
+    let now = 69 * DAY;
+    // A member that was not there gets the message and the order, and takes both.
+    let Some(Fetched::Message { record, extension: Some(order) }) = store.fetch(&message.name(), now).unwrap() else {
+        panic!("it outlives its deposit")
+    };
+    let change = keep(69, &[&message], 30 * DAY, now).0;
+    carry_out(&other, &(change, order), now);
+    assert_eq!(put(&other, &record.handed_over(), now), Put::Stored { expiry: 99 * DAY, already: false });
+}
+
+pub(crate) fn looking_often_displaces_no_deletion(store: impl Store) {
+    let [kept, also, deleted] = [1, 2, 3].map(|number| record(1, 0, number, LATER));
+    put_all(&store, &[kept.clone(), also.clone(), deleted.clone()], 0).unwrap();
+    carry_out(&store, &ordered(1, Action::Delete { messages: vec![deleted.hash()], required: false }, 10), 10);
+    for number in 0..MAX_ORDERS + 100 {
+        let (change, order) = keep(1_000 + number, &[&kept, &also], LATER, 20 + number);
+        store.change(&change, Some(&order), 20 + number).unwrap();
+    }
+    assert_eq!(orders(&store), 2);
+    let now = 10_000;
+    assert_eq!(put(&store, &deleted.handed_over(), now), Put::Gone, "by a member that was away");
+    assert!(store.allowance(&account(1)).unwrap().orders < 10 * RECORD_BYTES);
+}
+
+pub(crate) fn orders_go_with_the_last_of_their_words(store: impl Store) {
+    /// Requests name no time before this one.
+    const START: u64 = 1_000_000_000;
+    let [a, b, c] = [1, 2, 3].map(|number| record(1, 0, number, START + LATER));
+    put_all(&store, &[a.clone(), b.clone(), c.clone()], 0).unwrap();
+    let said = |number: u64, messages: &[&Record], at| {
+        carry_out(&store, &keep(number, messages, LATER, START + at), START + at)
+    };
+    said(1, &[&a, &b], 10);
+    said(2, &[&a, &c], 20);
+    assert_eq!(orders(&store), 2, "the first still speaks of b");
+    assert_eq!(store.expiries(&account(1), &[b.hash()], START).unwrap(), [(b.hash(), START + LATER + 10)]);
+    let delete = ordered(3, Action::Delete { messages: vec![b.hash()], required: false }, START + 30);
+    carry_out(&store, &delete, START + 30);
+    assert_eq!(orders(&store), 2, "b is deleted, and nothing else is to be said of it");
+    said(4, &[&a, &c], 25);
+    assert_eq!(orders(&store), 2, "another takes the place of the second");
+    said(5, &[&a], 15);
+    assert_eq!(orders(&store), 2, "what comes late changes nothing, and is not kept");
+    assert_eq!(store.expiries(&account(1), &[a.hash()], START).unwrap(), [(a.hash(), START + LATER + 25)]);
+
+    let limit = |number, expiry, at| {
+        let action = Action::ExpireAll { scope: Scope::All, expiry: START + expiry };
+        carry_out(&store, &numbered(number, action, START + at), START + at)
+    };
+    limit(6, LATER, 40);
+    limit(7, LATER - 5, 50);
+    assert_eq!(orders(&store), 3, "the earlier end is enough");
+    for number in 0..100 {
+        limit(8 + number, LATER + number, 60 + number);
+    }
+    let most = orders(&store);
+    assert!((4..40).contains(&most), "{most}: only so many are read for each message");
+    for (number, timestamp) in [(500, START + 300), (501, START + 400)] {
+        let delete = numbered(number, Action::DeleteAll { scope: Scope::All, timestamp }, timestamp);
+        carry_out(&store, &delete, timestamp);
+    }
+    let left = most - orders(&store);
+    assert!(left > 10, "all said of the scope before is of no use any more: {left}");
+    assert_eq!(put(&store, &a, START + 410), Put::Gone);
+}

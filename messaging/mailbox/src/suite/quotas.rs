@@ -25,7 +25,12 @@ pub(crate) fn quotas() -> Quotas {
 
 /// An order of `owner` about nothing. All are of one size.
 fn forgetting(owner: u8, number: u8, at: u64) -> (Change, Order) {
-    ordered_by(owner, number, Action::DeleteAll { scope: Scope::One(Namespace(9)), timestamp: 1 }, at)
+    ordered_by(
+        owner,
+        number,
+        Action::DeleteAll { scope: Scope::One(Namespace(100 + i16::from(number))), timestamp: 1 },
+        at,
+    )
 }
 
 fn token(number: u8) -> SubaccountToken {

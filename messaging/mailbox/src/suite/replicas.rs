@@ -24,7 +24,7 @@ pub(crate) fn tells_everything_others_should_have(store: impl Store) {
     let names = || store.names(&NameRange::ALL, usize::MAX).unwrap();
     let (lasting, brief) = (record(1, 0, 1, LATER), record(2, -10, 2, MINUTE));
     put_all(&store, &[lasting.clone(), brief.clone()], 0).unwrap();
-    let nothing = |number, at| delete(number, &[], at);
+    let nothing = |number, at| delete(number, &[&record(1, 0, 100 + u64::from(number), 0)], at);
     for (number, at) in [(7, 5), (8, 0), (7, 5)] {
         carry_out(&store, &nothing(number, at), 0);
     }
@@ -65,7 +65,7 @@ pub(crate) fn tells_everything_others_should_have(store: impl Store) {
 pub(crate) fn lets_go_of_what_is_anothers(store: impl Store) {
     let (one, other) = (record(1, 0, 1, LATER), record(1, 5, 2, LATER));
     put_all(&store, &[one.clone(), other.clone()], 0).unwrap();
-    let order = delete(1, &[], 5);
+    let order = delete(1, &[&record(1, 0, 3, 0)], 5);
     carry_out(&store, &order, 0);
     let names = vec![one.name(), order.1.name(), ItemName::FIRST];
     let Changed::Messages(gone) = store.change(&Change::Forget { names }, None, 0).unwrap() else { panic!("messages") };

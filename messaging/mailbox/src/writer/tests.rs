@@ -1,8 +1,10 @@
 use super::*;
-use crate::{Allowance, Fetched, ItemName, MemoryStore, NameRange, Page, Query, Quotas, Tally, Usage, suite::record};
+use crate::{
+    Allowance, Fetched, ItemName, MemoryStore, NameRange, Page, Part, Query, Quotas, Tally, Usage, suite::record,
+};
 use skep_proto::{
     account::AccountAddress,
-    storage::{MessageHash, Namespace, RetrievedMessage, SubaccountToken},
+    storage::{MessageHash, Namespace, RetrievedMessage, Scope, SubaccountToken},
 };
 use std::{
     sync::{
@@ -18,9 +20,13 @@ enum Event {
     /// A put found its gate shut, and waits there.
     Held,
     Put(usize),
+    Part,
     Sync,
     Answer,
 }
+
+/// In so many an order about a whole scope is carried out.
+const PARTS: usize = 3;
 
 /// Records what it is asked; puts and syncs each wait until their gate opens.
 #[derive(Debug)]
@@ -53,6 +59,12 @@ impl Store for Watched {
         let changed = self.inner.change(change, order, now);
         self.note(Event::Put(1));
         changed
+    }
+
+    fn change_part(&self, _: &Change, from: Option<Vec<u8>>, _: u64) -> Result<Part, StoreError> {
+        self.note(Event::Part);
+        let ended = from.map_or(1, |from| from.len() + 1);
+        Ok(Part { touched: vec![], next: (ended < PARTS).then(|| vec![0; ended]) })
     }
 
     fn expiries(
@@ -190,7 +202,7 @@ fn the_sync_precedes_every_answer_and_serves_many() {
     let (mut unsynced, mut owed, mut syncs) = (0, 0, 0);
     for event in &events {
         match event {
-            Event::Held => {}
+            Event::Held | Event::Part => {}
             Event::Put(records) => unsynced += records,
             Event::Sync => {
                 owed += unsynced;
@@ -290,6 +302,30 @@ fn expiry_keeps_no_message_waiting() {
     drop(writer);
     let stored = events.try_iter().map(|event| if let Event::Put(records) = event { records } else { 0 });
     assert_eq!(stored.sum::<usize>(), 3);
+}
+
+#[test]
+fn nobody_waits_for_all_of_a_mailbox() {
+    let (store, _, events, gate) = watched(false);
+    let writer = Writer::start(store).unwrap();
+    let (answer, answers) = channel();
+    let put = |number| {
+        let answer = answer.clone();
+        writer.put(record(1, 0, number, 100), 0, move |outcome| answer.send((number, outcome.is_ok())).unwrap());
+    };
+    put(1);
+    assert_eq!(events.recv().unwrap(), Event::Held);
+    for number in [10, 11] {
+        let (answer, mine) = (answer.clone(), record(1, 0, 1, 100));
+        let delete = Change::DeleteSent { account: mine.deposit().account, scope: Scope::All, until: u64::MAX };
+        writer.change(delete, None, 0, move |outcome| answer.send((number, outcome.is_ok())).unwrap());
+    }
+    put(2);
+    open(&gate);
+    drop((writer, answer));
+    assert_eq!(answers.iter().collect::<Vec<_>>(), [1, 2, 10, 11].map(|number| (number, true)));
+    let parts = events.try_iter().filter(|event| *event == Event::Part).count();
+    assert_eq!(parts, 2 * PARTS, "and what is begun is ended");
 }
 
 /// Returns once everything queued so far has been taken.
