@@ -55,7 +55,9 @@ mod benchmarks {
             Resting::<T>::insert(node, 0);
         }
         Drawn::<T>::put(BoundedVec::truncate_from(present));
-        frame_system::Pallet::<T>::set_block_number(2u32.into());
+        // Long enough after the offers that they count.
+        let now = pallet_network::Network::<T>::get().epoch_blocks.saturating_add(1);
+        frame_system::Pallet::<T>::set_block_number(now.into());
         #[block]
         {
             Pallet::<T>::draw(1);

@@ -3,6 +3,7 @@
 //! | when | what |
 //! |---|---|
 //! | genesis | the founders: whoever genesis gives session keys |
+//! | a block's end | what its producer revealed is added to [`Revealed`], the randomness of all draws |
 //! | an era's last session | the next era's set is drawn among active nodes whose operators offer them |
 //! | it has [`ENOUGH_TO_BEGIN`] nodes or more | it produces from the next session on |
 //! | it has fewer than [`ENOUGH_TO_GO_ON`] | the founders produce again |
@@ -11,7 +12,14 @@
 //!
 //! An era is a day on the main network: each change of the set adds a link to every warp proof, so hourly draws would make
 //! them grow without need. A set is known one session ahead, as BABE demands. A node is drawn by a hash of its id and of
-//! randomness made after it was offered, so nobody can register a node that will be drawn.
+//! what was revealed up to the block before the draw. Only offers count after which an epoch's worth of blocks was made, so
+//! whoever makes a node key and offers it cannot know how it will be drawn. It is blocks that are counted: where they are
+//! missing an epoch ends with few, perhaps all of one producer. An offer with other session keys is a new one.
+//!
+//! BABE's own randomness of an epoch will not do: it takes outputs in whole segments of 256, and an epoch has fewer primary
+//! slots than that. What is drawn with it could be known an epoch or more ahead, on test networks a hundred. So outputs are
+//! chained here, block by block, secondary slots' as well. An output is one of a key and a slot: a producer cannot try
+//! others. It can keep its block back, and so choose between two outcomes for each of the last slots before a draw that are its own.
 //!
 //! The pallet decides; the runtime's session manager carries out ([`Pallet::plan`]).
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -71,8 +79,8 @@ pub mod pallet {
         type Candidates: Candidates;
         /// Where session keys are kept.
         type Keys: SessionKeyBook;
-        /// Randomness of the session that begins: made after the last one began.
-        type Randomness: Get<[u8; 32]>;
+        /// The present block's VRF output, as of the block's end; none of a block that has none.
+        type Output: Get<Option<[u8; 32]>>;
         /// What the hook and an era's draw cost.
         type WeightInfo: WeightInfo;
         /// Makes candidates for benchmarks.
@@ -91,6 +99,10 @@ pub mod pallet {
     /// Nodes whose session keys are forgotten once the session has begun in which they no longer produce.
     #[pallet::storage]
     pub type Departing<T> = StorageValue<_, BoundedVec<ServiceNodeId, ConstU32<{ 2 * MAX_AUTHORITIES }>>, ValueQuery>;
+
+    /// A hash chain over what the producers of all blocks revealed, up to the last block that ended.
+    #[pallet::storage]
+    pub type Revealed<T> = StorageValue<_, [u8; 32], ValueQuery>;
 
     /// Which of the drawn nodes have produced a block in this era.
     #[pallet::storage]
@@ -115,7 +127,13 @@ pub mod pallet {
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
         /// The runtime notes the producer elsewhere ([`Pallet::note_produced`]), where nothing is weighed.
         fn on_initialize(_: BlockNumberFor<T>) -> Weight {
-            T::WeightInfo::note_produced()
+            // The last is for the block's end: the output, and the chain it is added to.
+            T::WeightInfo::note_produced().saturating_add(T::DbWeight::get().reads_writes(2, 1))
+        }
+
+        /// After BABE's own, which notes the block's output: a pallet's place in the runtime says so.
+        fn on_finalize(_: BlockNumberFor<T>) {
+            Revealed::<T>::mutate(|revealed| *revealed = BlakeTwo256::hash_of(&(*revealed, T::Output::get())).0);
         }
     }
 }
@@ -126,6 +144,15 @@ impl<T: Config> Pallet<T> {
     pub fn drawn_node(producer: &AccountId32) -> Option<ServiceNodeId> {
         let node = ServiceNodeId(producer.clone().into());
         Drawn::<T>::get().contains(&node).then_some(node)
+    }
+
+    /// Randomness for what `domain` names, made of all that was revealed up to the parent block.
+    pub fn randomness(domain: &[u8]) -> [u8; 32] {
+        BlakeTwo256::hash_of(&(domain, Revealed::<T>::get())).0
+    }
+
+    fn now() -> BlockNumber {
+        frame_system::Pallet::<T>::block_number().saturated_into()
     }
 
     fn rests(candidate: &Candidate) -> bool {
@@ -175,12 +202,17 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn draw(session: SessionIndex) -> Option<Vec<AccountId32>> {
         let candidates = T::Candidates::candidates();
         let present = Drawn::<T>::get();
-        Self::let_rest(&present, &candidates);
+        let now = Self::now();
+        Self::let_rest(&present, &candidates, now);
 
         let enough = if present.is_empty() { ENOUGH_TO_BEGIN } else { ENOUGH_TO_GO_ON };
-        let is_eligible = |candidate: &Candidate| candidate.is_active && !Self::rests(candidate);
+        let wait = pallet_network::Network::<T>::get().epoch_blocks;
+        let is_eligible = |candidate: &Candidate| {
+            let is_ripe = candidate.offered_at.saturating_add(wait) <= now;
+            is_ripe && candidate.is_active && !Self::rests(candidate)
+        };
         let mut eligible: Vec<_> = candidates.into_iter().filter(is_eligible).collect();
-        shuffle(&mut eligible, T::Randomness::get());
+        shuffle(&mut eligible, Self::randomness(b"skep/era/1"));
         let mut drawn = BoundedVec::new();
         if eligible.len() >= enough {
             for Candidate { node, keys, .. } in eligible {
@@ -212,8 +244,7 @@ impl<T: Config> Pallet<T> {
 
     /// Lets those rest who produced nothing, and forgets the rest of those who are offered anew or no longer. One that is
     /// decommissioned meanwhile rests on: coming back is not an offer.
-    fn let_rest(present: &[ServiceNodeId], candidates: &[Candidate]) {
-        let now: BlockNumber = frame_system::Pallet::<T>::block_number().saturated_into();
+    fn let_rest(present: &[ServiceNodeId], candidates: &[Candidate], now: BlockNumber) {
         for node in present {
             if Produced::<T>::take(node).is_none() {
                 Resting::<T>::insert(node, now);

@@ -16,8 +16,9 @@
 //!
 //! Work is bounded whatever the number of nodes: a round reads whom it draws, never the whole roster.
 //!
-//! The seed of a draw is the epoch's randomness mixed with what the parent block revealed. That block's producer may
-//! withhold it and so have the quorum drawn again, for the price of its reward: it chooses between two draws.
+//! The seed of a draw is made of what producers revealed up to the parent block, and of nothing else in it that its producer
+//! could vary. It may withhold its block and so have the quorum drawn again, for the price of its reward: it chooses between
+//! two draws. Without an output of the parent's the seed is what was known one block earlier, and nobody's choice.
 //!
 //! [`draw_round`]: skep_obligations::draw_round
 //! [`consequence`]: skep_obligations::consequence
@@ -61,7 +62,7 @@ pub const MAX_HISTORY: u32 = 16;
 
 /// Randomness for draws, as the runtime wires it.
 pub trait RoundRandomness {
-    /// What the parent block revealed, mixed into what was known before.
+    /// What producers revealed up to the parent block.
     fn of_parent() -> [u8; 32];
 }
 
