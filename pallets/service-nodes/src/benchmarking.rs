@@ -82,7 +82,9 @@ fn staked<T: Config>(number: u32, count: u32, parts: u32, state: NodeState) -> R
         record.stakes.try_push(stake).map_err(|_| BenchmarkError::Stop("a node may have so many stakes"))?;
     }
     RosterSize::<T>::mutate(|size| *size = size.saturating_add(1));
-    Pallet::<T>::take_sockets(node, &record.endpoint);
+    if state.is_tested() {
+        Pallet::<T>::take_sockets(node, &record.endpoint);
+    }
     Roster::put(node, &record);
     if state.is_serving() {
         T::Listener::started(node);

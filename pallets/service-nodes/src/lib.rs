@@ -110,7 +110,7 @@ pub mod pallet {
     pub type StakedIn<T> =
         StorageDoubleMap<_, Blake2_128Concat, StakerId, Blake2_128Concat, ServiceNodeId, (), OptionQuery>;
 
-    /// Addresses and ports in use: no two nodes share one.
+    /// Addresses and ports of nodes whose stake is complete: no two share one.
     #[pallet::storage]
     pub type Sockets<T> = StorageMap<_, Blake2_128Concat, Socket, ServiceNodeId, OptionQuery>;
 
@@ -222,8 +222,11 @@ pub mod pallet {
         BadEndpoint,
         /// Loopback, private and reserved addresses cannot be reached by others: register a public address.
         PrivateAddress,
-        /// Another node is registered at this address and port.
+        /// Another node serves at this address and port.
         EndpointTaken,
+        /// This stake would complete the node, but another serves at its address by now: its operator must give it another
+        /// (`skep stake endpoint`), or every stake returns when the pool expires. Yours can be taken back with `withdraw`.
+        AddressTaken,
         /// The stake is complete: choose a node that still gathers stake.
         StakeComplete,
         /// The node has as many contributors as it may have: choose another node.
@@ -314,15 +317,15 @@ pub mod pallet {
             };
             let accepted = Self::join_pool(&who, node, &mut record, stake)?;
             RosterSize::<T>::mutate(|size| *size = size.saturating_add(1));
-            Self::take_sockets(node, &endpoint);
             Self::deposit_event(Event::Registered { node, operator, requirement });
-            Self::stake_joined(node, record, operator, accepted);
+            Self::stake_joined(node, record, operator, accepted)?;
             Ok(())
         }
 
         /// Locks a stake in a node that gathers it, or in the place of one who leaves: at least an even part of the open
         /// room, at most 101 % of it (only the room counts). Whoever a spot is kept for brings at least what was reserved;
-        /// whoever has a stake in the node adds to it.
+        /// whoever has a stake in the node adds to it. What would complete a node whose address another has taken meanwhile is
+        /// refused.
         #[pallet::call_index(1)]
         #[pallet::weight(T::WeightInfo::contribute())]
         pub fn contribute(
@@ -336,7 +339,7 @@ pub mod pallet {
             let closes_at = record.closes_at().ok_or(Error::<T>::StakeComplete)?;
             ensure!(Self::now() < closes_at, Error::<T>::PoolExpired);
             let accepted = Self::join_pool(&who, node, &mut record, amount)?;
-            Self::stake_joined(node, record, staker, accepted);
+            Self::stake_joined(node, record, staker, accepted)?;
             Ok(())
         }
 

@@ -127,6 +127,33 @@ fn addresses_are_reachable_and_nobody_elses() {
     });
 }
 
+/// Somebody registers where another is, with a stake it takes back as it pleases.
+#[test]
+fn a_node_that_gathers_keeps_nobody_from_its_address() {
+    run(|| {
+        let move_to = |who: u8, number: u8, to| ServiceNodes::update_endpoint(origin(who), node(number), to, VERSION);
+        assert_ok!(register(1, 1, REQUIREMENT / 2));
+        assert_ok!(move_to(1, 1, endpoint(2)));
+        assert_ok!(register(2, 2, REQUIREMENT));
+        assert!(matches!(state(2), Some(NodeState::Active { .. })));
+        ServiceNodes::check_state().expect("sound");
+        // The pool goes on, but is not filled while its address is another's.
+        assert_ok!(contribute(3, 1, REQUIREMENT / 4));
+        assert_noop!(contribute(4, 1, REQUIREMENT / 4), Failure::AddressTaken);
+        assert_noop!(move_to(1, 1, endpoint(2)), Failure::EndpointTaken);
+        assert_ok!(ServiceNodes::withdraw(origin(3), node(1)));
+        assert_ok!(contribute(3, 1, REQUIREMENT / 4));
+        assert_ok!(move_to(1, 1, endpoint(1)));
+        assert_ok!(contribute(4, 1, REQUIREMENT / 4));
+        assert!(matches!(state(1), Some(NodeState::Active { .. })));
+        // One that never served takes no address with it.
+        assert_ok!(register(5, 5, REQUIREMENT / 2));
+        assert_ok!(move_to(5, 5, endpoint(6)));
+        assert_ok!(register(6, 6, REQUIREMENT));
+        assert_ok!(ServiceNodes::withdraw(origin(5), node(5)));
+    });
+}
+
 #[test]
 fn stakes_keep_within_their_bounds() {
     run(|| {

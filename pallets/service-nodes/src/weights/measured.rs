@@ -17,7 +17,7 @@ impl<T: frame_system::Config> WeightInfo for Measured<T> {
     }
 
     fn contribute() -> Weight {
-        Weight::from_parts(169_982_000, 0).saturating_add(T::DbWeight::get().reads_writes(17, 19))
+        Weight::from_parts(169_982_000, 0).saturating_add(T::DbWeight::get().reads_writes(19, 21))
     }
 
     fn request_unlock() -> Weight {
