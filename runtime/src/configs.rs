@@ -390,6 +390,7 @@ impl pallet_service_nodes::Config for Runtime {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type SessionKeys = SessionKeys;
+    type FormerKeys = Obligations;
     type Listener = (((Swarms, Rewards), Governance), Obligations);
     type WeightInfo = pallet_service_nodes::weights::Measured<Self>;
     #[cfg(feature = "runtime-benchmarks")]

@@ -47,7 +47,7 @@ pub use weights::WeightInfo;
 use announce::Announcements;
 use frame_support::{
     pallet_prelude::*,
-    traits::{fungible::MutateHold, tokens::Precision},
+    traits::{Contains, fungible::MutateHold, tokens::Precision},
 };
 use frame_system::{ensure_authorized, pallet_prelude::*};
 use skep_economics::operator_minimum;
@@ -85,6 +85,8 @@ pub mod pallet {
         type RuntimeHoldReason: From<HoldReason>;
         /// Keys a node signs blocks and votes with.
         type SessionKeys: OpaqueKeys + Parameter;
+        /// Keys that were handed over and that their nodes answer for still.
+        type FormerKeys: Contains<ServiceNodeId>;
         /// Told when a node begins or ends to serve.
         type Listener: ServingNodes;
         /// What calls cost.
@@ -216,8 +218,6 @@ pub mod pallet {
         /// Spots can be kept for at most nine others, each once, with more than nothing, and within three quarters of the
         /// requirement.
         BadReservation,
-        /// The node is not in a state in which its key can change: it must serve without anybody leaving.
-        NotSteady,
         /// Ports must not be zero, and the HTTPS and QUIC ports must be given for a unicast address.
         BadEndpoint,
         /// Loopback, private and reserved addresses cannot be reached by others: register a public address.
@@ -257,6 +257,8 @@ pub mod pallet {
         NodeDeregistered,
         /// The announcement counts no more: the node's endpoint was changed before it in this block, or the address taken.
         Overtaken,
+        /// A node was handed over from this key and answers for what it signed: make a new one with `skep-messaging keygen`.
+        FormerKey,
         /// The node was handed over four times within the unlock time: wait until the first of them is that old.
         HandedOverTooOften,
     }
@@ -292,8 +294,7 @@ pub mod pallet {
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
             let operator = StakerId(who.clone().into());
-            ensure!(Roster::get(node).is_none(), Error::<T>::AlreadyRegistered);
-            ensure!(!Deregistered::<T>::contains_key(node), Error::<T>::NodeDeregistered);
+            Self::key_is_free(node)?;
             ensure!(node_key::is_sound(node), Error::<T>::BadNodeKey);
             Self::endpoint_is_free(node, &endpoint)?;
             let message = signing::registration(&pallet_network::Pallet::<T>::genesis_hash(), &operator, fee);
@@ -399,7 +400,8 @@ pub mod pallet {
         }
 
         /// Gives a node another key, for an operator whose server was lost or who moves to a new one: stakes, terms and
-        /// endpoint stay, the swarm is left and another joined, and the queue for rewards begins anew. `proof` is the new
+        /// endpoint stay, who leaves leaves when it would have, the swarm is left and another joined, and the queue for rewards begins
+        /// anew. `proof` is the new
         /// key's, as for `register`. A decommissioned node stays decommissioned until it passes under the new key. At most
         /// four times within an unlock time.
         #[pallet::call_index(11)]
@@ -411,10 +413,8 @@ pub mod pallet {
             proof: RawSignature,
         ) -> DispatchResult {
             let record = Self::operated_by(ensure_signed(origin)?, node)?;
-            ensure!(record.state.is_tested(), Error::<T>::NotSteady);
-            ensure!(record.stakes.iter().all(|stake| stake.leaves_at.is_none()), Error::<T>::NotSteady);
-            ensure!(Roster::get(to).is_none(), Error::<T>::AlreadyRegistered);
-            ensure!(!Deregistered::<T>::contains_key(to), Error::<T>::NodeDeregistered);
+            ensure!(record.state.is_tested(), Error::<T>::StillGathering);
+            Self::key_is_free(to)?;
             ensure!(node_key::is_sound(to), Error::<T>::BadNodeKey);
             let message =
                 signing::registration(&pallet_network::Pallet::<T>::genesis_hash(), &record.operator, record.fee);
@@ -528,6 +528,14 @@ impl<T: Config> Pallet<T> {
             let is_deregistered = Deregistered::<T>::contains_key(node);
             if is_deregistered { Error::<T>::NodeDeregistered } else { Error::<T>::UnknownNode }
         })
+    }
+
+    /// Whether no node has this key, nor had it and answers for it still.
+    fn key_is_free(key: ServiceNodeId) -> Result<(), Error<T>> {
+        ensure!(Roster::get(key).is_none(), Error::<T>::AlreadyRegistered);
+        ensure!(!Deregistered::<T>::contains_key(key), Error::<T>::NodeDeregistered);
+        ensure!(!T::FormerKeys::contains(&key), Error::<T>::FormerKey);
+        Ok(())
     }
 
     fn operated_by(who: AccountId32, node: ServiceNodeId) -> Result<NodeRecord, Error<T>> {
