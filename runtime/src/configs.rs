@@ -60,7 +60,7 @@ impl Get<BlockWeights> for WeightOfASlot {
 
 parameter_types! {
     pub const Version: sp_version::RuntimeVersion = VERSION;
-    pub const BlockHashCount: BlockNumber = 4096;
+    pub const BlockHashCount: BlockNumber = pallet_network::BLOCK_HASHES;
     pub const Ss58Prefix: u16 = SS58_PREFIX;
     pub Length: BlockLength = BlockLength::builder()
         .max_length(MAX_BLOCK_BYTES)

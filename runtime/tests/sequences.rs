@@ -179,9 +179,10 @@ impl Run {
                 let proposals = pallet_governance::Open::<Runtime>::get();
                 let chosen = proposals.choose(&mut self.random);
                 let proposal = chosen.map_or(0, |proposal| proposal.id);
+                let motion = chosen.map_or(Motion::WorkFloor { effort: 0 }, |proposal| proposal.motion);
                 match number {
-                    88..94 => Govern::approve { proposal }.into(),
-                    94..95 => Govern::withdraw_approval { proposal }.into(),
+                    88..94 => Govern::approve { proposal, motion }.into(),
+                    94..95 => Govern::withdraw_approval { proposal, motion }.into(),
                     95..99 => Govern::enact { proposal }.into(),
                     _ => {
                         // Whoever made it may, before others approve.
