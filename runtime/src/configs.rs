@@ -223,7 +223,11 @@ impl pallet_session::SessionManager<AccountId> for DrawnAuthorities {
 
     fn start_session(index: SessionIndex) {
         let provable: SessionIndex = pallet_network::ProvableSessions::<Runtime>::get();
-        Historical::prune_up_to(index.saturating_sub(provable));
+        let oldest = index.saturating_sub(provable);
+        Historical::prune_up_to(oldest);
+        if let Some(forgotten) = oldest.checked_sub(1) {
+            Authorities::forget_punished(forgotten);
+        }
     }
 }
 

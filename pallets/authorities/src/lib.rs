@@ -112,6 +112,11 @@ pub mod pallet {
     #[pallet::storage]
     pub type Resting<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, BlockNumber, OptionQuery>;
 
+    /// Producers that were punished for what they signed in a session, so that it is done once; kept while it can be proven.
+    #[pallet::storage]
+    pub type Punished<T> =
+        StorageDoubleMap<_, Twox64Concat, SessionIndex, Blake2_128Concat, AccountId32, (), OptionQuery>;
+
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
     pub enum Event<T: Config> {
@@ -146,6 +151,11 @@ impl<T: Config> Pallet<T> {
         Drawn::<T>::get().contains(&node).then_some(node)
     }
 
+    /// Whether a producer was punished for what it signed in a session.
+    pub fn was_punished(session: SessionIndex, producer: &AccountId32) -> bool {
+        Punished::<T>::contains_key(session, producer)
+    }
+
     /// Randomness for what `domain` names, made of all that was revealed up to the parent block.
     pub fn randomness(domain: &[u8]) -> [u8; 32] {
         BlakeTwo256::hash_of(&(domain, Revealed::<T>::get())).0
@@ -174,6 +184,17 @@ impl<T: Config> Pallet<T> {
         {
             Produced::<T>::insert(node, ());
         }
+    }
+
+    /// A producer was punished for what it signed in a session.
+    pub fn note_punished(session: SessionIndex, producer: &AccountId32) {
+        Punished::<T>::insert(session, producer, ());
+    }
+
+    /// Forgets who was punished for what was signed in a session: nobody can prove it any more. The block is charged for it.
+    pub fn forget_punished(session: SessionIndex) {
+        let forgotten = Punished::<T>::clear_prefix(session, MAX_AUTHORITIES, None).backend;
+        charge::<T>(T::DbWeight::get().reads_writes(u64::from(forgotten).saturating_add(1), forgotten.into()));
     }
 
     /// Who produces from `session` on, if that changes; asked as the session before it begins. The block is charged for it.
