@@ -56,8 +56,8 @@ mod benchmarks {
         }
         Drawn::<T>::put(BoundedVec::truncate_from(present));
         // Long enough after the offers that they count.
-        let now = pallet_network::Network::<T>::get().epoch_blocks.saturating_add(1);
-        frame_system::Pallet::<T>::set_block_number(now.into());
+        let wait = pallet_network::Network::<T>::get().epoch_blocks.saturating_mul(RIPENING_EPOCHS);
+        frame_system::Pallet::<T>::set_block_number(wait.saturating_add(1).into());
         #[block]
         {
             Pallet::<T>::draw(1);

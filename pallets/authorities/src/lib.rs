@@ -12,7 +12,7 @@
 //!
 //! An era is a day on the main network: each change of the set adds a link to every warp proof, so hourly draws would make
 //! them grow without need. A set is known one session ahead, as BABE demands. A node is drawn by a hash of its id and of
-//! what was revealed up to the block before the draw. Only offers count after which an epoch's worth of blocks was made, so
+//! what was revealed up to the block before the draw. Only offers count after which two epochs' worth of blocks was made, so
 //! whoever makes a node key and offers it cannot know how it will be drawn. It is blocks that are counted: where they are
 //! missing an epoch ends with few, perhaps all of one producer. An offer with other session keys is a new one.
 //!
@@ -54,6 +54,10 @@ pub const ENOUGH_TO_BEGIN: usize = 7;
 
 /// Nodes it takes to go on: fewer than to begin, so that one node that comes and goes does not swap the set each era.
 pub const ENOUGH_TO_GO_ON: usize = 5;
+
+/// Epochs' worth of blocks from an offer until it counts. With the epoch for which a set is announced that makes the three that BABE
+/// wants session keys to be older than the randomness they are used with: its own may be known an epoch or two ahead.
+pub const RIPENING_EPOCHS: BlockNumber = 2;
 
 /// Session keys by node, as the runtime keeps them.
 pub trait SessionKeyBook {
@@ -227,7 +231,7 @@ impl<T: Config> Pallet<T> {
         Self::let_rest(&present, &candidates, now);
 
         let enough = if present.is_empty() { ENOUGH_TO_BEGIN } else { ENOUGH_TO_GO_ON };
-        let wait = pallet_network::Network::<T>::get().epoch_blocks;
+        let wait = pallet_network::Network::<T>::get().epoch_blocks.saturating_mul(RIPENING_EPOCHS);
         let is_eligible = |candidate: &Candidate| {
             let is_ripe = candidate.offered_at.saturating_add(wait) <= now;
             is_ripe && candidate.is_active && !Self::rests(candidate)

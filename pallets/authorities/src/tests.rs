@@ -113,12 +113,12 @@ fn end_block(output: Option<[u8; 32]>) {
     Authorities::on_finalize(System::block_number());
 }
 
-/// The next era begins an epoch later, after everyone but `idle` produced.
+/// The next era begins once what is offered counts, after everyone but `idle` produced.
 fn next_era(era: u32, idle: &[u8]) -> Option<BTreeSet<AccountId32>> {
     for number in (1..250).filter(|number| !idle.contains(number)) {
         Authorities::note_produced(&account(number));
     }
-    System::set_block_number(System::block_number() + EPOCH);
+    System::set_block_number(System::block_number() + RIPENING_EPOCHS * EPOCH);
     let set = Authorities::plan(era * SESSIONS);
     System::set_block_number(System::block_number() + 1);
     assert_eq!(Authorities::plan(era * SESSIONS + 1), None, "a set lasts an era");
@@ -215,7 +215,7 @@ fn an_offer_in_the_block_of_the_draw_is_a_new_one() {
 }
 
 #[test]
-fn an_offer_counts_once_an_epochs_worth_of_blocks_was_made() {
+fn an_offer_counts_once_two_epochs_worth_of_blocks_was_made() {
     run(|| {
         (1..=7).for_each(offer);
         System::set_block_number(System::block_number() + 1);
