@@ -400,10 +400,9 @@ pub mod pallet {
         }
 
         /// Gives a node another key, for an operator whose server was lost or who moves to a new one: stakes, terms and
-        /// endpoint stay, who leaves leaves when it would have, the swarm is left and another joined, and the queue for rewards begins
-        /// anew. `proof` is the new
-        /// key's, as for `register`. A decommissioned node stays decommissioned until it passes under the new key. At most
-        /// four times within an unlock time.
+        /// endpoint stay, who leaves leaves when it would have, the swarm is left and another joined, and the queue for rewards
+        /// begins anew. `proof` is the new key's, as for `register`. A decommissioned node stays decommissioned until it passes
+        /// under the new key. At most four times within an unlock time.
         #[pallet::call_index(11)]
         #[pallet::weight(T::WeightInfo::hand_over())]
         pub fn hand_over(
