@@ -42,7 +42,7 @@ finalized() {
 # The finalized height, once it is at least $1.
 await_height() {
     local height
-    for _ in {1..120}; do
+    for _ in {1..300}; do
         height=$(finalized)
         if [ "$height" -ge "$1" ]; then
             echo "$height"
@@ -50,7 +50,7 @@ await_height() {
         fi
         sleep 1
     done
-    fail "block $1 is not final after two minutes"
+    fail "block $1 is not final after five minutes"
 }
 
 # A command as a person types it, and what it says.

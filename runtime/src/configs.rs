@@ -7,14 +7,14 @@ use crate::{
     equivocation::{DisableUpToAThird, PunishProducer},
 };
 use alloc::vec::Vec;
-use codec::{Decode, Encode};
+use codec::Decode;
 use frame_support::{
     PalletId, derive_impl,
     dispatch::DispatchClass,
     parameter_types,
     traits::{
         ConstU8, ConstU32, ConstU64, ConstU128, Contains, FindAuthor, Get, KeyOwnerProofSystem, OnUnbalanced,
-        Randomness, VariantCountOf,
+        VariantCountOf,
         fungible::{Balanced, Credit},
     },
     weights::{ConstantMultiplier, Weight, WeightToFee, constants::ParityDbWeight},
@@ -33,8 +33,8 @@ use sp_runtime::{
 };
 use sp_staking::SessionIndex;
 
-/// BABE's constants for the first epoch: a primary slot in four, a secondary author with a VRF for each other, so that
-/// every block adds to the randomness swarms are placed with.
+/// BABE's constants for the first epoch: a primary slot in four, a secondary author with a VRF for each other. BABE makes its own
+/// randomness of primary slots only; what secondary authors reveal is chained with the rest by `pallet-authorities`.
 pub const BABE_GENESIS_EPOCH_CONFIG: BabeEpochConfiguration =
     BabeEpochConfiguration { c: (1, 4), allowed_slots: AllowedSlots::PrimaryAndSecondaryVRFSlots };
 
@@ -60,7 +60,7 @@ impl Get<BlockWeights> for WeightOfASlot {
 
 parameter_types! {
     pub const Version: sp_version::RuntimeVersion = VERSION;
-    pub const BlockHashCount: BlockNumber = 4096;
+    pub const BlockHashCount: BlockNumber = pallet_network::BLOCK_HASHES;
     pub const Ss58Prefix: u16 = SS58_PREFIX;
     pub Length: BlockLength = BlockLength::builder()
         .max_length(MAX_BLOCK_BYTES)
@@ -223,7 +223,11 @@ impl pallet_session::SessionManager<AccountId> for DrawnAuthorities {
 
     fn start_session(index: SessionIndex) {
         let provable: SessionIndex = pallet_network::ProvableSessions::<Runtime>::get();
-        Historical::prune_up_to(index.saturating_sub(provable));
+        let oldest = index.saturating_sub(provable);
+        Historical::prune_up_to(oldest);
+        if let Some(forgotten) = oldest.checked_sub(1) {
+            Authorities::forget_punished(forgotten);
+        }
     }
 }
 
@@ -261,7 +265,7 @@ impl pallet_authorities::SessionKeyBook for SessionKeysOfNodes {
 impl pallet_authorities::Config for Runtime {
     type Candidates = ServiceNodes;
     type Keys = SessionKeysOfNodes;
-    type Randomness = BabeRandomness;
+    type Output = BabeOutput;
     type WeightInfo = pallet_authorities::weights::Measured<Self>;
     #[cfg(feature = "runtime-benchmarks")]
     type BenchmarkHelper = crate::benchmarks::Helper;
@@ -344,37 +348,37 @@ impl pallet_session::historical::Config for Runtime {
     type FullIdentificationOf = Known;
 }
 
-/// BABE's epochs: at the start of one, `NextRandomness` has just been made of what was revealed during the last.
-pub struct BabeRandomness;
+/// What BABE notes of a block at its end.
+pub struct BabeOutput;
 
-impl pallet_swarms::EpochRandomness for BabeRandomness {
+impl Get<Option<[u8; 32]>> for BabeOutput {
+    fn get() -> Option<[u8; 32]> {
+        pallet_babe::AuthorVrfRandomness::<Runtime>::get()
+    }
+}
+
+/// All that producers have revealed up to the parent block, for each kind of draw another hash of it. Nothing else of a block
+/// is in it: a seal, and with it a block's hash, can be made anew until it suits.
+pub struct RevealedRandomness;
+
+impl pallet_swarms::EpochRandomness for RevealedRandomness {
     fn epoch() -> u64 {
         pallet_babe::EpochIndex::<Runtime>::get()
     }
 
     fn fresh() -> [u8; 32] {
-        pallet_babe::NextRandomness::<Runtime>::get()
+        Authorities::randomness(b"skep/swarms/1")
     }
 }
 
-impl Get<[u8; 32]> for BabeRandomness {
-    fn get() -> [u8; 32] {
-        pallet_babe::NextRandomness::<Runtime>::get()
-    }
-}
-
-impl pallet_obligations::RoundRandomness for BabeRandomness {
-    /// The epoch's randomness and what the parent block revealed. At the start of a block, the last output BABE has kept is
-    /// the parent's.
+impl pallet_obligations::RoundRandomness for RevealedRandomness {
     fn of_parent() -> [u8; 32] {
-        let subject = (b"skep/round/1", pallet_babe::Randomness::<Runtime>::get(), System::parent_hash()).encode();
-        let (mixed, _) = pallet_babe::ParentBlockRandomness::<Runtime>::random(&subject);
-        mixed.map_or_else(|| sp_io::hashing::blake2_256(&subject), |hash| hash.0)
+        Authorities::randomness(b"skep/round/2")
     }
 }
 
 impl pallet_obligations::Config for Runtime {
-    type Randomness = BabeRandomness;
+    type Randomness = RevealedRandomness;
     type Nodes = ServiceNodes;
     type WeightInfo = pallet_obligations::weights::Measured<Self>;
     #[cfg(feature = "runtime-benchmarks")]
@@ -382,7 +386,7 @@ impl pallet_obligations::Config for Runtime {
 }
 
 impl pallet_swarms::Config for Runtime {
-    type Randomness = BabeRandomness;
+    type Randomness = RevealedRandomness;
     type WeightInfo = pallet_swarms::weights::Measured<Self>;
 }
 
@@ -390,6 +394,7 @@ impl pallet_service_nodes::Config for Runtime {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type SessionKeys = SessionKeys;
+    type FormerKeys = Obligations;
     type Listener = (((Swarms, Rewards), Governance), Obligations);
     type WeightInfo = pallet_service_nodes::weights::Measured<Self>;
     #[cfg(feature = "runtime-benchmarks")]

@@ -3,9 +3,10 @@
 //!
 //! BABE then refuses its blocks. GRANDPA goes on to count its votes, since a set must not shrink below what finality
 //! needs; for the same reason at most a third of the set is disabled. Genesis producers stand behind no service node: they
-//! are disabled only. Who is to blame is who held the session's keys when it was done, as the proof of ownership says.
+//! are disabled only. Who is to blame is who held the session's keys when it was done, as the proof of ownership says. Nobody is
+//! punished twice for one session: who is disabled is let back with the next set, and the same report would do it again.
 
-use crate::{AccountId, Obligations, Runtime, Session, UncheckedExtrinsic};
+use crate::{AccountId, Authorities, Obligations, Runtime, Session, UncheckedExtrinsic};
 use alloc::vec::Vec;
 use frame_support::traits::DisabledValidators;
 use pallet_session::disabling::{DisablingStrategy, UpToLimitDisablingStrategy};
@@ -43,18 +44,23 @@ impl PunishProducer {
 
 impl<O: Offence<Offender>> ReportOffence<AccountId, Offender, O> for PunishProducer {
     fn report_offence(_: Vec<AccountId>, offence: O) -> Result<(), OffenceError> {
-        let offenders = offence.offenders();
+        let session = offence.session_index();
+        let is_new = |producer: &AccountId| !Authorities::was_punished(session, producer);
+        let producers = offence.offenders().into_iter().map(|(producer, ())| producer);
+        let offenders: Vec<_> = producers.filter(|who| is_new(who) && Self::would_punish(who)).collect();
         // A report that changes nothing is no service to the chain: it fails, and so its sender pays for it.
-        if !offenders.iter().any(|(producer, ())| Self::would_punish(producer)) {
+        if offenders.is_empty() {
             return Err(OffenceError::DuplicateReport);
         }
-        for (producer, ()) in offenders {
+        for producer in offenders {
+            Authorities::note_punished(session, &producer);
             Obligations::equivocated(node_of(&producer));
             Session::report_offence(producer, OffenceSeverity::max_severity());
         }
         Ok(())
     }
 
+    /// Of what session it is nobody says here: a report of one that was punished for is refused when it is carried out.
     fn is_known_offence(offenders: &[Offender], _: &O::Slot) -> bool {
         !offenders.iter().any(|(producer, ())| Self::would_punish(producer))
     }

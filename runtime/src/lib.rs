@@ -173,6 +173,10 @@ pub fn check_state() -> Result<(), alloc::string::String> {
         ("obligations", Obligations::check_state()),
     ];
     let serving = ServiceNodes::nodes().filter(|(_, record)| record.state.is_serving()).map(|(node, _)| node);
+    let is_provable = |(session, _)| pallet_session::historical::HistoricalSessions::<Runtime>::contains_key(session);
+    if !pallet_authorities::Punished::<Runtime>::iter_keys().all(is_provable) {
+        return Err("authorities: nobody is remembered as punished for what cannot be proven".into());
+    }
     if !serving.eq(Swarms::destined()) {
         return Err("swarms: who serves, and nobody else, is in a swarm or waits to be placed".into());
     }

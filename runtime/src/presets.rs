@@ -97,6 +97,7 @@ fn test_parameters(block_time: Moment) -> Parameters {
         },
         voting: 10 * MINUTE,
         enactment_delay: 10 * SECOND,
+        least_electorate: 0,
         private_addresses: true,
         ..Parameters::default()
     }

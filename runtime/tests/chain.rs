@@ -3,6 +3,8 @@
 
 #[path = "chain/announcements.rs"]
 mod announcements;
+#[path = "chain/draws.rs"]
+mod draws;
 #[path = "chain/genesis.rs"]
 mod genesis;
 #[path = "chain/producers.rs"]

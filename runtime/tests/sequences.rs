@@ -4,7 +4,7 @@
 //! signatures, which other tests cover, so that most of the time goes into what is tested.
 
 use codec::Encode;
-use frame_support::traits::{CallMetadata, GetCallMetadata, OnFinalize, OnInitialize};
+use frame_support::traits::{CallMetadata, Contains, GetCallMetadata, OnFinalize, OnInitialize};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use skep_primitives::{
     Announcement, Balance, CodeHash, Endpoint, Motion, NodeState, Permyriad, Reason, Reasons, Reservation,
@@ -179,9 +179,10 @@ impl Run {
                 let proposals = pallet_governance::Open::<Runtime>::get();
                 let chosen = proposals.choose(&mut self.random);
                 let proposal = chosen.map_or(0, |proposal| proposal.id);
+                let motion = chosen.map_or(Motion::WorkFloor { effort: 0 }, |proposal| proposal.motion);
                 match number {
-                    88..94 => Govern::approve { proposal }.into(),
-                    94..95 => Govern::withdraw_approval { proposal }.into(),
+                    88..94 => Govern::approve { proposal, motion }.into(),
+                    94..95 => Govern::withdraw_approval { proposal, motion }.into(),
                     95..99 => Govern::enact { proposal }.into(),
                     _ => {
                         // Whoever made it may, before others approve.
@@ -230,20 +231,18 @@ impl Run {
         (RuntimeOrigin::signed(operator.0.into()), call.into())
     }
 
-    /// The operator gives a node another key: mostly a free one to a node that nobody leaves, of which there are few.
+    /// The operator gives a node another key: mostly a free one to a node whose stake is complete.
     fn hand_over(&mut self) -> (RuntimeOrigin, RuntimeCall) {
         let (mut node, mut key) = (self.node(), *self.keys.choose(&mut self.random).expect("some"));
         if self.random.random_bool(0.8) {
-            let steady = ServiceNodes::nodes().filter(|(_, record)| {
-                record.state.is_tested() && record.stakes.iter().all(|stake| stake.leaves_at.is_none())
-            });
-            let steady: Vec<_> = steady.map(|(id, _)| id).collect();
+            let complete = ServiceNodes::nodes().filter(|(_, record)| record.state.is_tested());
+            let complete: Vec<_> = complete.map(|(id, _)| id).collect();
             let is_free = |key: &&ed25519::Pair| {
                 let id = ServiceNodeId(key.public().0);
-                Obligations::standing(id).is_none()
+                Obligations::standing(id).is_none() && !Obligations::contains(&id)
             };
             let free: Vec<_> = self.keys.iter().filter(is_free).copied().collect();
-            node = steady.choose(&mut self.random).copied().unwrap_or(node);
+            node = complete.choose(&mut self.random).copied().unwrap_or(node);
             key = free.choose(&mut self.random).copied().unwrap_or(key);
         }
         let record = pallet_service_nodes::Roster::get(node);

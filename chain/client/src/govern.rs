@@ -13,14 +13,19 @@ impl Submitter {
         self.submit(&transaction(GOVERNANCE, "propose", (motion_value(motion),)), wait).await
     }
 
-    /// Approves of a proposal.
-    pub async fn approve(&self, proposal: ProposalId, wait: Wait) -> Result<Included, SubmitError> {
-        self.submit_about("approve", proposal, wait).await
+    /// Approves of a proposal, if it is this motion.
+    pub async fn approve(&self, id: ProposalId, motion: &Motion, wait: Wait) -> Result<Included, SubmitError> {
+        self.submit(&transaction(GOVERNANCE, "approve", named(id, motion)), wait).await
     }
 
-    /// Takes an approval back.
-    pub async fn withdraw_approval(&self, proposal: ProposalId, wait: Wait) -> Result<Included, SubmitError> {
-        self.submit_about("withdraw_approval", proposal, wait).await
+    /// Takes an approval back, if the proposal is this motion.
+    pub async fn withdraw_approval(
+        &self,
+        id: ProposalId,
+        motion: &Motion,
+        wait: Wait,
+    ) -> Result<Included, SubmitError> {
+        self.submit(&transaction(GOVERNANCE, "withdraw_approval", named(id, motion)), wait).await
     }
 
     /// Puts a carried proposal in force.
@@ -41,6 +46,11 @@ impl Submitter {
     async fn submit_about(&self, call: &str, proposal: ProposalId, wait: Wait) -> Result<Included, SubmitError> {
         self.submit(&transaction(GOVERNANCE, call, (Value::u128(proposal.into()),)), wait).await
     }
+}
+
+/// A proposal by its number and what it must be.
+fn named(id: ProposalId, motion: &Motion) -> (Value, Value) {
+    (Value::u128(id.into()), motion_value(motion))
 }
 
 fn motion_value(motion: &Motion) -> Value {

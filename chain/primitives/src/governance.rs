@@ -83,7 +83,7 @@ pub struct Governance {
     /// Stake that serves in all.
     #[serde(with = "crate::amount::decimal")]
     pub serving: Balance,
-    /// Least stake that must serve under those who approve.
+    /// Least stake that must serve under those who approve: two thirds of `serving`, or of the least that counts as serving.
     #[serde(with = "crate::amount::decimal")]
     pub quorum: Balance,
     /// The floor of work in force.

@@ -106,7 +106,7 @@ const FIELDS: [(&str, Tell); 18] = [
     ("active", |entry, _| json!(entry.state.is_serving())),
     ("state", |entry, _| json!(state_name(&entry.state))),
     ("decommission_findings", |entry, _| json!(findings(&entry.state))),
-    ("funded", |entry, _| json!(entry.staked() == entry.requirement)),
+    ("funded", |entry, _| json!(is_funded(&entry.state))),
     ("requested_unlock_height", |entry, _| json!(entry.state.requested_unlock_height())),
     ("registration_height", |entry, _| json!(entry.registered_at)),
     ("last_reward_block_height", |entry, _| json!(entry.last_rewarded_at)),
@@ -122,6 +122,11 @@ fn state_name(state: &NodeState) -> &'static str {
         NodeState::Leaving { .. } => "leaving",
         NodeState::Decommissioned { .. } => "decommissioned",
     }
+}
+
+/// Whether the stake is complete. A node's stakes are more than it must hold while one leaves whose place was filled.
+const fn is_funded(state: &NodeState) -> bool {
+    state.is_tested()
 }
 
 /// Why a decommissioned node failed.
@@ -205,6 +210,20 @@ mod tests {
         ]);
         assert_eq!(told(query), expected);
         assert_eq!(told(r#"{"active_only":true,"fields":["state"]}"#), json!([{ "state": "active" }]));
+    }
+
+    #[test]
+    fn a_node_is_funded_once_its_stake_is_complete() {
+        // Half is on its way out, and its place was filled.
+        let mut refilled = entry(1, NodeState::Active { since: 1 });
+        refilled.contributions.push(Contribution { staker: StakerId([2; 32]), amount: 50 });
+        let mut gathering = entry(2, NodeState::Gathering { expires_at: 9 });
+        gathering.contributions[0].amount = 25;
+        let leaving = entry(3, NodeState::Leaving { requested_at: 4, leaves_at: 9 });
+        let query = NodeListQuery { fields: vec!["funded".to_owned()], ..Default::default() };
+        let told = node_list(5, &[0xab; 32], &[refilled, gathering, leaving], &query, |_| [9; 32], &mut rand::rng());
+        let funded = [true, false, true].map(|funded| json!({ "funded": funded }));
+        assert_eq!(told["service_node_states"], json!(funded));
     }
 
     #[test]

@@ -55,7 +55,9 @@ mod benchmarks {
             Resting::<T>::insert(node, 0);
         }
         Drawn::<T>::put(BoundedVec::truncate_from(present));
-        frame_system::Pallet::<T>::set_block_number(2u32.into());
+        // Long enough after the offers that they count.
+        let wait = pallet_network::Network::<T>::get().epoch_blocks.saturating_mul(RIPENING_EPOCHS);
+        frame_system::Pallet::<T>::set_block_number(wait.saturating_add(1).into());
         #[block]
         {
             Pallet::<T>::draw(1);

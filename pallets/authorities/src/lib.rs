@@ -3,6 +3,7 @@
 //! | when | what |
 //! |---|---|
 //! | genesis | the founders: whoever genesis gives session keys |
+//! | a block's end | what its producer revealed is added to [`Revealed`], the randomness of all draws |
 //! | an era's last session | the next era's set is drawn among active nodes whose operators offer them |
 //! | it has [`ENOUGH_TO_BEGIN`] nodes or more | it produces from the next session on |
 //! | it has fewer than [`ENOUGH_TO_GO_ON`] | the founders produce again |
@@ -11,7 +12,14 @@
 //!
 //! An era is a day on the main network: each change of the set adds a link to every warp proof, so hourly draws would make
 //! them grow without need. A set is known one session ahead, as BABE demands. A node is drawn by a hash of its id and of
-//! randomness made after it was offered, so nobody can register a node that will be drawn.
+//! what was revealed up to the block before the draw. Only offers count after which two epochs' worth of blocks was made, so
+//! whoever makes a node key and offers it cannot know how it will be drawn. It is blocks that are counted: where they are
+//! missing an epoch ends with few, perhaps all of one producer. An offer with other session keys is a new one.
+//!
+//! BABE's own randomness of an epoch will not do: it takes outputs in whole segments of 256, and an epoch has fewer primary
+//! slots than that. What is drawn with it could be known an epoch or more ahead, on test networks a hundred. So outputs are
+//! chained here, block by block, secondary slots' as well. An output is one of a key and a slot: a producer cannot try
+//! others. It can keep its block back, and so choose between two outcomes for each of the last slots before a draw that are its own.
 //!
 //! The pallet decides; the runtime's session manager carries out ([`Pallet::plan`]).
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -47,6 +55,10 @@ pub const ENOUGH_TO_BEGIN: usize = 7;
 /// Nodes it takes to go on: fewer than to begin, so that one node that comes and goes does not swap the set each era.
 pub const ENOUGH_TO_GO_ON: usize = 5;
 
+/// Epochs' worth of blocks from an offer until it counts. With the epoch for which a set is announced that makes the three that BABE
+/// wants session keys to be older than the randomness they are used with: its own may be known an epoch or two ahead.
+pub const RIPENING_EPOCHS: BlockNumber = 2;
+
 /// Session keys by node, as the runtime keeps them.
 pub trait SessionKeyBook {
     /// Notes a node's session keys (in SCALE); false if they are malformed or another's.
@@ -71,8 +83,8 @@ pub mod pallet {
         type Candidates: Candidates;
         /// Where session keys are kept.
         type Keys: SessionKeyBook;
-        /// Randomness of the session that begins: made after the last one began.
-        type Randomness: Get<[u8; 32]>;
+        /// The present block's VRF output, as of the block's end; none of a block that has none.
+        type Output: Get<Option<[u8; 32]>>;
         /// What the hook and an era's draw cost.
         type WeightInfo: WeightInfo;
         /// Makes candidates for benchmarks.
@@ -92,6 +104,10 @@ pub mod pallet {
     #[pallet::storage]
     pub type Departing<T> = StorageValue<_, BoundedVec<ServiceNodeId, ConstU32<{ 2 * MAX_AUTHORITIES }>>, ValueQuery>;
 
+    /// A hash chain over what the producers of all blocks revealed, up to the last block that ended.
+    #[pallet::storage]
+    pub type Revealed<T> = StorageValue<_, [u8; 32], ValueQuery>;
+
     /// Which of the drawn nodes have produced a block in this era.
     #[pallet::storage]
     pub type Produced<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, (), OptionQuery>;
@@ -99,6 +115,11 @@ pub mod pallet {
     /// Nodes that produced nothing in an era, and the block in which that was seen; kept as long as that offer stands.
     #[pallet::storage]
     pub type Resting<T> = StorageMap<_, Blake2_128Concat, ServiceNodeId, BlockNumber, OptionQuery>;
+
+    /// Producers that were punished for what they signed in a session, so that it is done once; kept while it can be proven.
+    #[pallet::storage]
+    pub type Punished<T> =
+        StorageDoubleMap<_, Twox64Concat, SessionIndex, Blake2_128Concat, AccountId32, (), OptionQuery>;
 
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
@@ -115,7 +136,13 @@ pub mod pallet {
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
         /// The runtime notes the producer elsewhere ([`Pallet::note_produced`]), where nothing is weighed.
         fn on_initialize(_: BlockNumberFor<T>) -> Weight {
-            T::WeightInfo::note_produced()
+            // The last is for the block's end: the output, and the chain it is added to.
+            T::WeightInfo::note_produced().saturating_add(T::DbWeight::get().reads_writes(2, 1))
+        }
+
+        /// After BABE's own, which notes the block's output: a pallet's place in the runtime says so.
+        fn on_finalize(_: BlockNumberFor<T>) {
+            Revealed::<T>::mutate(|revealed| *revealed = BlakeTwo256::hash_of(&(*revealed, T::Output::get())).0);
         }
     }
 }
@@ -126,6 +153,20 @@ impl<T: Config> Pallet<T> {
     pub fn drawn_node(producer: &AccountId32) -> Option<ServiceNodeId> {
         let node = ServiceNodeId(producer.clone().into());
         Drawn::<T>::get().contains(&node).then_some(node)
+    }
+
+    /// Whether a producer was punished for what it signed in a session.
+    pub fn was_punished(session: SessionIndex, producer: &AccountId32) -> bool {
+        Punished::<T>::contains_key(session, producer)
+    }
+
+    /// Randomness for what `domain` names, made of all that was revealed up to the parent block.
+    pub fn randomness(domain: &[u8]) -> [u8; 32] {
+        BlakeTwo256::hash_of(&(domain, Revealed::<T>::get())).0
+    }
+
+    fn now() -> BlockNumber {
+        frame_system::Pallet::<T>::block_number().saturated_into()
     }
 
     fn rests(candidate: &Candidate) -> bool {
@@ -147,6 +188,17 @@ impl<T: Config> Pallet<T> {
         {
             Produced::<T>::insert(node, ());
         }
+    }
+
+    /// A producer was punished for what it signed in a session.
+    pub fn note_punished(session: SessionIndex, producer: &AccountId32) {
+        Punished::<T>::insert(session, producer, ());
+    }
+
+    /// Forgets who was punished for what was signed in a session: nobody can prove it any more. The block is charged for it.
+    pub fn forget_punished(session: SessionIndex) {
+        let forgotten = Punished::<T>::clear_prefix(session, MAX_AUTHORITIES, None).backend;
+        charge::<T>(T::DbWeight::get().reads_writes(u64::from(forgotten).saturating_add(1), forgotten.into()));
     }
 
     /// Who produces from `session` on, if that changes; asked as the session before it begins. The block is charged for it.
@@ -175,12 +227,17 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn draw(session: SessionIndex) -> Option<Vec<AccountId32>> {
         let candidates = T::Candidates::candidates();
         let present = Drawn::<T>::get();
-        Self::let_rest(&present, &candidates);
+        let now = Self::now();
+        Self::let_rest(&present, &candidates, now);
 
         let enough = if present.is_empty() { ENOUGH_TO_BEGIN } else { ENOUGH_TO_GO_ON };
-        let is_eligible = |candidate: &Candidate| candidate.is_active && !Self::rests(candidate);
+        let wait = pallet_network::Network::<T>::get().epoch_blocks.saturating_mul(RIPENING_EPOCHS);
+        let is_eligible = |candidate: &Candidate| {
+            let is_ripe = candidate.offered_at.saturating_add(wait) <= now;
+            is_ripe && candidate.is_active && !Self::rests(candidate)
+        };
         let mut eligible: Vec<_> = candidates.into_iter().filter(is_eligible).collect();
-        shuffle(&mut eligible, T::Randomness::get());
+        shuffle(&mut eligible, Self::randomness(b"skep/era/1"));
         let mut drawn = BoundedVec::new();
         if eligible.len() >= enough {
             for Candidate { node, keys, .. } in eligible {
@@ -212,8 +269,7 @@ impl<T: Config> Pallet<T> {
 
     /// Lets those rest who produced nothing, and forgets the rest of those who are offered anew or no longer. One that is
     /// decommissioned meanwhile rests on: coming back is not an offer.
-    fn let_rest(present: &[ServiceNodeId], candidates: &[Candidate]) {
-        let now: BlockNumber = frame_system::Pallet::<T>::block_number().saturated_into();
+    fn let_rest(present: &[ServiceNodeId], candidates: &[Candidate], now: BlockNumber) {
         for node in present {
             if Produced::<T>::take(node).is_none() {
                 Resting::<T>::insert(node, now);

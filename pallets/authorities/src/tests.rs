@@ -28,7 +28,7 @@ parameter_types! {
     /// Offered ones that do not serve.
     pub static Down: BTreeSet<ServiceNodeId> = BTreeSet::new();
     pub static Keys: BTreeMap<ServiceNodeId, u8> = BTreeMap::new();
-    pub static Seed: [u8; 32] = [0; 32];
+    pub static Output: Option<[u8; 32]> = None;
 }
 
 impl Candidates for Offered {
@@ -63,21 +63,22 @@ impl SessionKeyBook for Keys {
 impl pallet_authorities::Config for Test {
     type Candidates = Offered;
     type Keys = Keys;
-    type Randomness = Seed;
+    type Output = Output;
     type WeightInfo = pallet_authorities::weights::Measured<Self>;
 }
 
 const SESSIONS: SessionIndex = 4;
+const EPOCH: BlockNumber = 6;
 
 fn run(test: impl FnOnce()) {
-    let parameters = Parameters { era_sessions: SESSIONS, ..Default::default() };
+    let parameters = Parameters { era_sessions: SESSIONS, epoch_blocks: EPOCH, ..Default::default() };
     let network = pallet_network::GenesisConfig { parameters, ..Default::default() };
     let mut externalities: sp_io::TestExternalities =
         RuntimeGenesisConfig { system: Default::default(), network }.build_storage().expect("genesis builds").into();
     Offered::take();
     Down::take();
     Keys::take();
-    Seed::take();
+    Output::take();
     externalities.execute_with(|| {
         System::set_block_number(1);
         Authorities::found(vec![founder()]);
@@ -106,12 +107,18 @@ fn retract(number: u8) {
     Offered::mutate(|offered| offered.remove(&node(number)));
 }
 
-/// The next era begins after everyone but `idle` produced.
+/// A block ends whose producer revealed this.
+fn end_block(output: Option<[u8; 32]>) {
+    Output::set(output);
+    Authorities::on_finalize(System::block_number());
+}
+
+/// The next era begins once what is offered counts, after everyone but `idle` produced.
 fn next_era(era: u32, idle: &[u8]) -> Option<BTreeSet<AccountId32>> {
     for number in (1..250).filter(|number| !idle.contains(number)) {
         Authorities::note_produced(&account(number));
     }
-    System::set_block_number(System::block_number() + 1);
+    System::set_block_number(System::block_number() + RIPENING_EPOCHS * EPOCH);
     let set = Authorities::plan(era * SESSIONS);
     System::set_block_number(System::block_number() + 1);
     assert_eq!(Authorities::plan(era * SESSIONS + 1), None, "a set lasts an era");
@@ -208,17 +215,56 @@ fn an_offer_in_the_block_of_the_draw_is_a_new_one() {
 }
 
 #[test]
+fn an_offer_counts_once_two_epochs_worth_of_blocks_was_made() {
+    run(|| {
+        (1..=7).for_each(offer);
+        System::set_block_number(System::block_number() + 1);
+        // Whoever knows what is drawn with may choose among keys until it suits.
+        offer(8);
+        System::set_block_number(System::block_number() - 1);
+        assert_eq!(next_era(1, &[]), accounts(1..=7), "one block short");
+        assert_eq!(next_era(2, &[]), accounts(1..=8));
+        // It is offered with other keys.
+        System::set_block_number(System::block_number() + 1);
+        offer(3);
+        System::set_block_number(System::block_number() - 1);
+        assert_eq!(next_era(3, &[]), accounts((1..=8).filter(|number| *number != 3)));
+        assert_eq!(next_era(4, &[]), accounts(1..=8), "it does not rest");
+    });
+}
+
+#[test]
 fn a_set_is_bounded_and_drawn_by_chance() {
     run(|| {
         (1..=200).for_each(offer);
         let first = next_era(1, &[]).expect("enough");
         assert_eq!(first.len(), MAX_AUTHORITIES as usize);
-        Seed::set([1; 32]);
+        end_block(Some([1; 32]));
         let second = next_era(2, &[]).expect("enough");
         assert_eq!(second.len(), MAX_AUTHORITIES as usize);
         let both = first.intersection(&second).count();
         assert!((30..=70).contains(&both), "about half of 100 of 200 are drawn again, not {both}");
         assert_eq!(Keys::get().len(), MAX_AUTHORITIES as usize, "keys of those who left are forgotten");
+    });
+}
+
+#[test]
+fn randomness_is_made_of_all_that_was_revealed() {
+    run(|| {
+        let after = |outputs: &[u8]| {
+            Revealed::<Test>::kill();
+            outputs.iter().for_each(|output| end_block(Some([*output; 32])));
+            Authorities::randomness(b"this")
+        };
+        let first = after(&[1, 2, 3]);
+        assert_eq!(first, after(&[1, 2, 3]));
+        for other in [&[1, 2, 4][..], &[4, 2, 3], &[1, 3], &[2, 1, 3], &[1, 2, 3, 3]] {
+            assert_ne!(first, after(other), "{other:?}");
+        }
+        after(&[1, 2, 3]);
+        assert_ne!(first, Authorities::randomness(b"that"));
+        end_block(None);
+        assert_ne!(first, Authorities::randomness(b"this"), "a block without an output moves it on, too");
     });
 }
 

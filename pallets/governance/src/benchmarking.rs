@@ -9,7 +9,7 @@ use skep_primitives::UNIT;
 /// The stake the only operator's nodes serve with: what it approves of is carried at once.
 const STAKE: Balance = 1_000 * UNIT;
 
-const EFFORT: u32 = 2;
+const MOTION: Motion = Motion::WorkFloor { effort: 2 };
 
 /// An operator that can pay a deposit.
 fn operator<T: Config>() -> Result<AccountId32, BenchmarkError> {
@@ -35,7 +35,7 @@ fn others<T: Config>(who: &AccountId32, count: u32) -> Result<(), BenchmarkError
         let proposal = Proposal { id, proposer, motion, deposit: 0, approving: 0, expires_at, enact_from: None };
         Open::<T>::mutate(|open| open.force_push(proposal));
         NextId::<T>::put(id.saturating_add(1));
-        Pallet::<T>::approve(RawOrigin::Signed(who.clone()).into(), id)?;
+        Pallet::<T>::approve(RawOrigin::Signed(who.clone()).into(), id, motion)?;
     }
     Ok(())
 }
@@ -71,7 +71,7 @@ mod benchmarks {
         weak::<T>()?;
         others::<T>(&who, MAX_OPEN_PROPOSALS - 1)?;
         #[extrinsic_call]
-        _(RawOrigin::Signed(who), Motion::WorkFloor { effort: EFFORT });
+        _(RawOrigin::Signed(who), MOTION);
         assert!(Open::<T>::get().is_full());
         Ok(())
     }
@@ -79,10 +79,10 @@ mod benchmarks {
     #[benchmark]
     fn approve() -> Result<(), BenchmarkError> {
         let who = operator::<T>()?;
-        let id = proposed::<T>(&who, Motion::WorkFloor { effort: EFFORT })?;
-        Pallet::<T>::withdraw_approval(RawOrigin::Signed(who.clone()).into(), id)?;
+        let id = proposed::<T>(&who, MOTION)?;
+        Pallet::<T>::withdraw_approval(RawOrigin::Signed(who.clone()).into(), id, MOTION)?;
         #[extrinsic_call]
-        _(RawOrigin::Signed(who), id);
+        _(RawOrigin::Signed(who), id, MOTION);
         assert!(Open::<T>::get().iter().all(|proposal| proposal.enact_from.is_some()));
         Ok(())
     }
@@ -90,9 +90,9 @@ mod benchmarks {
     #[benchmark]
     fn withdraw_approval() -> Result<(), BenchmarkError> {
         let who = operator::<T>()?;
-        let id = proposed::<T>(&who, Motion::WorkFloor { effort: EFFORT })?;
+        let id = proposed::<T>(&who, MOTION)?;
         #[extrinsic_call]
-        _(RawOrigin::Signed(who), id);
+        _(RawOrigin::Signed(who), id, MOTION);
         assert!(Open::<T>::get().iter().any(|proposal| proposal.enact_from.is_none()));
         Ok(())
     }
@@ -103,7 +103,7 @@ mod benchmarks {
         let who = operator::<T>()?;
         T::Currency::mint_into(&T::Treasury::get(), 10 * UNIT)?;
         let id = proposed::<T>(&who, spend(0))?;
-        let from = Pallet::<T>::now().saturating_add(Pallet::<T>::delay_blocks());
+        let from = Pallet::<T>::now().saturating_add(Pallet::<T>::delay_blocks(&spend(0)));
         frame_system::Pallet::<T>::set_block_number(from.into());
         #[extrinsic_call]
         _(RawOrigin::Signed(who), id);
@@ -114,7 +114,7 @@ mod benchmarks {
     #[benchmark]
     fn close() -> Result<(), BenchmarkError> {
         let who = operator::<T>()?;
-        let id = proposed::<T>(&who, Motion::WorkFloor { effort: EFFORT })?;
+        let id = proposed::<T>(&who, MOTION)?;
         #[extrinsic_call]
         _(RawOrigin::Signed(who), id);
         assert!(!Open::<T>::get().is_full());
@@ -130,7 +130,7 @@ impl<T: Config> ProposalFactory for Pallet<T> {
             proposer: StakerId([0; 32]),
             motion: spend(id),
             deposit: 0,
-            approving: quorum(Serving::<T>::get()),
+            approving: Pallet::<T>::quorum(Serving::<T>::get()),
             expires_at: BlockNumber::MAX,
             enact_from: Some(BlockNumber::MAX),
         });

@@ -53,12 +53,12 @@ impl<T: Config> Electorate<T> {
         if open.is_empty() {
             return;
         }
-        let approved = Approved::<T>::get(operator);
+        let (approved, quorum) = (Approved::<T>::get(operator), Pallet::<T>::quorum(serving));
         for proposal in &mut open {
             if approved.contains(&proposal.id) {
                 proposal.approving = by(proposal.approving);
             }
-            Pallet::<T>::count(proposal, serving);
+            Pallet::<T>::count(proposal, quorum);
         }
         Open::<T>::put(open);
     }

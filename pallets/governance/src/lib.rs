@@ -1,13 +1,14 @@
 //! What the operators decide together, by the stake they serve with: runtimes, the treasury, the floor of work.
 //!
 //! There is no sudo. Operators of active nodes propose and approve; each speaks with the whole stake of the nodes it
-//! operates, since its contributors chose it.
+//! operates, since its contributors chose it. An approval names its motion beside the number: after a reorganization, or as
+//! shown by a chain node that lies, the number may be another's.
 //!
 //! | step | who | what happens |
 //! |---|---|---|
 //! | `propose` | an operator | a deposit is held; the proposer approves |
 //! | `approve`, `withdraw_approval` | operators | approving stake is counted anew as nodes come and go |
-//! | two thirds of all serving stake approve | | the enactment delay begins: time to look, object or leave |
+//! | two thirds of all serving stake approve, and of the least electorate | | the delay begins: time to look and object; for an upgrade also to leave, since stakes unlock meanwhile |
 //! | `enact` | anyone, after the delay, while two thirds still approve | it takes effect, the deposit is released |
 //! | as many are open as may be | | the one with the least approving stake gives way to a proposer with more; nobody has more than [`MAX_OPEN_OF_ONE`] open |
 //! | `close` | the proposer while nobody else approves, anyone once it expired | it is gone, the deposit is released |
@@ -41,6 +42,7 @@ use frame_support::{
     },
 };
 use frame_system::pallet_prelude::*;
+use pallet_network::Parameters;
 use skep_primitives::{
     Balance, BlockNumber, CodeHash, Governance, MAX_OPEN_PROPOSALS, MAX_WORK_FLOOR, Motion, NodeStakes, Proposal,
     ProposalId, ServiceNodeId, ServingNodes, StakerId,
@@ -166,6 +168,8 @@ pub mod pallet {
         AlreadyProposed,
         /// No such proposal is open.
         UnknownProposal,
+        /// The proposal of this number is another motion: look at what is proposed again.
+        OtherMotion,
         /// The caller approves already.
         AlreadyApproved,
         /// The caller does not approve.
@@ -174,7 +178,7 @@ pub mod pallet {
         Expired,
         /// It is still open, and the caller did not make it or others approve of it.
         StillOpen,
-        /// Less than two thirds of the serving stake approve.
+        /// Less than two thirds of the serving stake approve, or of the least that counts as serving.
         NotCarried,
         /// The enactment delay is not over.
         TooEarly,
@@ -227,26 +231,26 @@ pub mod pallet {
             Ok(())
         }
 
-        /// Approves of a proposal, with all stake the caller's nodes serve with now and later.
+        /// Approves of a proposal, with all stake the caller's nodes serve with now and later. `motion` is what it must propose.
         #[pallet::call_index(1)]
         #[pallet::weight(T::WeightInfo::approve())]
-        pub fn approve(origin: OriginFor<T>, proposal: ProposalId) -> DispatchResult {
+        pub fn approve(origin: OriginFor<T>, proposal: ProposalId, motion: Motion) -> DispatchResult {
             let operator = Self::operator(&ensure_signed(origin)?)?;
             let mut open = Open::<T>::get();
-            let found = find(&mut open, proposal).ok_or(Error::<T>::UnknownProposal)?;
+            let found = Self::found(&mut open, proposal, &motion)?;
             ensure!(!Self::is_expired(found), Error::<T>::Expired);
             Self::add_approval(&mut open, proposal, operator)?;
             Open::<T>::put(open);
             Ok(())
         }
 
-        /// Takes an approval back.
+        /// Takes an approval of a proposal back. `motion` is what it must propose.
         #[pallet::call_index(2)]
         #[pallet::weight(T::WeightInfo::withdraw_approval())]
-        pub fn withdraw_approval(origin: OriginFor<T>, proposal: ProposalId) -> DispatchResult {
+        pub fn withdraw_approval(origin: OriginFor<T>, proposal: ProposalId, motion: Motion) -> DispatchResult {
             let operator = Self::operator(&ensure_signed(origin)?)?;
             let mut open = Open::<T>::get();
-            let found = find(&mut open, proposal).ok_or(Error::<T>::UnknownProposal)?;
+            let found = Self::found(&mut open, proposal, &motion)?;
             let mut approved = Approved::<T>::get(operator);
             let place = approved.iter().position(|id| *id == proposal).ok_or(Error::<T>::NotApproved)?;
             approved.remove(place);
@@ -254,7 +258,7 @@ pub mod pallet {
             found.approving = found.approving.saturating_sub(Voice::<T>::get(operator));
             let approving = found.approving;
             Self::deposit_event(Event::ApprovalWithdrawn { proposal, operator, approving });
-            Self::count(found, Serving::<T>::get());
+            Self::count(found, Self::quorum(Serving::<T>::get()));
             Open::<T>::put(open);
             Ok(())
         }
@@ -313,8 +317,9 @@ fn weakest(open: &OpenProposals) -> Option<&Proposal> {
     open.iter().min_by_key(|proposal| (proposal.approving, core::cmp::Reverse(proposal.id)))
 }
 
-/// The least approving stake of `serving` that carries a proposal: two thirds, rounded up, and never none.
-fn quorum(serving: Balance) -> Balance {
+/// The least approving stake of `serving`, or of the least electorate, that carries a proposal: two thirds, rounded up, and
+/// never none.
+fn two_thirds(serving: Balance) -> Balance {
     let (thirds, rest) = (serving / 3, serving % 3);
     thirds.saturating_mul(2).saturating_add((rest * 2).div_ceil(3)).max(1)
 }
@@ -327,7 +332,7 @@ impl<T: Config> Pallet<T> {
         Governance {
             proposals: Open::<T>::get().into_inner(),
             serving,
-            quorum: quorum(serving),
+            quorum: Self::quorum(serving),
             work_floor: WorkFloor::<T>::get(),
             authorized_upgrade: Self::authorized_upgrade(),
         }
@@ -347,14 +352,31 @@ impl<T: Config> Pallet<T> {
         pallet_network::Pallet::<T>::blocks(pallet_network::Network::<T>::get().voting)
     }
 
-    fn delay_blocks() -> BlockNumber {
-        pallet_network::Pallet::<T>::blocks(pallet_network::Network::<T>::get().enactment_delay)
+    fn quorum(serving: Balance) -> Balance {
+        two_thirds(serving.max(pallet_network::Network::<T>::get().least_electorate))
+    }
+
+    /// From when a motion is carried until it may be enacted: whoever asks for its stake while people look at an upgrade has it
+    /// back before.
+    fn delay_blocks(motion: &Motion) -> BlockNumber {
+        let Parameters { enactment_delay, unlock, .. } = pallet_network::Network::<T>::get();
+        pallet_network::Pallet::<T>::blocks(match motion {
+            Motion::Upgrade { .. } => enactment_delay.saturating_add(unlock),
+            Motion::Spend { .. } | Motion::WorkFloor { .. } => enactment_delay,
+        })
     }
 
     /// Too late to gather approval; or carried, and then left lying for as long again.
     fn is_expired(proposal: &Proposal) -> bool {
         let until = proposal.enact_from.map_or(proposal.expires_at, |from| from.saturating_add(Self::voting_blocks()));
         Self::now() >= until
+    }
+
+    /// The open proposal of this number, if it is this motion.
+    fn found<'a>(open: &'a mut OpenProposals, id: ProposalId, motion: &Motion) -> Result<&'a mut Proposal, Error<T>> {
+        let found = find(open, id).ok_or(Error::<T>::UnknownProposal)?;
+        ensure!(found.motion == *motion, Error::<T>::OtherMotion);
+        Ok(found)
     }
 
     fn operator(who: &AccountId32) -> Result<StakerId, Error<T>> {
@@ -375,7 +397,7 @@ impl<T: Config> Pallet<T> {
         if let Some(proposal) = find(open, id) {
             proposal.approving = proposal.approving.saturating_add(Voice::<T>::get(operator));
             Self::deposit_event(Event::Approved { proposal: id, operator, approving: proposal.approving });
-            Self::count(proposal, Serving::<T>::get());
+            Self::count(proposal, Self::quorum(Serving::<T>::get()));
         }
         Ok(())
     }
@@ -388,12 +410,12 @@ impl<T: Config> Pallet<T> {
         *approving > own
     }
 
-    /// Whether a proposal is carried, now that stake has changed.
-    fn count(proposal: &mut Proposal, serving: Balance) {
-        let is_carried = proposal.approving >= quorum(serving);
+    /// Whether a proposal is carried, now that stake has changed and this much carries one.
+    fn count(proposal: &mut Proposal, quorum: Balance) {
+        let is_carried = proposal.approving >= quorum;
         match proposal.enact_from {
             None if is_carried && !Self::is_expired(proposal) => {
-                let enact_from = Self::now().saturating_add(Self::delay_blocks());
+                let enact_from = Self::now().saturating_add(Self::delay_blocks(&proposal.motion));
                 proposal.enact_from = Some(enact_from);
                 Self::deposit_event(Event::Carried { proposal: proposal.id, enact_from });
             }
@@ -447,7 +469,7 @@ impl<T: Config> Pallet<T> {
             let approvers = Approved::<T>::iter().filter(|(_, ids)| ids.contains(&proposal.id));
             let sum = approvers.fold(0, |sum: Balance, (operator, _)| sum.saturating_add(Voice::<T>::get(operator)));
             ensure!(proposal.approving == sum, "approving stake is the approvers' stake");
-            let is_carried = sum >= quorum(Serving::<T>::get());
+            let is_carried = sum >= Self::quorum(Serving::<T>::get());
             ensure!(proposal.enact_from.is_none() || is_carried, "what is carried has its two thirds");
             ensure!(proposal.id < NextId::<T>::get(), "numbers only grow");
             let held = deposits.entry(proposal.proposer).or_default();

@@ -7,7 +7,7 @@ use skep_primitives::{
     Balance, BlockNumber, CodeHash, Contribution, Motion, NodeStakes, Payees, Permyriad, ProposalId, ServiceNodeId,
     ServingNodes, StakerId, UNIT,
 };
-use sp_runtime::{AccountId32, BuildStorage};
+use sp_runtime::{AccountId32, BuildStorage, DispatchResult};
 use std::collections::BTreeMap;
 
 pub(crate) const ENDOWMENT: Balance = 1_000 * UNIT;
@@ -16,6 +16,9 @@ pub(crate) const STAKE: Balance = 100 * UNIT;
 pub(crate) const TREASURY: u8 = 99;
 pub(crate) const VOTING: BlockNumber = 20;
 pub(crate) const DELAY: BlockNumber = 5;
+/// An upgrade waits until those who want no part in it have their stake back.
+pub(crate) const UNLOCK: BlockNumber = 12;
+pub(crate) const UPGRADE_DELAY: BlockNumber = DELAY + UNLOCK;
 const BLOCK_TIME: u64 = 2_000;
 
 frame_support::construct_runtime!(
@@ -76,6 +79,9 @@ pub(crate) fn run(test: impl FnOnce()) {
                 block_time: BLOCK_TIME,
                 voting: u64::from(VOTING) * BLOCK_TIME,
                 enactment_delay: u64::from(DELAY) * BLOCK_TIME,
+                unlock: u64::from(UNLOCK) * BLOCK_TIME,
+                least_electorate: 0,
+                private_addresses: true,
                 ..Default::default()
             },
             ..Default::default()
@@ -153,6 +159,20 @@ pub(crate) fn propose(operator: u8, motion: Motion) -> ProposalId {
     let id = pallet_governance::NextId::<Test>::get();
     Governance::propose(origin(operator), motion).expect("may propose");
     id
+}
+
+/// What a number stands for, as everybody sees it.
+fn motion_of(proposal: ProposalId) -> Motion {
+    let open = pallet_governance::Open::<Test>::get();
+    open.iter().find(|other| other.id == proposal).map_or(upgrade(0), |proposal| proposal.motion)
+}
+
+pub(crate) fn approve(operator: u8, proposal: ProposalId) -> DispatchResult {
+    Governance::approve(origin(operator), proposal, motion_of(proposal))
+}
+
+pub(crate) fn withdraw(operator: u8, proposal: ProposalId) -> DispatchResult {
+    Governance::withdraw_approval(origin(operator), proposal, motion_of(proposal))
 }
 
 pub(crate) fn held(number: u8) -> Balance {

@@ -1,6 +1,6 @@
 //! Tests of who decides, when it takes effect, and what it costs.
 
-use crate::{Approved, Error, Event, MAX_OPEN_OF_ONE, Open, WorkFloor, mock::*, quorum};
+use crate::{Approved, Error, Event, MAX_OPEN_OF_ONE, Open, WorkFloor, mock::*, two_thirds};
 use frame_support::{assert_noop, assert_ok};
 use proptest::{collection::vec, prelude::*};
 use skep_primitives::{
@@ -16,7 +16,7 @@ fn wait(blocks: u32) {
 /// Two of three operators approve of what the first proposes.
 fn carry(motion: Motion) -> u32 {
     let id = propose(1, motion);
-    assert_ok!(Governance::approve(origin(2), id));
+    assert_ok!(approve(2, id));
     id
 }
 
@@ -26,9 +26,9 @@ fn an_upgrade_takes_two_thirds_and_its_delay() {
         three_operators();
         let id = propose(1, upgrade(7));
         assert_noop!(Governance::enact(origin(9), id), Errors::NotCarried);
-        assert_ok!(Governance::approve(origin(2), id));
-        System::assert_last_event(Event::Carried { proposal: id, enact_from: 1 + DELAY }.into());
-        wait(DELAY - 1);
+        assert_ok!(approve(2, id));
+        System::assert_last_event(Event::Carried { proposal: id, enact_from: 1 + UPGRADE_DELAY }.into());
+        wait(UPGRADE_DELAY - 1);
         assert_noop!(Governance::enact(origin(9), id), Errors::TooEarly);
         wait(1);
         assert_eq!(Governance::governance().authorized_upgrade, None);
@@ -36,6 +36,38 @@ fn an_upgrade_takes_two_thirds_and_its_delay() {
         assert_eq!(Governance::governance().authorized_upgrade, Some(CodeHash([7; 32])));
         assert_eq!((held(1), Open::<Test>::get().len()), (0, 0));
         assert_noop!(Governance::enact(origin(9), id), Errors::UnknownProposal);
+    });
+}
+
+/// Whoever asks for its stake when an upgrade is carried has it back when it may be enacted; a payment waits for no stake.
+#[test]
+fn only_an_upgrade_waits_until_stakes_can_have_left() {
+    run(|| {
+        three_operators();
+        let (upgrade, payment) = (carry(upgrade(1)), carry(spend(UNIT)));
+        wait(DELAY);
+        assert_ok!(Governance::enact(origin(9), payment));
+        wait(UNLOCK - 1);
+        assert_noop!(Governance::enact(origin(9), upgrade), Errors::TooEarly);
+        // Somebody left: its node serves no longer, and too little approves.
+        stop(2);
+        assert_noop!(Governance::enact(origin(9), upgrade), Errors::NotCarried);
+    });
+}
+
+#[test]
+fn a_few_nodes_do_not_decide_for_a_network_to_come() {
+    run(|| {
+        pallet_network::Network::<Test>::mutate(|network| network.least_electorate = 6 * STAKE);
+        start(1, 1, 3 * STAKE);
+        let id = propose(1, upgrade(1));
+        assert_eq!((Governance::governance().quorum, Open::<Test>::get()[0].enact_from), (4 * STAKE, None));
+        start(2, 2, STAKE);
+        assert_ok!(approve(2, id));
+        assert_eq!(Open::<Test>::get()[0].enact_from, Some(1 + UPGRADE_DELAY));
+        // Of more stake than the least it takes two thirds.
+        start(3, 3, 3 * STAKE);
+        assert_eq!((Governance::governance().quorum, Open::<Test>::get()[0].enact_from), (two_thirds(7 * STAKE), None));
     });
 }
 
@@ -72,12 +104,25 @@ fn only_operators_take_part() {
         three_operators();
         let id = propose(1, upgrade(1));
         assert_noop!(Governance::propose(origin(9), upgrade(2)), Errors::NotOperator);
-        assert_noop!(Governance::approve(origin(9), id), Errors::NotOperator);
-        assert_noop!(Governance::withdraw_approval(origin(9), id), Errors::NotOperator);
-        assert_noop!(Governance::approve(origin(1), id), Errors::AlreadyApproved);
-        assert_noop!(Governance::withdraw_approval(origin(2), id), Errors::NotApproved);
-        assert_noop!(Governance::approve(origin(2), id + 1), Errors::UnknownProposal);
+        assert_noop!(approve(9, id), Errors::NotOperator);
+        assert_noop!(withdraw(9, id), Errors::NotOperator);
+        assert_noop!(approve(1, id), Errors::AlreadyApproved);
+        assert_noop!(withdraw(2, id), Errors::NotApproved);
+        assert_noop!(approve(2, id + 1), Errors::UnknownProposal);
         assert_noop!(Governance::propose(origin(2), upgrade(1)), Errors::AlreadyProposed);
+    });
+}
+
+/// Another fork gave the number to another motion, or a chain node said so.
+#[test]
+fn an_approval_is_of_a_motion() {
+    run(|| {
+        three_operators();
+        let id = propose(1, upgrade(1));
+        assert_noop!(Governance::approve(origin(2), id, upgrade(2)), Errors::OtherMotion);
+        assert_ok!(Governance::approve(origin(2), id, upgrade(1)));
+        assert_noop!(Governance::withdraw_approval(origin(2), id, spend(1)), Errors::OtherMotion);
+        assert_ok!(Governance::withdraw_approval(origin(2), id, upgrade(1)));
     });
 }
 
@@ -97,14 +142,14 @@ fn approval_counts_stake_as_it_serves() {
         start(2, 5, STAKE);
         assert_eq!((approving(), is_carried()), (3 * STAKE, false));
         start(1, 6, 5 * STAKE);
-        assert_eq!(Open::<Test>::get()[0].enact_from, Some(4 + DELAY));
+        assert_eq!(Open::<Test>::get()[0].enact_from, Some(4 + UPGRADE_DELAY));
         // Who no longer operates anything has no say and must approve again.
         [1, 6].into_iter().for_each(stop);
         assert_eq!((approving(), is_carried()), (2 * STAKE, false));
         assert!(Approved::<Test>::get(staker(1)).is_empty());
         start(1, 1, STAKE);
         assert_eq!(approving(), 2 * STAKE);
-        assert_ok!(Governance::approve(origin(1), id));
+        assert_ok!(approve(1, id));
         assert_eq!(approving(), 3 * STAKE);
     });
 }
@@ -114,10 +159,10 @@ fn a_withdrawn_approval_stops_what_was_carried() {
     run(|| {
         three_operators();
         let id = carry(upgrade(1));
-        wait(DELAY);
-        assert_ok!(Governance::withdraw_approval(origin(2), id));
+        wait(UPGRADE_DELAY);
+        assert_ok!(withdraw(2, id));
         assert_noop!(Governance::enact(origin(1), id), Errors::NotCarried);
-        assert_ok!(Governance::approve(origin(3), id));
+        assert_ok!(approve(3, id));
         assert_noop!(Governance::enact(origin(1), id), Errors::TooEarly);
     });
 }
@@ -130,11 +175,11 @@ fn what_expired_is_cleared_away_by_anyone() {
         assert_eq!(held(1), 2 * DEPOSIT);
         assert_noop!(Governance::close(origin(9), slow), Errors::StillOpen);
         wait(VOTING);
-        assert_noop!(Governance::approve(origin(2), slow), Errors::Expired);
+        assert_noop!(approve(2, slow), Errors::Expired);
         assert_ok!(Governance::close(origin(9), slow));
         // Carried, but nobody enacts it.
         assert_noop!(Governance::close(origin(9), left), Errors::StillOpen);
-        wait(DELAY);
+        wait(UPGRADE_DELAY);
         assert_noop!(Governance::enact(origin(9), left), Errors::Expired);
         assert_ok!(Governance::close(origin(9), left));
         assert_eq!(held(1), 0);
@@ -148,11 +193,11 @@ fn a_proposer_may_give_up_what_nobody_else_approves_of() {
         let id = propose(1, upgrade(1));
         assert_noop!(Governance::close(origin(2), id), Errors::StillOpen);
         // Who made it cannot make others begin anew: the same is not proposed twice.
-        assert_ok!(Governance::approve(origin(2), id));
+        assert_ok!(approve(2, id));
         assert_noop!(Governance::close(origin(1), id), Errors::StillOpen);
-        assert_ok!(Governance::withdraw_approval(origin(1), id));
+        assert_ok!(withdraw(1, id));
         assert_noop!(Governance::close(origin(1), id), Errors::StillOpen);
-        assert_ok!(Governance::withdraw_approval(origin(2), id));
+        assert_ok!(withdraw(2, id));
         assert_ok!(Governance::close(origin(1), id));
         let id = propose(1, upgrade(1));
         assert_ok!(Governance::close(origin(1), id));
@@ -184,7 +229,7 @@ fn the_weakest_gives_way_to_a_proposer_with_more_stake() {
         let many = u8::try_from(MAX_OPEN_PROPOSALS).expect("few");
         (1..=5).for_each(|number| start(number, number, STAKE));
         let all: Vec<_> = (0..many).map(|number| propose(1 + number / 4, upgrade(number))).collect();
-        assert_ok!(Governance::approve(origin(1), all[15]));
+        assert_ok!(approve(1, all[15]));
         assert_noop!(Governance::propose(origin(5), upgrade(many)), Errors::TooManyOpen);
         start(5, 6, 1);
         let id = propose(5, upgrade(many));
@@ -227,9 +272,9 @@ fn stake_of_those_who_leave_counts_once() {
 
 #[test]
 fn nobody_decides_where_nobody_serves() {
-    assert_eq!(quorum(0), 1);
-    assert_eq!((quorum(3), quorum(4), quorum(5)), (2, 3, 4));
-    assert_eq!(quorum(Balance::MAX), Balance::MAX / 3 * 2);
+    assert_eq!(two_thirds(0), 1);
+    assert_eq!((two_thirds(3), two_thirds(4), two_thirds(5)), (2, 3, 4));
+    assert_eq!(two_thirds(Balance::MAX), Balance::MAX / 3 * 2);
 }
 
 #[derive(Clone, Debug)]
@@ -281,8 +326,8 @@ proptest! {
                     }
                     Step::Propose { operator, motion: 0 } => Governance::propose(origin(operator), spend(UNIT)),
                     Step::Propose { operator, motion } => Governance::propose(origin(operator), upgrade(motion)),
-                    Step::Approve { operator, proposal } => Governance::approve(origin(operator), proposal),
-                    Step::Withdraw { operator, proposal } => Governance::withdraw_approval(origin(operator), proposal),
+                    Step::Approve { operator, proposal } => approve(operator, proposal),
+                    Step::Withdraw { operator, proposal } => withdraw(operator, proposal),
                     Step::Enact { proposal } => Governance::enact(origin(9), proposal),
                     Step::Close { operator, proposal } => Governance::close(origin(operator), proposal),
                     Step::Wait { blocks } => {

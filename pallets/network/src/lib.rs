@@ -17,7 +17,7 @@ mod tests;
 
 #[cfg(feature = "runtime-benchmarks")]
 pub use benchmarking::{CandidateFactory, NodeFactory, ProposalFactory};
-pub use parameters::{InvalidParameters, Parameters};
+pub use parameters::{BLOCK_HASHES, InvalidParameters, Parameters};
 pub use refused::Refused;
 
 use core::marker::PhantomData;

@@ -4,10 +4,13 @@ use codec::{Decode, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use serde::{Deserialize, Serialize};
 use skep_economics::{EmissionCurve, StakingRequirement};
-use skep_primitives::{BlockNumber, InvalidTestingTerms, Moment, TestingTerms, UNIT};
+use skep_primitives::{Balance, BlockNumber, InvalidTestingTerms, Moment, TestingTerms, UNIT};
 
 const SECOND: Moment = 1_000;
 const DAY: Moment = 24 * 60 * 60 * SECOND;
+
+/// Block hashes a state keeps, for `frame_system::Config::BlockHashCount`: a state proves the first block of its epoch by them.
+pub const BLOCK_HASHES: BlockNumber = 4_096;
 
 /// The numbers of one network. The default is the main network's (`protocol.md` section 1).
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo, Serialize, Deserialize)]
@@ -35,8 +38,12 @@ pub struct Parameters {
     pub testing: TestingTerms,
     /// Milliseconds in which a proposal may gather approval, and then wait to be enacted.
     pub voting: Moment,
-    /// Milliseconds from two thirds' approval until a proposal may be enacted.
+    /// Milliseconds from two thirds' approval until a proposal may be enacted; an upgrade waits for `unlock` on top, so that who
+    /// sees it coming can have its stake back before.
     pub enactment_delay: Moment,
+    /// Stake (in smallest units) that counts as serving at least: two thirds of it must approve, however little serves.
+    #[serde(with = "skep_primitives::decimal")]
+    pub least_electorate: Balance,
     /// Whether loopback and private addresses may be registered: only where everything runs on one machine.
     pub private_addresses: bool,
 }
@@ -56,6 +63,8 @@ impl Default for Parameters {
             testing: TestingTerms::default(),
             voting: 14 * DAY,
             enactment_delay: 3 * DAY,
+            // Seven nodes, as many as producers are drawn from at least.
+            least_electorate: 7 * 15_000 * UNIT,
             private_addresses: false,
         }
     }
@@ -67,8 +76,8 @@ pub enum InvalidParameters {
     /// Slots must be even, since the least distance of timestamps is half of one.
     #[error("blockTime must be an even number of milliseconds, at least 500")]
     BlockTime,
-    /// BABE needs a few blocks an epoch to announce the next one.
-    #[error("epochBlocks must be at least 4")]
+    /// BABE needs a few blocks an epoch to announce the next one; of a longer one the roster could not be proven.
+    #[error("epochBlocks must be at least 4 and at most {BLOCK_HASHES}")]
     EpochBlocks,
     /// A set of producers is announced a session ahead, so it must last longer than one.
     #[error("eraSessions must be at least 2")]
@@ -77,11 +86,16 @@ pub enum InvalidParameters {
     #[error("the staking requirement must be above zero")]
     Requirement,
     /// Locks of no length lock nothing.
-    #[error("unlock, poolExpiry, deregistrationLock and voting must be above zero")]
+    #[error("unlock, poolExpiry, deregistrationLock, voting and enactmentDelay must be above zero")]
     Duration,
     /// Who is deregistered would have its stake back before one who leaves.
     #[error("deregistrationLock must not be shorter than unlock")]
     DeregistrationLock,
+    /// One node's operator would decide about everybody's stake. Those of one machine may.
+    #[error(
+        "leastElectorate must be at least three times the staking requirement, unless privateAddresses are allowed"
+    )]
+    LeastElectorate,
     /// Testing by these terms would not work.
     #[error(transparent)]
     Testing(#[from] InvalidTestingTerms),
@@ -93,7 +107,7 @@ impl Parameters {
         if self.block_time < 500 || !self.block_time.is_multiple_of(2) {
             return Err(InvalidParameters::BlockTime);
         }
-        if self.epoch_blocks < 4 {
+        if !(4..=BLOCK_HASHES).contains(&self.epoch_blocks) {
             return Err(InvalidParameters::EpochBlocks);
         }
         if self.era_sessions < 2 {
@@ -102,12 +116,16 @@ impl Parameters {
         if self.requirement.at(BlockNumber::MAX, self.block_time) == 0 {
             return Err(InvalidParameters::Requirement);
         }
-        let durations = [self.unlock, self.pool_expiry, self.deregistration_lock, self.voting];
+        let durations = [self.unlock, self.pool_expiry, self.deregistration_lock, self.voting, self.enactment_delay];
         if durations.contains(&0) {
             return Err(InvalidParameters::Duration);
         }
         if self.deregistration_lock < self.unlock {
             return Err(InvalidParameters::DeregistrationLock);
+        }
+        let of_three_nodes = self.requirement.at(0, self.block_time).saturating_mul(3);
+        if !self.private_addresses && self.least_electorate < of_three_nodes {
+            return Err(InvalidParameters::LeastElectorate);
         }
         Ok(self.testing.validate(self.block_time)?)
     }

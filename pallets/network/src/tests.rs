@@ -1,9 +1,9 @@
 //! Tests of the numbers and their conversion.
 
-use crate::{self as pallet_network, InvalidParameters, Parameters};
+use crate::{self as pallet_network, BLOCK_HASHES, InvalidParameters, Parameters};
 use frame_support::{derive_impl, traits::Get};
 use skep_economics::StakingRequirement;
-use skep_primitives::{InvalidTestingTerms, TestingTerms};
+use skep_primitives::{InvalidTestingTerms, TestingTerms, UNIT};
 use sp_runtime::BuildStorage;
 
 frame_support::construct_runtime!(
@@ -69,10 +69,13 @@ fn unsound_numbers_are_named() {
         (Parameters { block_time: 0, ..main() }, InvalidParameters::BlockTime),
         (Parameters { block_time: 1_001, ..main() }, InvalidParameters::BlockTime),
         (Parameters { epoch_blocks: 3, ..main() }, InvalidParameters::EpochBlocks),
+        (Parameters { epoch_blocks: BLOCK_HASHES + 1, ..main() }, InvalidParameters::EpochBlocks),
         (Parameters { requirement: StakingRequirement::Fixed { amount: 0 }, ..main() }, InvalidParameters::Requirement),
         (Parameters { unlock: 0, ..main() }, InvalidParameters::Duration),
         (Parameters { pool_expiry: 0, ..main() }, InvalidParameters::Duration),
         (Parameters { deregistration_lock: 0, ..main() }, InvalidParameters::Duration),
+        (Parameters { enactment_delay: 0, ..main() }, InvalidParameters::Duration),
+        (Parameters { least_electorate: 44_999 * UNIT, ..main() }, InvalidParameters::LeastElectorate),
         (Parameters { deregistration_lock: main().unlock - 1, ..main() }, InvalidParameters::DeregistrationLock),
         (
             Parameters { testing: TestingTerms { vote_rounds: 0, ..main().testing }, ..main() },
@@ -80,13 +83,15 @@ fn unsound_numbers_are_named() {
         ),
     ];
     assert_eq!(main().validate(), Ok(()));
+    assert_eq!(Parameters { epoch_blocks: BLOCK_HASHES, ..main() }.validate(), Ok(()));
+    assert_eq!(Parameters { least_electorate: 0, private_addresses: true, ..main() }.validate(), Ok(()));
     for (parameters, error) in refused {
         assert_eq!(parameters.validate(), Err(error));
     }
 }
 
 #[test]
-#[should_panic(expected = "epochBlocks must be at least 4")]
+#[should_panic(expected = "epochBlocks must be at least 4 and at most 4096")]
 fn a_network_does_not_start_on_unsound_numbers() {
     with(Parameters { epoch_blocks: 0, ..Default::default() });
 }

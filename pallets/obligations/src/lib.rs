@@ -16,8 +16,9 @@
 //!
 //! Work is bounded whatever the number of nodes: a round reads whom it draws, never the whole roster.
 //!
-//! The seed of a draw is the epoch's randomness mixed with what the parent block revealed. That block's producer may
-//! withhold it and so have the quorum drawn again, for the price of its reward: it chooses between two draws.
+//! The seed of a draw is made of what producers revealed up to the parent block, and of nothing else in it that its producer
+//! could vary. It may withhold its block and so have the quorum drawn again, for the price of its reward: it chooses between
+//! two draws. Without an output of the parent's the seed is what was known one block earlier, and nobody's choice.
 //!
 //! [`draw_round`]: skep_obligations::draw_round
 //! [`consequence`]: skep_obligations::consequence
@@ -42,7 +43,11 @@ pub use roll::{Class, Roll};
 pub use weights::WeightInfo;
 
 use alloc::vec::Vec;
-use frame_support::{defensive, pallet_prelude::*, traits::Defensive};
+use frame_support::{
+    defensive,
+    pallet_prelude::*,
+    traits::{Contains, Defensive},
+};
 use frame_system::{ensure_authorized, pallet_prelude::*};
 use skep_obligations::{Brake, Census, Consequence, Duty, consequence, credit_of, draw_round, outcome};
 use skep_primitives::{
@@ -61,7 +66,7 @@ pub const MAX_HISTORY: u32 = 16;
 
 /// Randomness for draws, as the runtime wires it.
 pub trait RoundRandomness {
-    /// What the parent block revealed, mixed into what was known before.
+    /// What producers revealed up to the parent block.
     fn of_parent() -> [u8; 32];
 }
 
@@ -369,8 +374,7 @@ impl<T: Config> Pallet<T> {
         Self::accountable(node).is_some_and(|node| Self::deregister(node, Cause::Equivocation))
     }
 
-    /// Who answers for what was signed by this key: the node it was handed over by, even if somebody gathers stake under it
-    /// again, or else the node registered under it.
+    /// Who answers for what was signed by this key: the node that had it before a hand-over, or the one registered under it.
     pub fn accountable(key: ServiceNodeId) -> Option<ServiceNodeId> {
         let is_registered =
             |node: &ServiceNodeId| matches!(T::Nodes::whereabouts(*node), Some((_, Whereabouts::Roster(_))));
@@ -402,6 +406,13 @@ impl<T: Config> Pallet<T> {
                 defensive!("there is room for one more");
             }
         });
+    }
+}
+
+/// Keys that were handed over and that a node answers for still: nobody may have them meanwhile, or blame could be moved.
+impl<T: Config> Contains<ServiceNodeId> for Pallet<T> {
+    fn contains(key: &ServiceNodeId) -> bool {
+        Successor::<T>::contains_key(key)
     }
 }
 
@@ -477,16 +488,6 @@ impl<T: Config> Pallet<T> {
         });
     }
 
-    /// A key that a node has now is no node's former one any more.
-    fn take_up(key: ServiceNodeId) {
-        let Some(other) = Successor::<T>::take(key) else { return };
-        let mut former = FormerKeys::<T>::take(other);
-        former.retain(|former| *former != key);
-        if !former.is_empty() {
-            FormerKeys::<T>::insert(other, former);
-        }
-    }
-
     fn strike_off(node: ServiceNodeId) {
         Roll::<T>::remove(node);
         Tenures::<T>::remove(node);
@@ -497,7 +498,6 @@ impl<T: Config> ServingNodes for Pallet<T> {
     /// Of a recommissioned node this pallet knows already.
     fn started(node: ServiceNodeId) {
         if !Tenures::<T>::contains_key(node) {
-            Self::take_up(node);
             Self::begin_tenure(node, Self::terms().initial_credit);
         }
     }
@@ -528,7 +528,6 @@ impl<T: Config> ServingNodes for Pallet<T> {
         if !history.is_empty() {
             History::<T>::insert(to, history);
         }
-        Self::take_up(to);
         let mut former = FormerKeys::<T>::take(from);
         if former.is_full() {
             Successor::<T>::remove(former.remove(0));
@@ -580,6 +579,7 @@ impl<T: Config> Pallet<T> {
             ensure!(T::Nodes::whereabouts(node).is_some(), "no former keys of what is gone");
             links += former.len();
             ensure!(former.iter().all(|key| Successor::<T>::get(key) == Some(node)), "a former key leads on");
+            ensure!(former.iter().all(|key| T::Nodes::whereabouts(*key).is_none()), "a former key is nobody's");
         }
         ensure!(Successor::<T>::iter().count() == links, "no key leads to a node that does not know it");
         Ok(())

@@ -185,12 +185,6 @@ pub(crate) fn end(number: u8) {
     Obligations::ended(node(number));
 }
 
-/// Somebody gathers stake for node `number`.
-pub(crate) fn gather(number: u8) {
-    let state = Whereabouts::Roster(NodeState::Gathering { expires_at: BlockNumber::MAX });
-    Registry::mutate(|registry| registry.insert(node(number), state));
-}
-
 /// The node goes on under another key.
 pub(crate) fn hand_over(from: u8, to: u8) {
     let whereabouts = Registry::mutate(|registry| registry.remove(&node(from))).expect("registered");

@@ -1,7 +1,7 @@
 //! Tests of rounds and verdicts, of what is refused, and of what no sequence of them can break.
 
 use crate::{Class, Decided, Error, Event, History, MAX_HISTORY, Newcomers, Refusal, Roll, Rounds, mock::*};
-use frame_support::{assert_noop, assert_ok};
+use frame_support::{assert_noop, assert_ok, traits::Contains};
 use skep_obligations::is_signed;
 use skep_primitives::{
     Cause, Findings, NodeState, Reason, Reasons, ServiceNodeId, StandingChange, StandingEvent, Subject, TestingRound,
@@ -437,33 +437,32 @@ fn a_node_answers_for_its_last_keys() {
         for key in &keys[1..] {
             assert_eq!(Obligations::accountable(node(*key)), Some(node(105)));
         }
-        // A key that is taken up again is the node's own.
-        hand_over(105, 103);
-        assert_eq!(Obligations::accountable(node(105)), Some(node(103)));
-        assert_eq!(Obligations::accountable(node(103)), Some(node(103)));
-        Obligations::check_state().expect("sound");
         assert!(Obligations::equivocated(node(104)), "under the key before the last");
-        assert!(matches!(whereabouts(103), Some(Whereabouts::Deregistered(_))));
+        assert!(matches!(whereabouts(105), Some(Whereabouts::Deregistered(_))));
         assert!(!Obligations::equivocated(node(104)), "once is enough");
-        let operators = || [103, 104].map(|key| Obligations::operator_behind(node(key)).is_some());
+        let operators = || [105, 104].map(|key| Obligations::operator_behind(node(key)).is_some());
         assert_eq!(operators(), [true, true], "until its stakes have returned");
-        end(103);
+        end(105);
         assert_eq!(operators(), [false, false]);
         assert_eq!(crate::Successor::<Test>::iter().count(), 0);
     });
 }
 
+/// Whoever took it up would take over the blame for what it signed, or hand it on.
 #[test]
-fn a_former_key_is_not_cleared_by_gathering_under_it() {
+fn a_former_key_is_nobodys_while_it_is_answered_for() {
     run(|| {
         grown(12);
-        hand_over(1, 101);
-        gather(1);
-        assert_eq!(Obligations::accountable(node(1)), Some(node(101)));
-        assert_eq!(Obligations::operator_behind(node(1)), Obligations::operator_behind(node(101)));
-        start(1);
-        assert_eq!(Obligations::accountable(node(1)), Some(node(1)), "who serves under it answers for it");
-        assert_eq!(Obligations::accountable(node(101)), Some(node(101)));
+        let is_spent = |key: u8| Obligations::contains(&node(key));
+        let keys = [1, 101, 102, 103, 104];
+        for step in keys.windows(2) {
+            hand_over(step[0], step[1]);
+        }
+        assert_eq!(keys.map(is_spent), [true, true, true, true, false]);
+        hand_over(104, 105);
+        assert_eq!([1, 101, 104, 105].map(is_spent), [false, true, true, false], "four keys are remembered");
+        end(105);
+        assert_eq!([101, 104].map(is_spent), [false, false]);
     });
 }
 
@@ -568,9 +567,14 @@ mod sequences {
         ]
     }
 
+    /// Whether a node may be registered under this key.
+    fn is_free(number: u8) -> bool {
+        whereabouts(number).is_none() && !Obligations::contains(&crate::mock::node(number))
+    }
+
     fn take(step: &Step) {
         match *step {
-            Step::Start { node } if whereabouts(node).is_none() => start(node),
+            Step::Start { node } if is_free(node) => start(node),
             Step::End { node } if whereabouts(node).is_some() => end(node),
             Step::Start { .. } | Step::End { .. } => {}
             Step::Wait { blocks } => run_to(System::block_number() + u32::from(blocks)),
@@ -598,7 +602,7 @@ mod sequences {
                 }
             }
             Step::HandOver { from, to } => {
-                if matches!(whereabouts(from), Some(Whereabouts::Roster(_))) && whereabouts(to).is_none() {
+                if matches!(whereabouts(from), Some(Whereabouts::Roster(_))) && is_free(to) {
                     hand_over(from, to);
                 }
             }

@@ -75,7 +75,7 @@ impl<T: Config> Pallet<T> {
     }
 
     pub(crate) fn leave_roster(node: ServiceNodeId, record: &NodeRecord) {
-        Self::free_sockets(&record.endpoint);
+        Self::free_sockets(record);
         AuthorityCandidates::<T>::remove(node);
         EndpointChangedAt::<T>::remove(node);
         Roster::remove(node);

@@ -4,7 +4,9 @@
 //! answers. So a node is handed over [`MAX_HAND_OVERS`] times an unlock time at most: queues cannot be filled by one
 //! node's fees, and no key is forgotten while what it signed can still be proven.
 
-use crate::{AuthorityCandidates, Config, EndpointChangedAt, Error, HandOvers, NodeRecord, Pallet, Roster, StakedIn};
+use crate::{
+    Agenda, AuthorityCandidates, Config, EndpointChangedAt, Error, HandOvers, NodeRecord, Pallet, Roster, StakedIn,
+};
 use skep_primitives::{BlockNumber, MAX_HAND_OVERS, NodeState, ServiceNodeId, ServingNodes};
 use sp_runtime::BoundedVec;
 
@@ -17,7 +19,8 @@ impl<T: Config> Pallet<T> {
 
         let serves = record.state.is_serving();
         if serves {
-            record.state = NodeState::Active { since: Self::now() };
+            let active = NodeState::Active { since: Self::now() };
+            record.state = record.state.leave().map_or(active, |leave| active.leaving(leave));
         }
         AuthorityCandidates::<T>::remove(node);
         Roster::remove(node);
@@ -25,6 +28,10 @@ impl<T: Config> Pallet<T> {
         for stake in &record.stakes {
             StakedIn::<T>::remove(stake.staker, node);
             StakedIn::<T>::insert(stake.staker, to, ());
+            if let Some(leaves_at) = stake.leaves_at {
+                Agenda::<T>::remove(leaves_at, node);
+                Agenda::<T>::insert(leaves_at, to, ());
+            }
         }
         Self::take_sockets(to, &record.endpoint);
         Roster::put(to, &record);

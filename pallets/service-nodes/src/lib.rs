@@ -47,7 +47,7 @@ pub use weights::WeightInfo;
 use announce::Announcements;
 use frame_support::{
     pallet_prelude::*,
-    traits::{fungible::MutateHold, tokens::Precision},
+    traits::{Contains, fungible::MutateHold, tokens::Precision},
 };
 use frame_system::{ensure_authorized, pallet_prelude::*};
 use skep_economics::operator_minimum;
@@ -85,6 +85,8 @@ pub mod pallet {
         type RuntimeHoldReason: From<HoldReason>;
         /// Keys a node signs blocks and votes with.
         type SessionKeys: OpaqueKeys + Parameter;
+        /// Keys that were handed over and that their nodes answer for still.
+        type FormerKeys: Contains<ServiceNodeId>;
         /// Told when a node begins or ends to serve.
         type Listener: ServingNodes;
         /// What calls cost.
@@ -110,7 +112,7 @@ pub mod pallet {
     pub type StakedIn<T> =
         StorageDoubleMap<_, Blake2_128Concat, StakerId, Blake2_128Concat, ServiceNodeId, (), OptionQuery>;
 
-    /// Addresses and ports in use: no two nodes share one.
+    /// Addresses and ports of nodes whose stake is complete: no two share one.
     #[pallet::storage]
     pub type Sockets<T> = StorageMap<_, Blake2_128Concat, Socket, ServiceNodeId, OptionQuery>;
 
@@ -216,14 +218,15 @@ pub mod pallet {
         /// Spots can be kept for at most nine others, each once, with more than nothing, and within three quarters of the
         /// requirement.
         BadReservation,
-        /// The node is not in a state in which its key can change: it must serve without anybody leaving.
-        NotSteady,
         /// Ports must not be zero, and the HTTPS and QUIC ports must be given for a unicast address.
         BadEndpoint,
         /// Loopback, private and reserved addresses cannot be reached by others: register a public address.
         PrivateAddress,
-        /// Another node is registered at this address and port.
+        /// Another node serves at this address and port.
         EndpointTaken,
+        /// This stake would complete the node, but another serves at its address by now: its operator must give it another
+        /// (`skep stake endpoint`), or every stake returns when the pool expires. Yours can be taken back with `withdraw`.
+        AddressTaken,
         /// The stake is complete: choose a node that still gathers stake.
         StakeComplete,
         /// The node has as many contributors as it may have: choose another node.
@@ -254,6 +257,8 @@ pub mod pallet {
         NodeDeregistered,
         /// The announcement counts no more: the node's endpoint was changed before it in this block, or the address taken.
         Overtaken,
+        /// A node was handed over from this key and answers for what it signed: make a new one with `skep-messaging keygen`.
+        FormerKey,
         /// The node was handed over four times within the unlock time: wait until the first of them is that old.
         HandedOverTooOften,
     }
@@ -289,8 +294,7 @@ pub mod pallet {
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
             let operator = StakerId(who.clone().into());
-            ensure!(Roster::get(node).is_none(), Error::<T>::AlreadyRegistered);
-            ensure!(!Deregistered::<T>::contains_key(node), Error::<T>::NodeDeregistered);
+            Self::key_is_free(node)?;
             ensure!(node_key::is_sound(node), Error::<T>::BadNodeKey);
             Self::endpoint_is_free(node, &endpoint)?;
             let message = signing::registration(&pallet_network::Pallet::<T>::genesis_hash(), &operator, fee);
@@ -314,15 +318,15 @@ pub mod pallet {
             };
             let accepted = Self::join_pool(&who, node, &mut record, stake)?;
             RosterSize::<T>::mutate(|size| *size = size.saturating_add(1));
-            Self::take_sockets(node, &endpoint);
             Self::deposit_event(Event::Registered { node, operator, requirement });
-            Self::stake_joined(node, record, operator, accepted);
+            Self::stake_joined(node, record, operator, accepted)?;
             Ok(())
         }
 
         /// Locks a stake in a node that gathers it, or in the place of one who leaves: at least an even part of the open
         /// room, at most 101 % of it (only the room counts). Whoever a spot is kept for brings at least what was reserved;
-        /// whoever has a stake in the node adds to it.
+        /// whoever has a stake in the node adds to it. What would complete a node whose address another has taken meanwhile is
+        /// refused.
         #[pallet::call_index(1)]
         #[pallet::weight(T::WeightInfo::contribute())]
         pub fn contribute(
@@ -336,7 +340,7 @@ pub mod pallet {
             let closes_at = record.closes_at().ok_or(Error::<T>::StakeComplete)?;
             ensure!(Self::now() < closes_at, Error::<T>::PoolExpired);
             let accepted = Self::join_pool(&who, node, &mut record, amount)?;
-            Self::stake_joined(node, record, staker, accepted);
+            Self::stake_joined(node, record, staker, accepted)?;
             Ok(())
         }
 
@@ -396,9 +400,9 @@ pub mod pallet {
         }
 
         /// Gives a node another key, for an operator whose server was lost or who moves to a new one: stakes, terms and
-        /// endpoint stay, the swarm is left and another joined, and the queue for rewards begins anew. `proof` is the new
-        /// key's, as for `register`. A decommissioned node stays decommissioned until it passes under the new key. At most
-        /// four times within an unlock time.
+        /// endpoint stay, who leaves leaves when it would have, the swarm is left and another joined, and the queue for rewards
+        /// begins anew. `proof` is the new key's, as for `register`. A decommissioned node stays decommissioned until it passes
+        /// under the new key. At most four times within an unlock time.
         #[pallet::call_index(11)]
         #[pallet::weight(T::WeightInfo::hand_over())]
         pub fn hand_over(
@@ -408,10 +412,8 @@ pub mod pallet {
             proof: RawSignature,
         ) -> DispatchResult {
             let record = Self::operated_by(ensure_signed(origin)?, node)?;
-            ensure!(record.state.is_tested(), Error::<T>::NotSteady);
-            ensure!(record.stakes.iter().all(|stake| stake.leaves_at.is_none()), Error::<T>::NotSteady);
-            ensure!(Roster::get(to).is_none(), Error::<T>::AlreadyRegistered);
-            ensure!(!Deregistered::<T>::contains_key(to), Error::<T>::NodeDeregistered);
+            ensure!(record.state.is_tested(), Error::<T>::StillGathering);
+            Self::key_is_free(to)?;
             ensure!(node_key::is_sound(to), Error::<T>::BadNodeKey);
             let message =
                 signing::registration(&pallet_network::Pallet::<T>::genesis_hash(), &record.operator, record.fee);
@@ -525,6 +527,14 @@ impl<T: Config> Pallet<T> {
             let is_deregistered = Deregistered::<T>::contains_key(node);
             if is_deregistered { Error::<T>::NodeDeregistered } else { Error::<T>::UnknownNode }
         })
+    }
+
+    /// Whether no node has this key, nor had it and answers for it still.
+    fn key_is_free(key: ServiceNodeId) -> Result<(), Error<T>> {
+        ensure!(Roster::get(key).is_none(), Error::<T>::AlreadyRegistered);
+        ensure!(!Deregistered::<T>::contains_key(key), Error::<T>::NodeDeregistered);
+        ensure!(!T::FormerKeys::contains(&key), Error::<T>::FormerKey);
+        Ok(())
     }
 
     fn operated_by(who: AccountId32, node: ServiceNodeId) -> Result<NodeRecord, Error<T>> {

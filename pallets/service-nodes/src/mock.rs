@@ -1,7 +1,10 @@
 //! A chain of balances, the network's numbers and service nodes.
 
 use crate as pallet_service_nodes;
-use frame_support::{derive_impl, parameter_types, traits::ConstU128};
+use frame_support::{
+    derive_impl, parameter_types,
+    traits::{ConstU128, Contains},
+};
 use pallet_network::Parameters;
 use skep_economics::StakingRequirement;
 use skep_primitives::{
@@ -67,6 +70,15 @@ parameter_types! {
     pub static HandedOver: Vec<(ServiceNodeId, ServiceNodeId)> = Vec::new();
 }
 
+/// What was handed over is a node's former key for good.
+pub struct FormerKeys;
+
+impl Contains<ServiceNodeId> for FormerKeys {
+    fn contains(key: &ServiceNodeId) -> bool {
+        HandedOver::get().iter().any(|(from, _)| from == key)
+    }
+}
+
 pub struct Listener;
 
 impl ServingNodes for Listener {
@@ -91,6 +103,7 @@ impl pallet_service_nodes::Config for Test {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type SessionKeys = SessionKeys;
+    type FormerKeys = FormerKeys;
     type Listener = Listener;
     type WeightInfo = pallet_service_nodes::weights::Measured<Self>;
 }

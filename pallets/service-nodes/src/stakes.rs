@@ -131,8 +131,13 @@ impl<T: Config> Pallet<T> {
         Ok(accepted)
     }
 
-    /// Stores a record that a stake has joined, and starts the node if that completed it.
-    pub(crate) fn stake_joined(node: ServiceNodeId, mut record: NodeRecord, staker: StakerId, amount: Balance) {
+    /// Stores a record that a stake has joined, and starts the node if that completed it and its address is free.
+    pub(crate) fn stake_joined(
+        node: ServiceNodeId,
+        mut record: NodeRecord,
+        staker: StakerId,
+        amount: Balance,
+    ) -> Result<(), Error<T>> {
         Self::deposit_event(Event::Contributed { node, staker, amount });
         let NodeState::Gathering { expires_at } = record.state else {
             record.settle(Self::now());
@@ -140,17 +145,20 @@ impl<T: Config> Pallet<T> {
             if record.state.leave().is_none() {
                 Self::deposit_event(Event::Refilled { node });
             }
-            return;
+            return Ok(());
         };
         if record.staked() < record.requirement {
             Agenda::<T>::insert(expires_at, node, ());
             Roster::put(node, &record);
-            return;
+            return Ok(());
         }
+        ensure!(!Self::is_taken(node, &record.endpoint), Error::<T>::AddressTaken);
+        Self::take_sockets(node, &record.endpoint);
         Agenda::<T>::remove(expires_at, node);
         record.state = NodeState::Active { since: Self::now() };
         Roster::put(node, &record);
         Self::deposit_event(Event::Activated { node });
         T::Listener::started(node);
+        Ok(())
     }
 }

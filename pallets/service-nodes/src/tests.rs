@@ -3,7 +3,7 @@
 mod announcements;
 mod standing;
 
-use crate::{AuthorityCandidates, EndReason, Error, Event, HandOvers, Roster, RosterSize, Unreturned, mock::*};
+use crate::{Agenda, AuthorityCandidates, EndReason, Error, Event, HandOvers, Roster, RosterSize, Unreturned, mock::*};
 use codec::Encode;
 use frame_support::{assert_noop, assert_ok, traits::fungible::Inspect};
 use skep_economics::Pool;
@@ -124,6 +124,33 @@ fn addresses_are_reachable_and_nobody_elses() {
             assert_noop!(attempt(Endpoint { ipv4, ..endpoint(2) }), Failure::PrivateAddress);
         }
         assert_ok!(attempt(Endpoint { ipv4: [9, 9, 9, 9], ..endpoint(2) }));
+    });
+}
+
+/// Somebody registers where another is, with a stake it takes back as it pleases.
+#[test]
+fn a_node_that_gathers_keeps_nobody_from_its_address() {
+    run(|| {
+        let move_to = |who: u8, number: u8, to| ServiceNodes::update_endpoint(origin(who), node(number), to, VERSION);
+        assert_ok!(register(1, 1, REQUIREMENT / 2));
+        assert_ok!(move_to(1, 1, endpoint(2)));
+        assert_ok!(register(2, 2, REQUIREMENT));
+        assert!(matches!(state(2), Some(NodeState::Active { .. })));
+        ServiceNodes::check_state().expect("sound");
+        // The pool goes on, but is not filled while its address is another's.
+        assert_ok!(contribute(3, 1, REQUIREMENT / 4));
+        assert_noop!(contribute(4, 1, REQUIREMENT / 4), Failure::AddressTaken);
+        assert_noop!(move_to(1, 1, endpoint(2)), Failure::EndpointTaken);
+        assert_ok!(ServiceNodes::withdraw(origin(3), node(1)));
+        assert_ok!(contribute(3, 1, REQUIREMENT / 4));
+        assert_ok!(move_to(1, 1, endpoint(1)));
+        assert_ok!(contribute(4, 1, REQUIREMENT / 4));
+        assert!(matches!(state(1), Some(NodeState::Active { .. })));
+        // One that never served takes no address with it.
+        assert_ok!(register(5, 5, REQUIREMENT / 2));
+        assert_ok!(move_to(5, 5, endpoint(6)));
+        assert_ok!(register(6, 6, REQUIREMENT));
+        assert_ok!(ServiceNodes::withdraw(origin(5), node(5)));
     });
 }
 
@@ -576,7 +603,7 @@ fn a_node_goes_on_under_another_key() {
         let hand_over = |who: u8, from: u8, to: u8, by: u8| {
             ServiceNodes::hand_over(origin(who), node(from), node(to), proof(by, 1))
         };
-        assert_noop!(hand_over(1, 1, 5, 5), Failure::NotSteady);
+        assert_noop!(hand_over(1, 1, 5, 5), Failure::StillGathering);
         assert_ok!(contribute(2, 1, REQUIREMENT / 2));
         assert_noop!(hand_over(2, 1, 5, 5), Failure::NotOperator);
         assert_noop!(hand_over(1, 1, 5, 6), Failure::BadProof);
@@ -587,8 +614,41 @@ fn a_node_goes_on_under_another_key() {
         assert_eq!((held(1), held(2)), (REQUIREMENT / 2, REQUIREMENT / 2));
         assert_eq!(Heard::get(), [(node(1), true), (node(1), false), (node(5), true)]);
         assert_eq!(ServiceNodes::stakes(staker(2)).len(), 1);
-        assert_ok!(ServiceNodes::request_unlock(origin(2), node(5)));
-        assert_noop!(hand_over(1, 5, 6, 6), Failure::NotSteady);
+        // What the former key signed is answered for: it is nobody's while that is so.
+        assert_noop!(register(4, 1, REQUIREMENT), Failure::FormerKey);
+        assert_noop!(hand_over(1, 5, 1, 1), Failure::FormerKey);
+    });
+}
+
+/// A contributor who leaves does not keep the operator from rescuing the node.
+#[test]
+fn who_leaves_a_node_leaves_it_in_time_under_another_key() {
+    run(|| {
+        let half = REQUIREMENT / 2;
+        assert_ok!(register(1, 1, half));
+        assert_ok!(contribute(2, 1, half));
+        run_to(5);
+        assert_ok!(ServiceNodes::request_unlock(origin(2), node(1)));
+        run_to(7);
+        assert_ok!(ServiceNodes::hand_over(origin(1), node(1), node(3), proof(3, 1)));
+        let leaving = NodeState::Leaving { requested_at: 5, leaves_at: 5 + UNLOCK };
+        assert_eq!((state(1), state(3)), (None, Some(leaving)));
+        ServiceNodes::check_state().expect("sound");
+        // Others fill the place, and it is handed over again.
+        assert_ok!(contribute(4, 3, half));
+        run_to(8);
+        assert_ok!(ServiceNodes::hand_over(origin(1), node(3), node(5), proof(5, 1)));
+        assert_eq!(state(5), Some(NodeState::Active { since: 8 }));
+        assert!(ServiceNodes::decommission(node(5), 40, Default::default()));
+        assert_ok!(ServiceNodes::request_unlock(origin(4), node(5)));
+        assert_ok!(ServiceNodes::hand_over(origin(1), node(5), node(6), proof(6, 1)));
+        run_to(4 + UNLOCK);
+        assert_eq!((held(2), held(4)), (half, half));
+        run_to(5 + UNLOCK);
+        assert_eq!((held(2), held(4)), (0, half));
+        run_to(8 + UNLOCK);
+        assert_eq!((state(6), held(1), held(4)), (None, 0, 0));
+        assert_eq!(Agenda::<Test>::iter().count(), 0, "nothing is left of its former keys");
     });
 }
 
@@ -603,18 +663,9 @@ fn a_node_is_handed_over_a_few_times_an_unlock_time() {
             assert_ok!(hand_over(number, number + 1));
         }
         assert_noop!(hand_over(most + 1, most + 2), Failure::HandedOverTooOften);
-        // Another node's do not count, nor does a key that was the node's.
-        assert_ok!(ServiceNodes::register(
-            origin(2),
-            node(1),
-            proof(1, 2),
-            fee(),
-            endpoint(9),
-            VERSION,
-            REQUIREMENT,
-            Default::default()
-        ));
-        assert_ok!(ServiceNodes::hand_over(origin(2), node(1), node(9), proof(9, 2)));
+        // Another node's do not count.
+        assert_ok!(register(2, 8, REQUIREMENT));
+        assert_ok!(ServiceNodes::hand_over(origin(2), node(8), node(9), proof(9, 2)));
         run_to(1 + UNLOCK);
         assert_noop!(hand_over(most + 1, most + 2), Failure::HandedOverTooOften);
         run_to(2 + UNLOCK);

@@ -6,8 +6,8 @@
 //! | the first block of epoch `e + 2` | it is placed by [`SwarmMap::apply`], seeded by fresh randomness |
 //! | more than [`MAX_BATCH`] changes are due | the rest waits for the next epoch |
 //!
-//! The randomness a change is placed with comes from outputs that producers revealed during epoch `e + 1`, after it was
-//! included: whoever registers can neither know nor choose its swarm. Epochs are counted as they are seen, not by their
+//! The randomness a change is placed with is made of all that producers revealed until then, in epoch `e + 1` too, after it
+//! was included: whoever registers can neither know nor choose its swarm. Epochs are counted as they are seen, not by their
 //! index: a chain that stood still skips indices, and what is revealed is then older than they tell. A node that ends
 //! ceases to serve at once (the roster says so) and stays listed in its swarm until it is placed out of it.
 //!
@@ -52,7 +52,7 @@ pub const PLACEMENT_DELAY: u32 = 2;
 pub trait EpochRandomness {
     /// Index of the current epoch.
     fn epoch() -> u64;
-    /// Randomness made of what producers revealed during the epoch before this one.
+    /// Randomness made of what producers revealed up to the parent block.
     fn fresh() -> [u8; 32];
 }
 

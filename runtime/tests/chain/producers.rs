@@ -57,6 +57,52 @@ fn a_producer_that_equivocates_is_disabled_once() {
     assert_eq!(validate(&mut chain, TransactionSource::Local, &report), Err(InvalidTransaction::Stale.into()));
 }
 
+/// It is let back with the next set. The report of what it was disabled for must not do so again.
+#[test]
+fn nobody_is_punished_twice_for_one_session() {
+    use sp_runtime::traits::Dispatchable;
+    let mut chain = Chain::begin(Engine::Native, presets::LOCAL);
+    chain.make_block(&[]);
+    let first = equivocation(&mut chain, 1);
+    chain.make_block(std::slice::from_ref(&first));
+    let disabled = |chain: &mut Chain| chain.state.execute_with(pallet_session::Pallet::<Runtime>::disabled_validators);
+    // As when a session begins with another set.
+    let let_back = |chain: &mut Chain| {
+        chain.state.execute_with(pallet_session::DisabledValidators::<Runtime>::kill);
+        chain.state.commit_all().expect("commits");
+    };
+    let again = |chain: &mut Chain, report: &UncheckedExtrinsic| {
+        let call = report.function.clone();
+        chain.state.execute_with(|| call.dispatch(skep_runtime::RuntimeOrigin::none()).map_err(|failed| failed.error))
+    };
+    let_back(&mut chain);
+    let known = Err(pallet_babe::Error::<Runtime>::DuplicateOffenceReport.into());
+    assert_eq!(again(&mut chain, &first).map(drop), known);
+    let second = equivocation(&mut chain, 1);
+    assert_eq!(again(&mut chain, &second).map(drop), known, "of the same session");
+    assert_eq!(disabled(&mut chain), Vec::<u32>::new());
+    while session(&mut chain) == 0 {
+        chain.make_block(&[]);
+    }
+    let third = equivocation(&mut chain, 1);
+    chain.make_block(std::slice::from_ref(&third));
+    assert_eq!(disabled(&mut chain), [1], "it did so again");
+    assert_eq!(chain.state.execute_with(skep_runtime::check_state), Ok(()));
+    let_back(&mut chain);
+    let provable =
+        chain.state.execute_with(<pallet_network::ProvableSessions<Runtime> as frame_support::traits::Get<u32>>::get);
+    let remembered = |chain: &mut Chain| {
+        chain.state.execute_with(|| {
+            pallet_authorities::Punished::<Runtime>::iter_keys().map(|(session, _)| session).collect::<Vec<_>>()
+        })
+    };
+    while session(&mut chain) <= provable {
+        chain.make_block(&[]);
+    }
+    assert_eq!(remembered(&mut chain), [1]);
+    assert_eq!(chain.state.execute_with(skep_runtime::check_state), Ok(()));
+}
+
 /// A grown chain on which eight nodes are offered, with the BABE keys they are offered with.
 fn offered() -> (Chain, BTreeMap<ServiceNodeId, sr25519::Pair>) {
     let mut chain = Chain::begin(Engine::Native, presets::DEV);

@@ -25,11 +25,13 @@ fn authorize(chain: &mut Chain, code: &[u8]) {
     let governance: Governance = chain.call("SkepApi_governance", &());
     let proposal = governance.proposals[0].id;
     for who in &signers[1..] {
-        call(chain, *who, pallet_governance::Call::approve { proposal });
+        call(chain, *who, pallet_governance::Call::approve { proposal, motion });
     }
     let governance: Governance = chain.call("SkepApi_governance", &());
-    assert!(governance.proposals[0].enact_from.is_some(), "{governance:?}");
-    for _ in 0..10 {
+    let enact_from = governance.proposals[0].enact_from.expect("carried");
+    let unlock_blocks = chain.state.execute_with(pallet_service_nodes::Pallet::<Runtime>::staking_terms).unlock_blocks;
+    assert!(enact_from > chain.head.number + unlock_blocks, "who asks for its stake now has it back before");
+    while chain.head.number < enact_from {
         chain.make_block(&[]);
     }
     call(chain, Sr25519Keyring::Ferdie, pallet_governance::Call::enact { proposal });

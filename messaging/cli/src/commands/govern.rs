@@ -38,10 +38,14 @@ enum GovernCommand {
     /// Propose something; a deposit is held until the proposal is gone.
     #[command(subcommand)]
     Propose(ProposeCommand),
-    /// Approve of a proposal.
+    /// Approve of a proposal. It is named to the chain with what it proposes, which is shown: the chain refuses if it is something
+    /// else there.
     Approve {
         /// Its number, as `skep govern status` shows it.
         proposal: ProposalId,
+        /// Only if it is an upgrade to this runtime: its Wasm, compressed as you built it.
+        #[arg(long, value_name = "FILE")]
+        code: Option<PathBuf>,
     },
     /// Take an approval back.
     Withdraw {
@@ -108,9 +112,11 @@ pub(crate) enum GovernError {
         None => "propose it first, or enact the proposal (`skep govern status`)".to_owned(),
     })]
     NotAuthorized { given: CodeHash, allowed: Option<CodeHash> },
+    #[error("proposal {proposal} is no upgrade to the runtime {given}; it would {motion}", motion = Words(motion))]
+    OtherMotion { proposal: ProposalId, given: CodeHash, motion: Motion },
     #[error("no proposal {0} is open: `skep govern status` shows those that are")]
     Unknown(ProposalId),
-    #[error("less than two thirds of the serving stake approve of proposal {0}: it cannot be enacted")]
+    #[error("too little stake approves of proposal {0} (`skep govern status`): it cannot be enacted")]
     NotCarried(ProposalId),
     #[error("proposal {proposal} may be enacted from block {from}; the chain is at block {now}")]
     TooEarly { proposal: ProposalId, from: u32, now: u32 },
@@ -128,6 +134,7 @@ impl From<GovernError> for Failure {
             | GovernError::CodeUnreadable { .. }
             | GovernError::CodeTooLarge { .. }
             | GovernError::NotAuthorized { .. }
+            | GovernError::OtherMotion { .. }
             | GovernError::Unknown(_)
             | GovernError::NotCarried(_)
             | GovernError::TooEarly { .. } => Self::usage(error),
@@ -156,6 +163,8 @@ pub(crate) enum GovernReport {
     /// A call about a proposal took effect.
     Done {
         proposal: ProposalId,
+        #[serde(flatten)]
+        motion: Motion,
         action: Action,
         #[serde(flatten)]
         block: Block,
@@ -191,7 +200,7 @@ async fn act(GovernArgs { signer, command }: GovernArgs, urls: ChainUrls) -> Res
     let known =
         |id: ProposalId| governance.proposals.iter().find(|proposal| proposal.id == id).ok_or(GovernError::Unknown(id));
     let submitter = || async { Ok::<_, GovernError>(Submitter::connect(&urls, signer.key()?).await?) };
-    let (proposal, action, included) = match command {
+    let (proposal, motion, action, included) = match command {
         GovernCommand::Status => return Ok(GovernReport::Status { height, governance }),
         GovernCommand::Propose(command) => {
             let motion = command.motion()?;
@@ -208,27 +217,34 @@ async fn act(GovernArgs { signer, command }: GovernArgs, urls: ChainUrls) -> Res
             let included = submitter().await?.apply_upgrade(&code, Wait::Finalized).await?;
             return Ok(GovernReport::Applied { code_hash: given, block: included.into() });
         }
-        GovernCommand::Approve { proposal } => {
-            known(proposal)?;
-            (proposal, Action::Approved, submitter().await?.approve(proposal, Wait::Finalized).await?)
+        GovernCommand::Approve { proposal, code } => {
+            let motion = known(proposal)?.motion;
+            let given = code.map(|code| read_code(&code)).transpose()?.map(|(_, given)| given);
+            if let Some(given) = given.filter(|given| motion != Motion::Upgrade { code_hash: *given }) {
+                return Err(GovernError::OtherMotion { proposal, given, motion });
+            }
+            let included = submitter().await?.approve(proposal, &motion, Wait::Finalized).await?;
+            (proposal, motion, Action::Approved, included)
         }
         GovernCommand::Withdraw { proposal } => {
-            known(proposal)?;
-            (proposal, Action::Withdrawn, submitter().await?.withdraw_approval(proposal, Wait::Finalized).await?)
+            let motion = known(proposal)?.motion;
+            let included = submitter().await?.withdraw_approval(proposal, &motion, Wait::Finalized).await?;
+            (proposal, motion, Action::Withdrawn, included)
         }
         GovernCommand::Enact { proposal } => {
-            let from = known(proposal)?.enact_from.ok_or(GovernError::NotCarried(proposal))?;
+            let known = known(proposal)?;
+            let from = known.enact_from.ok_or(GovernError::NotCarried(proposal))?;
             if height < from {
                 return Err(GovernError::TooEarly { proposal, from, now: height });
             }
-            (proposal, Action::Enacted, submitter().await?.enact(proposal, Wait::Finalized).await?)
+            (proposal, known.motion, Action::Enacted, submitter().await?.enact(proposal, Wait::Finalized).await?)
         }
         GovernCommand::Close { proposal } => {
-            known(proposal)?;
-            (proposal, Action::Closed, submitter().await?.close(proposal, Wait::Finalized).await?)
+            let motion = known(proposal)?.motion;
+            (proposal, motion, Action::Closed, submitter().await?.close(proposal, Wait::Finalized).await?)
         }
     };
-    Ok(GovernReport::Done { proposal, action, block: included.into() })
+    Ok(GovernReport::Done { proposal, motion, action, block: included.into() })
 }
 
 impl ProposeCommand {
@@ -262,14 +278,14 @@ impl fmt::Display for GovernReport {
                 let number = proposal.map_or_else(String::new, |id| format!(" {id}"));
                 write!(f, "Proposal{number}, {}, is open since block {}.", Words(motion), block.height)
             }
-            Self::Done { proposal, action, block } => {
+            Self::Done { proposal, motion, action, block } => {
                 let done = match action {
                     Action::Approved => "You approve of proposal",
                     Action::Withdrawn => "You no longer approve of proposal",
                     Action::Enacted => "In force: proposal",
                     Action::Closed => "Gone: proposal",
                 };
-                write!(f, "{done} {proposal}, since block {}.", block.height)
+                write!(f, "{done} {proposal}, {}, since block {}.", Words(motion), block.height)
             }
             Self::Applied { code_hash, block } => {
                 write!(f, "The runtime {code_hash} is in force after block {}.", block.height)

@@ -79,7 +79,7 @@ enum StakeCommand {
         /// The node.
         node: ServiceNodeId,
     },
-    /// Offer a node of yours as a block producer: it may be drawn from the next era on.
+    /// Offer a node of yours as a block producer: it may be drawn once two epochs have passed.
     Offer {
         /// What `skep-messaging offer` printed for the node.
         #[arg(value_name = "FILE")]
@@ -517,7 +517,7 @@ impl fmt::Display for StakeReport {
             }
             Self::Offered { node, block } => write!(
                 f,
-                "{node} is offered as a block producer since block {}: it may be drawn from the next era on.",
+                "{node} is offered as a block producer since block {}: it may be drawn once two epochs have passed.",
                 block.height
             ),
             Self::Retracted { node, block } => {

@@ -204,6 +204,8 @@ fn what_a_key_said_before_it_was_handed_over_is_not_said_again() {
         carry_out(said.clone());
         assert_ok!(ServiceNodes::hand_over(origin(1), node(1), node(2), proof(2, 1)));
         assert_ok!(ServiceNodes::update_endpoint(origin(1), node(2), endpoint(8), VERSION));
+        // The key is the node's again, once it was forgotten that it had been before.
+        HandedOver::take();
         assert_ok!(ServiceNodes::hand_over(origin(1), node(2), node(1), proof(1, 1)));
         assert_eq!(pool(&said), refused(Refusal::Overtaken));
         assert_eq!(Roster::get(node(1)).expect("registered").endpoint, endpoint(8));

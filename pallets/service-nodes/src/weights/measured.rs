@@ -13,11 +13,11 @@ pub struct Measured<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> WeightInfo for Measured<T> {
     fn register() -> Weight {
-        Weight::from_parts(256_328_000, 0).saturating_add(T::DbWeight::get().reads_writes(22, 22))
+        Weight::from_parts(256_328_000, 0).saturating_add(T::DbWeight::get().reads_writes(23, 22))
     }
 
     fn contribute() -> Weight {
-        Weight::from_parts(169_982_000, 0).saturating_add(T::DbWeight::get().reads_writes(17, 19))
+        Weight::from_parts(169_982_000, 0).saturating_add(T::DbWeight::get().reads_writes(19, 21))
     }
 
     fn request_unlock() -> Weight {
@@ -49,7 +49,7 @@ impl<T: frame_system::Config> WeightInfo for Measured<T> {
     }
 
     fn hand_over() -> Weight {
-        Weight::from_parts(316_668_000, 0).saturating_add(T::DbWeight::get().reads_writes(26, 58))
+        Weight::from_parts(396_668_000, 0).saturating_add(T::DbWeight::get().reads_writes(27, 98))
     }
 
     fn work_off_agenda(n: u32) -> Weight {
