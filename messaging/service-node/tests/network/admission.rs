@@ -2,7 +2,7 @@
 
 use crate::{
     storage::read,
-    support::{BLOCK, GENESIS, Network, Owner, config, entry, node_key, now_ms, start_node, view, worked},
+    support::{BLOCK, GENESIS, LONG, Network, Owner, config, entry, node_key, now_ms, start_node, view, worked},
 };
 use ed25519_dalek::{Signature, VerifyingKey};
 use futures::future::join_all;
@@ -152,8 +152,15 @@ async fn a_member_a_moment_behind_takes_the_work_of_one_ahead() {
     };
     slow.send_replace(seen_at(BLOCK));
     network.publish_view(seen_at(NEWER));
+    network.warm_up().await;
+    // Whoever waits for a block looks at the roster once more.
+    let looking = slow.receiver_count();
     let catches_up = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let until = Instant::now() + LONG;
+        while slow.receiver_count() == looking {
+            assert!(Instant::now() < until, "node 1 does not wait");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         slow.send_replace(seen_at(NEWER));
     };
     let deposit = worked(Owner::new(50).deposit(b"new"), FLOOR, NEWER);
@@ -191,7 +198,7 @@ async fn a_full_store_says_so_and_nothing_is_lost_for_it() {
     let (status, answer) = network.ask(1, Method::Store(deposit(3))).await;
     let response: StoreResponse = read(answer);
     assert_eq!((status, response.swarm.values().filter(|result| is_full(result)).count()), (200, 1));
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + LONG;
     while kept(&network, 1, &owner).await < 2 {
         assert!(Instant::now() < until, "the new member has not got what the full one has");
         tokio::time::sleep(Duration::from_millis(100)).await;
