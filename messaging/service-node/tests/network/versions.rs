@@ -5,7 +5,7 @@ mod other;
 use crate::{
     paths::try_open,
     replication::{HASTY, kept, order, shows, store},
-    support::{Network, Owner, config, entry, node_key},
+    support::{LONG, Network, Owner, config, entry, node_key},
 };
 use other::{Other, is_refused};
 use skep_onion::established::{HopFailure, OpenPathError};
@@ -22,12 +22,18 @@ async fn mixed(comparison: u32) -> (Network, Other) {
     let other = Other::start(2, comparison);
     network.entries.push(entry(&node_key(2), 1, other.port(), 0));
     network.publish(network.entries.clone());
+    // They compare with each other: once both have reached the other, what is stored finds the ways open.
+    let until = Instant::now() + LONG;
+    while other.peers() < 2 {
+        assert!(Instant::now() < until, "the other member is not reached");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     (network, other)
 }
 
 /// Waits until the other member has a message, or has it no more.
 async fn until_has(other: &Other, owner: &Owner, hash: MessageHash, expected: bool) {
-    let until = Instant::now() + Duration::from_secs(30);
+    let until = Instant::now() + LONG;
     while other.has(owner, hash) != expected {
         assert!(Instant::now() < until, "{hash} should be there: {expected}");
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -105,7 +111,7 @@ async fn members_of_two_versions_store_compare_and_order() {
         shows(&network, node, &owner, &[d]).await;
     }
     // Stamps are made equal, too: nothing is left to hand over.
-    let until = Instant::now() + Duration::from_secs(30);
+    let until = Instant::now() + LONG;
     while other.reconcile(&network.entries[..2]).await > 0 {
         assert!(Instant::now() < until, "they do not become equal");
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -146,6 +152,10 @@ async fn who_compares_otherwise_gets_new_mail_and_holds_up_nobody() {
     let (status, _) = network.ask(1, Method::Command(deletion(&owner, a))).await;
     assert_eq!(status, 200);
     assert!(!other.has(&owner, a));
-    assert!(other.refused() > 0, "it was asked to compare");
+    let until = Instant::now() + LONG;
+    while other.refused() == 0 {
+        assert!(Instant::now() < until, "it is not asked to compare");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     network.stop().await;
 }
