@@ -21,7 +21,7 @@ use skep_mailbox::MemoryStore;
 use skep_messaging::{
     NodeKey,
     config::Config,
-    drive::{MessagingNode, NodeParts},
+    drive::{MessagingNode, NodeParts, supervisor::Sockets},
 };
 use skep_primitives::{
     Authority, Endpoint, NodeState, Permyriad, RosterEntry, RosterSnapshot, ServiceNodeId, SoftwareVersion, StakerId,
@@ -29,7 +29,7 @@ use skep_primitives::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::UdpSocket,
+    net::{TcpListener, UdpSocket},
     path::PathBuf,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -58,7 +58,7 @@ impl Network {
         let (mut nodes, mut entries, mut stores) = (Vec::new(), Vec::new(), Vec::new());
         for number in 1..=count {
             let store = Arc::new(MemoryStore::new(u64::MAX));
-            let node = start_node(number, (0, 0), receiver.clone(), Arc::clone(&store)).await;
+            let node = start_node(number, Sockets::default(), receiver.clone(), Arc::clone(&store)).await;
             stores.push(store);
             entries.push(entry(number, NodeKey::from_seed(&[number; 32]).id(), &node));
             nodes.push(Some(node));
@@ -121,35 +121,38 @@ impl Network {
     async fn restart(&mut self, id: ServiceNodeId) {
         let number = self.stop(id).await;
         let endpoint = self.entries[number].endpoint;
-        // The socket goes with the last of the endpoint's tasks.
+        // The sockets go with the last of the node's tasks.
         let until = Instant::now() + Duration::from_secs(60);
-        while let Err(error) = UdpSocket::bind((endpoint.ip(), endpoint.quic_port)) {
-            assert!(Instant::now() < until, "{error}");
+        let sockets = loop {
+            let https = TcpListener::bind((endpoint.ip(), endpoint.https_port));
+            match (https, UdpSocket::bind((endpoint.ip(), endpoint.quic_port))) {
+                (Ok(https), Ok(quic)) => break Sockets { https: Some(https), quic: Some(quic) },
+                (Err(error), _) | (_, Err(error)) => assert!(Instant::now() < until, "{error}"),
+            }
             tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        let ports = (endpoint.https_port, endpoint.quic_port);
+        };
         let place = u8::try_from(number + 1).expect("few");
         self.nodes[number] =
-            Some(start_node(place, ports, self.roster.subscribe(), Arc::clone(&self.stores[number])).await);
+            Some(start_node(place, sockets, self.roster.subscribe(), Arc::clone(&self.stores[number])).await);
     }
 }
 
-/// Node `number`, at these TCP and UDP ports (0: any).
+/// Node `number`, on these sockets or any ports.
 async fn start_node(
     number: u8,
-    (https_port, quic_port): (u16, u16),
+    sockets: Sockets,
     roster: watch::Receiver<Arc<RosterView>>,
     store: Arc<MemoryStore>,
 ) -> MessagingNode {
     let config = format!(
         "chain = [\"ws://127.0.0.1:1\"]\n\
-         listen = {{ address = \"127.0.{number}.1\", https_port = {https_port}, quic_port = {quic_port} }}\n\
+         listen = {{ address = \"127.0.{number}.1\", https_port = 0, quic_port = 0 }}\n\
          metrics = {{ address = \"127.0.0.1:0\" }}\n"
     );
     let config = Config::parse(&config).expect("a valid configuration");
     let key = NodeKey::from_seed(&[number; 32]);
     let parts = NodeParts { key, genesis: [1; 32], roster, store };
-    MessagingNode::start(&config, parts).await.expect("the node starts")
+    MessagingNode::start_on(sockets, &config, parts).await.expect("the node starts")
 }
 
 /// Stands in for a chain node: genesis and roster are all a client asks for.
