@@ -305,7 +305,7 @@ fn block_hash_key(number: BlockNumber) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{sync::mpsc, thread};
+    use std::{sync::mpsc, thread, time::Duration};
 
     #[test]
     fn a_proof_is_made_once_and_nobody_waits_for_another_ones() {
@@ -315,7 +315,8 @@ mod tests {
             let slow = scope.spawn(move || {
                 kept.get(1, || {
                     begun.send(()).unwrap();
-                    gone.recv().unwrap();
+                    // What fails meanwhile fails, and does not hang.
+                    gone.recv_timeout(Duration::from_secs(60)).unwrap();
                     Ok(vec![1])
                 })
             });

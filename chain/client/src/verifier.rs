@@ -26,7 +26,7 @@ pub const STALE: Moment = 10 * 60 * 1_000;
 
 /// How long chain nodes may take until the first has proven its head.
 const HEARING: Duration = Duration::from_secs(30);
-/// How long the others may take after it.
+/// How long the others may take after it, where somebody waits for the roster and not for what each of them says.
 const LATECOMERS: Duration = Duration::from_secs(3);
 /// Most pages of a warp proof: more changes of authorities than any checkpoint is believed for.
 const MOST_PAGES: usize = 64;
@@ -254,7 +254,7 @@ impl RosterVerifier {
     /// No checkpoint is young enough, no chain node proves anything, or two chains are final.
     pub async fn refresh(&mut self, now: Moment) -> Result<ProvenRoster, VerifyError> {
         let base = self.base(now)?;
-        let (heard, mut failures) = hear_all(&mut self.servers, &base, now).await;
+        let (heard, mut failures) = hear_all(&mut self.servers, &base, now, LATECOMERS).await;
         for (url, failure) in &failures {
             tracing::warn!(url, %failure, "a chain node's word on the roster does not count");
         }
@@ -291,13 +291,14 @@ impl RosterVerifier {
         Ok(roster)
     }
 
-    /// What every chain node says, each asked for head and roster; and the roster, if any proved it.
+    /// What every chain node says, each asked for head and roster; and the roster, if any proved it. A chain node that does
+    /// not answer is waited for, half a minute.
     ///
     /// # Errors
     /// No checkpoint is young enough, or two chains are final.
     pub async fn examine(&mut self, now: Moment) -> Result<(Vec<Testimony>, Option<ProvenRoster>), VerifyError> {
         let base = self.base(now)?;
-        let (heard, failures) = hear_all(&mut self.servers, &base, now).await;
+        let (heard, failures) = hear_all(&mut self.servers, &base, now, HEARING).await;
         one_chain(&heard)?;
         let mut proven: Option<ProvenRoster> = None;
         let mut testimonies: Vec<_> =
@@ -364,11 +365,13 @@ impl Server {
     }
 }
 
-/// Asks all at once; those that proved a head, the highest first, and why the others did not.
+/// Asks all at once, and waits for those that are later than the first by this much; those that proved a head, the highest
+/// first, and why the others did not.
 async fn hear_all(
     servers: &mut [Server],
     base: &Checkpoint,
     now: Moment,
+    latecomers: Duration,
 ) -> (Vec<(usize, Heard)>, Vec<(String, HearError)>) {
     let urls: Vec<_> = servers.iter().map(|server| server.url.clone()).collect();
     let mut hearings: FuturesUnordered<_> = servers
@@ -381,7 +384,7 @@ async fn hear_all(
     while let Ok(Some((server, outcome))) = tokio::time::timeout_at(until, hearings.next()).await {
         match outcome {
             Ok(one) => {
-                until = until.min(Instant::now() + LATECOMERS);
+                until = until.min(Instant::now() + latecomers);
                 heard.push((server, one));
             }
             Err(failure) => {

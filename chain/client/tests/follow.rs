@@ -114,7 +114,7 @@ fn urls(nodes: &[&ChainNode]) -> ChainUrls {
 }
 
 async fn reaches(views: &mut RosterReceiver, height: BlockNumber) {
-    tokio::time::timeout(Duration::from_secs(20), views.wait_for(|view| view.height() >= height))
+    tokio::time::timeout(Duration::from_secs(60), views.wait_for(|view| view.height() >= height))
         .await
         .expect("in time")
         .expect("followed");

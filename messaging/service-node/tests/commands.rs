@@ -11,7 +11,7 @@ use std::{
     error::Error,
     fs,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -81,19 +81,42 @@ fn a_node_without_a_chain_waits_and_stops_when_told() -> Result<(), Box<dyn Erro
     let (key, config) = (directory.path().join("node.key"), directory.path().join("node.toml"));
     run(&["keygen", "--out", path(&key)])?;
     fs::write(&config, format!("chain = [\"ws://127.0.0.1:1\"]\ndata_dir = {:?}\n", path(directory.path())))?;
-    let mut node = Command::new(env!("CARGO_BIN_EXE_skep-messaging"))
+    let node = Command::new(env!("CARGO_BIN_EXE_skep-messaging"))
         .args(["run", "--config", path(&config)])
         .stderr(Stdio::null())
-        .spawn()?;
+        .spawn();
+    let mut node = Ended(node?);
     let started = Instant::now();
     while !directory.path().join("messages/CURRENT").exists() {
-        assert!(started.elapsed() < Duration::from_secs(20), "the store should have been opened");
+        assert!(started.elapsed() < LONG, "the store should have been opened");
         sleep(Duration::from_millis(20));
     }
-    assert!(node.try_wait()?.is_none(), "it waits");
-    Command::new("kill").args(["-TERM", &node.id().to_string()]).status()?;
-    assert!(node.wait()?.success());
+    assert!(node.0.try_wait()?.is_none(), "it waits");
+    Command::new("kill").args(["-TERM", &node.0.id().to_string()]).status()?;
+    let told = Instant::now();
+    let status = loop {
+        if let Some(status) = node.0.try_wait()? {
+            break status;
+        }
+        assert!(told.elapsed() < LONG, "it should have stopped");
+        sleep(Duration::from_millis(20));
+    };
+    assert!(status.success());
     Ok(())
+}
+
+/// Enough for what must happen, on any machine.
+const LONG: Duration = Duration::from_secs(120);
+
+/// A process that is ended with the test, however far the test comes.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn deposit(number: u8) -> Record {

@@ -34,8 +34,9 @@ pub(crate) fn check(dir: &Path) {
     assert!(expected.len() > 10, "the page has its blocks");
 }
 
-/// Runs a mailbox command against one node, then a shell test of what it gave: `leave TEXT` (and `members_failed`) or
-/// `read` (into the file `mail`, one message a line). The account is the one the page made.
+/// Runs a mailbox command against one node, then a shell test of what it gave: `leave TEXT FAILED`, until so many members fail
+/// (a busy machine may keep others from answering in time), or `read` (into the file `mail`, one message a line). The account is
+/// the one the page made.
 pub(crate) fn script(dir: &Path, command: &str, node: &str, test: &str) {
     let script = format!("set -euo pipefail\nNODE={node}\n{MAILBOX}\n{command}\n{test}\n");
     let output = Command::new("bash").args(["-c", &script]).current_dir(dir).output().expect("bash runs");
@@ -50,8 +51,16 @@ ACCOUNT=03$(openssl pkey -in account.pem -pubout -outform DER | tail -c 32 | od 
 NOW=$(date +%s%3N)
 rpc() { curl -sSk "$NODE/storage_rpc/v1" -d "$1"; }
 leave() {
-    rpc "$(jq -n --arg account "$ACCOUNT" --arg data "$(printf '%s' "$1" | base64)" --argjson now "$NOW" \
-        '{method: "store", params: {pubkey: $account, timestamp: $now, ttl: 600000, data: $data}}')" > stored.json
+    local store
+    store=$(jq -n --arg account "$ACCOUNT" --arg data "$(printf '%s' "$1" | base64)" --argjson now "$NOW" \
+        '{method: "store", params: {pubkey: $account, timestamp: $now, ttl: 3600000, data: $data}}')
+    # Storing it once more changes nothing where it is.
+    for _ in {1..60}; do
+        rpc "$store" > stored.json
+        [ "$(members_failed)" = "$2" ] && return
+        sleep 1
+    done
+    return 1
 }
 members_failed() { jq '[.swarm[] | select(.failed)] | length' stored.json; }
 read() {

@@ -11,7 +11,7 @@ use std::{
         Condvar, Mutex,
         mpsc::{Sender, channel},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// What happened, in order.
@@ -331,10 +331,12 @@ fn nobody_waits_for_all_of_a_mailbox() {
 /// Returns once everything queued so far has been taken.
 fn settle(writer: &Writer) {
     let (told, outcome) = channel();
+    let until = Instant::now() + Duration::from_secs(60);
     loop {
+        assert!(Instant::now() < until, "it does not come to rest");
         let told = told.clone();
         writer.expire(0, 0, move |expired| told.send(expired).unwrap());
-        if outcome.recv().unwrap().is_ok() {
+        if outcome.recv_timeout(Duration::from_secs(60)).unwrap().is_ok() {
             return;
         }
     }

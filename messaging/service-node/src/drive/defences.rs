@@ -120,15 +120,15 @@ mod tests {
     #[test]
     fn replicas_count_one_by_one() {
         let peers = [1, 2].map(|number| ServiceNodeId([number; 32]));
+        let now = Instant::now();
         let handed = |limits: &Limits| {
             let defences = Defences::new(limits);
-            let mut peer = std::iter::from_fn(|| defences.peer_may_hand_over(peers[0], MAX_REPLICAS).then_some(()));
-            let handed = peer.by_ref().take(1_000).count();
-            assert!(defences.peer_may_hand_over(peers[1], MAX_REPLICAS), "another one has its own");
+            let allowed = |peer| defences.replicas.allows_many(peer, MAX_REPLICAS, now);
+            let handed = (0..1_000).take_while(|_| allowed(peers[0])).count();
+            assert!(allowed(peers[1]), "another one has its own");
             handed
         };
-        let full = 2 * 4 * 600 / MAX_REPLICAS;
-        assert!((full..full + 10).contains(&handed(&Limits::default())), "two seconds' worth at once");
+        assert_eq!(handed(&Limits::default()), 2 * 4 * 600 / MAX_REPLICAS, "two seconds' worth at once");
         let slow = Limits { peer_requests_per_second: 1, ..Limits::default() };
         assert_eq!(handed(&slow), 2);
     }
@@ -137,12 +137,10 @@ mod tests {
     fn rates_may_change() {
         let slow = Limits { requests_per_second: 1, request_burst: 1, ..Limits::default() };
         let defences = Defences::new(&slow);
-        let address = IpAddr::from([10, 0, 0, 1]);
-        let allowed = |allows: fn(&Defences, IpAddr) -> Result<(), TooOften>| {
-            (0..10).take_while(|_| allows(&defences, address).is_ok()).count()
-        };
-        assert_eq!([Defences::may_ask, Defences::client_may_shake_hands].map(allowed), [1, 2]);
+        let (address, now) = (IpAddr::from([10, 0, 0, 1]), Instant::now());
+        let allowed = |rates: &AddressRates| (0..10).take_while(|_| rates.allow(address, now).is_ok()).count();
+        assert_eq!([&defences.requests, &defences.client_handshakes].map(allowed), [1, 2]);
         defences.change(&Limits { request_burst: 2, ..slow });
-        assert_eq!([Defences::may_ask, Defences::client_may_shake_hands].map(allowed), [2, 4]);
+        assert_eq!([&defences.requests, &defences.client_handshakes].map(allowed), [2, 4]);
     }
 }

@@ -210,6 +210,8 @@ impl Node {
             memory_limit: self.budget.size(),
             connections: self.defences.connections.open(),
             connection_limit: self.defences.connections.limit(),
+            paths: self.paths().len(),
+            sessions: self.listening().sessions(),
             readiness: readiness(&view, &self.id),
             store_writes: !self.disk.refuses(),
             view: &view,

@@ -1,12 +1,21 @@
 //! Token buckets by who asks, of which a bounded number is kept.
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::{
+    Quota, RateLimiter,
+    clock::Clock,
+    middleware::NoOpMiddleware,
+    nanos::Nanos,
+    state::{InMemoryState, NotKeyed},
+};
 use std::{
     collections::HashMap,
     hash::Hash,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     num::NonZeroU32,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -32,14 +41,31 @@ struct Buckets<K> {
     quota: Quota,
     most_keys: usize,
     by_key: HashMap<K, Bucket>,
-    strangers: DefaultDirectRateLimiter,
+    strangers: Limiter,
+    clock: Told,
+    /// When the clock was at zero: as long as it was never told, nothing was taken.
+    began: Option<Instant>,
     last_sweep: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Bucket {
-    limiter: DefaultDirectRateLimiter,
+    limiter: Limiter,
     last_use: Instant,
+}
+
+type Limiter = RateLimiter<NotKeyed, InMemoryState, Told, NoOpMiddleware<Nanos>>;
+
+/// The clock of all buckets, which says what it was told: they fill by the time of whoever takes tokens.
+#[derive(Clone, Debug, Default)]
+struct Told(Arc<AtomicU64>);
+
+impl Clock for Told {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        self.0.load(Ordering::Relaxed).into()
+    }
 }
 
 /// Looking through all keys costs something, so not more often than this.
@@ -75,12 +101,15 @@ impl<K: Eq + Hash> Buckets<K> {
     fn new(rate: Rate, most_keys: usize) -> Self {
         let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::per_second(at_least_one(rate.per_second)).allow_burst(at_least_one(rate.burst));
-        let strangers = RateLimiter::direct(quota);
-        Self { quota, most_keys, by_key: HashMap::new(), strangers, last_sweep: None }
+        let clock = Told::default();
+        let strangers = RateLimiter::direct_with_clock(quota, clock.clone());
+        Self { quota, most_keys, by_key: HashMap::new(), strangers, clock, began: None, last_sweep: None }
     }
 
     fn allow(&mut self, key: K, number: NonZeroU32, now: Instant) -> bool {
-        let takes = |limiter: &DefaultDirectRateLimiter| matches!(limiter.check_n(number), Ok(Ok(())));
+        let passed = now.saturating_duration_since(*self.began.get_or_insert(now));
+        self.clock.0.store(u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let takes = |limiter: &Limiter| matches!(limiter.check_n(number), Ok(Ok(())));
         if let Some(bucket) = self.by_key.get_mut(&key) {
             bucket.last_use = now;
             return takes(&bucket.limiter);
@@ -91,7 +120,7 @@ impl<K: Eq + Hash> Buckets<K> {
                 return takes(&self.strangers);
             }
         }
-        let limiter = RateLimiter::direct(self.quota);
+        let limiter = RateLimiter::direct_with_clock(self.quota, self.clock.clone());
         let allowed = takes(&limiter);
         self.by_key.insert(key, Bucket { limiter, last_use: now });
         allowed
@@ -186,27 +215,24 @@ mod tests {
         let now = Instant::now();
         assert_eq!([0; 4].map(|_| limits.allows("a", now)), [true, true, true, false]);
         assert!(limits.allows("b", now));
+        let in_ms = |ms| limits.allows("a", now + Duration::from_millis(ms));
+        assert_eq!([999, 1_000, 1_001, 9_000].map(in_ms), [false, true, false, true], "one comes back each second");
         limits.change(Rate { per_second: 1, burst: 1 }, 10);
         assert_eq!([0; 2].map(|_| limits.allows("a", now)), [true, false], "another rate from now on");
     }
 
     #[test]
     fn keys_are_bounded_idle_ones_make_room_and_strangers_share() {
-        // So many at once that the few that come back meanwhile do not matter.
-        let quota = Rate { per_second: 1, burst: 5000 };
-        let limits = RateLimits::new(quota, 3);
+        let limits = limits(1, 5, 3);
         let start = Instant::now();
         for key in 0..3 {
             assert!(limits.allows(key, start));
         }
-        let strangers = (3..6003).filter(|key| limits.allows(*key, start)).count();
-        assert!(
-            (5000..6000).contains(&strangers),
-            "no room and nobody idle: all strangers share a bucket, not {strangers}"
-        );
+        let strangers = (3..63).filter(|key| limits.allows(*key, start)).count();
+        assert_eq!(strangers, 5, "no room and nobody idle: all strangers share a bucket");
         assert!(limits.allows(0, start), "who is known is served from its own");
-        let later = start + Duration::from_secs(5001);
-        assert!(limits.allows(7000, later), "idle ones have been forgotten");
+        let later = start + Duration::from_secs(6);
+        assert!(limits.allows(70, later), "idle ones have been forgotten");
         assert!(limits.lock().by_key.len() <= 3);
     }
 

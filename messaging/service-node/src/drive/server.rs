@@ -328,18 +328,8 @@ const fn listening_limits(config: &config::Listening) -> ListeningLimits {
 async fn forget_idle(node: Arc<Node>) {
     loop {
         tokio::time::sleep(IDLE_PAUSE).await;
-        let sessions = {
-            let mut listening = node.listening();
-            listening.expire(now_ms());
-            listening.sessions()
-        };
-        let paths = {
-            let mut paths = node.paths();
-            paths.expire(now_ms());
-            paths.len()
-        };
-        node.metrics.listening_sessions.set(i64::try_from(sessions).unwrap_or(i64::MAX));
-        node.metrics.established_paths.set(i64::try_from(paths).unwrap_or(i64::MAX));
+        node.listening().expire(now_ms());
+        node.paths().expire(now_ms());
     }
 }
 

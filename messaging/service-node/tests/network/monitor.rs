@@ -216,12 +216,15 @@ async fn connections_are_bounded_and_misbehaved_ones_closed() {
     first.0.send(Message::binary(vec![1, 2, 3])).await.expect("sends");
     assert_eq!(first.closed().await, Some(CloseCode::Unsupported));
     // Its place is free once the node has noticed.
-    let mut second = loop {
-        match Monitor::open(&network, 0).await {
-            Ok(second) => break second,
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+    let again = async {
+        loop {
+            match Monitor::open(&network, 0).await {
+                Ok(second) => break second,
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
         }
     };
+    let mut second = timeout(PATIENCE, again).await.expect("its place is free");
     let long = format!("{{\"method\":\"{}\"}}", "x".repeat(20_000));
     second.send(long).await;
     second.closed().await;

@@ -1,6 +1,6 @@
 //! Established paths through real nodes over loopback.
 
-use crate::support::{Network, Owner, client_of, config, entry, node_key, start_node};
+use crate::support::{Network, Owner, client_of, config, entry, node_key};
 use rustls::version::TLS13;
 use skep_onion::{
     Answer, Hop, WrapOptions,
@@ -9,7 +9,6 @@ use skep_onion::{
 };
 use skep_primitives::ServiceNodeId;
 use skep_proto::storage::{MemberResult, Method, Request, RetrieveResponse, StoreResponse};
-use std::{net::UdpSocket, sync::Arc};
 
 const BROKEN: (u16, &[u8]) = (400, b"Path broken");
 
@@ -129,15 +128,7 @@ async fn a_hop_tells_what_became_of_the_next_one() {
 
     // The last hop restarts: it has no keys of before. The one before it says so, and forgets the path.
     let mut path = try_open(&network, &[0, 1, 2]).await.expect("opened");
-    let port = network.entries[2].endpoint.quic_port;
-    network.nodes.pop().expect("three nodes").stop().await;
-    while UdpSocket::bind(("127.0.0.1", port)).is_err() {
-        tokio::task::yield_now().await;
-    }
-    let mut config = config("");
-    config.listen.quic_port = port;
-    let store = Arc::new(skep_mailbox::MemoryStore::new(0));
-    network.nodes.push(start_node(&config, &node_key(2), network.receiver(), store).await);
+    network.restart_last().await;
     let answer = ask(&network, (0, &mut path), network.id(1), Method::Info).await;
     let broken = |at| ReadAnswerError::Failed { at, failure: HopFailure::NextBroken };
     assert_eq!(answer.expect_err("no keys"), broken(1));

@@ -2,7 +2,7 @@
 
 use crate::{
     storage::read,
-    support::{Network, Owner, config, entry, node_key, now_ms, start_node, view},
+    support::{LONG, Network, Owner, config, entry, node_key, now_ms, start_node, view},
 };
 use skep_mailbox::{MemoryStore, Store};
 use skep_proto::storage::{
@@ -43,7 +43,7 @@ pub(crate) async fn kept(network: &Network, node: usize, owner: &Owner) -> Resul
 
 /// Waits until a node shows exactly these messages, in whatever order.
 pub(crate) async fn shows(network: &Network, node: usize, owner: &Owner, expected: &[MessageHash]) {
-    let until = Instant::now() + Duration::from_secs(30);
+    let until = Instant::now() + LONG;
     let mut expected = expected.to_vec();
     expected.sort_unstable();
     loop {
@@ -127,7 +127,7 @@ async fn a_new_swarm_gets_what_it_owns_and_the_old_one_lets_go() {
     shows(&network, 0, &staying, &[stayed]).await;
     assert_eq!(kept(&network, 0, &moving).await, Err(421));
 
-    let until = Instant::now() + Duration::from_secs(30);
+    let until = Instant::now() + LONG;
     while network.stores[0].usage().messages > 1 {
         assert!(Instant::now() < until, "node 0 has not let go");
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -143,6 +143,10 @@ async fn mail_arrives_once_though_it_comes_by_two_ways() {
     let network = Network::start_with(&[0, 0, 0], &config(HASTY)).await;
     let owner = Owner::new(50);
     let hash = store(&network, 1, &owner, b"once").await;
+    for node in 0..3 {
+        shows(&network, node, &owner, &[hash]).await;
+    }
+    // Long enough for others to have offered it once more.
     tokio::time::sleep(Duration::from_secs(2)).await;
     for node in 0..3 {
         assert_eq!(kept(&network, node, &owner).await, Ok(vec![hash]));

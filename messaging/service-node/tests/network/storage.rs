@@ -1,7 +1,7 @@
 //! The storage RPC of real nodes over loopback.
 
 use crate::support::{
-    BLOCK, BOTH_VERSIONS, Network, Owner, client_of, config, node_key, now_ms, post, start_node, view, worked,
+    BLOCK, BOTH_VERSIONS, LONG, Network, Owner, client_of, config, node_key, now_ms, post, start_node, view, worked,
 };
 use ed25519_dalek::{Signature, VerifyingKey};
 use serde_json::{Value, json};
@@ -120,9 +120,10 @@ async fn a_silent_or_false_member_is_told_and_costs_at_most_five_seconds() {
 async fn bad_requests_are_refused_in_the_known_words_and_change_nothing() {
     let network = Network::start(&[0]).await;
     let owner = Owner::new(50);
-    let (account, now) = (owner.account().to_string(), now_ms());
+    let account = owner.account().to_string();
+    let hour = 3_600_000_u64;
     let store = |changes: Value| {
-        let mut params = json!({"pubkey": account, "timestamp": now, "ttl": 60_000, "data": "aGk="});
+        let mut params = json!({"pubkey": account, "timestamp": now_ms(), "ttl": hour, "data": "aGk="});
         for (field, value) in changes.as_object().expect("an object") {
             params[field] = value.clone();
         }
@@ -130,13 +131,10 @@ async fn bad_requests_are_refused_in_the_known_words_and_change_nothing() {
     };
     let retrieve = |request| serde_json::to_string(&Request::Single(Method::Retrieve(request))).expect("serializes");
     let unsigned = RetrieveRequest { auth: None, ..owner.retrieval() };
-    let early = now - 61_000;
-    let old = RetrieveRequest {
-        auth: Some(owner.auth(&signed::retrieve(Namespace::DEFAULT, early), early)),
-        ..owner.retrieval()
+    let refused = async |body: String, status: u16, text: &str| {
+        let shown: String = body.chars().take(200).collect();
+        assert_eq!(network.post(0, "/storage_rpc/v1", body).await, (status, text.to_owned()), "{shown}");
     };
-    let forged = RetrieveRequest { auth: Some(owner.auth(b"retrieve", now)), ..owner.retrieval() };
-    let hour = 3_600_000_u64;
     for (body, status, text) in [
         ("nonsense".to_owned(), 400, "invalid json"),
         (r#"{"params":{}}"#.to_owned(), 400, "invalid json: no `method` field"),
@@ -146,23 +144,9 @@ async fn bad_requests_are_refused_in_the_known_words_and_change_nothing() {
         (store(json!({"data": 5})), 400, "invalid request: Invalid value given for 'data': expected string"),
         (store(json!({"ttl": 9_999})), 403, "Provided expiry/TTL is not valid."),
         (store(json!({"ttl": 14 * 24 * hour + 1})), 403, "Provided expiry/TTL is not valid."),
-        (store(json!({"timestamp": now + 20_000})), 406, "Timestamp error: check your clock"),
-        (store(json!({"timestamp": now - 2 * hour})), 406, "Timestamp error: check your clock"),
         (store(json!({"namespace": 5})), 401, "store: signature required to store to namespace 5"),
-        (
-            store(json!({"namespace": 5, "signature": "A".repeat(86), "sig_timestamp": now})),
-            401,
-            "store signature verification failed",
-        ),
-        (
-            store(json!({"namespace": 5, "signature": "A".repeat(86), "sig_timestamp": now - 120_000})),
-            406,
-            "store signature timestamp too far from current time",
-        ),
         (store(json!({"namespace": -1})), 401, "store: signature required to store to namespace -1"),
         (retrieve(unsigned), 401, "retrieve: request signature required"),
-        (retrieve(old), 406, "retrieve timestamp too far from current time"),
-        (retrieve(forged), 401, "retrieve signature verification failed"),
         (
             json!({"method": "oxend_request", "params": {"endpoint": "stop_daemon"}}).to_string(),
             400,
@@ -170,9 +154,21 @@ async fn bad_requests_are_refused_in_the_known_words_and_change_nothing() {
         ),
         ("x".repeat(MAX_REQUEST_BYTES + 1), 413, "Request body too large"),
     ] {
-        let shown: String = body.chars().take(200).collect();
-        assert_eq!(network.post(0, "/storage_rpc/v1", body).await, (status, text.to_owned()), "{shown}");
+        refused(body, status, text).await;
     }
+    // What depends on the time is asked at that time.
+    let at = |time| store(json!({"timestamp": time}));
+    refused(at(now_ms() + 20_000), 406, "Timestamp error: check your clock").await;
+    refused(at(now_ms() - 2 * hour), 406, "Timestamp error: check your clock").await;
+    let signed_at = |time| store(json!({"namespace": 5, "signature": "A".repeat(86), "sig_timestamp": time}));
+    refused(signed_at(now_ms()), 401, "store signature verification failed").await;
+    refused(signed_at(now_ms() - 120_000), 406, "store signature timestamp too far from current time").await;
+    let early = now_ms() - 61_000;
+    let old = owner.auth(&signed::retrieve(Namespace::DEFAULT, early), early);
+    let old = RetrieveRequest { auth: Some(old), ..owner.retrieval() };
+    refused(retrieve(old), 406, "retrieve timestamp too far from current time").await;
+    let forged = RetrieveRequest { auth: Some(owner.auth(b"retrieve", now_ms())), ..owner.retrieval() };
+    refused(retrieve(forged), 401, "retrieve signature verification failed").await;
     assert_eq!(network.post(0, "/elsewhere", "").await, (404, "POST /elsewhere Not Found".to_owned()));
 
     let work = skep_proto::peer::Work { block_hash: vec![1; 32].into(), ..Default::default() };
@@ -215,6 +211,7 @@ async fn batches_and_questions_about_the_network() {
         Method::GetSwarm(owner.account()),
         Method::NodeList(NodeListQuery { active_only: true, ..Default::default() }),
     ]);
+    let before = now_ms();
     let (status, text) = network.post(0, "/storage_rpc/v1", serde_json::to_vec(&batch).expect("serializes")).await;
     assert_eq!(status, 200);
     let results = serde_json::from_str::<BatchResponse>(&text).expect("a batch").results;
@@ -222,7 +219,7 @@ async fn batches_and_questions_about_the_network() {
     assert_eq!(results[2].body, json!("retrieve: request signature required"));
     let info: InfoResponse = read(results[1].body.clone());
     assert_eq!(info.version, STORAGE_SERVER_VERSION);
-    assert!(now_ms().abs_diff(info.timestamp) < 5_000);
+    assert!((before..=now_ms()).contains(&info.timestamp), "{}", info.timestamp);
     let list = &results[4].body["result"];
     assert_eq!(list["service_node_states"].as_array().expect("a list").len(), 3);
 
@@ -278,15 +275,19 @@ async fn a_node_outside_the_roster_serves_nobody() {
 async fn too_many_requests_of_one_address_are_refused() {
     let limits = "limits = { requests_per_second = 1, request_burst = 5 }";
     let network = Network::start_with(&[0], &config(limits)).await;
-    let mut refused = 0;
-    for _ in 0..10 {
-        let (status, answer) = network.ask(0, Method::Info).await;
-        if status == 429 {
-            assert_eq!(answer, json!(""));
-            refused += 1;
+    let began = Instant::now();
+    let mut answered = 0;
+    // A token comes back each second; a slow machine asks no faster than it must.
+    let refusal = loop {
+        match network.ask(0, Method::Info).await {
+            (429, answer) => break answer,
+            (status, _) => assert_eq!(status, 200),
         }
-    }
-    assert!((3..=5).contains(&refused), "{refused} of 10 refused");
+        answered += 1;
+        assert!(answered < 100, "nothing is refused");
+    };
+    assert_eq!(refusal, json!(""));
+    assert!((5..=5 + began.elapsed().as_secs()).contains(&answered), "{answered} answered");
     network.stop().await;
 }
 
@@ -308,7 +309,15 @@ async fn messages_outlive_the_node_that_took_them_and_numbers_are_told() {
     };
 
     for round in 0..3_u8 {
-        let store = Arc::new(RocksStore::open(directory.path(), u64::MAX).expect("the store opens"));
+        // The node before may not have let go of the files yet.
+        let until = Instant::now() + LONG;
+        let store = loop {
+            match RocksStore::open(directory.path(), u64::MAX) {
+                Ok(store) => break Arc::new(store),
+                Err(error) => assert!(Instant::now() < until, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
         let node = start_node(&config, &key, receiver.clone(), store).await;
         ask(&node, Method::Store(owner.deposit(&[round]))).await;
         let page: RetrieveResponse = read(ask(&node, Method::Retrieve(owner.retrieval())).await);

@@ -1,6 +1,8 @@
 //! Nodes over real sockets on loopback; the roster is given rather than followed.
 
+use crate::onion::wrapped;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use futures::future::join_all;
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -14,7 +16,7 @@ use skep_mailbox::{MemoryStore, Quotas, Store};
 use skep_messaging::{
     NodeKey,
     config::Config,
-    drive::{MessagingNode, NodeParts},
+    drive::{MessagingNode, NodeParts, supervisor::Sockets},
 };
 use skep_primitives::{
     Endpoint, NodeState, Permyriad, RosterEntry, RosterSnapshot, ServiceNodeId, SoftwareVersion, StakerId, SwarmId,
@@ -28,12 +30,15 @@ use skep_proto::{
 };
 use skep_work::{Challenge, solve};
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, UdpSocket},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// Enough for what must happen, on any machine.
+pub(crate) const LONG: Duration = Duration::from_secs(120);
 
 pub(crate) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64
@@ -81,7 +86,49 @@ impl Network {
         }
         let network = Self { nodes, entries, stores, roster };
         network.publish(network.entries.clone());
+        network.warm_up().await;
         network
+    }
+
+    /// Has every node reach every other. Members ask each other with little patience, which on a busy machine may be over
+    /// before many connections have been made at once.
+    pub(crate) async fn warm_up(&self) {
+        let all = 0..self.nodes.len();
+        let pairs = all.clone().flat_map(|from| all.clone().map(move |to| (from, to))).filter(|(from, to)| from != to);
+        join_all(pairs.map(|(from, to)| self.reaches(from, to))).await;
+    }
+
+    /// Waits until one node reaches another.
+    async fn reaches(&self, from: usize, to: usize) {
+        let request = serde_json::to_vec(&Request::Single(Method::Info)).expect("requests serialize");
+        let until = Instant::now() + LONG;
+        loop {
+            let (status, answer) = self.post(from, "/onion_req/v2", wrapped(self, &[from, to], &request).body).await;
+            if status == 200 {
+                return;
+            }
+            assert!(Instant::now() < until, "node {from} does not reach node {to}: {status} {answer}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Stops the last node and starts it again where the others know it, with nothing in its memory or its store.
+    pub(crate) async fn restart_last(&mut self) {
+        let (number, port) = (self.nodes.len() - 1, self.entries[self.nodes.len() - 1].endpoint.quic_port);
+        self.nodes.pop().expect("there are nodes").stop().await;
+        // The socket goes with the last of the endpoint's tasks.
+        let until = Instant::now() + LONG;
+        let quic = loop {
+            match UdpSocket::bind(("127.0.0.1", port)) {
+                Ok(socket) => break socket,
+                Err(error) => assert!(Instant::now() < until, "{error}"),
+            }
+            sleep(Duration::from_millis(5)).await;
+        };
+        let sockets = Sockets { quic: Some(quic), ..Sockets::default() };
+        let store = Arc::new(MemoryStore::new(0));
+        let parts = NodeParts { key: node_key(number), genesis: GENESIS, roster: self.receiver(), store };
+        self.nodes.push(MessagingNode::start_on(sockets, &config(""), parts).await.expect("the node starts"));
     }
 
     /// What every node sees from now on.

@@ -28,12 +28,13 @@ use std::{
 };
 use tokio::{process::Command, task::JoinSet};
 
-/// How long chain nodes may take to finalize their first block.
-const FINALITY_TIME: Duration = Duration::from_secs(120);
-/// How long registered nodes may take to be placed in swarms: two epochs and a little.
-const PLACEMENT_TIME: Duration = Duration::from_secs(240);
+/// How long chain nodes may take to finalize their first block. Nothing here is waited out in vain: a process that ends is
+/// noticed at once, and 28 that start together keep a small machine busy.
+const FINALITY_TIME: Duration = Duration::from_secs(600);
+/// How long registered nodes may take to be placed in swarms: two epochs, of blocks that may come late.
+const PLACEMENT_TIME: Duration = Duration::from_secs(1_200);
 /// How long placed nodes may take to serve.
-const READY_TIME: Duration = Duration::from_secs(60);
+const READY_TIME: Duration = Duration::from_secs(600);
 const POLL: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Default, Args)]
@@ -199,9 +200,11 @@ async fn arrive(layout: &Layout, processes: &Processes, progress: &Progress) -> 
     progress.done(&format!("{SERVICE_NODES} service nodes are in swarms"));
     progress.doing("waiting for the messaging nodes to serve");
     let http = loopback_client()?;
+    let mut awaited = ServiceNode::all().peekable();
     until(layout, processes, "serving", READY_TIME, async || {
-        for node in ServiceNode::all() {
+        while let Some(&node) = awaited.peek() {
             http.get(health_url(node)).send().await.ok()?.error_for_status().ok()?;
+            awaited.next();
         }
         Some(())
     })

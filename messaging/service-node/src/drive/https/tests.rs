@@ -3,9 +3,10 @@ use crate::{
     drive::{MessagingNode, connections::Connections, tls},
     testing::{config_with, node_key, start_with, view},
 };
+use futures::future::join_all;
 use rustls::pki_types::ServerName;
 use skep_chain_client::RosterView;
-use std::{io, net::Ipv4Addr};
+use std::{io, net::Ipv4Addr, time::Instant};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpSocket,
@@ -18,6 +19,11 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 const LONG: Duration = Duration::from_secs(60);
 /// Soon over.
 const SHORT: Duration = Duration::from_millis(200);
+
+/// For what a test is not about: on a slow machine as well, nobody is cut for taking long.
+fn unhurried() -> Patience {
+    Patience { handshake: LONG, head: LONG, body: LONG, stall: LONG, ..Patience::default() }
+}
 
 /// A node, alone in its roster.
 struct Alone {
@@ -44,8 +50,13 @@ impl Alone {
 
     /// Waits until so many have been: a client may see its end before the node has counted it.
     async fn has_shed(&self, reason: &str, number: u64) {
+        self.has_shed_at_least(reason, number).await;
+        assert_eq!(self.shed(reason), number);
+    }
+
+    async fn has_shed_at_least(&self, reason: &str, number: u64) {
         let counted = async {
-            while self.shed(reason) != number {
+            while self.shed(reason) < number {
                 sleep(Duration::from_millis(10)).await;
             }
         };
@@ -110,7 +121,7 @@ const REST: &[u8] = br#""method":"info","params":{}}"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn eight_addresses_that_ask_nothing_keep_nobody_out() {
-    let alone = Alone::start("[limits]\nconnections = 32\nconnections_per_address = 4", Patience::default()).await;
+    let alone = Alone::start("[limits]\nconnections = 32\nconnections_per_address = 4", unhurried()).await;
     let mut busy = alone.client([127, 8, 0, 1]).await.unwrap();
     begin_a_request(&mut busy).await;
     let mut old = alone.client([127, 8, 0, 2]).await.unwrap();
@@ -135,7 +146,8 @@ async fn eight_addresses_that_ask_nothing_keep_nobody_out() {
         assert_eq!(ask(&mut honest, "GET /health").await.expect("and is answered"), 200);
         held.push(honest);
     }
-    assert!(alone.shed("idle") >= 40, "one for each that came");
+    // One for each that came.
+    alone.has_shed_at_least("idle", 40).await;
     // Who had a request under way is answered, however long ago it began.
     busy.write_all(REST).await.unwrap();
     assert_eq!(answered(&mut busy).await.unwrap(), 200);
@@ -146,7 +158,7 @@ async fn eight_addresses_that_ask_nothing_keep_nobody_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn those_who_hold_most_are_closed_first() {
     let limits = "[limits]\nconnections = 32\nconnections_per_address = 32";
-    let alone = Alone::start(limits, Patience::default()).await;
+    let alone = Alone::start(limits, unhurried()).await;
     let mut first = alone.client([127, 8, 0, 1]).await.unwrap();
     assert_eq!(ask(&mut first, "GET /health").await.unwrap(), 200);
     let mut crowd = Vec::new();
@@ -163,7 +175,7 @@ async fn those_who_hold_most_are_closed_first() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_never_end_keep_out_nobody_who_holds_little() {
     let limits = "[limits]\nconnections = 32\nconnections_per_address = 16";
-    let alone = Alone::start(limits, Patience { stall: LONG, body: LONG, ..Patience::default() }).await;
+    let alone = Alone::start(limits, unhurried()).await;
     let mut held = Vec::new();
     for host in 1..=2 {
         for _ in 0..16 {
@@ -182,7 +194,7 @@ async fn requests_that_never_end_keep_out_nobody_who_holds_little() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_bounded_by_host_and_network() {
     let limits = "[limits]\nconnections_per_address = 2\nconnections_per_subnet = 3";
-    let alone = Alone::start(limits, Patience::default()).await;
+    let alone = Alone::start(limits, unhurried()).await;
     let [first, second] = [alone.client([127, 9, 0, 1]).await.unwrap(), alone.client([127, 9, 0, 1]).await.unwrap()];
     assert!(alone.client([127, 9, 0, 1]).await.is_err());
     let third = alone.client([127, 9, 0, 2]).await.unwrap();
@@ -204,7 +216,7 @@ async fn connections_are_bounded_by_host_and_network() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_asked_takes_a_token() {
-    let alone = Alone::start("[limits]\nrequests_per_second = 1\nrequest_burst = 3", Patience::default()).await;
+    let alone = Alone::start("[limits]\nrequests_per_second = 1\nrequest_burst = 3", unhurried()).await;
     let asked = [("GET /health", 200), ("GET /nothing", 404), ("GET /storage_rpc/v1", 405), ("GET /monitor/v1", 400)];
     for (host, (head, status)) in (1..).zip(asked) {
         let mut client = alone.client([127, 9, host, 1]).await.unwrap();
@@ -215,22 +227,20 @@ async fn whatever_is_asked_takes_a_token() {
         }
         assert!(statuses.len() > 3 && statuses[..3] == [status; 3] && statuses.last() == Some(&429), "{statuses:?}");
     }
-    assert_eq!(alone.shed("address_rate"), 4);
+    alone.has_shed("address_rate", 4).await;
     alone.node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn handshakes_take_a_token() {
-    let alone = Alone::start("[limits]\nrequests_per_second = 1\nrequest_burst = 3", Patience::default()).await;
-    let mut clients = Vec::new();
-    while clients.len() < 100 {
-        match alone.client([127, 9, 0, 1]).await {
-            Ok(client) => clients.push(client),
-            Err(_) => break,
-        }
-    }
-    assert!((6..100).contains(&clients.len()), "{}", clients.len());
-    alone.has_shed("address_handshakes", 1).await;
+    let alone = Alone::start("[limits]\nrequests_per_second = 1\nrequest_burst = 3", unhurried()).await;
+    // They take their tokens as they come in, before any hands are shaken.
+    let began = Instant::now();
+    let clients = join_all((0..40).map(|_| alone.client([127, 9, 0, 1]))).await;
+    let mut clients: Vec<_> = clients.into_iter().filter_map(Result::ok).collect();
+    let most = 6 + 2 * usize::try_from(began.elapsed().as_secs() + 1).unwrap();
+    assert!((6..=most.min(39)).contains(&clients.len()), "{} of at most {most}", clients.len());
+    alone.has_shed("address_handshakes", 40 - u64::try_from(clients.len()).unwrap()).await;
     assert_eq!(ask(&mut clients[0], "GET /health").await.unwrap(), 200, "who is in may ask");
     assert_eq!(ask(&mut alone.client([127, 9, 0, 2]).await.unwrap(), "GET /health").await.unwrap(), 200);
     alone.node.stop().await;
@@ -238,7 +248,7 @@ async fn handshakes_take_a_token() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_shakes_no_hands_is_cut() {
-    let alone = Alone::start("", Patience { handshake: SHORT, head: LONG, ..Patience::default() }).await;
+    let alone = Alone::start("", Patience { handshake: SHORT, ..unhurried() }).await;
     assert!(is_ended(alone.connect([127, 9, 0, 1]).await).await);
     alone.has_shed("half_open", 1).await;
     alone.node.stop().await;
@@ -246,7 +256,7 @@ async fn who_shakes_no_hands_is_cut() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asks_nothing_is_cut() {
-    let alone = Alone::start("", Patience { head: SHORT, ..Patience::default() }).await;
+    let alone = Alone::start("", Patience { head: SHORT, ..unhurried() }).await;
     assert!(is_ended(alone.client([127, 9, 0, 1]).await.unwrap()).await);
     let mut slow = alone.client([127, 9, 0, 1]).await.unwrap();
     slow.write_all(b"GET /health HTTP/1.1\r\nho").await.unwrap();
@@ -254,17 +264,30 @@ async fn who_asks_nothing_is_cut() {
     alone.has_shed("half_open", 2).await;
     alone.node.stop().await;
 
-    let alone = Alone::start("", Patience { head: Duration::from_secs(3), ..Patience::default() }).await;
-    let mut once = alone.client([127, 9, 0, 1]).await.unwrap();
-    assert_eq!(ask(&mut once, "GET /health").await.unwrap(), 200);
+    let alone = Alone::start("", Patience { head: Duration::from_secs(3), ..unhurried() }).await;
+    let asked_once = async || {
+        let mut client = alone.client([127, 9, 0, 1]).await?;
+        assert_eq!(ask(&mut client, "GET /health").await?, 200);
+        io::Result::Ok(client)
+    };
+    // On a slow machine some may be cut before they have asked.
+    let mut cut = 0;
+    let once = loop {
+        match asked_once().await {
+            Ok(client) => break client,
+            Err(error) => assert!(cut < 20, "{error}"),
+        }
+        cut += 1;
+    };
     assert!(is_ended(once).await);
-    assert_eq!(alone.shed("half_open"), 0, "this one has asked");
+    // But not this one, which has asked.
+    alone.has_shed("half_open", cut).await;
     alone.node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_stalls_is_given_up() {
-    let alone = Alone::start("", Patience { stall: SHORT, body: LONG, ..Patience::default() }).await;
+    let alone = Alone::start("", Patience { stall: SHORT, ..unhurried() }).await;
     let mut client = alone.client([127, 9, 0, 1]).await.unwrap();
     begin_a_request(&mut client).await;
     assert_eq!(answered(&mut client).await.unwrap(), 408);
@@ -275,7 +298,7 @@ async fn a_request_that_stalls_is_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_dribbles_is_given_up() {
-    let alone = Alone::start("", Patience { stall: LONG, body: SHORT, ..Patience::default() }).await;
+    let alone = Alone::start("", Patience { body: SHORT, ..unhurried() }).await;
     let client = alone.client([127, 9, 0, 1]).await.unwrap();
     let (mut reading, mut writing) = tokio::io::split(client);
     writing.write_all(b"POST /onion_req/v2 HTTP/1.1\r\nhost: x\r\ncontent-length: 60000\r\n\r\n").await.unwrap();
@@ -297,7 +320,7 @@ async fn a_request_that_dribbles_is_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_connection_lasts_for_good() {
-    let alone = Alone::start("", Patience { connection: SHORT, ..Patience::default() }).await;
+    let alone = Alone::start("", Patience { connection: SHORT, ..unhurried() }).await;
     let mut client = alone.client([127, 9, 0, 1]).await.unwrap();
     let asking = async { while ask(&mut client, "GET /health").await.is_ok() {} };
     timeout(LONG, asking).await.expect("ends though it is used");
@@ -331,7 +354,7 @@ const LARGE: usize = 32 << 20;
 #[tokio::test]
 async fn an_answer_that_is_not_read_yet_is_under_way() {
     let connections = Connections::new(&config_with("[limits]\nconnections = 8").limits);
-    let (stop, patience) = (CancellationToken::new(), Patience { farewell: Duration::ZERO, ..Patience::default() });
+    let (stop, patience) = (CancellationToken::new(), Patience { farewell: Duration::ZERO, ..unhurried() });
     let (mut client, served) = connected(&connections, &stop, patience).await;
     client.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
     let mut answer = vec![0; 1];
@@ -350,7 +373,7 @@ async fn an_answer_that_is_not_read_yet_is_under_way() {
 #[tokio::test]
 async fn who_has_just_connected_is_answered_by_a_node_that_stops() {
     let stop = CancellationToken::new();
-    let patience = Patience { first_request: LONG, ..Patience::default() };
+    let patience = Patience { first_request: LONG, ..unhurried() };
     let (mut client, served) = connected(&Connections::new(&config_with("").limits), &stop, patience).await;
     stop.cancel();
     // The connection is told to close before anything has been asked on it.
@@ -366,7 +389,7 @@ async fn who_has_just_connected_is_answered_by_a_node_that_stops() {
 #[tokio::test]
 async fn who_asks_nothing_does_not_hold_up_a_node_that_stops() {
     let stop = CancellationToken::new();
-    let patience = Patience { first_request: Duration::ZERO, ..Patience::default() };
+    let patience = Patience { first_request: Duration::ZERO, ..unhurried() };
     let (mut client, served) = connected(&Connections::new(&config_with("").limits), &stop, patience).await;
     stop.cancel();
     let _ = timeout(LONG, client.read_to_end(&mut Vec::new())).await.unwrap();

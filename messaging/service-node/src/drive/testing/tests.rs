@@ -99,9 +99,13 @@ async fn only_votes_of_the_rounds_testers_are_taken() {
         let signature = node_key(number).sign(&signing::vote(&GENESIS, &subject, reasons));
         Vote { seat: number - 1, reasons, signature }
     };
-    let ask = async |number: u8, votes: peer::Votes| {
+    let of = |number: u8| {
         let at = (std::net::Ipv4Addr::LOCALHOST, 0).into();
-        let peers = Peers::open(at, None, node_key(number), receiver.clone(), Budget::new(1 << 20)).expect("opens");
+        Peers::open(at, None, node_key(number), receiver.clone(), Budget::new(1 << 20)).expect("opens")
+    };
+    let (second, ninth) = (of(2), of(9));
+    let ask = async |number: u8, votes: peer::Votes| {
+        let peers = if number == 2 { &second } else { &ninth };
         let request = peer::Request { request: Some(Request::Votes(votes)) };
         let until = Instant::now() + Duration::from_secs(60);
         loop {

@@ -67,6 +67,8 @@ struct Member {
     /// The version of comparisons it knows.
     comparison: u32,
     refused: AtomicUsize,
+    /// Others that have reached it, each counted as often as it did.
+    peers: AtomicUsize,
 }
 
 impl Drop for Other {
@@ -83,8 +85,9 @@ impl Other {
         let server = QuicServerConfig::try_from(keys.server()).expect("TLS 1.3");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let endpoint = Endpoint::server(ServerConfig::with_crypto(Arc::new(server)), address).expect("binds");
-        let (key, store, refused) = (node_key(number), MemoryStore::new(u64::MAX), AtomicUsize::new(0));
-        let member = Arc::new(Member { key, store, comparison, refused });
+        let (key, store) = (node_key(number), MemoryStore::new(u64::MAX));
+        let member =
+            Arc::new(Member { key, store, comparison, refused: AtomicUsize::new(0), peers: AtomicUsize::new(0) });
         let (accepting, serves) = (endpoint.clone(), Arc::clone(&member));
         let serving = tokio::spawn(async move {
             while let Some(incoming) = accepting.accept().await {
@@ -101,6 +104,11 @@ impl Other {
     /// Requests it did not know so far.
     pub(crate) fn refused(&self) -> usize {
         self.member.refused.load(Ordering::Relaxed)
+    }
+
+    /// How often others have reached it so far.
+    pub(crate) fn peers(&self) -> usize {
+        self.member.peers.load(Ordering::Relaxed)
     }
 
     pub(crate) fn has(&self, owner: &Owner, hash: MessageHash) -> bool {
@@ -157,7 +165,8 @@ impl Other {
 
     async fn connection(&self, member: &RosterEntry) -> Connection {
         let mut connections = self.connections.lock().await;
-        if let Some(connection) = connections.get(&member.id) {
+        // On a busy machine it may have been idle for too long.
+        if let Some(connection) = connections.get(&member.id).filter(|known| known.close_reason().is_none()) {
             return connection.clone();
         }
         let tls = QuicClientConfig::try_from(Arc::clone(&self.tls)).expect("TLS 1.3");
@@ -171,6 +180,7 @@ impl Other {
 
 async fn serve(member: Arc<Member>, incoming: Incoming) {
     let Ok(connection) = incoming.await else { return };
+    member.peers.fetch_add(1, Ordering::Relaxed);
     while let Ok((mut send, mut receive)) = connection.accept_bi().await {
         let member = Arc::clone(&member);
         tokio::spawn(async move {
