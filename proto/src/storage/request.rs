@@ -18,7 +18,7 @@ pub use messages::{RetrieveRequest, RetrieveWindow, StoreRequest};
 pub use node_list::NodeListQuery;
 
 use super::{
-    limits::{MAX_LISTED_MESSAGES, MAX_MESSAGE_BYTES, MAX_RECEIPTS, MAX_REVOCATIONS},
+    limits::{MAX_LISTED_MESSAGES, MAX_MESSAGE_BYTES, MAX_RECEIPTS, MAX_REVOCATIONS, MAX_UNREVOKED},
     listening::{MAX_DELIVERY_BYTES, MAX_HANDLES},
     loose::{self, LooseEnvelope, LooseNested, LooseParams, Scalar, Shape},
 };
@@ -169,6 +169,9 @@ pub enum ParamsError {
     /// More subaccounts to revoke than are remembered.
     #[error("invalid revoke: cannot revoke more than {MAX_REVOCATIONS} subaccounts at once")]
     TooManyTokens,
+    /// More revocations to take back than a request may name.
+    #[error("invalid unrevoke: cannot unrevoke more than {MAX_UNREVOKED} subaccounts at once")]
+    TooManyUnrevoked,
     /// No message is named.
     #[error("messages does not contain any message hashes")]
     NoMessages,

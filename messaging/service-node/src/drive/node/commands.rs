@@ -6,7 +6,7 @@ use crate::{
     drive::now_ms,
 };
 use skep_mailbox::{
-    Change, Order, Origin, Store, give, judge_command, may_ask_expiries, may_ask_revoked, stamp, token_orders,
+    Change, Order, Origin, Store, give, judge_command, may_ask_expiries, may_ask_revoked, stamp, words,
 };
 use skep_proto::{
     peer::{self, request::Request as PeerRequest},
@@ -26,18 +26,17 @@ impl Node {
         let request = Request::Single(Method::Command(command.clone()));
         let request = serde_json::to_vec(&request).map_err(|_| Reply::text(500, "request failed"))?;
         // What it is about may have timestamps ahead of the clock here.
-        let asked = command.clone();
-        let known = move |store: &dyn Store| {
+        let (asked, written) = (command.clone(), request.clone());
+        let given = move |store: &dyn Store| {
             let now = now_ms();
-            Ok((store.newest(&change, now)?, token_orders(store, &asked, now)?))
+            let (newest, kept) = (store.newest(&change, now)?, words(store, &asked, now)?);
+            Ok(give(&asked, written, stamp(&asked, now_ms(), newest, &kept), &kept))
         };
-        let (newest, kept) = self.read_store(known).await?;
-        let at = stamp(&command, now_ms(), newest, &kept);
-        let wire = PeerRequest::Command(peer::Command { request: request.clone().into(), at });
-        let read = |peer: &_, answer| read_done(peer, &command, answer);
-        let Some((change, order)) = give(&command, request, at, &kept) else {
+        let Some((change, order)) = self.read_store(given).await? else {
             return Err(Reply::text(500, "request failed"));
         };
+        let wire = PeerRequest::Command(peer::Command { request: request.into(), at: order.at });
+        let read = |peer: &_, answer| read_done(peer, &command, answer);
         let swarm = self.ask_swarm(peers, wire, self.carry_out(&command, change, order), read).await;
         let found_some = swarm.values().any(|result| match result {
             MemberResult::Done(CommandDone { effect: CommandEffect::Deleted { deleted }, .. }) => !deleted.is_empty(),

@@ -13,7 +13,7 @@ use crate::{
 use bytes::Bytes;
 use prost::Message;
 use skep_chain_client::RosterView;
-use skep_mailbox::{Changed, Lane, Origin, Record, give, given_at, token_orders};
+use skep_mailbox::{Changed, Lane, Origin, Record, Store, give, given_at, words};
 use skep_primitives::ServiceNodeId;
 use skep_proto::{
     account::AccountAddress,
@@ -153,9 +153,9 @@ impl Node {
         self.judge(&command, Origin::Member).await.map_err(refused)?;
         let now = now_ms();
         let at = given_at(wire.at, now).ok_or_else(|| refusal(406, "the command was given in the future"))?;
-        let asked = command.clone();
-        let kept = self.read_store(move |store| token_orders(store, &asked, now)).await.map_err(refused)?;
-        let Some((change, order)) = give(&command, wire.request.to_vec(), at, &kept) else {
+        let (asked, written) = (command.clone(), wire.request.to_vec());
+        let given = move |store: &dyn Store| Ok(give(&asked, written, at, &words(store, &asked, now)?));
+        let Some((change, order)) = self.read_store(given).await.map_err(refused)? else {
             return Err(refusal(400, "the command cannot be given"));
         };
         let done = self.carry_out(&command, change, order).await.map_err(failed)?;
@@ -196,7 +196,7 @@ impl Node {
             return Err(Refused::BUSY.into_response());
         };
         let (me, now) = (self.id, now_ms());
-        let judged = move |store: &dyn skep_mailbox::Store| {
+        let judged = move |store: &dyn Store| {
             let is_here =
                 |account: &AccountAddress| matches!(Placement::of(&view, &me, account), Placement::Here { .. });
             Ok(replicas.into_iter().map(|replica| judge(store, replica, is_here, now)).collect::<Vec<_>>())
