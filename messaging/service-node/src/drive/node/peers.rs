@@ -192,7 +192,7 @@ impl Node {
             return Err(refusal(429, "too many replicas"));
         }
         // Who waits here asks again after a while. Nobody's requests wait for threads that are busy judging.
-        let Ok(Ok(_judge)) = timeout(JUDGE_WAIT, self.judges.acquire()).await else {
+        let Ok(Ok(judge_thread)) = timeout(JUDGE_WAIT, self.judges.acquire()).await else {
             return Err(Refused::BUSY.into_response());
         };
         let (me, now) = (self.id, now_ms());
@@ -201,7 +201,10 @@ impl Node {
                 |account: &AccountAddress| matches!(Placement::of(&view, &me, account), Placement::Here { .. });
             Ok(replicas.into_iter().map(|replica| judge(store, replica, is_here, now)).collect::<Vec<_>>())
         };
-        let judged = self.read_store(judged).await.map_err(refused)?;
+        let judged = self.read_store(judged).await;
+        // The disk may take its time with them; others may be judged meanwhile.
+        drop(judge_thread);
+        let judged = judged.map_err(refused)?;
         // As many as there is room for are queued before any is awaited, so that they share syncs.
         let mut queued = Vec::with_capacity(judged.len());
         for work in judged {
@@ -358,6 +361,12 @@ mod tests {
             }
         };
         timeout(LONG, all_room_is_taken).await.expect("both are judged and queued");
+        let all_are_judged = async {
+            while node.judges.available_permits() < 2 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(LONG, all_are_judged).await.expect("others may be judged while the disk is busy");
         assert_eq!(node.writer.pressure(), 0, "no reason to ask clients for more work");
         let (keeper, record) = (Arc::clone(&node), Record::new(deposit(&owners[0], 200)));
         let mut storing = Box::pin(async move { keeper.keep(record, now_ms()).await });
