@@ -110,7 +110,7 @@ pub struct Limits {
     pub subnet_request_burst: u32,
     /// Client addresses whose rate is followed.
     pub tracked_addresses: usize,
-    /// Requests a second from one service node.
+    /// Requests a second from one service node, of each kind.
     pub peer_requests_per_second: u32,
     /// The least effort of proofs of work attached to messages; more is asked for under load.
     pub work_effort: u32,
@@ -387,9 +387,9 @@ impl Default for Limits {
             connections_per_address: 64,
             connections_per_subnet: 256,
             requests_per_second: 300,
-            request_burst: 600,
+            request_burst: 1200,
             subnet_requests_per_second: 1200,
-            subnet_request_burst: 2400,
+            subnet_request_burst: 4800,
             tracked_addresses: 10_000,
             peer_requests_per_second: 600,
             work_effort: FLOOR,

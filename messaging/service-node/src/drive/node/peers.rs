@@ -5,6 +5,7 @@ use crate::{
     core::{Body, Placement, Reply, own_swarm},
     drive::{
         budget::Lease,
+        defences::PeerAsks,
         metrics::Shed,
         now_ms,
         quic::{Refused, refusal},
@@ -70,13 +71,12 @@ impl Node {
         if !view.node(&peer).is_some_and(|entry| entry.state.is_tested()) {
             return refusal(403, "you are not an active service node");
         }
-        if !self.defences.peer_may_ask(peer) {
+        let request = peer::Request::decode(request).ok().and_then(|request| request.request);
+        if !self.defences.peer_may_ask(peer, request.as_ref().map_or(PeerAsks::Other, asks)) {
             self.metrics.count_shed(Shed::Peer);
             return refusal(429, "too many requests");
         }
-        let Ok(peer::Request { request: Some(request) }) = peer::Request::decode(request) else {
-            return refusal(400, "the request cannot be read");
-        };
+        let Some(request) = request else { return refusal(400, "the request cannot be read") };
         let response = match request {
             PeerRequest::Store(wire) => match self.store_for(peer, wire, &view).await {
                 Ok(stored) => PeerResponse::Stored(stored),
@@ -273,6 +273,21 @@ impl Node {
                 Err(refusal(421, "this account's mailbox is not kept by a swarm we share"))
             }
         }
+    }
+}
+
+/// Which of a node's tokens a request takes.
+const fn asks(request: &PeerRequest) -> PeerAsks {
+    match request {
+        PeerRequest::Onion(_) | PeerRequest::Path(_) => PeerAsks::Relay,
+        PeerRequest::Store(_) | PeerRequest::Command(_) => PeerAsks::Swarm,
+        PeerRequest::Reconcile(_)
+        | PeerRequest::HandOver(_)
+        | PeerRequest::Ping(_)
+        | PeerRequest::Votes(_)
+        | PeerRequest::Audit(_)
+        | PeerRequest::AuditsOf(_)
+        | PeerRequest::ProbeMe(_) => PeerAsks::Other,
     }
 }
 

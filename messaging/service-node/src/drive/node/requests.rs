@@ -3,7 +3,7 @@
 use super::{Node, Served, Upstream, messages::Admitted};
 use crate::{
     core::{Body, Reply},
-    drive::now_ms,
+    drive::{metrics::Shed, now_ms},
 };
 use futures::future::{BoxFuture, FutureExt, join_all};
 use skep_proto::storage::{
@@ -36,8 +36,23 @@ impl Node {
             Ok(Request::Single(Method::Listen(request))) => {
                 self.listen(upstream, request).await.unwrap_or_else(|refusal| refusal).into()
             }
-            Ok(request) => self.request(upstream, request).await,
+            Ok(request) => match self.may_ask_further(upstream, number_of(&request).saturating_sub(1)) {
+                Ok(()) => self.request(upstream, request).await,
+                Err(refused) => refused.into(),
+            },
         }
+    }
+
+    /// Takes the tokens of those beyond the first of several requests in one.
+    fn may_ask_further(&self, upstream: Upstream, further: usize) -> Result<(), Reply> {
+        let refused = match upstream {
+            Upstream::Client(host) => self.defences.may_ask_further(host, further).err().map(Shed::Requests),
+            Upstream::Node(node) => (!self.defences.peer_may_ask_further(node, further)).then_some(Shed::Peer),
+        };
+        refused.map_or(Ok(()), |shed| {
+            self.metrics.count_shed(shed);
+            Err(Reply::text(429, ""))
+        })
     }
 
     fn request(&self, upstream: Upstream, request: Request) -> BoxFuture<'_, Served> {
@@ -177,6 +192,18 @@ impl Node {
             Method::Unlisten(request) => Ok(self.unlisten(request)),
         };
         answer.unwrap_or_else(|refusal| refusal)
+    }
+}
+
+/// How many requests are in one.
+fn number_of(request: &Request) -> usize {
+    match request {
+        Request::Single(_) => 1,
+        Request::Batch(methods) | Request::Sequence(methods) => methods.len(),
+        Request::IfElse(ifelse) => {
+            let of = |branch: &Option<Request>| branch.as_ref().map_or(1, number_of);
+            of(&ifelse.then).max(of(&ifelse.otherwise))
+        }
     }
 }
 
