@@ -40,7 +40,7 @@ impl Node {
         let hash = record.hash();
         let wire = PeerRequest::Store(record.to_wire());
         let read = |peer: &_, answer| read_stored(peer, hash, answer);
-        let swarm = self.ask_swarm(peers, wire, self.keep(record, now), read).await;
+        let (swarm, _leases) = self.ask_swarm(peers, wire, self.keep(record, now), read).await;
         let own = swarm.get(&HexKey(self.id.0));
         let hash = matches!(own, Some(MemberResult::Done(_))).then_some(hash);
         let status = swarm_status(&swarm);

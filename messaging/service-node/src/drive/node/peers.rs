@@ -4,7 +4,7 @@ use super::{Node, OnionServed, Upstream};
 use crate::{
     core::{Body, Placement, Reply, own_swarm},
     drive::{
-        budget::Lease,
+        budget::{Holder, Lease},
         defences::PeerAsks,
         metrics::Shed,
         now_ms,
@@ -83,7 +83,10 @@ impl Node {
                 Err(refused) => return refused,
             },
             PeerRequest::Command(wire) => match self.command_for(peer, &wire, &view).await {
-                Ok(done) => PeerResponse::Command(done),
+                Ok((done, lease)) => {
+                    *held = Some(lease);
+                    PeerResponse::Command(done)
+                }
                 Err(refused) => return refused,
             },
             PeerRequest::Reconcile(asked) => match self.reconcile(asked, &view).await {
@@ -145,12 +148,15 @@ impl Node {
         peer: ServiceNodeId,
         wire: &peer::Command,
         view: &RosterView,
-    ) -> Result<peer::CommandDone, peer::Response> {
+    ) -> Result<(peer::CommandDone, Lease), peer::Response> {
         let Ok(Request::Single(Method::Command(command))) = Request::parse(&wire.request) else {
             return Err(refusal(400, "the command cannot be read"));
         };
         self.is_shared(peer, &command.account, view)?;
         self.judge(&command, Origin::Member).await.map_err(refused)?;
+        let told = self.told_of(&command).await.map_err(refused)?.min(self.budget.for_orders());
+        let lease = self.budget.lease_considerately(Holder::Node(peer), told).await;
+        let mut lease = lease.ok_or_else(|| refused(self.busy()))?;
         let now = now_ms();
         let at = given_at(wire.at, now).ok_or_else(|| refusal(406, "the command was given in the future"))?;
         let (asked, written) = (command.clone(), wire.request.to_vec());
@@ -160,7 +166,8 @@ impl Node {
         };
         let done = self.carry_out(&command, change, order).await.map_err(failed)?;
         let result = serde_json::to_vec(&done).map_err(|_| refusal(500, "request failed"))?;
-        Ok(peer::CommandDone { result: result.into() })
+        lease.shrink(result.len());
+        Ok((peer::CommandDone { result: result.into() }, lease))
     }
 
     /// Answers another node's questions about what is kept here.

@@ -1,6 +1,6 @@
 //! Requests of the storage RPC: one, or several in one.
 
-use super::{Node, Served, Upstream, messages::Admitted};
+use super::{Node, Served, Upstream, commands::TOLD_OF_EACH, messages::Admitted};
 use crate::{
     core::{Body, Reply},
     drive::{metrics::Shed, now_ms},
@@ -20,6 +20,8 @@ struct Room {
     of_each: Vec<usize>,
     /// What all take together.
     bytes: usize,
+    /// What answers to orders take of that, as far as it can be told before the swarm has carried them out.
+    orders: usize,
 }
 
 /// A method of several, its mail judged.
@@ -62,13 +64,19 @@ impl Node {
                 Request::Batch(methods) | Request::Sequence(methods) => methods,
                 Request::IfElse(_) => &[],
             };
-            let Room { of_each: rooms, bytes } = match self.room(methods).await {
+            let Room { of_each: rooms, bytes, orders } = match self.room(methods).await {
                 Ok(room) => room,
                 Err(failed) => return failed.into(),
             };
-            let Some(mut lease) = self.budget.lease_soon(upstream.into(), bytes).await else {
-                return self.busy().into();
+            let most = self.budget.for_orders();
+            let lease = match orders {
+                0 => self.budget.lease_soon(upstream.into(), bytes).await,
+                // Whoever has very much mail may order something about it while there is room for anything at all.
+                _ if methods.len() == 1 => self.budget.lease_considerately(upstream.into(), bytes.min(most)).await,
+                _ if bytes > most => None,
+                _ => self.budget.lease_considerately(upstream.into(), bytes).await,
             };
+            let Some(mut lease) = lease else { return self.busy().into() };
             let methods = |methods: Vec<Method>| methods.into_iter().zip(rooms);
             let reply = match request {
                 Request::Single(method) => match methods(vec![method]).next() {
@@ -107,6 +115,10 @@ impl Node {
                 }
             };
             let (Body::Json(text) | Body::Text(text)) = &reply.body;
+            // Members may have more of it than this one.
+            if orders > 0 && !lease.grow(text.len()) {
+                return self.busy().into();
+            }
             lease.shrink(text.len());
             Served { reply, lease: Some(lease) }
         }
@@ -117,9 +129,9 @@ impl Node {
     async fn room(&self, methods: &[Method]) -> Result<Room, Reply> {
         /// More than one entry of the node list takes in JSON.
         const ENTRY: usize = 1024;
-        let mut room = Room { of_each: rooms(methods), bytes: 0 };
+        let mut room = Room { of_each: rooms(methods), bytes: 0, orders: 0 };
         for (method, most) in methods.iter().zip(&mut room.of_each) {
-            room.bytes += match method {
+            let bytes = match method {
                 Method::Retrieve(RetrieveRequest { account, .. }) => {
                     let account = *account;
                     let kept = self.read_store(move |store| store.allowance(&account)).await?.mailbox.retrieved_size();
@@ -130,9 +142,14 @@ impl Node {
                     size + size / 4 * 3
                 }
                 Method::NodeList(_) => self.view().nodes().len() * ENTRY,
+                Method::Command(command) => {
+                    let members = self.members(&self.view(), &command.account).map_or(0, |peers| peers.len() + 1);
+                    let told = self.told_of(command).await?.saturating_mul(members);
+                    room.orders = room.orders.saturating_add(told);
+                    told
+                }
+                Method::Expiries(request) => request.messages.len() * TOLD_OF_EACH,
                 Method::Store(_)
-                | Method::Command(_)
-                | Method::Expiries(_)
                 | Method::Revoked(_)
                 | Method::Receipt(_)
                 | Method::Monitor(_)
@@ -143,6 +160,7 @@ impl Node {
                 | Method::Deliver(_)
                 | Method::Unlisten(_) => 0,
             };
+            room.bytes = room.bytes.saturating_add(bytes);
         }
         Ok(room)
     }
