@@ -2,13 +2,14 @@
 
 use super::{Node, Served, Upstream, commands::TOLD_OF_EACH, messages::Admitted};
 use crate::{
-    core::{Body, Reply},
+    core::{Body, Reply, TOO_LARGE},
     drive::{metrics::Shed, now_ms},
 };
 use futures::future::{BoxFuture, FutureExt, join_all};
 use skep_proto::storage::{
     InfoResponse, ListenRequest, Method, NodeListResponse, PROTOCOL_GENERATION, Request, RetrieveRequest,
     limits::{MAX_MESSAGE_BYTES, MAX_RETRIEVE_BYTES, retrieved_size},
+    listening::MAX_LISTEN_BYTES,
 };
 use skep_rpc::node_list::STORAGE_SERVER_VERSION;
 
@@ -35,6 +36,9 @@ impl Node {
     pub(crate) async fn storage_rpc(&self, upstream: Upstream, body: &[u8]) -> Served {
         match Request::parse(body) {
             Err(error) => Reply::unreadable(&error).into(),
+            Ok(Request::Single(Method::Listen(_))) if body.len() > MAX_LISTEN_BYTES => {
+                Reply::text(413, TOO_LARGE).into()
+            }
             Ok(Request::Single(Method::Listen(request))) => {
                 self.listen(upstream, request).await.unwrap_or_else(|refusal| refusal).into()
             }
