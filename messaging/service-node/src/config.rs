@@ -307,6 +307,7 @@ impl Config {
             ("chain", self.chain != new.chain),
             ("listen", self.listen != new.listen),
             ("metrics", self.metrics != new.metrics),
+            ("exit", self.exit != new.exit),
             ("replication", self.replication != new.replication),
             ("testing", self.testing != new.testing),
             ("paths", self.paths != new.paths),
@@ -447,9 +448,9 @@ mod tests {
         let limits = Config::parse("chain = [\"ws://a\"]\n[limits]\nrequest_burst = 5\n[log]\nlevel = \"debug\"")
             .expect("valid");
         assert!(old.needs_restart(&limits).is_empty(), "limits and the log level may change at any time");
-        let other = "chain = [\"ws://b\"]\ndata_dir = \"/x\"\n[listen]\nhttps_port = 1\n[log]\nformat = \"json\"";
+        let other = "chain = [\"ws://b\"]\ndata_dir = \"/x\"\n[listen]\nhttps_port = 1\n[exit]\nhosts = [\"a.example\"]\n[log]\nformat = \"json\"";
         let other = Config::parse(other).expect("valid");
-        assert_eq!(old.needs_restart(&other), ["data_dir", "key_file", "chain", "listen", "log.format"]);
+        assert_eq!(old.needs_restart(&other), ["data_dir", "key_file", "chain", "listen", "exit", "log.format"]);
     }
 
     #[test]
