@@ -151,7 +151,7 @@ impl Member {
     /// Its stored word for a message.
     pub(crate) fn sign(&self, hash: MessageHash, expiry: u64, already: bool) -> MemberStored {
         let signature = self.key.sign(&signed::stored(&hash)).to_bytes();
-        MemberStored { hash, signature, expiry, already }
+        MemberStored { hash, signature, expiry, already, t: None }
     }
 
     /// Whether a deposit is let in; `dice` is random.

@@ -157,6 +157,14 @@ pub enum ParamsError {
     /// A subaccount without the owner's signature.
     #[error("invalid subaccount: subaccount_sig is required when using subaccount")]
     NoSubaccountSignature,
+    /// A text where a number may be given as text, and it is none.
+    #[error("Invalid value given for '{field}': {given}")]
+    NoNumber {
+        /// The field.
+        field: &'static str,
+        /// The text, as a JSON string.
+        given: String,
+    },
     /// Not a subaccount's token.
     #[error("invalid subaccount: expected base64 or hex-encoded subaccount token")]
     SubaccountToken,

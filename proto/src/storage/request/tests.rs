@@ -275,11 +275,12 @@ fn stores_are_refused_in_the_known_words() {
         (json!({"pubkey": 5}), "Invalid value given for 'pubkey': expected string"),
         (json!({"pubkey": "05ff"}), "Pubkey must be 66 hex digits (33 bytes) long"),
         (json!({"timestamp": null}), "Required field 'timestamp' missing"),
-        (json!({"timestamp": "soon"}), "Invalid value given for 'timestamp': expected integer"),
+        (json!({"timestamp": "soon"}), "Invalid value given for 'timestamp': \"soon\""),
         (json!({"timestamp": 1.5}), "Invalid value given for 'timestamp': expected integer"),
         (json!({"timestamp": 999_999_999}), "Invalid timestamp for 'timestamp': timestamp must be in milliseconds"),
         (json!({"ttl": "(absent)"}), "Required field 'expiry' or 'ttl' missing"),
         (json!({"ttl": -1}), "Invalid value given for 'ttl': expected positive integer"),
+        (json!({"ttl": "a \"while\""}), "Invalid value given for 'ttl': \"a \\\"while\\\"\""),
         (json!({"expiry": NOW}), "Cannot specify both 'expiry' and 'ttl'"),
         (
             json!({"ttl": null, "expiry": "later"}),
