@@ -42,6 +42,7 @@ async fn stored_on_one_read_from_another() {
     for (member, result) in &stored.swarm {
         let MemberResult::Done(result) = result else { panic!("{member} did not store: {result:?}") };
         assert_eq!((result.hash, result.expiry, result.already), (hash, deposit.expiry, false));
+        assert_eq!(result.t, (member.0 == network.id(0).0).then_some(stored.t), "in the own result only");
         let key = VerifyingKey::from_bytes(&member.0).expect("a key");
         key.verify_strict(&signed::stored(&hash), &Signature::from_bytes(&result.signature)).expect("its signature");
     }
