@@ -2,7 +2,7 @@
 
 use crate::{
     Change, Order, Origin,
-    replica::as_heard,
+    replica::{Word, as_heard},
     store::{MAX_NAMED, STAMP_TOLERANCE},
     verify_owner,
 };
@@ -149,9 +149,9 @@ fn in_time(name: &'static str, timestamp: u64, now: u64, tolerance: u64) -> Resu
 /// What a command that has been judged changes if it is given at a time (ms), and the order to keep beside it, so that
 /// members that miss it learn of it. `None` as [`judge_command`] would refuse it.
 ///
-/// `at` is what the member that takes it from a client says ([`stamp`](crate::stamp)). `kept` are the orders kept of the account that say otherwise of
-/// subaccounts ([`token_orders`](crate::token_orders)): requests overtake each other, on the way here and between members.
-pub fn give(command: &Command, request: Vec<u8>, at: u64, kept: &[Order]) -> Option<(Change, Order)> {
+/// `at` is what the member that takes it from a client says ([`stamp`](crate::stamp)). `kept` is what the account's owner said of
+/// subaccounts otherwise ([`words`](crate::words)): requests overtake each other, on the way here and between members.
+pub fn give(command: &Command, request: Vec<u8>, at: u64, kept: &[Word]) -> Option<(Change, Order)> {
     let order = Order { account: command.account, signature: command.auth.signature, request, at };
     Some((as_heard(command, at, change_of(command, at)?, kept), order))
 }

@@ -57,7 +57,7 @@ pub use name::{ItemName, NameRange, Tally};
 pub use owner::{OwnerError, verify_owner};
 pub use quota::{Allowance, Quota, Quotas, Standing, Tallies};
 pub use record::{ReadRecordError, Record};
-pub use replica::{ReplicaRefusal, SAME_MOMENT, admit_order, admit_replica, command_of, stamp, token_orders};
+pub use replica::{ReplicaRefusal, SAME_MOMENT, Word, admit_order, admit_replica, command_of, stamp, words};
 #[cfg(feature = "rocksdb")]
 pub use rocks::{Contents, Fault, FaultKind, OpenError, Recount, RocksStore, database_options};
 pub use spent::Spent;

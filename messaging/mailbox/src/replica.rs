@@ -11,6 +11,7 @@ use skep_proto::storage::{
     Action, Command, Method, Request, SubaccountToken,
     limits::{MIN_TTL, max_ttl},
 };
+use std::collections::HashMap;
 
 /// Why a replica is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,12 +41,12 @@ pub fn admit_replica(record: Record, now: u64) -> Result<Record, ReplicaRefusal>
 }
 
 /// What an order given at a time amounts to that another member hands over at `now` (ms), and the order to keep.
-/// `kept` are those of [`token_orders`].
+/// `kept` is what [`words`] says.
 pub fn admit_order(
     command: &Command,
     request: Vec<u8>,
     at: u64,
-    kept: &[Order],
+    kept: &[Word],
     now: u64,
 ) -> Result<(Change, Order), ReplicaRefusal> {
     if !is_possible_stamp(at, now) {
@@ -67,10 +68,14 @@ pub fn admit_order(
     Ok((change, order))
 }
 
-/// The orders kept of the account that may say otherwise of subaccounts than `command`: none if it is not about any.
-pub fn token_orders(store: &dyn Store, command: &Command, now: u64) -> Result<Vec<Order>, StoreError> {
+/// What is kept of the account's words on subaccounts that may say otherwise than `command`: nothing if it is about none.
+/// Reads and parses all of them, up to megabytes: not for a thread that serves others meanwhile.
+pub fn words(store: &dyn Store, command: &Command, now: u64) -> Result<Vec<Word>, StoreError> {
     match command.action {
-        Action::Revoke { .. } | Action::Unrevoke { .. } => store.token_orders(&command.account, now),
+        Action::Revoke { .. } | Action::Unrevoke { .. } => {
+            let orders = store.token_orders(&command.account, now)?;
+            Ok(orders.iter().filter_map(|order| Word::of(command_of(&order.request)?.action, order.at)).collect())
+        }
         _ => Ok(Vec::new()),
     }
 }
@@ -80,71 +85,113 @@ pub fn token_orders(store: &dyn Store, command: &Command, now: u64) -> Result<Ve
 pub const SAME_MOMENT: u64 = 1_000;
 
 /// When (ms) a member that takes `command` from a client at `clock` says that it was given: not before what it is about was
-/// sent (`newest`, of [`Store::newest`]), and after other words on subaccounts of the same moment ([`token_orders`]).
-pub fn stamp(command: &Command, clock: u64, newest: Option<u64>, kept: &[Order]) -> u64 {
+/// sent (`newest`, of [`Store::newest`]), and after other words on subaccounts of the same moment ([`words`]).
+pub fn stamp(command: &Command, clock: u64, newest: Option<u64>, kept: &[Word]) -> u64 {
     let at = clock.max(newest.unwrap_or(0));
-    let Some(word) = Word::of(&command.action, at) else { return at };
-    let others = kept.iter().filter(|order| {
-        command_of(&order.request).is_some_and(|other| {
-            Word::of(&other.action, order.at).is_some_and(|other| other.is_of_the_moment_of(&word))
-        })
-    });
-    let last = others.map(|order| order.at.saturating_add(1)).max().unwrap_or(0);
+    let (Action::Revoke { timestamp, .. } | Action::Unrevoke { timestamp, .. }) = command.action else { return at };
+    let others = kept.iter().filter(|word| word.time.said.abs_diff(timestamp) < SAME_MOMENT);
+    let last = others.map(|word| word.time.given.saturating_add(1)).max().unwrap_or(0);
     // Another member's clock may be ahead, but nobody believes stamps far from the time signed.
     at.max(last.min(clock.saturating_add(SAME_MOMENT)))
 }
 
 /// What somebody said of subaccounts.
-struct Word<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
     revokes: bool,
-    tokens: &'a [SubaccountToken],
+    tokens: Vec<SubaccountToken>,
+    time: Time,
+}
+
+/// When a word was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Time {
     /// As its owner signed it.
     said: u64,
     /// As the member stamped it that took it.
     given: u64,
 }
 
-impl<'a> Word<'a> {
-    fn of(action: &'a Action, given: u64) -> Option<Self> {
+impl Word {
+    fn of(action: Action, given: u64) -> Option<Self> {
         match action {
-            Action::Revoke { tokens, timestamp } => Some(Self { revokes: true, tokens, said: *timestamp, given }),
-            Action::Unrevoke { tokens, timestamp } => Some(Self { revokes: false, tokens, said: *timestamp, given }),
+            Action::Revoke { tokens, timestamp: said } => {
+                Some(Self { revokes: true, tokens, time: Time { said, given } })
+            }
+            Action::Unrevoke { tokens, timestamp: said } => {
+                Some(Self { revokes: false, tokens, time: Time { said, given } })
+            }
             _ => None,
         }
     }
+}
 
-    const fn is_of_the_moment_of(&self, other: &Self) -> bool {
-        self.said.abs_diff(other.said) < SAME_MOMENT
+impl Time {
+    /// Whether a word of this time, which does not revoke, counts against one that does. Of two given in the same millisecond
+    /// it does not: who revokes has a reason that cannot wait.
+    const fn takes_back(self, revoking: Self) -> bool {
+        let same_moment = self.said.abs_diff(revoking.said) < SAME_MOMENT;
+        if same_moment { self.given > revoking.given } else { self.said > revoking.said }
+    }
+}
+
+/// What is kept of the words on one subaccount.
+#[derive(Default)]
+struct Said {
+    revoking: Vec<Time>,
+    /// In the order in which they were signed; each with the latest stamp of it and of those after it.
+    taking_back: Vec<Time>,
+}
+
+impl Said {
+    /// The words on each of `tokens`, which are looked through once, however many name the same.
+    fn of(tokens: &[SubaccountToken], kept: &[Word]) -> HashMap<SubaccountToken, Self> {
+        let mut said: HashMap<_, Self> = tokens.iter().map(|token| (*token, Self::default())).collect();
+        for word in kept {
+            for token in &word.tokens {
+                if let Some(said) = said.get_mut(token) {
+                    let times = if word.revokes { &mut said.revoking } else { &mut said.taking_back };
+                    times.push(word.time);
+                }
+            }
+        }
+        for said in said.values_mut() {
+            said.taking_back.sort_unstable_by_key(|time| time.said);
+            let mut latest = 0;
+            for time in said.taking_back.iter_mut().rev() {
+                latest = time.given.max(latest);
+                time.given = latest;
+            }
+        }
+        said
     }
 
-    /// Whether this word, which does not revoke, counts against one that does. Of two given in the same millisecond it does
-    /// not: who revokes has a reason that cannot wait.
-    const fn takes_back(&self, revoking: &Self) -> bool {
-        if self.is_of_the_moment_of(revoking) { self.given > revoking.given } else { self.said > revoking.said }
+    /// Whether any word takes back one that revokes ([`Time::takes_back`]).
+    fn takes_back(&self, revoking: Time) -> bool {
+        let since = revoking.said.saturating_sub(SAME_MOMENT - 1);
+        let first = self.taking_back.partition_point(|time| time.said < since);
+        let later = |last: &Time| last.said.checked_sub(revoking.said).is_some_and(|ahead| ahead >= SAME_MOMENT);
+        // Where none was signed later, all from there on are of the same moment.
+        self.taking_back.last().is_some_and(later)
+            || self.taking_back.get(first).is_some_and(|time| time.given > revoking.given)
     }
 }
 
 /// What is left of a change given at a time by what is `kept`. Of subaccounts, the later word counts, whichever is heard first.
-pub(crate) fn as_heard(command: &Command, at: u64, change: Change, kept: &[Order]) -> Change {
-    let Some(word) = Word::of(&command.action, at) else { return change };
-    let actions: Vec<_> =
-        kept.iter().filter_map(|order| Some((command_of(&order.request)?.action, order.at))).collect();
-    let words: Vec<_> = actions.iter().filter_map(|(action, at)| Word::of(action, *at)).collect();
-    let on = |token: SubaccountToken| words.iter().filter(move |word| word.tokens.contains(&token));
-    let is_taken_back = |token: SubaccountToken, revoking: &Word<'_>| {
-        on(token).any(|other| !other.revokes && other.takes_back(revoking))
+pub(crate) fn as_heard(command: &Command, at: u64, change: Change, kept: &[Word]) -> Change {
+    let (Action::Revoke { tokens, timestamp } | Action::Unrevoke { tokens, timestamp }) = &command.action else {
+        return change;
     };
+    let (time, others) = (Time { said: *timestamp, given: at }, Said::of(tokens, kept));
     match change {
-        Change::Revoke { account, tokens, at, given } => {
-            let tokens = tokens.into_iter().filter(|token| !is_taken_back(*token, &word)).collect();
+        Change::Revoke { account, mut tokens, at, given } => {
+            tokens.retain(|token| others.get(token).is_none_or(|said| !said.takes_back(time)));
             Change::Revoke { account, tokens, at, given }
         }
-        Change::Unrevoke { account, tokens } => {
-            let stays = |token: SubaccountToken| {
-                let still = |other: &Word<'_>| other.revokes && !word.takes_back(other) && !is_taken_back(token, other);
-                on(token).any(still)
-            };
-            let tokens = tokens.into_iter().filter(|token| !stays(*token)).collect();
+        Change::Unrevoke { account, mut tokens } => {
+            let stays =
+                |said: &Said| said.revoking.iter().any(|other| !time.takes_back(*other) && !said.takes_back(*other));
+            tokens.retain(|token| !others.get(token).is_some_and(stays));
             Change::Unrevoke { account, tokens }
         }
         change => change,

@@ -85,7 +85,7 @@ pub fn read_stored(
     let Response::Stored(stored) = expected(response)? else { return Err(MemberFailure::BadResponse) };
     let signature: [u8; 64] = stored.signature.as_ref().try_into().map_err(|_| MemberFailure::BadResponse)?;
     verify(peer, &signed::stored(&hash), &signature)?;
-    Ok(MemberStored { hash, signature, expiry: stored.expiry, already: stored.already })
+    Ok(MemberStored { hash, signature, expiry: stored.expiry, already: stored.already, t: None })
 }
 
 /// What `peer` says to have done with a command. Only its valid signature counts as having done it.

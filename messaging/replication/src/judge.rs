@@ -1,7 +1,7 @@
 //! What a member makes of what another one hands over.
 
 use skep_mailbox::{
-    Change, Order, Put, Record, ReplicaRefusal, Store, StoreError, admit_order, admit_replica, command_of, token_orders,
+    Change, Order, Put, Record, ReplicaRefusal, Store, StoreError, admit_order, admit_replica, command_of, words,
 };
 use skep_proto::{
     account::AccountAddress,
@@ -94,7 +94,7 @@ fn judge_order(
     if !is_here(&command.account) {
         return Err(NotTaken::Elsewhere);
     }
-    let kept = token_orders(store, &command, now)?;
+    let kept = words(store, &command, now)?;
     let (change, order) = admit_order(&command, wire.request.to_vec(), wire.at, &kept, now)?;
     Ok(Work::Change(change, order))
 }

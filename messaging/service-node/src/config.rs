@@ -110,7 +110,7 @@ pub struct Limits {
     pub subnet_request_burst: u32,
     /// Client addresses whose rate is followed.
     pub tracked_addresses: usize,
-    /// Requests a second from one service node.
+    /// Requests a second from one service node, of each kind.
     pub peer_requests_per_second: u32,
     /// The least effort of proofs of work attached to messages; more is asked for under load.
     pub work_effort: u32,
@@ -307,6 +307,7 @@ impl Config {
             ("chain", self.chain != new.chain),
             ("listen", self.listen != new.listen),
             ("metrics", self.metrics != new.metrics),
+            ("exit", self.exit != new.exit),
             ("replication", self.replication != new.replication),
             ("testing", self.testing != new.testing),
             ("paths", self.paths != new.paths),
@@ -387,9 +388,9 @@ impl Default for Limits {
             connections_per_address: 64,
             connections_per_subnet: 256,
             requests_per_second: 300,
-            request_burst: 600,
+            request_burst: 1200,
             subnet_requests_per_second: 1200,
-            subnet_request_burst: 2400,
+            subnet_request_burst: 4800,
             tracked_addresses: 10_000,
             peer_requests_per_second: 600,
             work_effort: FLOOR,
@@ -447,9 +448,9 @@ mod tests {
         let limits = Config::parse("chain = [\"ws://a\"]\n[limits]\nrequest_burst = 5\n[log]\nlevel = \"debug\"")
             .expect("valid");
         assert!(old.needs_restart(&limits).is_empty(), "limits and the log level may change at any time");
-        let other = "chain = [\"ws://b\"]\ndata_dir = \"/x\"\n[listen]\nhttps_port = 1\n[log]\nformat = \"json\"";
+        let other = "chain = [\"ws://b\"]\ndata_dir = \"/x\"\n[listen]\nhttps_port = 1\n[exit]\nhosts = [\"a.example\"]\n[log]\nformat = \"json\"";
         let other = Config::parse(other).expect("valid");
-        assert_eq!(old.needs_restart(&other), ["data_dir", "key_file", "chain", "listen", "log.format"]);
+        assert_eq!(old.needs_restart(&other), ["data_dir", "key_file", "chain", "listen", "exit", "log.format"]);
     }
 
     #[test]

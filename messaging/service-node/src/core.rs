@@ -12,8 +12,8 @@ mod placement;
 mod votes;
 
 pub use answer::{
-    Body, FULL, NO_ROOM, Reply, SERVER_BUSY, refuse_command, refuse_delivery, refuse_listen, refuse_retrieve,
-    refuse_store, swarm_response,
+    Body, FULL, NO_ROOM, Reply, SERVER_BUSY, TOO_LARGE, refuse_command, refuse_delivery, refuse_listen,
+    refuse_retrieve, refuse_store, swarm_response,
 };
 pub use audit::{NONCE_LEN, proof, read_audit, read_report, write_report};
 pub use command::effect;

@@ -7,6 +7,7 @@ mod court;
 mod defences;
 mod disk;
 mod doctor;
+mod doors;
 mod exit;
 mod floor;
 mod https;
@@ -30,6 +31,7 @@ pub(crate) use https::Patience;
 
 pub use court::find_terms;
 pub use doctor::examine;
+pub use doors::Doors;
 pub use server::{MessagingNode, NodeParts, StartError};
 pub use testing::{Court, CourtError, Terms};
 

@@ -3,7 +3,7 @@
 use crate::{
     NodeKey,
     config::Config,
-    drive::{MessagingNode, NodeParts, Patience, supervisor::Sockets},
+    drive::{Doors, MessagingNode, NodeParts, Patience, supervisor::Sockets},
 };
 use futures::future::join_all;
 use skep_chain_client::{RosterReceiver, RosterView};
@@ -71,8 +71,8 @@ pub(crate) async fn start_with(
 ) -> (MessagingNode, RosterEntry) {
     let key = node_key(number);
     let parts = NodeParts { key: key.clone(), genesis: [1; 32], roster, store: Arc::new(MemoryStore::new(u64::MAX)) };
-    let sockets = Sockets::default();
-    let node = MessagingNode::start_patiently(sockets, config, parts, patience).await.expect("starts");
+    let doors = Doors::open(Sockets::default(), config).await.expect("any port");
+    let node = MessagingNode::start_patiently(doors, config, parts, patience).expect("starts");
     let mut entry = entry(&key, node.https_address().port(), 0);
     entry.endpoint.quic_port = node.quic_address().port();
     (node, entry)

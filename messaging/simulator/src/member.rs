@@ -4,7 +4,7 @@ use crate::{chain::is_recent, disk::Disk, liar::Lie, roster::Roster};
 use ed25519_dalek::{Signer, SigningKey};
 use skep_mailbox::{
     Change, Changed, Demand, NameRange, Order, Origin, Put, Quotas, Record, Spent, Standing, Store, StoreError,
-    StoreRefusal, Terms, command_of, give, given_at, judge_command, may_retrieve, stamp, token_orders,
+    StoreRefusal, Terms, command_of, give, given_at, judge_command, may_retrieve, stamp, words,
 };
 use skep_primitives::{ServiceNodeId, SwarmId};
 use skep_proto::{
@@ -151,7 +151,7 @@ impl Member {
     /// Its stored word for a message.
     pub(crate) fn sign(&self, hash: MessageHash, expiry: u64, already: bool) -> MemberStored {
         let signature = self.key.sign(&signed::stored(&hash)).to_bytes();
-        MemberStored { hash, signature, expiry, already }
+        MemberStored { hash, signature, expiry, already, t: None }
     }
 
     /// Whether a deposit is let in; `dice` is random.
@@ -220,7 +220,7 @@ impl Member {
         let now = self.clock(now);
         let change = judge_command(command, Origin::Client, now, false).ok()?;
         let newest = self.disk.newest(&change, now).ok()?;
-        let kept = token_orders(&self.disk, command, now).ok()?;
+        let kept = words(&self.disk, command, now).ok()?;
         give(command, request, stamp(command, now, newest, &kept), &kept)
     }
 
@@ -275,7 +275,7 @@ impl Member {
             return (refusal(401, "refused"), Vec::new());
         }
         let Some(at) = given_at(wire.at, self.clock(now)) else { return (refusal(406, "in the future"), Vec::new()) };
-        let kept = token_orders(&self.disk, &command, self.clock(now)).unwrap_or_default();
+        let kept = words(&self.disk, &command, self.clock(now)).unwrap_or_default();
         match give(&command, wire.request.to_vec(), at, &kept) {
             Some((change, order)) if self.carry_out(&change, &order, now) => {
                 (Response::Command(peer::CommandDone::default()), vec![order])

@@ -16,8 +16,11 @@ pub const DEFAULT_RETRIEVE_FRACTION: usize = 5;
 pub const MAX_BATCH: usize = 20;
 /// Most messages one request may name.
 pub const MAX_LISTED_MESSAGES: usize = 32_000;
-/// Most subaccounts one request may revoke (it may take back as many revocations as it likes), and most revocations one account has: the newest count.
+/// Most subaccounts one request may revoke, and most revocations one account has: the newest count.
 pub const MAX_REVOCATIONS: usize = 50;
+/// Most revocations one request may take back: many times as many as there can be, and few enough for a node to hold them
+/// against everything else that was said of subaccounts.
+pub const MAX_UNREVOKED: usize = 1_000;
 /// Most messages one request may ask receipts for.
 pub const MAX_RECEIPTS: usize = 20;
 /// Most names a node list request may give (fields or keys).

@@ -36,6 +36,7 @@
 //! | 400 | as for every method | a field is missing or malformed |
 //! | 403 | [`HANDLE_TAKEN`] | `listen`: another session has one of the handles; nothing changed |
 //! | 404 | [`NOBODY_LISTENS`] | `deliver`: no such handle, a dead one, or the wrong token: all the same |
+//! | 413 | "Request body too large" | `listen`: more than [`MAX_LISTEN_BYTES`] |
 //! | 429 | empty | `deliver`: more than [`DELIVERY_BURST`] at once and [`DELIVERIES_PER_SECOND`] a second with this handle |
 //! | 503 | "Server busy, try again later" | `listen`: no room for another session; `deliver`: the session's queue is full |
 //!
@@ -48,6 +49,9 @@ use std::{fmt, str::FromStr};
 
 /// Most handles of one session.
 pub const MAX_HANDLES: usize = 32;
+/// Largest request to listen: it is held in memory, at each hop, for as long as it waits. One with all handles has less than
+/// 5 KiB, and clients pad it to 1 KiB at most. A thousand of these fit into what one neighbour may hold by default.
+pub const MAX_LISTEN_BYTES: usize = 16 * 1024;
 /// Longest a `listen` is held (ms): less than an onion request may take.
 pub const MAX_HOLD: u64 = 25_000;
 /// How long a session lives after its last `listen` was answered (ms).

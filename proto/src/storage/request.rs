@@ -18,7 +18,7 @@ pub use messages::{RetrieveRequest, RetrieveWindow, StoreRequest};
 pub use node_list::NodeListQuery;
 
 use super::{
-    limits::{MAX_LISTED_MESSAGES, MAX_MESSAGE_BYTES, MAX_RECEIPTS, MAX_REVOCATIONS},
+    limits::{MAX_LISTED_MESSAGES, MAX_MESSAGE_BYTES, MAX_RECEIPTS, MAX_REVOCATIONS, MAX_UNREVOKED},
     listening::{MAX_DELIVERY_BYTES, MAX_HANDLES},
     loose::{self, LooseEnvelope, LooseNested, LooseParams, Scalar, Shape},
 };
@@ -157,6 +157,14 @@ pub enum ParamsError {
     /// A subaccount without the owner's signature.
     #[error("invalid subaccount: subaccount_sig is required when using subaccount")]
     NoSubaccountSignature,
+    /// A text where a number may be given as text, and it is none.
+    #[error("Invalid value given for '{field}': {given}")]
+    NoNumber {
+        /// The field.
+        field: &'static str,
+        /// The text, as a JSON string.
+        given: String,
+    },
     /// Not a subaccount's token.
     #[error("invalid subaccount: expected base64 or hex-encoded subaccount token")]
     SubaccountToken,
@@ -169,6 +177,9 @@ pub enum ParamsError {
     /// More subaccounts to revoke than are remembered.
     #[error("invalid revoke: cannot revoke more than {MAX_REVOCATIONS} subaccounts at once")]
     TooManyTokens,
+    /// More revocations to take back than a request may name.
+    #[error("invalid unrevoke: cannot unrevoke more than {MAX_UNREVOKED} subaccounts at once")]
+    TooManyUnrevoked,
     /// No message is named.
     #[error("messages does not contain any message hashes")]
     NoMessages,

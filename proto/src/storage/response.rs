@@ -42,6 +42,9 @@ pub struct MemberStored {
     /// The member had it before.
     #[serde(default, skip_serializing_if = "is_false")]
     pub already: bool,
+    /// The clock of the node that was asked, in its own result only: as storage servers tell it, who once told it there alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub t: Option<u64>,
 }
 
 /// Answer to a command.
@@ -430,7 +433,10 @@ mod tests {
     #[test]
     fn a_store_answer_in_the_form_clients_read() {
         let hash = "4sMyAuaZlMwww3oFvfhazfw7ASx/7TDtO+TVc8aAjHs".parse().unwrap();
-        let stored = |already| MemberResult::Done(MemberStored { hash, signature: [0; 64], expiry: 7, already });
+        let stored = |already: bool| {
+            let t = already.then_some(5);
+            MemberResult::Done(MemberStored { hash, signature: [0; 64], expiry: 7, already, t })
+        };
         let refused = MemberFailure::Refused { code: 421, reason: "elsewhere".into() };
         let response = StoreResponse {
             swarm: [
@@ -450,7 +456,7 @@ mod tests {
         let json = json!({
             "swarm": {
                 "11".repeat(32): {"hash": hash, "signature": signature, "expiry": 7},
-                "22".repeat(32): {"hash": hash, "signature": signature, "expiry": 7, "already": true},
+                "22".repeat(32): {"hash": hash, "signature": signature, "expiry": 7, "already": true, "t": 5},
                 "33".repeat(32): {"failed": true, "timeout": true},
                 "44".repeat(32): {"failed": true, "code": "421", "reason": "elsewhere"},
                 "55".repeat(32): {"failed": true, "bad_peer_response": true},

@@ -31,7 +31,7 @@ fn answer(words: &[(u8, Word)]) -> Answer {
     let stored = |hash: [u8; 32], signer: u8| {
         let hash = MessageHash::from(hash);
         let signature = key(signer).sign(&signed::stored(&hash)).to_bytes();
-        MemberResult::Done(MemberStored { hash, signature, expiry: 1, already: false })
+        MemberResult::Done(MemberStored { hash, signature, expiry: 1, already: false, t: None })
     };
     let swarm = words.iter().map(|(member, word)| {
         let result = match word {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::Standing;
 use crate::testing::{NOW, account, auth};
+use proptest::prelude::*;
 use skep_proto::{
     account::AccountAddress,
     storage::{Access, ExpiryMode, Namespace, Scope, StoreRequest, SubaccountToken, TimedAuth, signed},
@@ -28,10 +29,8 @@ fn command(action: Action) -> Command {
     Command { account: account(), auth: auth(&signed::command(&action)), action }
 }
 
-fn order(action: Action) -> Order {
-    let command = command(action);
-    let request = serde_json::to_vec(&Request::Single(Method::Command(command.clone()))).unwrap();
-    give(&command, request, NOW, &[]).expect("one that may be given").1
+fn word(action: Action, given: u64) -> Word {
+    Word::of(action, given).expect("about subaccounts")
 }
 
 fn admit(action: Action, at: u64) -> Result<Change, ReplicaRefusal> {
@@ -124,15 +123,15 @@ fn the_later_word_on_a_subaccount_counts() {
     let [a, b] = [1, 2].map(|number| SubaccountToken::new(5, Access::READ, &[number; 32]));
     let (tokens, timestamp) = (vec![a, b], NOW);
     let revoke = command(Action::Revoke { tokens: tokens.clone(), timestamp });
-    let unrevoke = |timestamp| order(Action::Unrevoke { tokens: vec![b], timestamp });
-    let revoked = |orders: &[Order]| match admit_order(&revoke, vec![], NOW, orders, NOW) {
+    let unrevoke = |timestamp| word(Action::Unrevoke { tokens: vec![b], timestamp }, NOW);
+    let revoked = |kept: &[Word]| match admit_order(&revoke, vec![], NOW, kept, NOW) {
         Ok((Change::Revoke { tokens, .. }, _)) => tokens,
         other => panic!("{other:?}"),
     };
     assert_eq!(revoked(&[unrevoke(NOW - SAME_MOMENT)]), tokens);
     assert_eq!(revoked(&[unrevoke(NOW + SAME_MOMENT)]), [a]);
     let unrevoke = command(Action::Unrevoke { tokens: vec![a], timestamp: NOW - SAME_MOMENT });
-    let later = order(Action::Revoke { tokens: vec![a], timestamp });
+    let later = word(Action::Revoke { tokens: vec![a], timestamp }, NOW);
     let change = admit_order(&unrevoke, vec![], NOW - 1, &[later], NOW).map(|(change, _)| change);
     assert_eq!(change, Ok(Change::Unrevoke { account: account(), tokens: vec![] }));
 }
@@ -140,22 +139,22 @@ fn the_later_word_on_a_subaccount_counts() {
 /// As a client that repeats itself, told by `(revokes, said, clock)`; whether the subaccount is revoked afterwards.
 fn heard(words: &[(bool, u64, u64)]) -> Vec<bool> {
     let token = SubaccountToken::new(5, Access::READ, &[1; 32]);
-    let (mut kept, mut is_revoked) = (Vec::<Order>::new(), false);
+    let (mut kept, mut is_revoked) = (Vec::<Word>::new(), false);
     let mut told = Vec::new();
     for (revokes, timestamp, clock) in words {
         let (tokens, timestamp) = (vec![token], *timestamp);
         let action =
             if *revokes { Action::Revoke { tokens, timestamp } } else { Action::Unrevoke { tokens, timestamp } };
-        let command = command(action);
-        let request = serde_json::to_vec(&Request::Single(Method::Command(command.clone()))).unwrap();
-        let (change, order) = give(&command, request, stamp(&command, *clock, None, &kept), &kept).unwrap();
+        let command = command(action.clone());
+        let (change, order) = give(&command, vec![], stamp(&command, *clock, None, &kept), &kept).unwrap();
         is_revoked = match change {
             Change::Revoke { tokens, .. } => is_revoked || !tokens.is_empty(),
             Change::Unrevoke { tokens, .. } => is_revoked && tokens.is_empty(),
             other => panic!("{other:?}"),
         };
-        kept.retain(|other| other.signature != order.signature);
-        kept.push(order);
+        let said = word(action, order.at);
+        kept.retain(|other| (other.revokes, other.time.said) != (said.revokes, said.time.said));
+        kept.push(said);
         told.push(is_revoked);
     }
     told
@@ -172,4 +171,53 @@ fn of_words_of_one_moment_the_one_given_last_counts() {
     assert_eq!(heard(&behind), [true, false], "the member that hears the second has a clock that is behind");
     let late = [(unrevoke, NOW + SAME_MOMENT, NOW), (revoke, NOW, NOW + 50)];
     assert_eq!(heard(&late), [false, false], "an old word is no answer to a new one");
+}
+
+/// One of a few subaccounts.
+fn token(number: u8) -> SubaccountToken {
+    SubaccountToken::new(5, Access::READ, &[number; 32])
+}
+
+/// A word on some of few subaccounts, of moments that meet and that do not.
+fn words_said() -> impl Strategy<Value = (bool, Vec<u8>, u64, u64)> {
+    (any::<bool>(), prop::collection::vec(0..4_u8, 1..6), 0..8_u64, 0..4_u64)
+}
+
+fn action_of(revokes: bool, tokens: &[u8], said: u64) -> Action {
+    let (tokens, timestamp) = (tokens.iter().copied().map(token).collect(), NOW + said * SAME_MOMENT / 3);
+    if revokes { Action::Revoke { tokens, timestamp } } else { Action::Unrevoke { tokens, timestamp } }
+}
+
+proptest! {
+    /// As the rule reads, word against word.
+    #[test]
+    fn words_are_weighed_as_if_each_were_held_against_all(
+        (revokes, tokens, said, given) in words_said(),
+        kept in prop::collection::vec(words_said(), 0..24),
+    ) {
+        let action = action_of(revokes, &tokens, said);
+        let kept: Vec<_> =
+            kept.iter().map(|(revokes, tokens, said, given)| word(action_of(*revokes, tokens, *said), *given)).collect();
+        let new = word(action.clone(), given);
+        let on = |token: SubaccountToken| kept.iter().filter(move |word| word.tokens.contains(&token));
+        let is_taken_back =
+            |token, revoking: &Word| on(token).any(|other| !other.revokes && other.time.takes_back(revoking.time));
+        let counts = |token: &SubaccountToken| {
+            if revokes {
+                return !is_taken_back(*token, &new);
+            }
+            let stays = |other: &Word| {
+                other.revokes && !new.time.takes_back(other.time) && !is_taken_back(*token, other)
+            };
+            !on(*token).any(stays)
+        };
+        let expected: Vec<_> = new.tokens.iter().copied().filter(counts).collect();
+        let auth = auth(b"whatever");
+        let (change, _) = give(&Command { account: account(), action, auth }, vec![], given, &kept).unwrap();
+        let left = match change {
+            Change::Revoke { tokens, .. } | Change::Unrevoke { tokens, .. } => tokens,
+            other => panic!("{other:?}"),
+        };
+        prop_assert_eq!(left, expected);
+    }
 }

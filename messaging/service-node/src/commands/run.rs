@@ -7,7 +7,7 @@ use skep_messaging::{
     NodeKey,
     config::{Config, Log, LogFormat},
     drive::{
-        MessagingNode, NodeParts, find_terms,
+        Doors, MessagingNode, NodeParts, find_terms,
         supervisor::{Sockets, Tell, tell},
     },
 };
@@ -30,7 +30,8 @@ Signals:
   SIGHUP           read the configuration again: [limits] and the log level apply at once; a bad file changes nothing
 
 Under a service manager that passes sockets (LISTEN_FDS: one TCP listener, one UDP socket) the node serves on those, so that
-nobody is refused while it restarts. It tells NOTIFY_SOCKET when it is ready.")]
+nobody is refused while it restarts. It tells NOTIFY_SOCKET once its message store is open and its ports are its own;
+until it has found a chain node it serves nobody, and those who connect wait.")]
 pub(crate) struct Run {
     /// The configuration file (`skep-messaging config` prints one)
     #[arg(long, value_name = "FILE")]
@@ -66,6 +67,9 @@ async fn serve(mut settings: Settings, key: NodeKey, sockets: Sockets) -> Outcom
         io::Error::new(error.kind(), format!("cannot make the data directory {}: {error}", config.data_dir.display()))
     })?;
     let store = Arc::new(RocksStore::open(&config.message_store(), config.limits.quotas())?);
+    let doors = Doors::open(sockets, config).await?;
+    // Not only once a chain node is found: one that starts together with this node may take longer than the manager waits, and
+    // starting anew would not help.
     tell(Tell::Ready);
     tell(Tell::Status("waiting for a chain node"));
     let (chain, roster) = tokio::select! {
@@ -75,7 +79,7 @@ async fn serve(mut settings: Settings, key: NodeKey, sockets: Sockets) -> Outcom
     let (mut seeks_terms, terms) = (config.testing.enabled, find_terms(Arc::clone(&chain)));
     tokio::pin!(terms);
     let genesis = chain.genesis_hash();
-    let node = MessagingNode::start_on(sockets, config, NodeParts { key, genesis, roster, store }).await?;
+    let node = MessagingNode::start_at(doors, config, NodeParts { key, genesis, roster, store })?;
     node.follow_work_floor(chain);
     tell(Tell::Status("serving"));
     loop {

@@ -18,6 +18,9 @@ use skep_rpc::node_list::STORAGE_SERVER_VERSION;
 /// Text of a 503 for lack of room.
 pub const SERVER_BUSY: &str = "Server busy, try again later";
 
+/// Text of a 413.
+pub const TOO_LARGE: &str = "Request body too large";
+
 /// Status of a member's refusal for want of room: a quota is reached.
 pub const FULL: u16 = 507;
 /// Text of it.

@@ -134,6 +134,11 @@ impl Budget {
         self.all.size() * UNIT
     }
 
+    /// The most that answers to one's orders may take: the rest is for those of other members, as they come.
+    pub(crate) fn for_orders(&self) -> usize {
+        self.size() / 2
+    }
+
     /// Bytes lent now.
     pub(crate) fn in_use(&self) -> usize {
         self.all.size().saturating_sub(self.all.semaphore.available_permits()) * UNIT
@@ -155,6 +160,11 @@ impl Budget {
         let all = Arc::clone(&self.all.semaphore).acquire_many_owned(units);
         let all = timeout(PATIENCE, all).await.ok()?.ok()?;
         Some(Lease { all, own, claim })
+    }
+
+    /// The same, but what is more than a share does not wait for what others have: those who come next would wait behind it.
+    pub(crate) async fn lease_considerately(&self, holder: Holder, bytes: usize) -> Option<Lease> {
+        if bytes > self.size() / SHARES { self.lease(holder, bytes) } else { self.lease_soon(holder, bytes).await }
     }
 
     fn shares(&self) -> MutexGuard<'_, HashMap<Holder, Share>> {

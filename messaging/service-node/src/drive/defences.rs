@@ -7,6 +7,7 @@ use super::{
 };
 use crate::config::Limits;
 use skep_primitives::ServiceNodeId;
+use skep_proto::storage::limits::MAX_BATCH;
 use skep_replication::MAX_REPLICAS;
 use std::{net::IpAddr, time::Instant};
 
@@ -18,9 +19,60 @@ const SUBNET_HANDSHAKES: Rate = Rate { per_second: 128, burst: 512 };
 /// A replica that another service node hands over costs about as much as so many of them cost in work and signatures: what one
 /// may hand over in a second takes the greater part of a second of one core at most.
 const REPLICAS_FOR_A_REQUEST: u32 = 4;
+/// Another member of the swarm passes on what all its clients store and order. By default this is twice what one network of
+/// clients may ask for, so that members refuse no member for what one flood brings it.
+const FOR_THE_SWARM: u32 = 4;
+/// Several requests in one are counted one by one, also where another node passes them on.
+const FURTHER_FOR_A_REQUEST: u32 = 4;
 
 /// Service nodes whose rate is followed: only those of the roster get this far, and no roster has more.
 const MOST_NODES: usize = 100_000;
+
+/// What another service node asks for. Each kind has tokens of its own, so that none keeps the others waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PeerAsks {
+    /// To pass a client's request on, or to answer it.
+    Relay,
+    /// To do as a client asked another member of the swarm.
+    Swarm,
+    /// Everything between nodes: comparing, handing over, probing, voting.
+    Other,
+}
+
+/// Tokens of other service nodes.
+#[derive(Debug)]
+struct PeerRates {
+    relay: RateLimits<ServiceNodeId>,
+    /// Of what is relayed: requests in one beyond the first.
+    further: RateLimits<ServiceNodeId>,
+    swarm: RateLimits<ServiceNodeId>,
+    other: RateLimits<ServiceNodeId>,
+    replicas: RateLimits<ServiceNodeId>,
+}
+
+impl PeerRates {
+    fn new(per_second: u32) -> Self {
+        let times = |factor| peer_rates(per_second.saturating_mul(factor));
+        Self {
+            relay: times(1),
+            further: RateLimits::new(further_rate(per_second), MOST_NODES),
+            swarm: times(FOR_THE_SWARM),
+            other: times(1),
+            replicas: RateLimits::new(replica_rate(per_second), MOST_NODES),
+        }
+    }
+
+    fn change(&self, per_second: u32) {
+        let change = |rates: &RateLimits<_>, factor| {
+            rates.change(peer_rate(per_second.saturating_mul(factor)), MOST_NODES);
+        };
+        change(&self.relay, 1);
+        self.further.change(further_rate(per_second), MOST_NODES);
+        change(&self.swarm, FOR_THE_SWARM);
+        change(&self.other, 1);
+        self.replicas.change(replica_rate(per_second), MOST_NODES);
+    }
+}
 
 /// Bounds for everybody who asks something of the node.
 #[derive(Debug)]
@@ -31,8 +83,7 @@ pub(crate) struct Defences {
     /// Of clients.
     client_handshakes: AddressRates,
     handshakes: AddressRates,
-    peers: RateLimits<ServiceNodeId>,
-    replicas: RateLimits<ServiceNodeId>,
+    peers: PeerRates,
 }
 
 impl Defences {
@@ -43,8 +94,7 @@ impl Defences {
             requests: AddressRates::new(host, subnet, limits.tracked_addresses),
             client_handshakes: AddressRates::new(handshakes(host), handshakes(subnet), limits.tracked_addresses),
             handshakes: AddressRates::new(HANDSHAKES, SUBNET_HANDSHAKES, limits.tracked_addresses),
-            peers: peer_rates(limits.peer_requests_per_second),
-            replicas: RateLimits::new(replica_rate(limits.peer_requests_per_second), MOST_NODES),
+            peers: PeerRates::new(limits.peer_requests_per_second),
         }
     }
 
@@ -55,13 +105,17 @@ impl Defences {
         self.requests.change(host, subnet, limits.tracked_addresses);
         self.client_handshakes.change(handshakes(host), handshakes(subnet), limits.tracked_addresses);
         self.handshakes.change(HANDSHAKES, SUBNET_HANDSHAKES, limits.tracked_addresses);
-        self.peers.change(peer_rate(limits.peer_requests_per_second), MOST_NODES);
-        self.replicas.change(replica_rate(limits.peer_requests_per_second), MOST_NODES);
+        self.peers.change(limits.peer_requests_per_second);
     }
 
     /// Whether a client may ask now.
     pub(crate) fn may_ask(&self, address: IpAddr) -> Result<(), TooOften> {
         self.requests.allow(address, Instant::now())
+    }
+
+    /// Whether a client that asked several things in one may ask so many `further` ones now.
+    pub(crate) fn may_ask_further(&self, address: IpAddr, further: usize) -> Result<(), TooOften> {
+        self.requests.allow_many(address, further, Instant::now())
     }
 
     /// Whether a client may begin TLS now, which costs a signature before it has asked anything.
@@ -74,14 +128,24 @@ impl Defences {
         self.handshakes.allow(address, Instant::now())
     }
 
-    /// Whether another service node may ask now.
-    pub(crate) fn peer_may_ask(&self, peer: ServiceNodeId) -> bool {
-        self.peers.allows(peer, Instant::now())
+    /// Whether another service node may ask for that now.
+    pub(crate) fn peer_may_ask(&self, peer: ServiceNodeId, asks: PeerAsks) -> bool {
+        let rates = match asks {
+            PeerAsks::Relay => &self.peers.relay,
+            PeerAsks::Swarm => &self.peers.swarm,
+            PeerAsks::Other => &self.peers.other,
+        };
+        rates.allows(peer, Instant::now())
+    }
+
+    /// Whether another service node that passed on several requests in one may ask so many `further` ones now.
+    pub(crate) fn peer_may_ask_further(&self, peer: ServiceNodeId, further: usize) -> bool {
+        self.peers.further.allows_many(peer, further, Instant::now())
     }
 
     /// Whether another service node may hand over so many replicas now.
     pub(crate) fn peer_may_hand_over(&self, peer: ServiceNodeId, replicas: usize) -> bool {
-        self.replicas.allows_many(peer, replicas, Instant::now())
+        self.peers.replicas.allows_many(peer, replicas, Instant::now())
     }
 }
 
@@ -100,10 +164,17 @@ const fn peer_rate(per_second: u32) -> Rate {
     Rate { per_second, burst: per_second.saturating_mul(2) }
 }
 
-/// At least two full requests at once, however low the rate.
 fn replica_rate(requests_per_second: u32) -> Rate {
-    let Rate { per_second, burst } = peer_rate(requests_per_second.saturating_mul(REPLICAS_FOR_A_REQUEST));
-    Rate { per_second, burst: burst.max(2 * MAX_REPLICAS as u32) }
+    full_ones(peer_rate(requests_per_second.saturating_mul(REPLICAS_FOR_A_REQUEST)), MAX_REPLICAS)
+}
+
+fn further_rate(requests_per_second: u32) -> Rate {
+    full_ones(peer_rate(requests_per_second.saturating_mul(FURTHER_FOR_A_REQUEST)), MAX_BATCH)
+}
+
+/// At least two full requests at once, however low the rate.
+fn full_ones(rate: Rate, full: usize) -> Rate {
+    Rate { burst: rate.burst.max(2 * full as u32), ..rate }
 }
 
 const fn request_rates(limits: &Limits) -> (Rate, Rate) {
@@ -142,5 +213,33 @@ mod tests {
         assert_eq!([&defences.requests, &defences.client_handshakes].map(allowed), [1, 2]);
         defences.change(&Limits { request_burst: 2, ..slow });
         assert_eq!([&defences.requests, &defences.client_handshakes].map(allowed), [2, 4]);
+    }
+
+    #[test]
+    fn no_kind_of_request_keeps_another_waiting() {
+        let peer = ServiceNodeId([1; 32]);
+        let defences = Defences::new(&Limits { peer_requests_per_second: 5, ..Limits::default() });
+        let all_of = |asks| (0..1_000).take_while(|_| defences.peer_may_ask(peer, asks)).count();
+        assert!(!defences.peer_may_ask_further(peer, 41), "more than there are at once");
+        assert!(defences.peer_may_ask_further(peer, 40));
+        assert!((10..20).contains(&all_of(PeerAsks::Relay)));
+        assert!((40..60).contains(&all_of(PeerAsks::Swarm)), "what is relayed takes none of these");
+        assert!((10..20).contains(&all_of(PeerAsks::Other)));
+    }
+
+    #[test]
+    fn a_flood_from_one_network_is_refused_by_who_takes_it_not_by_its_swarm() {
+        let limits = Limits::default();
+        let Rate { per_second, burst } = peer_rate(limits.peer_requests_per_second * FOR_THE_SWARM);
+        assert!(limits.subnet_requests_per_second <= per_second / 2 && limits.subnet_request_burst <= burst);
+        // What an ordinary client asks at once: a few batches.
+        let defences = Defences::new(&limits);
+        let address = IpAddr::from([10, 0, 0, 1]);
+        for batch in 0..50 {
+            let allowed = defences.may_ask(address).and_then(|()| defences.may_ask_further(address, 19));
+            assert_eq!(allowed, Ok(()), "{batch}");
+        }
+        let flood = (0..100).filter(|_| defences.may_ask_further(address, 19).is_ok()).count();
+        assert!(flood < 20, "{flood} more");
     }
 }

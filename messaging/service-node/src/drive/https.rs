@@ -18,7 +18,7 @@ use super::{
     occasionally::Occasionally,
     rate::host_key,
 };
-use crate::core::{Body, Readiness, Reply};
+use crate::core::{Body, Readiness, Reply, TOO_LARGE};
 use axum::{
     Router,
     body::Body as HttpBody,
@@ -283,7 +283,7 @@ impl Door {
 async fn refuse_too_large(body: HttpBody) -> Reply {
     let mut rest = Limited::new(body, 2 * MAX_REQUEST_BYTES);
     while let Some(Ok(_)) = rest.frame().await {}
-    Reply::text(413, "Request body too large")
+    Reply::text(413, TOO_LARGE)
 }
 
 fn respond(status: u16, kind: &'static str, body: Vec<u8>, lease: Option<Lease>) -> Response<HttpBody> {

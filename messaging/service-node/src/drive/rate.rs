@@ -92,6 +92,13 @@ impl<K: Eq + Hash> RateLimits<K> {
         NonZeroU32::new(number).is_none_or(|number| self.lock().allow(key, number, now))
     }
 
+    /// The same, where a full bucket is enough for any number.
+    fn allows_up_to_all(&self, key: K, number: NonZeroU32, now: Instant) -> bool {
+        let mut buckets = self.lock();
+        let number = number.min(buckets.quota.burst_size());
+        buckets.allow(key, number, now)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Buckets<K>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -165,11 +172,17 @@ impl AddressRates {
 
     /// Takes a token for a request from `address`.
     pub(crate) fn allow(&self, address: IpAddr, now: Instant) -> Result<(), TooOften> {
+        self.allow_many(address, 1, now)
+    }
+
+    /// Takes `number` tokens for requests from `address` at once, or all that a full bucket has if that is fewer.
+    pub(crate) fn allow_many(&self, address: IpAddr, number: usize, now: Instant) -> Result<(), TooOften> {
+        let Some(number) = NonZeroU32::new(u32::try_from(number).unwrap_or(u32::MAX)) else { return Ok(()) };
         // The host first: what it is refused must not use up its neighbours' tokens.
-        if !self.hosts.allows(host_key(address), now) {
+        if !self.hosts.allows_up_to_all(host_key(address), number, now) {
             return Err(TooOften::Host);
         }
-        if !self.subnets.allows(subnet_key(address), now) {
+        if !self.subnets.allows_up_to_all(subnet_key(address), number, now) {
             return Err(TooOften::Subnet);
         }
         Ok(())

@@ -3,6 +3,7 @@
 use super::{
     budget::Budget,
     defences::Defences,
+    doors::Doors,
     exit::{ExitError, Exits},
     floor,
     https::{self, Patience},
@@ -119,37 +120,29 @@ pub enum StartError {
 impl MessagingNode {
     /// Opens every door and begins to serve.
     pub async fn start(config: &Config, parts: NodeParts) -> Result<Self, StartError> {
-        Self::start_on(Sockets::default(), config, parts).await
+        Self::start_at(Doors::open(Sockets::default(), config).await?, config, parts)
     }
 
-    /// The same on sockets that are open already; those that are missing are opened.
-    pub async fn start_on(sockets: Sockets, config: &Config, parts: NodeParts) -> Result<Self, StartError> {
-        Self::start_patiently(sockets, config, parts, Patience::default()).await
+    /// The same at doors that are open already.
+    pub fn start_at(doors: Doors, config: &Config, parts: NodeParts) -> Result<Self, StartError> {
+        Self::start_patiently(doors, config, parts, Patience::default())
     }
 
     /// The same, waiting for clients as long as `patience` says.
-    pub(crate) async fn start_patiently(
-        sockets: Sockets,
+    pub(crate) fn start_patiently(
+        doors: Doors,
         config: &Config,
         parts: NodeParts,
         patience: Patience,
     ) -> Result<Self, StartError> {
         let NodeParts { key, genesis, roster, store } = parts;
-        let (listen, limits) = (config.listen, config.limits);
+        let limits = config.limits;
         let acceptor = TlsAcceptor::from(tls::server_config(&key)?);
-        let https_address = (listen.address, listen.https_port).into();
-        let (https_listener, https) = match sockets.https {
-            Some(listener) => adopt(listener, https_address)?,
-            None => bind(https_address).await?,
-        };
-        let quic_address = (listen.address, listen.quic_port).into();
+        let Doors { https: (https_listener, https), quic, metrics: metrics_listener } = doors;
+        let quic_address = (config.listen.address, config.listen.quic_port).into();
         let budget = Budget::new(limits.memory_bytes());
-        let peers = Peers::open(quic_address, sockets.quic, key.clone(), roster.clone(), budget.clone())?;
+        let peers = Peers::open(quic_address, Some(quic), key.clone(), roster.clone(), budget.clone())?;
         let quic = peers.local_address().map_err(|source| EndpointError::Bind { address: quic_address, source })?;
-        let metrics_listener = match config.metrics.enabled {
-            true => Some(bind(config.metrics.address).await?),
-            false => None,
-        };
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let node = Arc::new(Node {
             id: key.id(),
@@ -250,21 +243,6 @@ impl MessagingNode {
         // The writer's thread empties its queue before it goes; that blocks, and must not hold up the runtime.
         let _ = tokio::task::spawn_blocking(move || drop(node)).await;
     }
-}
-
-fn adopt(listener: std::net::TcpListener, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |source| StartError::Bind { address, source };
-    listener.set_nonblocking(true).map_err(failed)?;
-    let listener = TcpListener::from_std(listener).map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
-}
-
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |source| StartError::Bind { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
 }
 
 /// Runs a task that does not end by itself.

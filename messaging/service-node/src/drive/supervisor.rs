@@ -67,7 +67,7 @@ impl Sockets {
 /// How the node is, for the service manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tell<'a> {
-    /// It has started.
+    /// It has started, and has its ports.
     Ready,
     /// It is on its way down.
     Stopping,

@@ -2,11 +2,11 @@
 
 use crate::{
     storage::read,
-    support::{Network, Owner, now_ms, view},
+    support::{Network, Owner, config, now_ms, view},
 };
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde_json::{Value, json};
-
+use skep_mailbox::{Record, Store};
 use skep_proto::storage::{
     Access, Action, Command, CommandDone, CommandEffect, CommandResponse, Delegation, ExpiriesRequest,
     ExpiriesResponse, ExpiryMode, Hashes, MemberFailure, MemberResult, MessageHash, Method, Namespace, OwnerAuth,
@@ -295,5 +295,27 @@ async fn made_up_hashes_are_signed_for_as_they_came() {
     assert_eq!(read::<ExpiriesResponse>(answer).expiries.into_keys().collect::<Vec<_>>(), [hash]);
     let deleted = effect(&network, 1, order(&owner, Action::Delete { messages: named, required: true })).await;
     assert_eq!(deleted, CommandEffect::Deleted { deleted: Hashes::List(vec![hash]) });
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_to_orders_take_no_more_memory_than_there_is() {
+    const KEPT: u32 = 50_000;
+    let network = Network::start_with(&[0, 0], &config("limits = { memory_mib = 24 }")).await;
+    let owner = Owner::new(57);
+    let deposit = |number: u32| StoreRequest { data: number.to_be_bytes().to_vec(), ..owner.deposit(b"") };
+    let records: Vec<_> = (0..KEPT).map(|number| Record::new(deposit(number))).collect();
+    for store in &network.stores {
+        store.put(&records, now_ms()).expect("kept");
+    }
+    let all = || order(&owner, Action::DeleteAll { scope: Scope::One(Namespace::DEFAULT), timestamp: now_ms() });
+    let batch = serde_json::to_vec(&Request::Batch(vec![all(), all()])).expect("serializes");
+    let (status, answer) = network.post(0, "/storage_rpc/v1", batch).await;
+    assert_eq!((status, answer.as_str()), (503, "Server busy, try again later"), "two such answers are too much");
+    for store in &network.stores {
+        assert_eq!(store.usage().messages, u64::from(KEPT), "and nothing has been done");
+    }
+    let deleted = effect(&network, 0, all()).await;
+    assert!(matches!(deleted, CommandEffect::Deleted { deleted } if deleted.iter().count() == KEPT as usize));
     network.stop().await;
 }

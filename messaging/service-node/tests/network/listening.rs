@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use skep_onion::{Hop, WrapOptions, wrap};
 use skep_proto::storage::{
     BatchResponse, DeliverRequest, ListenRequest, Method, Request, UnlistenRequest,
-    listening::{DeliveryToken, Handle, ListenResponse, ListenedContact, SessionSecret},
+    listening::{DeliveryToken, Handle, ListenResponse, ListenedContact, MAX_LISTEN_BYTES, SessionSecret},
 };
 
 const SESSION: SessionSecret = SessionSecret([1; 32]);
@@ -120,4 +120,20 @@ async fn a_node_that_stops_lets_those_go_who_wait() {
     network.stop().await;
     let (status, text) = waiting.await.expect("no panic");
     assert_eq!(status, 200, "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_holds_little_memory() {
+    let network = Network::start(&[0]).await;
+    let padded = |hold, length| {
+        let mut body = serde_json::to_vec(&Request::Single(listen(&[1], 0, hold))).expect("serializes");
+        body.resize(length, b' ');
+        body
+    };
+    let (status, answer) = network.post(0, "/storage_rpc/v1", padded(LONG, MAX_LISTEN_BYTES + 1)).await;
+    assert_eq!((status, answer.as_str()), (413, "Request body too large"), "at once");
+    let (status, answer) = network.post(0, "/storage_rpc/v1", padded(0, MAX_LISTEN_BYTES)).await;
+    assert_eq!(status, 200, "{answer}");
+    assert!(serde_json::from_str::<ListenResponse>(&answer).expect("an answer").opened, "nobody listened before");
+    network.stop().await;
 }

@@ -1,12 +1,15 @@
 //! The storage RPC of real nodes over loopback.
 
+use crate::onion::wrapped;
 use crate::support::{
     BLOCK, BOTH_VERSIONS, LONG, Network, Owner, client_of, config, node_key, now_ms, post, start_node, view, worked,
 };
 use ed25519_dalek::{Signature, VerifyingKey};
+use futures::future::join_all;
 use serde_json::{Value, json};
 use skep_mailbox::RocksStore;
 use skep_messaging::{config::MetricsConfig, drive::MessagingNode};
+use skep_onion::Wrapped;
 use skep_proto::storage::{
     BatchResponse, HexKey, InfoResponse, MemberFailure, MemberResult, MessageHash, Method, Namespace, NodeListQuery,
     Request, RetrieveRequest, RetrieveResponse, StoreRequest, StoreResponse, SwarmResponse, limits::MAX_REQUEST_BYTES,
@@ -39,6 +42,7 @@ async fn stored_on_one_read_from_another() {
     for (member, result) in &stored.swarm {
         let MemberResult::Done(result) = result else { panic!("{member} did not store: {result:?}") };
         assert_eq!((result.hash, result.expiry, result.already), (hash, deposit.expiry, false));
+        assert_eq!(result.t, (member.0 == network.id(0).0).then_some(stored.t), "in the own result only");
         let key = VerifyingKey::from_bytes(&member.0).expect("a key");
         key.verify_strict(&signed::stored(&hash), &Signature::from_bytes(&result.signature)).expect("its signature");
     }
@@ -288,6 +292,29 @@ async fn too_many_requests_of_one_address_are_refused() {
     };
     assert_eq!(refusal, json!(""));
     assert!((5..=5 + began.elapsed().as_secs()).contains(&answered), "{answered} answered");
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_requests_in_one_count_one_by_one() {
+    let limits = "limits = { requests_per_second = 1, request_burst = 21, peer_requests_per_second = 5 }";
+    let network = Network::start_with(&[0, 0], &config(limits)).await;
+    let batch = serde_json::to_vec(&Request::Batch(vec![Method::Info; 20])).expect("serializes");
+    let (status, answer) = network.post(0, "/storage_rpc/v1", batch.clone()).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(network.post(0, "/storage_rpc/v1", batch.clone()).await, (429, String::new()));
+
+    // Passed on by another node: 40 beyond the first of each at once, and 20 a second.
+    let relayed = async |request: &[u8]| {
+        let Wrapped { body, opener } = wrapped(&network, &[1, 0], request);
+        let (status, answer) = network.post(1, "/onion_req/v2", body).await;
+        assert_eq!(status, 200, "{answer}");
+        opener.open(answer.as_bytes()).expect("an answer for us").status
+    };
+    let statuses = join_all((0..8).map(|_| relayed(&batch))).await;
+    assert!(statuses.contains(&200) && statuses.contains(&429), "{statuses:?}");
+    let info = serde_json::to_vec(&Request::Single(Method::Info)).expect("serializes");
+    assert_eq!(relayed(&info).await, 200, "one at a time goes on");
     network.stop().await;
 }
 

@@ -14,7 +14,7 @@ use std::{
     fs,
     io::{self, BufRead, BufReader},
     net::{SocketAddr, TcpListener, UdpSocket},
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::net::UnixDatagram},
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
@@ -245,6 +245,39 @@ async fn nobody_is_refused_while_the_node_restarts() {
     let held = if longest < PAUSE { "under" } else { "NOT under" };
     println!("{} answers, longest pause {longest:?}: {held} {PAUSE:?}", answered.load(Ordering::Relaxed));
     assert!(longest < LONG, "a pause of {longest:?}");
+    node.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_manager_hears_of_a_start_that_fails_and_needs_no_chain_for_one_that_does_not() {
+    let machine = Machine::new().await;
+    let notified = machine.directory.path().join("notify");
+    let manager = UnixDatagram::bind(&notified).expect("a socket");
+    manager.set_read_timeout(Some(LONG)).expect("a timeout");
+    let configure = |listen: &str| {
+        let text = format!(
+            "chain = [\"ws://127.0.0.1:1\"]\ndata_dir = {:?}\n{listen}\n[metrics]\naddress = \"127.0.0.1:0\"\n",
+            machine.directory.path()
+        );
+        fs::write(machine.config(), text).expect("written");
+    };
+    // Its port belongs to somebody else.
+    let taken = address(&machine.https).port();
+    configure(&format!("[listen]\naddress = \"127.0.0.1\"\nhttps_port = {taken}\nquic_port = 0"));
+    let failed = Command::new(env!("CARGO_BIN_EXE_skep-messaging"))
+        .args(["run", "--config"])
+        .arg(machine.config())
+        .env("NOTIFY_SOCKET", &notified)
+        .output()
+        .expect("runs");
+    let why = String::from_utf8_lossy(&failed.stderr);
+    assert!(!failed.status.success() && why.contains("cannot listen on TCP"), "{why}");
+
+    configure("");
+    let node = machine.start_with("", [("NOTIFY_SOCKET", notified.clone().into_os_string())]);
+    let mut told = [0; 256];
+    let length = manager.recv(&mut told).expect("told");
+    assert_eq!(told.get(..length), Some(&b"READY=1"[..]), "the first that anybody says, though no chain node is there");
     node.stop();
 }
 

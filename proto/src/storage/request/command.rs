@@ -9,7 +9,7 @@ use crate::{
     account::AccountAddress,
     storage::{
         MessageHash, Namespace, Scope, SubaccountToken,
-        limits::MAX_REVOCATIONS,
+        limits::{MAX_REVOCATIONS, MAX_UNREVOKED},
         loose::{LooseParams, Scalar},
     },
 };
@@ -176,7 +176,11 @@ impl Command {
             },
             UNREVOKE => |params| {
                 let timestamp = required("timestamp", &params.timestamp)?;
-                Ok(Action::Unrevoke { tokens: tokens("unrevoke", &params.unrevoke)?, timestamp })
+                let tokens = tokens("unrevoke", &params.unrevoke)?;
+                if tokens.len() > MAX_UNREVOKED {
+                    return Err(ParamsError::TooManyUnrevoked);
+                }
+                Ok(Action::Unrevoke { tokens, timestamp })
             },
             _ => return None,
         };

@@ -37,7 +37,10 @@ pub(super) fn stringified(
     match value {
         Scalar::Absent => Ok(None),
         Scalar::Unsigned(number) => Ok(Some(*number)),
-        Scalar::Text(digits) => digits.parse().map(Some).map_err(|_| ParamsError::Type { field, expected }),
+        Scalar::Text(digits) => {
+            let no_number = |_| ParamsError::NoNumber { field, given: quoted(digits) };
+            digits.parse().map(Some).map_err(no_number)
+        }
         _ => Err(ParamsError::Type { field, expected }),
     }
 }
@@ -74,6 +77,11 @@ pub(super) fn names(field: &'static str, names: Names<'_>) -> Result<Vec<String>
         Names::List(names) => Ok(names.into_iter().map(Into::into).collect()),
         Names::Other => Err(ParamsError::Type { field, expected: "string array" }),
     }
+}
+
+/// A stranger's word as a JSON string.
+fn quoted(word: &str) -> String {
+    serde_json::Value::from(shown(word)).to_string()
 }
 
 /// A stranger's word as it is repeated in a refusal: not at any length.

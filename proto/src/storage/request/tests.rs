@@ -275,11 +275,12 @@ fn stores_are_refused_in_the_known_words() {
         (json!({"pubkey": 5}), "Invalid value given for 'pubkey': expected string"),
         (json!({"pubkey": "05ff"}), "Pubkey must be 66 hex digits (33 bytes) long"),
         (json!({"timestamp": null}), "Required field 'timestamp' missing"),
-        (json!({"timestamp": "soon"}), "Invalid value given for 'timestamp': expected integer"),
+        (json!({"timestamp": "soon"}), "Invalid value given for 'timestamp': \"soon\""),
         (json!({"timestamp": 1.5}), "Invalid value given for 'timestamp': expected integer"),
         (json!({"timestamp": 999_999_999}), "Invalid timestamp for 'timestamp': timestamp must be in milliseconds"),
         (json!({"ttl": "(absent)"}), "Required field 'expiry' or 'ttl' missing"),
         (json!({"ttl": -1}), "Invalid value given for 'ttl': expected positive integer"),
+        (json!({"ttl": "a \"while\""}), "Invalid value given for 'ttl': \"a \\\"while\\\"\""),
         (json!({"expiry": NOW}), "Cannot specify both 'expiry' and 'ttl'"),
         (
             json!({"ttl": null, "expiry": "later"}),
@@ -404,6 +405,11 @@ fn commands_are_refused_in_the_known_words() {
             "invalid revoke: cannot revoke more than 50 subaccounts at once",
         ),
         ("unrevoke_subaccount", json!({"timestamp": NOW}), "Required field 'unrevoke' missing"),
+        (
+            "unrevoke_subaccount",
+            json!({"timestamp": NOW, "unrevoke": vec!["A".repeat(48); 1_001]}),
+            "invalid unrevoke: cannot unrevoke more than 1000 subaccounts at once",
+        ),
     ] {
         let refused = refusal(method, signed(fields.clone()));
         assert_eq!(refused, format!("invalid request: {text}"), "{method} {fields}");
@@ -432,12 +438,12 @@ fn a_document_has_no_more_values_than_the_largest_honest_one() {
 
 #[test]
 fn more_revocations_than_are_remembered_may_be_taken_back() {
-    let tokens = vec!["A".repeat(48); 61];
+    let tokens = vec!["A".repeat(48); MAX_UNREVOKED];
     let params = json!({"pubkey": ACCOUNT, "signature": "A".repeat(86), "timestamp": NOW, "unrevoke": tokens});
     let Ok(Request::Single(Method::Command(command))) = parse("unrevoke_subaccount", params) else {
         panic!("should be read")
     };
-    assert!(matches!(command.action, Action::Unrevoke { tokens, .. } if tokens.len() == 61));
+    assert!(matches!(command.action, Action::Unrevoke { tokens, .. } if tokens.len() == MAX_UNREVOKED));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::{
     drive::now_ms,
 };
 use skep_mailbox::{
-    Change, Order, Origin, Store, give, judge_command, may_ask_expiries, may_ask_revoked, stamp, token_orders,
+    Change, Order, Origin, Store, give, judge_command, may_ask_expiries, may_ask_revoked, stamp, words,
 };
 use skep_proto::{
     peer::{self, request::Request as PeerRequest},
@@ -17,7 +17,29 @@ use skep_proto::{
 };
 use skep_replication::{read_done, swarm_status};
 
+/// What one message takes of one member's answer: its hash and when it expires, as they are and in JSON.
+pub(super) const TOLD_OF_EACH: usize = 128;
+
 impl Node {
+    /// What one member's answer to an order takes, as far as can be told from what is here: as much as the messages that it
+    /// names, or all of the account where it names none.
+    pub(super) async fn told_of(&self, command: &Command) -> Result<usize, Reply> {
+        /// A few kilobytes at each member are not counted, as those of a store are not.
+        const FEW: usize = 64;
+        let most = match &command.action {
+            Action::Delete { messages, .. } | Action::Expire { messages, .. } => messages.len(),
+            Action::DeleteAll { .. } | Action::DeleteBefore { .. } | Action::ExpireAll { .. } => usize::MAX,
+            Action::Revoke { .. } | Action::Unrevoke { .. } => 0,
+        };
+        if most <= FEW {
+            return Ok(0);
+        }
+        let account = command.account;
+        let mail = self.read_store(move |store| store.allowance(&account)).await?.mailbox;
+        let kept = mail.proven.messages.saturating_add(mail.unproven.messages);
+        Ok(usize::try_from(kept).unwrap_or(usize::MAX).min(most).saturating_mul(TOLD_OF_EACH))
+    }
+
     /// Takes an order from a client, passes it on to the swarm, and tells who has done it.
     pub(super) async fn command(&self, command: Command) -> Result<Reply, Reply> {
         let view = self.view();
@@ -26,19 +48,19 @@ impl Node {
         let request = Request::Single(Method::Command(command.clone()));
         let request = serde_json::to_vec(&request).map_err(|_| Reply::text(500, "request failed"))?;
         // What it is about may have timestamps ahead of the clock here.
-        let asked = command.clone();
-        let known = move |store: &dyn Store| {
+        let (asked, written) = (command.clone(), request.clone());
+        let given = move |store: &dyn Store| {
             let now = now_ms();
-            Ok((store.newest(&change, now)?, token_orders(store, &asked, now)?))
+            let (newest, kept) = (store.newest(&change, now)?, words(store, &asked, now)?);
+            Ok(give(&asked, written, stamp(&asked, now_ms(), newest, &kept), &kept))
         };
-        let (newest, kept) = self.read_store(known).await?;
-        let at = stamp(&command, now_ms(), newest, &kept);
-        let wire = PeerRequest::Command(peer::Command { request: request.clone().into(), at });
-        let read = |peer: &_, answer| read_done(peer, &command, answer);
-        let Some((change, order)) = give(&command, request, at, &kept) else {
+        let Some((change, order)) = self.read_store(given).await? else {
             return Err(Reply::text(500, "request failed"));
         };
-        let swarm = self.ask_swarm(peers, wire, self.carry_out(&command, change, order), read).await;
+        let wire = PeerRequest::Command(peer::Command { request: request.into(), at: order.at });
+        let read = |peer: &_, answer| read_done(peer, &command, answer);
+        // What the members' answers take is given back once they are written down.
+        let (swarm, _leases) = self.ask_swarm(peers, wire, self.carry_out(&command, change, order), read).await;
         let found_some = swarm.values().any(|result| match result {
             MemberResult::Done(CommandDone { effect: CommandEffect::Deleted { deleted }, .. }) => !deleted.is_empty(),
             MemberResult::Done(_) | MemberResult::Failed(_) => false,

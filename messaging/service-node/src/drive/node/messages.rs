@@ -40,11 +40,16 @@ impl Node {
         let hash = record.hash();
         let wire = PeerRequest::Store(record.to_wire());
         let read = |peer: &_, answer| read_stored(peer, hash, answer);
-        let swarm = self.ask_swarm(peers, wire, self.keep(record, now), read).await;
-        let own = swarm.get(&HexKey(self.id.0));
-        let hash = matches!(own, Some(MemberResult::Done(_))).then_some(hash);
-        let status = swarm_status(&swarm);
-        Ok(Reply::json(status, &StoreResponse { swarm, hash, t: now_ms(), hf: PROTOCOL_GENERATION }))
+        let (mut swarm, _leases) = self.ask_swarm(peers, wire, self.keep(record, now), read).await;
+        let (status, t) = (swarm_status(&swarm), now_ms());
+        let hash = match swarm.get_mut(&HexKey(self.id.0)) {
+            Some(MemberResult::Done(own)) => {
+                own.t = Some(t);
+                Some(hash)
+            }
+            Some(MemberResult::Failed(_)) | None => None,
+        };
+        Ok(Reply::json(status, &StoreResponse { swarm, hash, t, hf: PROTOCOL_GENERATION }))
     }
 
     /// Judges a deposit.
@@ -98,7 +103,7 @@ impl Node {
         });
         match written(outcome).await? {
             Put::Stored { expiry, already } => {
-                Ok(MemberStored { hash, signature: self.key.sign(&signed::stored(&hash)), expiry, already })
+                Ok(MemberStored { hash, signature: self.key.sign(&signed::stored(&hash)), expiry, already, t: None })
             }
             Put::Full => Err(MemberFailure::Refused { code: FULL, reason: NO_ROOM.into() }),
             Put::Gone => Err(MemberFailure::Refused { code: 410, reason: "its owner has deleted this message".into() }),

@@ -4,7 +4,8 @@ use super::{Node, OnionServed, Upstream};
 use crate::{
     core::{Body, Placement, Reply, own_swarm},
     drive::{
-        budget::Lease,
+        budget::{Holder, Lease},
+        defences::PeerAsks,
         metrics::Shed,
         now_ms,
         quic::{Refused, refusal},
@@ -13,7 +14,7 @@ use crate::{
 use bytes::Bytes;
 use prost::Message;
 use skep_chain_client::RosterView;
-use skep_mailbox::{Changed, Lane, Origin, Record, give, given_at, token_orders};
+use skep_mailbox::{Changed, Lane, Origin, Record, Store, give, given_at, words};
 use skep_primitives::ServiceNodeId;
 use skep_proto::{
     account::AccountAddress,
@@ -70,20 +71,22 @@ impl Node {
         if !view.node(&peer).is_some_and(|entry| entry.state.is_tested()) {
             return refusal(403, "you are not an active service node");
         }
-        if !self.defences.peer_may_ask(peer) {
+        let request = peer::Request::decode(request).ok().and_then(|request| request.request);
+        if !self.defences.peer_may_ask(peer, request.as_ref().map_or(PeerAsks::Other, asks)) {
             self.metrics.count_shed(Shed::Peer);
             return refusal(429, "too many requests");
         }
-        let Ok(peer::Request { request: Some(request) }) = peer::Request::decode(request) else {
-            return refusal(400, "the request cannot be read");
-        };
+        let Some(request) = request else { return refusal(400, "the request cannot be read") };
         let response = match request {
             PeerRequest::Store(wire) => match self.store_for(peer, wire, &view).await {
                 Ok(stored) => PeerResponse::Stored(stored),
                 Err(refused) => return refused,
             },
             PeerRequest::Command(wire) => match self.command_for(peer, &wire, &view).await {
-                Ok(done) => PeerResponse::Command(done),
+                Ok((done, lease)) => {
+                    *held = Some(lease);
+                    PeerResponse::Command(done)
+                }
                 Err(refused) => return refused,
             },
             PeerRequest::Reconcile(asked) => match self.reconcile(asked, &view).await {
@@ -145,22 +148,26 @@ impl Node {
         peer: ServiceNodeId,
         wire: &peer::Command,
         view: &RosterView,
-    ) -> Result<peer::CommandDone, peer::Response> {
+    ) -> Result<(peer::CommandDone, Lease), peer::Response> {
         let Ok(Request::Single(Method::Command(command))) = Request::parse(&wire.request) else {
             return Err(refusal(400, "the command cannot be read"));
         };
         self.is_shared(peer, &command.account, view)?;
         self.judge(&command, Origin::Member).await.map_err(refused)?;
+        let told = self.told_of(&command).await.map_err(refused)?.min(self.budget.for_orders());
+        let lease = self.budget.lease_considerately(Holder::Node(peer), told).await;
+        let mut lease = lease.ok_or_else(|| refused(self.busy()))?;
         let now = now_ms();
         let at = given_at(wire.at, now).ok_or_else(|| refusal(406, "the command was given in the future"))?;
-        let asked = command.clone();
-        let kept = self.read_store(move |store| token_orders(store, &asked, now)).await.map_err(refused)?;
-        let Some((change, order)) = give(&command, wire.request.to_vec(), at, &kept) else {
+        let (asked, written) = (command.clone(), wire.request.to_vec());
+        let given = move |store: &dyn Store| Ok(give(&asked, written, at, &words(store, &asked, now)?));
+        let Some((change, order)) = self.read_store(given).await.map_err(refused)? else {
             return Err(refusal(400, "the command cannot be given"));
         };
         let done = self.carry_out(&command, change, order).await.map_err(failed)?;
         let result = serde_json::to_vec(&done).map_err(|_| refusal(500, "request failed"))?;
-        Ok(peer::CommandDone { result: result.into() })
+        lease.shrink(result.len());
+        Ok((peer::CommandDone { result: result.into() }, lease))
     }
 
     /// Answers another node's questions about what is kept here.
@@ -192,16 +199,19 @@ impl Node {
             return Err(refusal(429, "too many replicas"));
         }
         // Who waits here asks again after a while. Nobody's requests wait for threads that are busy judging.
-        let Ok(Ok(_judge)) = timeout(JUDGE_WAIT, self.judges.acquire()).await else {
+        let Ok(Ok(judge_thread)) = timeout(JUDGE_WAIT, self.judges.acquire()).await else {
             return Err(Refused::BUSY.into_response());
         };
         let (me, now) = (self.id, now_ms());
-        let judged = move |store: &dyn skep_mailbox::Store| {
+        let judged = move |store: &dyn Store| {
             let is_here =
                 |account: &AccountAddress| matches!(Placement::of(&view, &me, account), Placement::Here { .. });
             Ok(replicas.into_iter().map(|replica| judge(store, replica, is_here, now)).collect::<Vec<_>>())
         };
-        let judged = self.read_store(judged).await.map_err(refused)?;
+        let judged = self.read_store(judged).await;
+        // The disk may take its time with them; others may be judged meanwhile.
+        drop(judge_thread);
+        let judged = judged.map_err(refused)?;
         // As many as there is room for are queued before any is awaited, so that they share syncs.
         let mut queued = Vec::with_capacity(judged.len());
         for work in judged {
@@ -270,6 +280,21 @@ impl Node {
                 Err(refusal(421, "this account's mailbox is not kept by a swarm we share"))
             }
         }
+    }
+}
+
+/// Which of a node's tokens a request takes.
+const fn asks(request: &PeerRequest) -> PeerAsks {
+    match request {
+        PeerRequest::Onion(_) | PeerRequest::Path(_) => PeerAsks::Relay,
+        PeerRequest::Store(_) | PeerRequest::Command(_) => PeerAsks::Swarm,
+        PeerRequest::Reconcile(_)
+        | PeerRequest::HandOver(_)
+        | PeerRequest::Ping(_)
+        | PeerRequest::Votes(_)
+        | PeerRequest::Audit(_)
+        | PeerRequest::AuditsOf(_)
+        | PeerRequest::ProbeMe(_) => PeerAsks::Other,
     }
 }
 
@@ -358,6 +383,12 @@ mod tests {
             }
         };
         timeout(LONG, all_room_is_taken).await.expect("both are judged and queued");
+        let all_are_judged = async {
+            while node.judges.available_permits() < 2 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(LONG, all_are_judged).await.expect("others may be judged while the disk is busy");
         assert_eq!(node.writer.pressure(), 0, "no reason to ask clients for more work");
         let (keeper, record) = (Arc::clone(&node), Record::new(deposit(&owners[0], 200)));
         let mut storing = Box::pin(async move { keeper.keep(record, now_ms()).await });

@@ -1,14 +1,15 @@
 //! Requests of the storage RPC: one, or several in one.
 
-use super::{Node, Served, Upstream, messages::Admitted};
+use super::{Node, Served, Upstream, commands::TOLD_OF_EACH, messages::Admitted};
 use crate::{
-    core::{Body, Reply},
-    drive::now_ms,
+    core::{Body, Reply, TOO_LARGE},
+    drive::{metrics::Shed, now_ms},
 };
 use futures::future::{BoxFuture, FutureExt, join_all};
 use skep_proto::storage::{
     InfoResponse, ListenRequest, Method, NodeListResponse, PROTOCOL_GENERATION, Request, RetrieveRequest,
     limits::{MAX_MESSAGE_BYTES, MAX_RETRIEVE_BYTES, retrieved_size},
+    listening::MAX_LISTEN_BYTES,
 };
 use skep_rpc::node_list::STORAGE_SERVER_VERSION;
 
@@ -20,6 +21,8 @@ struct Room {
     of_each: Vec<usize>,
     /// What all take together.
     bytes: usize,
+    /// What answers to orders take of that, as far as it can be told before the swarm has carried them out.
+    orders: usize,
 }
 
 /// A method of several, its mail judged.
@@ -33,11 +36,29 @@ impl Node {
     pub(crate) async fn storage_rpc(&self, upstream: Upstream, body: &[u8]) -> Served {
         match Request::parse(body) {
             Err(error) => Reply::unreadable(&error).into(),
+            Ok(Request::Single(Method::Listen(_))) if body.len() > MAX_LISTEN_BYTES => {
+                Reply::text(413, TOO_LARGE).into()
+            }
             Ok(Request::Single(Method::Listen(request))) => {
                 self.listen(upstream, request).await.unwrap_or_else(|refusal| refusal).into()
             }
-            Ok(request) => self.request(upstream, request).await,
+            Ok(request) => match self.may_ask_further(upstream, number_of(&request).saturating_sub(1)) {
+                Ok(()) => self.request(upstream, request).await,
+                Err(refused) => refused.into(),
+            },
         }
+    }
+
+    /// Takes the tokens of those beyond the first of several requests in one.
+    fn may_ask_further(&self, upstream: Upstream, further: usize) -> Result<(), Reply> {
+        let refused = match upstream {
+            Upstream::Client(host) => self.defences.may_ask_further(host, further).err().map(Shed::Requests),
+            Upstream::Node(node) => (!self.defences.peer_may_ask_further(node, further)).then_some(Shed::Peer),
+        };
+        refused.map_or(Ok(()), |shed| {
+            self.metrics.count_shed(shed);
+            Err(Reply::text(429, ""))
+        })
     }
 
     fn request(&self, upstream: Upstream, request: Request) -> BoxFuture<'_, Served> {
@@ -47,13 +68,19 @@ impl Node {
                 Request::Batch(methods) | Request::Sequence(methods) => methods,
                 Request::IfElse(_) => &[],
             };
-            let Room { of_each: rooms, bytes } = match self.room(methods).await {
+            let Room { of_each: rooms, bytes, orders } = match self.room(methods).await {
                 Ok(room) => room,
                 Err(failed) => return failed.into(),
             };
-            let Some(mut lease) = self.budget.lease_soon(upstream.into(), bytes).await else {
-                return self.busy().into();
+            let most = self.budget.for_orders();
+            let lease = match orders {
+                0 => self.budget.lease_soon(upstream.into(), bytes).await,
+                // Whoever has very much mail may order something about it while there is room for anything at all.
+                _ if methods.len() == 1 => self.budget.lease_considerately(upstream.into(), bytes.min(most)).await,
+                _ if bytes > most => None,
+                _ => self.budget.lease_considerately(upstream.into(), bytes).await,
             };
+            let Some(mut lease) = lease else { return self.busy().into() };
             let methods = |methods: Vec<Method>| methods.into_iter().zip(rooms);
             let reply = match request {
                 Request::Single(method) => match methods(vec![method]).next() {
@@ -92,6 +119,10 @@ impl Node {
                 }
             };
             let (Body::Json(text) | Body::Text(text)) = &reply.body;
+            // Members may have more of it than this one.
+            if orders > 0 && !lease.grow(text.len()) {
+                return self.busy().into();
+            }
             lease.shrink(text.len());
             Served { reply, lease: Some(lease) }
         }
@@ -102,9 +133,9 @@ impl Node {
     async fn room(&self, methods: &[Method]) -> Result<Room, Reply> {
         /// More than one entry of the node list takes in JSON.
         const ENTRY: usize = 1024;
-        let mut room = Room { of_each: rooms(methods), bytes: 0 };
+        let mut room = Room { of_each: rooms(methods), bytes: 0, orders: 0 };
         for (method, most) in methods.iter().zip(&mut room.of_each) {
-            room.bytes += match method {
+            let bytes = match method {
                 Method::Retrieve(RetrieveRequest { account, .. }) => {
                     let account = *account;
                     let kept = self.read_store(move |store| store.allowance(&account)).await?.mailbox.retrieved_size();
@@ -115,9 +146,14 @@ impl Node {
                     size + size / 4 * 3
                 }
                 Method::NodeList(_) => self.view().nodes().len() * ENTRY,
+                Method::Command(command) => {
+                    let members = self.members(&self.view(), &command.account).map_or(0, |peers| peers.len() + 1);
+                    let told = self.told_of(command).await?.saturating_mul(members);
+                    room.orders = room.orders.saturating_add(told);
+                    told
+                }
+                Method::Expiries(request) => request.messages.len() * TOLD_OF_EACH,
                 Method::Store(_)
-                | Method::Command(_)
-                | Method::Expiries(_)
                 | Method::Revoked(_)
                 | Method::Receipt(_)
                 | Method::Monitor(_)
@@ -128,6 +164,7 @@ impl Node {
                 | Method::Deliver(_)
                 | Method::Unlisten(_) => 0,
             };
+            room.bytes = room.bytes.saturating_add(bytes);
         }
         Ok(room)
     }
@@ -177,6 +214,18 @@ impl Node {
             Method::Unlisten(request) => Ok(self.unlisten(request)),
         };
         answer.unwrap_or_else(|refusal| refusal)
+    }
+}
+
+/// How many requests are in one.
+fn number_of(request: &Request) -> usize {
+    match request {
+        Request::Single(_) => 1,
+        Request::Batch(methods) | Request::Sequence(methods) => methods.len(),
+        Request::IfElse(ifelse) => {
+            let of = |branch: &Option<Request>| branch.as_ref().map_or(1, number_of);
+            of(&ifelse.then).max(of(&ifelse.otherwise))
+        }
     }
 }
 

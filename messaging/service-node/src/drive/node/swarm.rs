@@ -1,7 +1,7 @@
 //! One request to every member of the swarm.
 
 use super::{Node, RosterEntry};
-use crate::drive::{now_ms, occasionally::Occasionally, quic::PeerError};
+use crate::drive::{budget::Lease, now_ms, occasionally::Occasionally, quic::PeerError};
 use futures::{StreamExt, stream::FuturesUnordered};
 use skep_mailbox::{Change, Changed, Lane, Order, WriteError};
 use skep_primitives::ServiceNodeId;
@@ -17,14 +17,15 @@ use tokio::{
 };
 
 impl Node {
-    /// Does something here (`own`) and asks `peers` to do the same; `read` judges what they say.
+    /// Does something here (`own`) and asks `peers` to do the same; `read` judges what they say. Their answers' memory is held
+    /// until the leases are dropped.
     pub(super) async fn ask_swarm<R>(
         &self,
         peers: Vec<&RosterEntry>,
         request: peer::request::Request,
         own: impl Future<Output = Result<R, MemberFailure>>,
         read: impl Fn(&ServiceNodeId, peer::Response) -> Result<R, MemberFailure>,
-    ) -> BTreeMap<HexKey, MemberResult<R>> {
+    ) -> (BTreeMap<HexKey, MemberResult<R>>, Vec<Lease>) {
         let (now, started) = (now_ms(), Instant::now());
         let request = &peer::Request { request: Some(request) };
         let mut fan_out = FanOut::new(self.id, peers.iter().map(|peer| peer.id), now);
@@ -32,7 +33,7 @@ impl Node {
         let mut answers: FuturesUnordered<_> =
             peers.into_iter().map(async |peer| (peer.id, self.peers.ask(peer, request, patience).await)).collect();
         tokio::pin!(own);
-        let mut own_pending = true;
+        let (mut own_pending, mut leases) = (true, Vec::new());
         while !fan_out.is_complete() {
             let due = fan_out.poll_timeout().map(|due| started + Duration::from_millis(due.saturating_sub(now)));
             tokio::select! {
@@ -42,7 +43,10 @@ impl Node {
                 }
                 Some((peer, answer)) = answers.next() => {
                     let result = match answer {
-                        Ok((answer, _lease)) => read(&peer, answer),
+                        Ok((answer, lease)) => {
+                            leases.push(lease);
+                            read(&peer, answer)
+                        }
                         Err(error) => {
                             tracing::debug!(%peer, %error, "a member of the swarm did not do what was asked");
                             Err(failure(&error))
@@ -57,7 +61,7 @@ impl Node {
         }
         let swarm = fan_out.finish();
         self.metrics.count_members(&swarm);
-        swarm
+        (swarm, leases)
     }
 }
 
