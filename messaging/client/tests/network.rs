@@ -21,7 +21,7 @@ use skep_mailbox::MemoryStore;
 use skep_messaging::{
     NodeKey,
     config::Config,
-    drive::{MessagingNode, NodeParts, supervisor::Sockets},
+    drive::{Doors, MessagingNode, NodeParts, supervisor::Sockets},
 };
 use skep_primitives::{
     Authority, Endpoint, NodeState, Permyriad, RosterEntry, RosterSnapshot, ServiceNodeId, SoftwareVersion, StakerId,
@@ -152,7 +152,8 @@ async fn start_node(
     let config = Config::parse(&config).expect("a valid configuration");
     let key = NodeKey::from_seed(&[number; 32]);
     let parts = NodeParts { key, genesis: [1; 32], roster, store };
-    MessagingNode::start_on(sockets, &config, parts).await.expect("the node starts")
+    let doors = Doors::open(sockets, &config).await.expect("its ports are free");
+    MessagingNode::start_at(doors, &config, parts).expect("the node starts")
 }
 
 /// Stands in for a chain node: genesis and roster are all a client asks for.

@@ -16,7 +16,7 @@ use skep_mailbox::{MemoryStore, Quotas, Store};
 use skep_messaging::{
     NodeKey,
     config::Config,
-    drive::{MessagingNode, NodeParts, supervisor::Sockets},
+    drive::{Doors, MessagingNode, NodeParts, supervisor::Sockets},
 };
 use skep_primitives::{
     Endpoint, NodeState, Permyriad, RosterEntry, RosterSnapshot, ServiceNodeId, SoftwareVersion, StakerId, SwarmId,
@@ -128,7 +128,8 @@ impl Network {
         let sockets = Sockets { quic: Some(quic), ..Sockets::default() };
         let store = Arc::new(MemoryStore::new(0));
         let parts = NodeParts { key: node_key(number), genesis: GENESIS, roster: self.receiver(), store };
-        self.nodes.push(MessagingNode::start_on(sockets, &config(""), parts).await.expect("the node starts"));
+        let doors = Doors::open(sockets, &config("")).await.expect("its ports are free");
+        self.nodes.push(MessagingNode::start_at(doors, &config(""), parts).expect("the node starts"));
     }
 
     /// What every node sees from now on.
