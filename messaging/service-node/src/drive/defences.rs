@@ -194,7 +194,7 @@ mod tests {
         let now = Instant::now();
         let handed = |limits: &Limits| {
             let defences = Defences::new(limits);
-            let allowed = |peer| defences.replicas.allows_many(peer, MAX_REPLICAS, now);
+            let allowed = |peer| defences.peers.replicas.allows_many(peer, MAX_REPLICAS, now);
             let handed = (0..1_000).take_while(|_| allowed(peers[0])).count();
             assert!(allowed(peers[1]), "another one has its own");
             handed
