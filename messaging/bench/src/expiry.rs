@@ -153,7 +153,7 @@ fn by_order(report: &mut Report) -> Outcome {
                 });
                 match outcome.await.unwrap_or(Err(WriteError::Closed))? {
                     Changed::Messages(touched) => changed += touched.len() as u64,
-                    Changed::Tokens(_) | Changed::Full => {}
+                    Changed::Tokens(_) | Changed::Unkept(_) => {}
                 }
             }
             Ok(changed)

@@ -515,7 +515,7 @@ impl Store for MemoryStore {
         if let (Some(order), true) = (order, has_room) {
             inner.remember(order, change);
         }
-        Ok(if has_room { changed } else { Changed::Full })
+        Ok(if has_room { changed } else { Changed::Unkept(Box::new(changed)) })
     }
 
     fn newest(&self, change: &Change, now: u64) -> Result<Option<u64>, StoreError> {

@@ -453,7 +453,7 @@ impl Store for RocksStore {
             pending.remember(order, change)?;
         }
         pending.write("change a mailbox")?;
-        Ok(if has_room { changed } else { Changed::Full })
+        Ok(if has_room { changed } else { Changed::Unkept(Box::new(changed)) })
     }
 
     fn change_part(&self, change: &Change, from: Option<Vec<u8>>, now: u64) -> Result<Part, StoreError> {

@@ -27,7 +27,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// [`sync`](Self::sync).
     /// `order` is kept beside it, for members that miss it and for replicas that come late. Where there is no room for orders, the
     /// oldest of the account with most of them makes room, if it is older than this one (decision 54); else the answer is
-    /// [`Changed::Full`], though the order has been carried out. What is kept has always been carried out: nothing is
+    /// [`Changed::Unkept`]: the order has been carried out. What is kept has always been carried out: nothing is
     /// refused for want of room, and where there is none for a revocation, the other account with most of them loses its
     /// oldest (decision 57).
     fn change(&self, change: &Change, order: Option<&Order>, now: u64) -> Result<Changed, StoreError>;
@@ -288,8 +288,22 @@ pub enum Changed {
     Messages(Vec<Touched>),
     /// How many revocations were added or removed.
     Tokens(u64),
-    /// There is no room to keep the order, which has been carried out.
-    Full,
+    /// This, but there is no room to keep the order.
+    Unkept(Box<Self>),
+}
+
+impl Changed {
+    /// With what parts done before have touched.
+    pub(crate) fn after(self, mut touched: Vec<Touched>) -> Self {
+        match self {
+            Self::Messages(last) => {
+                touched.extend(last);
+                Self::Messages(touched)
+            }
+            Self::Unkept(changed) => Self::Unkept(Box::new(changed.after(touched))),
+            Self::Tokens(_) => self,
+        }
+    }
 }
 
 /// A part of what an order about a whole scope changes.

@@ -297,13 +297,10 @@ impl Round<'_> {
     }
 
     /// Does what is left of an order: what has come since it began, and keeping it.
-    fn end(&mut self, Unfinished { change, order, done, mut touched, .. }: Unfinished) {
+    fn end(&mut self, Unfinished { change, order, done, touched, .. }: Unfinished) {
         match self.store.change(&change, order.as_ref(), self.clock) {
-            Ok(Changed::Messages(last)) => {
-                touched.extend(last);
-                self.waiting.push(Box::new(|synced| done(synced.map(|()| Changed::Messages(touched)))));
-            }
-            Ok(changed @ (Changed::Tokens(_) | Changed::Full)) => {
+            Ok(changed) => {
+                let changed = changed.after(touched);
                 self.waiting.push(Box::new(|synced| done(synced.map(|()| changed))));
             }
             Err(error) => done(Err(error.into())),

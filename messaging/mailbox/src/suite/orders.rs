@@ -75,7 +75,7 @@ pub(crate) fn remembers_the_newest_revocations(store: impl Store) {
     let token = |number: u8| SubaccountToken::new(5, Access::READ, &[number; 32]);
     let change = |change| match store.change(&change, None, 0).unwrap() {
         Changed::Tokens(count) => count,
-        other @ (Changed::Messages(_) | Changed::Full) => panic!("about tokens: {other:?}"),
+        other @ (Changed::Messages(_) | Changed::Unkept(_)) => panic!("about tokens: {other:?}"),
     };
     let revoke_at = |tokens, at, given| Change::Revoke { account: account(1), tokens, at, given };
     let revoke = |tokens: Vec<SubaccountToken>, at| revoke_at(tokens, at, 7);

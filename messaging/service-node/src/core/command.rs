@@ -1,6 +1,5 @@
 //! What a command changed, in the words members sign.
 
-use super::answer::{FULL, NO_ROOM};
 use skep_mailbox::{Changed, Touched};
 use skep_proto::storage::{Action, CommandEffect, ExpiryMode, Hashes, MemberFailure, Namespace, Scope, Times};
 use std::collections::BTreeMap;
@@ -9,7 +8,8 @@ use std::collections::BTreeMap;
 pub fn effect(action: &Action, applied: Option<u64>, changed: Changed) -> Result<CommandEffect, MemberFailure> {
     let failed = |reason: &str| MemberFailure::NotStored { reason: Some(reason.to_owned()) };
     match (action, changed) {
-        (_, Changed::Full) => Err(MemberFailure::Refused { code: FULL, reason: NO_ROOM.into() }),
+        // That it is not kept for others is no failure: it has been done.
+        (_, Changed::Unkept(changed)) => effect(action, applied, *changed),
         (Action::Delete { .. }, Changed::Messages(touched)) => {
             let mut deleted = Scope::One(Namespace::DEFAULT).collect(touched);
             if let Hashes::List(hashes) = &mut deleted {
@@ -88,6 +88,8 @@ mod tests {
         assert_eq!(effect_of(&all), CommandEffect::Deleted { deleted: Hashes::ByNamespace(expected) });
         let limit = Action::ExpireAll { scope: Scope::One(Namespace(0)), expiry: 1 };
         assert_eq!(effect_of(&limit), CommandEffect::Updated { updated: Hashes::List(vec![a, a, b]) });
+        let unkept = Changed::Unkept(Box::new(deleted.clone()));
+        assert_eq!(effect(&delete, None, unkept), Ok(effect_of(&delete)), "it has been done all the same");
     }
 
     #[test]

@@ -257,7 +257,7 @@ impl Node {
                     drop(room);
                     let _ = done.send(match outcome {
                         Ok(Changed::Messages(_) | Changed::Tokens(_)) => 200,
-                        Ok(Changed::Full) => 507,
+                        Ok(Changed::Unkept(_)) => 507,
                         Err(_) => 503,
                     });
                 }),

@@ -46,7 +46,7 @@ impl Node {
         let (disk, is_order, monitors) = (Arc::clone(&self.disk), order.is_some(), self.monitors.clone());
         self.writer.change_for(lane, change, order, now, move |outcome| {
             disk.note(&outcome, |_| is_order);
-            if let (Some((account, tokens)), Ok(Changed::Messages(_) | Changed::Tokens(_))) = (revoked, &outcome) {
+            if let (Some((account, tokens)), Ok(_)) = (revoked, &outcome) {
                 monitors.revoke(&account, &tokens);
             }
             done(outcome);
