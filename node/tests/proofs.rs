@@ -38,7 +38,12 @@ async fn register(chain: &ChainClient, submitter: &Submitter, number: u8, stake:
         version: SoftwareVersion([0, 1, 0]),
         stake,
     };
-    submitter.register(&registration, Wait::InBlock).await.expect("registered");
+    let registered = submitter.register(&registration, Wait::InBlock).await.expect("registered");
+    assert_eq!(
+        registered.locked.amount,
+        stake.min(registered.requirement),
+        "what is above the requirement is not taken"
+    );
     node
 }
 
@@ -80,7 +85,7 @@ async fn the_roster_of_a_real_chain_is_proven_and_lies_about_it_are_caught() {
     let chain = until("the chain node answers", async || ChainClient::connect(node.urls.clone()).await.ok()).await;
     until("a block is final", async || (chain.finalized().await.ok()?.height > 0).then_some(())).await;
     let submitter = Submitter::connect(&node.urls, "//Alice".parse().expect("a key")).await.expect("connects");
-    let serving = register(&chain, &submitter, 1, 100 * UNIT).await;
+    let serving = register(&chain, &submitter, 1, 101 * UNIT).await;
     let gathering = register(&chain, &submitter, 2, 40 * UNIT).await;
 
     let genesis = chain.checkpoint(&chain.genesis_hash()).await.expect("told");

@@ -43,7 +43,7 @@ pub async fn submit_authorized(urls: &ChainUrls, call: &Authorized, wait: Wait) 
         let (chain, _) = connect(urls).await?;
         let at = chain.at_current_block().await.map_err(prepare)?;
         let sent = compose(&at.transactions(), call)?.submit_and_watch().await.map_err(refused)?;
-        outcome(sent, wait).await
+        outcome(sent, wait).await.map(|effect| effect.included)
     };
     within_time(work).await
 }

@@ -45,7 +45,7 @@ pub use proxy::{ParseProxyError, SocksProxy};
 pub use roster::{RECENT_BLOCKS, RosterView};
 pub use skep_primitives::{AuthoritySet, Checkpoint};
 pub use source::{RosterSource, Trust};
-pub use submit::{Included, Registration, SessionKeys, SubmitError, Submitter, Wait};
+pub use submit::{Included, Locked, Registered, Registration, SessionKeys, SubmitError, Submitter, Wait};
 pub use urls::{ChainUrls, ParseUrlsError};
 pub use verifier::{
     Difference, HearError, Lie, Memory, ProvenRoster, RosterVerifier, STALE, Testimony, VerifyError, difference,

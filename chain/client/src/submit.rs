@@ -15,8 +15,10 @@ use subxt::{
     backend::LegacyBackend,
     client::OnlineClientAtBlockImpl,
     config::DefaultExtrinsicParamsBuilder,
-    dynamic::{Value, transaction},
+    dynamic::{At, Value, transaction},
     error::{BackendError, DispatchError, ExtrinsicError, RpcError, TransactionEventsError},
+    ext::scale_value::Composite,
+    extrinsics::ExtrinsicEvents,
     transactions::{Payload, TransactionProgress, TransactionStatus},
     utils::AccountId32,
 };
@@ -52,6 +54,24 @@ pub struct Included {
     pub block_hash: BlockHash,
     /// Hash of the transaction, as explorers show it.
     pub transaction_hash: [u8; 32],
+}
+
+/// A stake that was locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Locked {
+    /// What the chain took, in smallest units: less than was brought where the node had less room by then.
+    pub amount: Balance,
+    /// Where.
+    pub included: Included,
+}
+
+/// A service node that was registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// What it must hold, in smallest units.
+    pub requirement: Balance,
+    /// What its operator locked.
+    pub locked: Locked,
 }
 
 /// What a new service node is registered with.
@@ -122,7 +142,7 @@ impl Submitter {
     }
 
     /// Registers a service node and locks the operator's stake.
-    pub async fn register(&self, registration: &Registration, wait: Wait) -> Result<Included, SubmitError> {
+    pub async fn register(&self, registration: &Registration, wait: Wait) -> Result<Registered, SubmitError> {
         let Registration { node, proof, fee, endpoint, version, stake, reserved } = registration;
         let reserved = reserved.iter().map(|Reservation { staker, amount }| {
             Value::named_composite([("staker", Value::from_bytes(staker)), ("amount", Value::u128(*amount))])
@@ -136,13 +156,14 @@ impl Submitter {
             Value::u128(*stake),
             Value::unnamed_composite(reserved),
         );
-        self.submit(&transaction(SERVICE_NODES, "register", arguments), wait).await
+        let effect = self.carry_out(&transaction(SERVICE_NODES, "register", arguments), wait).await?;
+        Ok(Registered { requirement: effect.told("Registered", "requirement")?, locked: effect.locked()? })
     }
 
     /// Locks stake behind a node that still gathers it.
-    pub async fn contribute(&self, node: ServiceNodeId, amount: Balance, wait: Wait) -> Result<Included, SubmitError> {
+    pub async fn contribute(&self, node: ServiceNodeId, amount: Balance, wait: Wait) -> Result<Locked, SubmitError> {
         let arguments = (Value::from_bytes(node), Value::u128(amount));
-        self.submit(&transaction(SERVICE_NODES, "contribute", arguments), wait).await
+        self.carry_out(&transaction(SERVICE_NODES, "contribute", arguments), wait).await?.locked()
     }
 
     /// Asks to unlock this account's stake in a node.
@@ -204,13 +225,42 @@ impl Submitter {
     }
 
     pub(crate) async fn submit<Call: Payload>(&self, call: &Call, wait: Wait) -> Result<Included, SubmitError> {
-        within_time(async { outcome(self.send(call).await?, wait).await }).await
+        self.carry_out(call, wait).await.map(|effect| effect.included)
     }
 }
 
 pub(crate) type Sent = TransactionProgress<SubstrateConfig, OnlineClientAtBlockImpl<SubstrateConfig>>;
 
+/// Where a call took effect, and what it did there.
+pub(crate) struct Effect {
+    pub(crate) included: Included,
+    events: ExtrinsicEvents<SubstrateConfig>,
+}
+
+impl Effect {
+    /// What an event of the stakes' pallet tells of an amount.
+    fn told(&self, event: &str, field: &str) -> Result<Balance, SubmitError> {
+        let named = self
+            .events
+            .iter()
+            .filter_map(Result::ok)
+            .find(|told| (told.pallet_name(), told.event_name()) == (SERVICE_NODES, event));
+        named
+            .and_then(|told| told.decode_fields_unchecked_as::<Composite<()>>().ok()?.at(field)?.as_u128())
+            .ok_or_else(|| SubmitError::Lost(format!("it is in block {} without {event}", self.included.height)))
+    }
+
+    /// What was locked of the signer's.
+    fn locked(&self) -> Result<Locked, SubmitError> {
+        Ok(Locked { amount: self.told("Contributed", "amount")?, included: self.included })
+    }
+}
+
 impl Submitter {
+    async fn carry_out<Call: Payload>(&self, call: &Call, wait: Wait) -> Result<Effect, SubmitError> {
+        within_time(async { outcome(self.send(call).await?, wait).await }).await
+    }
+
     async fn send<Call: Payload>(&self, call: &Call) -> Result<Sent, SubmitError> {
         let account = AccountId32(self.staker().0);
         // The chain node counts calls of this account that wait in its pool, so that several may follow each other.
@@ -232,16 +282,14 @@ pub(crate) async fn connect(urls: &ChainUrls) -> Result<(OnlineClient<SubstrateC
 }
 
 /// Gives up what takes longer than any call should.
-pub(crate) async fn within_time(
-    work: impl Future<Output = Result<Included, SubmitError>>,
-) -> Result<Included, SubmitError> {
+pub(crate) async fn within_time<T>(work: impl Future<Output = Result<T, SubmitError>>) -> Result<T, SubmitError> {
     tokio::time::timeout(INCLUSION_TIMEOUT, work)
         .await
         .unwrap_or_else(|_| Err(SubmitError::Lost(format!("not included in {} s", INCLUSION_TIMEOUT.as_secs()))))
 }
 
 /// Waits for what was promised of a transaction that was sent.
-pub(crate) async fn outcome(mut sent: Sent, wait: Wait) -> Result<Included, SubmitError> {
+pub(crate) async fn outcome(mut sent: Sent, wait: Wait) -> Result<Effect, SubmitError> {
     loop {
         let status = sent.next().await.ok_or_else(|| SubmitError::Lost("the chain node stopped watching".into()))?;
         let block = match status.map_err(|error| SubmitError::Lost(error.to_string()))? {
@@ -256,13 +304,14 @@ pub(crate) async fn outcome(mut sent: Sent, wait: Wait) -> Result<Included, Subm
                 return Err(SubmitError::Refused(message));
             }
         };
-        block.wait_for_success().await.map_err(failure)?;
+        let events = block.wait_for_success().await.map_err(failure)?;
         let height = block.at().await.map_err(|error| SubmitError::Lost(error.to_string()))?.block_number();
-        return Ok(Included {
+        let included = Included {
             height: BlockNumber::try_from(height).unwrap_or(BlockNumber::MAX),
             block_hash: block.block_hash().0,
             transaction_hash: block.extrinsic_hash().0,
-        });
+        };
+        return Ok(Effect { included, events });
     }
 }
 
