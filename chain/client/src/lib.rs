@@ -20,6 +20,7 @@
 
 mod account;
 mod authorized;
+mod call;
 mod client;
 mod connection;
 mod follow;
@@ -36,6 +37,7 @@ mod verifier;
 
 pub use account::{ContributionError, ParseAccountError, Pool, parse_account, ss58};
 pub use authorized::{Authorized, authorized_transaction, submit_authorized};
+pub use call::{Call, describes_calls};
 pub use client::{AskError, ChainClient, Finalized, MadeSessionKeys};
 pub use connection::ConnectError;
 pub use follow::{FollowError, RosterReceiver, SessionError, follow};

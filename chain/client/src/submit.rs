@@ -1,6 +1,6 @@
 //! Signed calls.
 
-use crate::{ChainUrls, ConnectError, StakerKey, connection::Connection};
+use crate::{Call, ChainUrls, ConnectError, StakerKey, connection::Connection};
 use jsonrpsee::{
     core::client::{Client, ClientT},
     rpc_params,
@@ -15,11 +15,11 @@ use subxt::{
     backend::LegacyBackend,
     client::OnlineClientAtBlockImpl,
     config::DefaultExtrinsicParamsBuilder,
-    dynamic::{At, Value, transaction},
+    dynamic::At,
     error::{BackendError, DispatchError, ExtrinsicError, RpcError, TransactionEventsError},
     ext::scale_value::Composite,
     extrinsics::ExtrinsicEvents,
-    transactions::{Payload, TransactionProgress, TransactionStatus},
+    transactions::{TransactionProgress, TransactionStatus},
     utils::AccountId32,
 };
 
@@ -143,37 +143,23 @@ impl Submitter {
 
     /// Registers a service node and locks the operator's stake.
     pub async fn register(&self, registration: &Registration, wait: Wait) -> Result<Registered, SubmitError> {
-        let Registration { node, proof, fee, endpoint, version, stake, reserved } = registration;
-        let reserved = reserved.iter().map(|Reservation { staker, amount }| {
-            Value::named_composite([("staker", Value::from_bytes(staker)), ("amount", Value::u128(*amount))])
-        });
-        let arguments = (
-            Value::from_bytes(node),
-            Value::from_bytes(proof),
-            Value::u128(fee.steps().into()),
-            endpoint_value(endpoint),
-            version_value(*version),
-            Value::u128(*stake),
-            Value::unnamed_composite(reserved),
-        );
-        let effect = self.carry_out(&transaction(SERVICE_NODES, "register", arguments), wait).await?;
+        let effect = self.carry_out(&Call::register(registration), wait).await?;
         Ok(Registered { requirement: effect.told("Registered", "requirement")?, locked: effect.locked()? })
     }
 
     /// Locks stake behind a node that still gathers it.
     pub async fn contribute(&self, node: ServiceNodeId, amount: Balance, wait: Wait) -> Result<Locked, SubmitError> {
-        let arguments = (Value::from_bytes(node), Value::u128(amount));
-        self.carry_out(&transaction(SERVICE_NODES, "contribute", arguments), wait).await?.locked()
+        self.carry_out(&Call::contribute(node, amount), wait).await?.locked()
     }
 
     /// Asks to unlock this account's stake in a node.
     pub async fn request_unlock(&self, node: ServiceNodeId, wait: Wait) -> Result<Included, SubmitError> {
-        self.submit(&transaction(SERVICE_NODES, "request_unlock", (Value::from_bytes(node),)), wait).await
+        self.submit(&Call::request_unlock(node), wait).await
     }
 
     /// Takes back this account's stake in a node that has ended.
     pub async fn withdraw(&self, node: ServiceNodeId, wait: Wait) -> Result<Included, SubmitError> {
-        self.submit(&transaction(SERVICE_NODES, "withdraw", (Value::from_bytes(node),)), wait).await
+        self.submit(&Call::withdraw(node), wait).await
     }
 
     /// Gives a node another key. `proof` is the new key's signature over [`skep_primitives::signing::registration`].
@@ -184,8 +170,7 @@ impl Submitter {
         proof: &[u8; 64],
         wait: Wait,
     ) -> Result<Included, SubmitError> {
-        let arguments = (Value::from_bytes(node), Value::from_bytes(to), Value::from_bytes(proof));
-        self.submit(&transaction(SERVICE_NODES, "hand_over", arguments), wait).await
+        self.submit(&Call::hand_over(node, to, proof), wait).await
     }
 
     /// Tells where a node is reached and what it runs.
@@ -196,8 +181,7 @@ impl Submitter {
         version: SoftwareVersion,
         wait: Wait,
     ) -> Result<Included, SubmitError> {
-        let arguments = (Value::from_bytes(node), endpoint_value(endpoint), version_value(version));
-        self.submit(&transaction(SERVICE_NODES, "update_endpoint", arguments), wait).await
+        self.submit(&Call::update_endpoint(node, endpoint, version), wait).await
     }
 
     /// Gives the BABE and GRANDPA keys a node's operator authors blocks with. `session_proof` proves that whoever holds
@@ -210,21 +194,15 @@ impl Submitter {
         node_proof: &[u8; 64],
         wait: Wait,
     ) -> Result<Included, SubmitError> {
-        let keys = Value::named_composite([
-            ("babe", Value::from_bytes(keys.babe)),
-            ("grandpa", Value::from_bytes(keys.grandpa)),
-        ]);
-        let arguments =
-            (Value::from_bytes(node), keys, Value::from_bytes(session_proof), Value::from_bytes(node_proof));
-        self.submit(&transaction(SERVICE_NODES, "set_session_keys", arguments), wait).await
+        self.submit(&Call::set_session_keys(node, keys, session_proof, node_proof), wait).await
     }
 
     /// Offers a node as a block producer no longer.
     pub async fn retract_session_keys(&self, node: ServiceNodeId, wait: Wait) -> Result<Included, SubmitError> {
-        self.submit(&transaction(SERVICE_NODES, "retract_session_keys", (Value::from_bytes(node),)), wait).await
+        self.submit(&Call::retract_session_keys(node), wait).await
     }
 
-    pub(crate) async fn submit<Call: Payload>(&self, call: &Call, wait: Wait) -> Result<Included, SubmitError> {
+    pub(crate) async fn submit(&self, call: &Call, wait: Wait) -> Result<Included, SubmitError> {
         self.carry_out(call, wait).await.map(|effect| effect.included)
     }
 }
@@ -257,17 +235,18 @@ impl Effect {
 }
 
 impl Submitter {
-    async fn carry_out<Call: Payload>(&self, call: &Call, wait: Wait) -> Result<Effect, SubmitError> {
+    async fn carry_out(&self, call: &Call, wait: Wait) -> Result<Effect, SubmitError> {
         within_time(async { outcome(self.send(call).await?, wait).await }).await
     }
 
-    async fn send<Call: Payload>(&self, call: &Call) -> Result<Sent, SubmitError> {
+    async fn send(&self, call: &Call) -> Result<Sent, SubmitError> {
         let account = AccountId32(self.staker().0);
         // The chain node counts calls of this account that wait in its pool, so that several may follow each other.
         let nonce: u64 =
             self.rpc.request("system_accountNextIndex", rpc_params![account.to_string()]).await.map_err(prepare)?;
         let params = DefaultExtrinsicParamsBuilder::new().nonce(nonce).build();
         let at = self.chain.at_current_block().await.map_err(prepare)?;
+        call.hold_against(at.metadata_ref(), at.transaction_version())?;
         let signed = at.transactions().create_signed(call, self.key.pair(), params).await.map_err(prepare)?;
         signed.submit_and_watch().await.map_err(refused)
     }
@@ -353,18 +332,6 @@ fn failure(error: TransactionEventsError) -> SubmitError {
         },
         Err(_) => SubmitError::Dispatch(error.to_string()),
     }
-}
-
-pub(crate) fn endpoint_value(endpoint: &Endpoint) -> Value {
-    Value::named_composite([
-        ("ipv4", Value::from_bytes(endpoint.ipv4)),
-        ("https_port", Value::u128(endpoint.https_port.into())),
-        ("quic_port", Value::u128(endpoint.quic_port.into())),
-    ])
-}
-
-pub(crate) fn version_value(SoftwareVersion(parts): SoftwareVersion) -> Value {
-    Value::unnamed_composite(parts.map(|part| Value::u128(part.into())))
 }
 
 impl fmt::Debug for Submitter {
