@@ -2,9 +2,12 @@
 //!
 //! They send no `id` and no Content-Type and demand `application/json` to the letter, which a strict JSON-RPC server
 //! refuses: hence a listener of its own. Full lists are the common question: their bytes are made once a finalized block, kept,
-//! and sent from where they lie, however many ask.
+//! and sent from where they lie, however many ask. What has to be made for one waits for its turn.
 
-use crate::roster::{FinalizedState, RosterError};
+use crate::{
+    roster::{FinalizedState, RosterError},
+    turns::Turns,
+};
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -22,6 +25,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use jsonrpsee::types::ErrorObjectOwned;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use skep_primitives::{BlockHash, RosterSnapshot, ServiceNodeId};
@@ -47,6 +51,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Most connections at a time.
 const MAX_CONNECTIONS: usize = 128;
 
+/// Answers made at a time. As many wait as have a connection, each for as long as a request may take.
+const ANSWERS_AT_A_TIME: usize = 2;
+
 /// Age at which a connection is closed once its request is answered.
 const MAX_AGE: Duration = Duration::from_secs(60);
 
@@ -60,7 +67,6 @@ const PARSE_ERROR: i32 = -32_700;
 const INVALID_REQUEST: i32 = -32_600;
 const METHOD_NOT_FOUND: i32 = -32_601;
 const INVALID_PARAMS: i32 = -32_602;
-const SERVER_ERROR: i32 = -32_000;
 
 /// The address could not be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +124,8 @@ pub async fn serve(listener: std::net::TcpListener, state: Arc<impl FinalizedSta
 
 /// The routes, over any source of finalized state.
 pub fn router(state: Arc<impl FinalizedState>) -> Router {
-    let door = Arc::new(FrontDoor { state, answers: Mutex::default() });
+    let door =
+        Arc::new(FrontDoor { state, answers: Mutex::default(), turns: Turns::new(ANSWERS_AT_A_TIME, Turns::ALL_WAIT) });
     Router::new()
         .route("/json_rpc", post(answer))
         .layer(DefaultBodyLimit::max(MAX_REQUEST))
@@ -129,6 +136,7 @@ pub fn router(state: Arc<impl FinalizedState>) -> Router {
 struct FrontDoor<S> {
     state: Arc<S>,
     answers: Mutex<Answers>,
+    turns: Turns,
 }
 
 /// What was computed for one block.
@@ -142,9 +150,9 @@ struct Answers {
 
 struct RpcError(i32, String);
 
-impl From<RosterError> for RpcError {
-    fn from(error: RosterError) -> Self {
-        Self(SERVER_ERROR, error.to_string())
+impl From<ErrorObjectOwned> for RpcError {
+    fn from(error: ErrorObjectOwned) -> Self {
+        Self(error.code(), error.message().to_owned())
     }
 }
 
@@ -194,9 +202,8 @@ async fn result<S: FinalizedState>(door: Arc<FrontDoor<S>>, request: &Value) -> 
     if let Some(kept) = door.kept(&question) {
         return Ok(kept);
     }
-    // It may run the runtime, which blocks.
-    let found = tokio::task::spawn_blocking(move || door.find(question)).await;
-    found.unwrap_or_else(|_| Err(RpcError(SERVER_ERROR, "the node failed to answer; see its log".into())))
+    let turns = door.turns.clone();
+    Ok(turns.take(move || door.find(question)).await?)
 }
 
 impl<S: FinalizedState> FrontDoor<S> {
@@ -209,7 +216,12 @@ impl<S: FinalizedState> FrontDoor<S> {
         Some(bytes.clone())
     }
 
-    fn find(&self, question: Question) -> Result<Bytes, RpcError> {
+    /// Makes an answer; it may run the runtime, which blocks.
+    fn find(&self, question: Question) -> Result<Bytes, RosterError> {
+        // Somebody may have asked the same while this waited for its turn.
+        if let Some(kept) = self.kept(&question) {
+            return Ok(kept);
+        }
         let roster = self.state.roster()?;
         Ok(match question {
             Question::List(query) => self.list(&roster, query),

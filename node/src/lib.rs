@@ -6,6 +6,7 @@
 //! | [`chain_spec`] | how the networks begin |
 //! | [`service`] | database, network, BABE, GRANDPA: wired and started |
 //! | [`roster`] | the roster at a block, read from the runtime once a block |
+//! | [`doubled`] | whether another machine makes blocks with this node's keys |
 //! | [`proofs`] | the same, proven to clients that trust no chain node |
 //! | [`rpc`] | JSON-RPC: the standard methods, `skep_*` and `roster_*` |
 //! | `turns` | how much of it is worked on at a time |
@@ -15,6 +16,7 @@
 pub mod chain_spec;
 pub mod cli;
 pub mod command;
+pub mod doubled;
 pub mod front_door;
 pub mod proofs;
 pub mod roster;

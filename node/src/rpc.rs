@@ -1,6 +1,7 @@
 //! JSON-RPC: the standard methods and `skep_*`.
 
 use crate::{
+    doubled::Doubled,
     proofs::{Proof, ProveError, Prover},
     roster::{RosterError, RosterReader, changed},
     service::{FullBackend, FullClient},
@@ -18,11 +19,12 @@ use sc_consensus_grandpa_rpc::{Grandpa, GrandpaApiServer};
 use sc_rpc::SubscriptionTaskExecutor;
 use sc_sync_state_rpc::{SyncState, SyncStateApiServer};
 use skep_primitives::{
-    Checkpoint, Governance, NodeRewards, OpenPool, RosterSnapshot, ServiceNodeId, Stake, StakerId, StakingTerms,
-    Standing, SwarmMembers, TestingRound, TestingTerms,
+    Checkpoint, DoubledKeys, Governance, NodeRewards, OpenPool, RosterSnapshot, ServiceNodeId, Stake, StakerId,
+    StakingTerms, Standing, SwarmMembers, TestingRound, TestingTerms,
 };
 use skep_rpc::{
     SkepRpcServer,
+    producers::ProducersServer,
     proofs::{HexBytes, RosterProofsServer},
 };
 use skep_runtime::{BlockNumber, Hash, OpaqueBlock as Block};
@@ -72,6 +74,8 @@ pub struct Deps {
     pub roster: Arc<RosterReader<FullClient>>,
     /// Proofs of it.
     pub prover: Arc<Prover>,
+    /// Its keys where another machine has them, too.
+    pub doubled: Arc<Doubled>,
 }
 
 /// All methods that `sc-service` does not bring itself.
@@ -92,6 +96,7 @@ pub fn module(
         finality,
         roster,
         prover,
+        doubled,
     } = deps.clone();
     let mut module = RpcModule::new(());
     module.merge(System::new(client.clone(), pool).into_rpc())?;
@@ -108,6 +113,7 @@ pub fn module(
     module.merge(SkepRpc { client, roster, turns, subscribers }.into_rpc())?;
     let turns = || Turns::new(PROOFS_AT_A_TIME, MOST_WAITING);
     module.merge(RosterProofs { prover, turns: turns(), heads: turns() }.into_rpc())?;
+    module.merge(Producers(doubled).into_rpc())?;
     Ok(module)
 }
 
@@ -224,6 +230,15 @@ impl SkepRpcServer for SkepRpc {
                 sent = roster;
             }
         }
+    }
+}
+
+struct Producers(Arc<Doubled>);
+
+#[async_trait]
+impl ProducersServer for Producers {
+    async fn doubled_keys(&self) -> RpcResult<Option<DoubledKeys>> {
+        Ok(self.0.found())
     }
 }
 

@@ -1,6 +1,12 @@
 //! Database, network, BABE, GRANDPA: wired and started.
 
-use crate::{front_door, proofs::Prover, roster::RosterReader, rpc};
+use crate::{
+    doubled::{self, Doubled},
+    front_door,
+    proofs::Prover,
+    roster::RosterReader,
+    rpc,
+};
 use futures::FutureExt;
 use sc_client_api::BlockBackend;
 use sc_consensus_babe::SlotProportion;
@@ -166,6 +172,10 @@ fn start_on<N: sc_network::NetworkBackend<Block, <Block as BlockT>::Hash>>(
     let grandpa_enabled = !config.disable_grandpa;
     let voter_state = SharedVoterState::empty();
     let roster = Arc::new(RosterReader::new(client.clone()));
+    let now = BabeSlot::from_timestamp_and_slot_duration(sp_timestamp::Timestamp::current(), slot_duration);
+    let doubled = Arc::new(Doubled::new(*now, registry.as_ref()));
+    let watching = doubled::watch(client.clone(), keystore.keystore(), doubled.clone());
+    task_manager.spawn_handle().spawn("doubled-keys", None, watching);
     let deps = rpc::Deps {
         client: client.clone(),
         pool: pool.clone(),
@@ -178,6 +188,7 @@ fn start_on<N: sc_network::NetworkBackend<Block, <Block as BlockT>::Hash>>(
         finality: FinalityProofProvider::new_for_service(backend.clone(), Some(authorities)),
         roster: roster.clone(),
         prover: Arc::new(Prover::new(client.clone(), warp_sync)),
+        doubled,
     };
     let spec = config.chain_spec.cloned_box();
     sc_service::spawn_tasks(sc_service::SpawnTasksParams {

@@ -1,4 +1,4 @@
-//! Turns: slow work for JSON-RPC, so much of it at a time.
+//! Turns: slow work for JSON-RPC and the front door, so much of it at a time.
 
 use jsonrpsee::{core::RpcResult, types::ErrorObjectOwned};
 use std::sync::Arc;

@@ -12,8 +12,9 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -60,7 +61,7 @@ fn open() -> SocketAddr {
     open_on(Arc::new(Roster(7.into())))
 }
 
-fn open_on(roster: Arc<Roster>) -> SocketAddr {
+fn open_on(roster: Arc<impl FinalizedState>) -> SocketAddr {
     let listener = front_door::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
     let address = listener.local_addr().expect("bound");
     tokio::spawn(front_door::serve(listener, roster));
@@ -138,6 +139,59 @@ async fn what_is_kept_is_of_the_last_block() {
             assert_eq!(hash(r#"{"limit":1}"#).await, hex::encode([block; 32]));
         }
     }
+}
+
+/// A roster that nobody gets while it is held, and how many asked for it at a time.
+struct Held {
+    roster: Roster,
+    is_held: AtomicBool,
+    asking: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl FinalizedState for Held {
+    fn block(&self) -> BlockHash {
+        self.roster.block()
+    }
+
+    fn roster(&self) -> Result<Arc<RosterSnapshot>, RosterError> {
+        let asking = self.asking.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(asking, Ordering::SeqCst);
+        while self.is_held.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.asking.fetch_sub(1, Ordering::SeqCst);
+        self.roster.roster()
+    }
+
+    fn staking_terms(&self) -> Result<StakingTerms, RosterError> {
+        self.roster.staking_terms()
+    }
+}
+
+#[tokio::test]
+async fn what_is_made_for_one_waits_for_its_turn_and_what_is_kept_does_not() {
+    const ALL: &str = r#"{"method":"get_service_nodes"}"#;
+    const SAMPLE: &str = r#"{"method":"get_service_nodes","params":{"limit":1}}"#;
+    const AT_A_TIME: usize = 2;
+    const CROWD: usize = 8;
+    let state = Arc::new(Held { roster: Roster(7.into()), is_held: false.into(), asking: 0.into(), most: 0.into() });
+    let address = open_on(state.clone());
+    let count = |answer: &serde_json::Value| answer["result"]["service_node_states"].as_array().map(Vec::len);
+    assert_eq!(count(&post(address, "", ALL).await.1), Some(12));
+    state.is_held.store(true, Ordering::SeqCst);
+    let crowd: Vec<_> = (0..CROWD).map(|_| tokio::spawn(post(address, "", SAMPLE))).collect();
+    while state.asking.load(Ordering::SeqCst) < AT_A_TIME {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Long enough for the others to begin if they could.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(count(&post(address, "", ALL).await.1), Some(12), "what is kept is told meanwhile");
+    state.is_held.store(false, Ordering::SeqCst);
+    for asked in crowd {
+        assert_eq!(count(&asked.await.expect("no panic").1), Some(1));
+    }
+    assert_eq!(state.most.load(Ordering::SeqCst), AT_A_TIME);
 }
 
 #[tokio::test]

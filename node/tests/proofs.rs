@@ -1,5 +1,7 @@
 //! The roster of a real chain node, proven to a client that believes nothing but genesis, and every lie about it caught.
 
+mod support;
+
 use codec::{DecodeAll, Encode};
 use ed25519_dalek::{Signer, SigningKey};
 use jsonrpsee::{
@@ -15,81 +17,12 @@ use skep_chain_client::{
 use skep_primitives::{
     Endpoint, Moment, NodeState, Permyriad, RosterProof, RosterSnapshot, ServiceNodeId, SoftwareVersion, UNIT, signing,
 };
-use std::{
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::mpsc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
-
-/// How long anything here may take on a busy machine.
-const LIMIT: Duration = Duration::from_secs(120);
-
-/// A development chain whose epochs are as short as they may be; ended with the test.
-struct ChainNode {
-    urls: ChainUrls,
-    _process: Ended,
-}
-
-/// A process that is ended with the test, however far the test comes.
-struct Ended(Child);
-
-impl ChainNode {
-    fn start(scratch: &Path) -> Self {
-        let spec = skep_node::chain_spec::load("dev").expect("a preset").as_json(false).expect("serializes");
-        let mut spec: serde_json::Value = serde_json::from_str(&spec).expect("JSON");
-        let epoch = spec.pointer_mut("/genesis/runtimeGenesis/patch/network/parameters/epochBlocks");
-        *epoch.expect("the preset names it") = 4.into();
-        let file = scratch.join("chain.json");
-        std::fs::write(&file, spec.to_string()).expect("writes");
-        let command = Command::new(env!("CARGO_BIN_EXE_skep-node"))
-            .args(["--chain", file.to_str().expect("UTF-8"), "--alice", "--node-key", &format!("{:064x}", 1)])
-            .args(["--base-path", scratch.join("chain").to_str().expect("UTF-8")])
-            .args(["--rpc-port", "0", "--listen-addr", "/ip4/127.0.0.1/tcp/0", "--front-door", "127.0.0.1:0"])
-            .args(["--no-prometheus", "--no-telemetry", "--no-mdns"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn();
-        let mut process = Ended(command.expect("starts"));
-        let log = BufReader::new(process.0.stderr.take().expect("piped"));
-        let (found, port) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in log.lines().map_while(Result::ok) {
-                if let Some((_, addresses)) = line.split_once("Running JSON-RPC server: addr=127.0.0.1:") {
-                    let port: String = addresses.chars().take_while(char::is_ascii_digit).collect();
-                    // Read on even when nobody waits any more, so that the node is never held up by its log.
-                    let _ = found.send(port);
-                }
-            }
-        });
-        let port = port.recv_timeout(LIMIT).expect("the node listens");
-        Self { urls: format!("ws://127.0.0.1:{port}").parse().expect("an address"), _process: process }
-    }
-}
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use std::time::{SystemTime, UNIX_EPOCH};
+use support::{ChainNode, LIMIT, until, write_chain};
 
 fn now() -> Moment {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
     now.try_into().expect("before long")
-}
-
-async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        assert!(began.elapsed() < LIMIT, "{what}: not within {LIMIT:?}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
 }
 
 async fn register(chain: &ChainClient, submitter: &Submitter, number: u8, stake: u128) -> ServiceNodeId {
@@ -105,7 +38,12 @@ async fn register(chain: &ChainClient, submitter: &Submitter, number: u8, stake:
         version: SoftwareVersion([0, 1, 0]),
         stake,
     };
-    submitter.register(&registration, Wait::InBlock).await.expect("registered");
+    let registered = submitter.register(&registration, Wait::InBlock).await.expect("registered");
+    assert_eq!(
+        registered.locked.amount,
+        stake.min(registered.requirement),
+        "what is above the requirement is not taken"
+    );
     node
 }
 
@@ -143,11 +81,11 @@ impl Sent {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_roster_of_a_real_chain_is_proven_and_lies_about_it_are_caught() {
     let scratch = tempfile::tempdir().expect("creates");
-    let node = ChainNode::start(scratch.path());
+    let node = ChainNode::start(&write_chain(scratch.path()), &scratch.path().join("chain"), &["--alice"]);
     let chain = until("the chain node answers", async || ChainClient::connect(node.urls.clone()).await.ok()).await;
     until("a block is final", async || (chain.finalized().await.ok()?.height > 0).then_some(())).await;
     let submitter = Submitter::connect(&node.urls, "//Alice".parse().expect("a key")).await.expect("connects");
-    let serving = register(&chain, &submitter, 1, 100 * UNIT).await;
+    let serving = register(&chain, &submitter, 1, 101 * UNIT).await;
     let gathering = register(&chain, &submitter, 2, 40 * UNIT).await;
 
     let genesis = chain.checkpoint(&chain.genesis_hash()).await.expect("told");

@@ -2,10 +2,10 @@
 //! node key's signature.
 
 use crate::{
-    ChainUrls, Included, SubmitError, Wait,
-    submit::{SERVICE_NODES, connect, endpoint_value, outcome, prepare, refused, version_value, within_time},
+    Call, ChainUrls, Included, SubmitError, Wait,
+    submit::{connect, outcome, prepare, refused, within_time},
 };
-use skep_primitives::{Announcement, BlockHash, Verdict, Vote};
+use skep_primitives::{Announcement, BlockHash, Verdict};
 use std::ops::Range;
 use subxt::{
     OfflineClient, SubstrateConfig,
@@ -14,14 +14,10 @@ use subxt::{
         DefaultExtrinsicParamsBuilder,
         substrate::{SpecVersionForRange, SubstrateConfigBuilder},
     },
-    dynamic::{Value, transaction},
     metadata::Metadata,
-    transactions::{DynamicPayload, SubmittableTransaction, TransactionsClient},
+    transactions::{SubmittableTransaction, TransactionsClient},
     utils::{AccountId32, H256, MultiSignature},
 };
-
-/// The runtime's name for the pallet that takes verdicts.
-const OBLIGATIONS: &str = "Obligations";
 
 /// A call that authorizes itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +39,7 @@ pub async fn submit_authorized(urls: &ChainUrls, call: &Authorized, wait: Wait) 
         let (chain, _) = connect(urls).await?;
         let at = chain.at_current_block().await.map_err(prepare)?;
         let sent = compose(&at.transactions(), call)?.submit_and_watch().await.map_err(refused)?;
-        outcome(sent, wait).await
+        outcome(sent, wait).await.map(|effect| effect.included)
     };
     within_time(work).await
 }
@@ -70,8 +66,8 @@ fn compose<Client: OfflineClientAtBlockT<SubstrateConfig>>(
     call: &Authorized,
 ) -> Result<SubmittableTransaction<SubstrateConfig, Client>, SubmitError> {
     let call = match call {
-        Authorized::Verdict(verdict) => verdict_call(verdict),
-        Authorized::Announcement { announcement, signature } => announcement_call(announcement, signature),
+        Authorized::Verdict(verdict) => Call::submit_verdict(verdict),
+        Authorized::Announcement { announcement, signature } => Call::announce(announcement, signature),
     };
     // A general transaction carries a signature only in an extension made for it, and this runtime has none: account and
     // signature are asked for and left out.
@@ -80,31 +76,4 @@ fn compose<Client: OfflineClientAtBlockT<SubstrateConfig>>(
         .create_v5_signable_offline(&call, DefaultExtrinsicParamsBuilder::new().build())
         .and_then(|mut general| general.sign_with_account_and_signature(&nobody, &unsigned))
         .map_err(prepare)
-}
-
-fn verdict_call(Verdict { subject, votes }: &Verdict) -> DynamicPayload<(Value, Value)> {
-    let subject = Value::named_composite([
-        ("round", Value::u128(subject.round.into())),
-        ("block", Value::from_bytes(subject.block)),
-        ("node", Value::from_bytes(subject.node)),
-    ]);
-    let votes = votes.iter().map(|Vote { seat, reasons, signature }| {
-        Value::named_composite([
-            ("seat", Value::u128((*seat).into())),
-            ("reasons", Value::u128(reasons.bits().into())),
-            ("signature", Value::from_bytes(signature)),
-        ])
-    });
-    transaction(OBLIGATIONS, "submit_verdict", (subject, Value::unnamed_composite(votes)))
-}
-
-fn announcement_call(announcement: &Announcement, signature: &[u8; 64]) -> DynamicPayload<(Value, Value)> {
-    let Announcement { node, endpoint, version, after } = announcement;
-    let announcement = Value::named_composite([
-        ("node", Value::from_bytes(node)),
-        ("endpoint", endpoint_value(endpoint)),
-        ("version", version_value(*version)),
-        ("after", Value::u128((*after).into())),
-    ]);
-    transaction(SERVICE_NODES, "announce", (announcement, Value::from_bytes(signature)))
 }

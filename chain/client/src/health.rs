@@ -2,7 +2,8 @@
 
 use crate::{AskError, ChainClient, connection::Head};
 use jsonrpsee::{core::client::ClientT, rpc_params};
-use skep_primitives::{BlockNumber, Moment};
+use skep_primitives::{BlockNumber, DoubledKeys, Moment};
+use skep_rpc::producers::ProducersClient;
 
 /// `Timestamp.Now` in storage: the two names hashed by twox-128 (Substrate's storage layout).
 const TIMESTAMP_NOW: &str = "0xf0c365c3cf59d671eb72da0e7a4113c49f1f0515f462cdcf84e0f1d6045dfcbb";
@@ -40,6 +41,11 @@ impl ChainClient {
             self.ask(|rpc| async move { rpc.request("state_getStorage", rpc_params![TIMESTAMP_NOW]).await }).await?;
         let best_time = now.as_deref().map(read_moment).transpose()?;
         Ok(ChainHealth { peers, is_syncing, best: best.number, best_time, finalized })
+    }
+
+    /// Whether the chain node that answers saw another machine make blocks with its session keys.
+    pub async fn doubled_keys(&self) -> Result<Option<DoubledKeys>, AskError> {
+        self.ask(|rpc| async move { ProducersClient::doubled_keys(&*rpc).await }).await
     }
 }
 

@@ -20,6 +20,7 @@
 
 mod account;
 mod authorized;
+mod call;
 mod client;
 mod connection;
 mod follow;
@@ -36,6 +37,7 @@ mod verifier;
 
 pub use account::{ContributionError, ParseAccountError, Pool, parse_account, ss58};
 pub use authorized::{Authorized, authorized_transaction, submit_authorized};
+pub use call::{Call, describes_calls};
 pub use client::{AskError, ChainClient, Finalized, MadeSessionKeys};
 pub use connection::ConnectError;
 pub use follow::{FollowError, RosterReceiver, SessionError, follow};
@@ -45,7 +47,7 @@ pub use proxy::{ParseProxyError, SocksProxy};
 pub use roster::{RECENT_BLOCKS, RosterView};
 pub use skep_primitives::{AuthoritySet, Checkpoint};
 pub use source::{RosterSource, Trust};
-pub use submit::{Included, Registration, SessionKeys, SubmitError, Submitter, Wait};
+pub use submit::{Included, Locked, Registered, Registration, SessionKeys, SubmitError, Submitter, Wait};
 pub use urls::{ChainUrls, ParseUrlsError};
 pub use verifier::{
     Difference, HearError, Lie, Memory, ProvenRoster, RosterVerifier, STALE, Testimony, VerifyError, difference,

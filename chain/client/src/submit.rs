@@ -1,6 +1,6 @@
 //! Signed calls.
 
-use crate::{ChainUrls, ConnectError, StakerKey, connection::Connection};
+use crate::{Call, ChainUrls, ConnectError, StakerKey, connection::Connection};
 use jsonrpsee::{
     core::client::{Client, ClientT},
     rpc_params,
@@ -15,9 +15,11 @@ use subxt::{
     backend::LegacyBackend,
     client::OnlineClientAtBlockImpl,
     config::DefaultExtrinsicParamsBuilder,
-    dynamic::{Value, transaction},
+    dynamic::At,
     error::{BackendError, DispatchError, ExtrinsicError, RpcError, TransactionEventsError},
-    transactions::{Payload, TransactionProgress, TransactionStatus},
+    ext::scale_value::Composite,
+    extrinsics::ExtrinsicEvents,
+    transactions::{TransactionProgress, TransactionStatus},
     utils::AccountId32,
 };
 
@@ -52,6 +54,24 @@ pub struct Included {
     pub block_hash: BlockHash,
     /// Hash of the transaction, as explorers show it.
     pub transaction_hash: [u8; 32],
+}
+
+/// A stake that was locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Locked {
+    /// What the chain took, in smallest units: less than was brought where the node had less room by then.
+    pub amount: Balance,
+    /// Where.
+    pub included: Included,
+}
+
+/// A service node that was registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// What it must hold, in smallest units.
+    pub requirement: Balance,
+    /// What its operator locked.
+    pub locked: Locked,
 }
 
 /// What a new service node is registered with.
@@ -122,37 +142,24 @@ impl Submitter {
     }
 
     /// Registers a service node and locks the operator's stake.
-    pub async fn register(&self, registration: &Registration, wait: Wait) -> Result<Included, SubmitError> {
-        let Registration { node, proof, fee, endpoint, version, stake, reserved } = registration;
-        let reserved = reserved.iter().map(|Reservation { staker, amount }| {
-            Value::named_composite([("staker", Value::from_bytes(staker)), ("amount", Value::u128(*amount))])
-        });
-        let arguments = (
-            Value::from_bytes(node),
-            Value::from_bytes(proof),
-            Value::u128(fee.steps().into()),
-            endpoint_value(endpoint),
-            version_value(*version),
-            Value::u128(*stake),
-            Value::unnamed_composite(reserved),
-        );
-        self.submit(&transaction(SERVICE_NODES, "register", arguments), wait).await
+    pub async fn register(&self, registration: &Registration, wait: Wait) -> Result<Registered, SubmitError> {
+        let effect = self.carry_out(&Call::register(registration), wait).await?;
+        Ok(Registered { requirement: effect.told("Registered", "requirement")?, locked: effect.locked()? })
     }
 
     /// Locks stake behind a node that still gathers it.
-    pub async fn contribute(&self, node: ServiceNodeId, amount: Balance, wait: Wait) -> Result<Included, SubmitError> {
-        let arguments = (Value::from_bytes(node), Value::u128(amount));
-        self.submit(&transaction(SERVICE_NODES, "contribute", arguments), wait).await
+    pub async fn contribute(&self, node: ServiceNodeId, amount: Balance, wait: Wait) -> Result<Locked, SubmitError> {
+        self.carry_out(&Call::contribute(node, amount), wait).await?.locked()
     }
 
     /// Asks to unlock this account's stake in a node.
     pub async fn request_unlock(&self, node: ServiceNodeId, wait: Wait) -> Result<Included, SubmitError> {
-        self.submit(&transaction(SERVICE_NODES, "request_unlock", (Value::from_bytes(node),)), wait).await
+        self.submit(&Call::request_unlock(node), wait).await
     }
 
     /// Takes back this account's stake in a node that has ended.
     pub async fn withdraw(&self, node: ServiceNodeId, wait: Wait) -> Result<Included, SubmitError> {
-        self.submit(&transaction(SERVICE_NODES, "withdraw", (Value::from_bytes(node),)), wait).await
+        self.submit(&Call::withdraw(node), wait).await
     }
 
     /// Gives a node another key. `proof` is the new key's signature over [`skep_primitives::signing::registration`].
@@ -163,8 +170,7 @@ impl Submitter {
         proof: &[u8; 64],
         wait: Wait,
     ) -> Result<Included, SubmitError> {
-        let arguments = (Value::from_bytes(node), Value::from_bytes(to), Value::from_bytes(proof));
-        self.submit(&transaction(SERVICE_NODES, "hand_over", arguments), wait).await
+        self.submit(&Call::hand_over(node, to, proof), wait).await
     }
 
     /// Tells where a node is reached and what it runs.
@@ -175,8 +181,7 @@ impl Submitter {
         version: SoftwareVersion,
         wait: Wait,
     ) -> Result<Included, SubmitError> {
-        let arguments = (Value::from_bytes(node), endpoint_value(endpoint), version_value(version));
-        self.submit(&transaction(SERVICE_NODES, "update_endpoint", arguments), wait).await
+        self.submit(&Call::update_endpoint(node, endpoint, version), wait).await
     }
 
     /// Gives the BABE and GRANDPA keys a node's operator authors blocks with. `session_proof` proves that whoever holds
@@ -189,35 +194,59 @@ impl Submitter {
         node_proof: &[u8; 64],
         wait: Wait,
     ) -> Result<Included, SubmitError> {
-        let keys = Value::named_composite([
-            ("babe", Value::from_bytes(keys.babe)),
-            ("grandpa", Value::from_bytes(keys.grandpa)),
-        ]);
-        let arguments =
-            (Value::from_bytes(node), keys, Value::from_bytes(session_proof), Value::from_bytes(node_proof));
-        self.submit(&transaction(SERVICE_NODES, "set_session_keys", arguments), wait).await
+        self.submit(&Call::set_session_keys(node, keys, session_proof, node_proof), wait).await
     }
 
     /// Offers a node as a block producer no longer.
     pub async fn retract_session_keys(&self, node: ServiceNodeId, wait: Wait) -> Result<Included, SubmitError> {
-        self.submit(&transaction(SERVICE_NODES, "retract_session_keys", (Value::from_bytes(node),)), wait).await
+        self.submit(&Call::retract_session_keys(node), wait).await
     }
 
-    pub(crate) async fn submit<Call: Payload>(&self, call: &Call, wait: Wait) -> Result<Included, SubmitError> {
-        within_time(async { outcome(self.send(call).await?, wait).await }).await
+    pub(crate) async fn submit(&self, call: &Call, wait: Wait) -> Result<Included, SubmitError> {
+        self.carry_out(call, wait).await.map(|effect| effect.included)
     }
 }
 
 pub(crate) type Sent = TransactionProgress<SubstrateConfig, OnlineClientAtBlockImpl<SubstrateConfig>>;
 
+/// Where a call took effect, and what it did there.
+pub(crate) struct Effect {
+    pub(crate) included: Included,
+    events: ExtrinsicEvents<SubstrateConfig>,
+}
+
+impl Effect {
+    /// What an event of the stakes' pallet tells of an amount.
+    fn told(&self, event: &str, field: &str) -> Result<Balance, SubmitError> {
+        let named = self
+            .events
+            .iter()
+            .filter_map(Result::ok)
+            .find(|told| (told.pallet_name(), told.event_name()) == (SERVICE_NODES, event));
+        named
+            .and_then(|told| told.decode_fields_unchecked_as::<Composite<()>>().ok()?.at(field)?.as_u128())
+            .ok_or_else(|| SubmitError::Lost(format!("it is in block {} without {event}", self.included.height)))
+    }
+
+    /// What was locked of the signer's.
+    fn locked(&self) -> Result<Locked, SubmitError> {
+        Ok(Locked { amount: self.told("Contributed", "amount")?, included: self.included })
+    }
+}
+
 impl Submitter {
-    async fn send<Call: Payload>(&self, call: &Call) -> Result<Sent, SubmitError> {
+    async fn carry_out(&self, call: &Call, wait: Wait) -> Result<Effect, SubmitError> {
+        within_time(async { outcome(self.send(call).await?, wait).await }).await
+    }
+
+    async fn send(&self, call: &Call) -> Result<Sent, SubmitError> {
         let account = AccountId32(self.staker().0);
         // The chain node counts calls of this account that wait in its pool, so that several may follow each other.
         let nonce: u64 =
             self.rpc.request("system_accountNextIndex", rpc_params![account.to_string()]).await.map_err(prepare)?;
         let params = DefaultExtrinsicParamsBuilder::new().nonce(nonce).build();
         let at = self.chain.at_current_block().await.map_err(prepare)?;
+        call.hold_against(at.metadata_ref(), at.transaction_version())?;
         let signed = at.transactions().create_signed(call, self.key.pair(), params).await.map_err(prepare)?;
         signed.submit_and_watch().await.map_err(refused)
     }
@@ -232,16 +261,14 @@ pub(crate) async fn connect(urls: &ChainUrls) -> Result<(OnlineClient<SubstrateC
 }
 
 /// Gives up what takes longer than any call should.
-pub(crate) async fn within_time(
-    work: impl Future<Output = Result<Included, SubmitError>>,
-) -> Result<Included, SubmitError> {
+pub(crate) async fn within_time<T>(work: impl Future<Output = Result<T, SubmitError>>) -> Result<T, SubmitError> {
     tokio::time::timeout(INCLUSION_TIMEOUT, work)
         .await
         .unwrap_or_else(|_| Err(SubmitError::Lost(format!("not included in {} s", INCLUSION_TIMEOUT.as_secs()))))
 }
 
 /// Waits for what was promised of a transaction that was sent.
-pub(crate) async fn outcome(mut sent: Sent, wait: Wait) -> Result<Included, SubmitError> {
+pub(crate) async fn outcome(mut sent: Sent, wait: Wait) -> Result<Effect, SubmitError> {
     loop {
         let status = sent.next().await.ok_or_else(|| SubmitError::Lost("the chain node stopped watching".into()))?;
         let block = match status.map_err(|error| SubmitError::Lost(error.to_string()))? {
@@ -256,13 +283,14 @@ pub(crate) async fn outcome(mut sent: Sent, wait: Wait) -> Result<Included, Subm
                 return Err(SubmitError::Refused(message));
             }
         };
-        block.wait_for_success().await.map_err(failure)?;
+        let events = block.wait_for_success().await.map_err(failure)?;
         let height = block.at().await.map_err(|error| SubmitError::Lost(error.to_string()))?.block_number();
-        return Ok(Included {
+        let included = Included {
             height: BlockNumber::try_from(height).unwrap_or(BlockNumber::MAX),
             block_hash: block.block_hash().0,
             transaction_hash: block.extrinsic_hash().0,
-        });
+        };
+        return Ok(Effect { included, events });
     }
 }
 
@@ -304,18 +332,6 @@ fn failure(error: TransactionEventsError) -> SubmitError {
         },
         Err(_) => SubmitError::Dispatch(error.to_string()),
     }
-}
-
-pub(crate) fn endpoint_value(endpoint: &Endpoint) -> Value {
-    Value::named_composite([
-        ("ipv4", Value::from_bytes(endpoint.ipv4)),
-        ("https_port", Value::u128(endpoint.https_port.into())),
-        ("quic_port", Value::u128(endpoint.quic_port.into())),
-    ])
-}
-
-pub(crate) fn version_value(SoftwareVersion(parts): SoftwareVersion) -> Value {
-    Value::unnamed_composite(parts.map(|part| Value::u128(part.into())))
 }
 
 impl fmt::Debug for Submitter {

@@ -1,6 +1,7 @@
 //! The chain node's JSON-RPC contract: one trait gives the server its shape and every client its calls.
 
 pub mod node_list;
+pub mod producers;
 pub mod proofs;
 
 use jsonrpsee::{

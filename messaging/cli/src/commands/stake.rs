@@ -10,8 +10,8 @@ use crate::{
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use skep_chain_client::{
-    AskError, ChainClient, ChainUrls, ConnectError, ContributionError, ParseAccountError, Pool, Registration,
-    SessionKeys, StakerKey, SubmitError, Submitter, Wait, parse_account, ss58,
+    AskError, ChainClient, ChainUrls, ConnectError, ContributionError, ParseAccountError, Pool, Registered,
+    Registration, SessionKeys, StakerKey, SubmitError, Submitter, Wait, parse_account, ss58,
 };
 use skep_primitives::{
     Balance, Endpoint, NodeState, OpenPool, Permyriad, Reservation, RosterEntry, ServiceNodeId, SoftwareVersion, Spot,
@@ -233,6 +233,9 @@ pub(crate) enum StakeReport {
     /// A contribution was locked.
     Contributed {
         node: ServiceNodeId,
+        /// What was sent to be locked.
+        #[serde(skip)]
+        offered: Balance,
         #[serde(with = "skep_primitives::decimal")]
         staked: Balance,
         #[serde(flatten)]
@@ -364,8 +367,10 @@ async fn register(args: RegisterArgs, key: StakerKey, urls: ChainUrls) -> Result
     let endpoint = Endpoint { ipv4: args.ip.octets(), https_port: args.https_port, quic_port: args.quic_port };
     let registration =
         Registration { node, proof, fee, endpoint, version: own_version(), stake, reserved: args.reserve };
-    let included = Submitter::connect(&urls, key).await?.register(&registration, Wait::Finalized).await?;
-    Ok(StakeReport::Registered { node, staked: stake, requirement, block: included.into() })
+    // What the chain says of the block it is in: the requirement may have changed since it was asked for.
+    let Registered { requirement, locked } =
+        Submitter::connect(&urls, key).await?.register(&registration, Wait::Finalized).await?;
+    Ok(StakeReport::Registered { node, staked: locked.amount, requirement, block: locked.included.into() })
 }
 
 async fn contribute(
@@ -379,9 +384,10 @@ async fn contribute(
         entry(node, &urls).await?;
         return Err(StakeError::NotGathering(node));
     };
-    let staked = accepted(node, Pool::from(&pool), pool.spot, offered)?;
-    let included = Submitter::connect(&urls, key).await?.contribute(node, staked, Wait::Finalized).await?;
-    Ok(StakeReport::Contributed { node, staked, block: included.into() })
+    let accepted = accepted(node, Pool::from(&pool), pool.spot, offered)?;
+    // Others may have taken a part of the room meanwhile.
+    let locked = Submitter::connect(&urls, key).await?.contribute(node, accepted, Wait::Finalized).await?;
+    Ok(StakeReport::Contributed { node, offered: accepted, staked: locked.amount, block: locked.included.into() })
 }
 
 async fn unlock(node: ServiceNodeId, key: StakerKey, urls: ChainUrls) -> Result<StakeReport, StakeError> {
@@ -468,8 +474,12 @@ impl fmt::Display for StakeReport {
                     missing => write!(f, "It gathers another {} before it serves.", Tokens(missing)),
                 }
             }
-            Self::Contributed { node, staked, block } => {
-                write!(f, "Locked {} in {node}, in block {}.", Tokens(*staked), block.height)
+            Self::Contributed { node, offered, staked, block } => {
+                write!(f, "Locked {} in {node}, in block {}.", Tokens(*staked), block.height)?;
+                match staked < offered {
+                    true => write!(f, " There was no room for more: others were there first."),
+                    false => Ok(()),
+                }
             }
             Self::UnlockRequested { node, free_after_block, block } => write!(
                 f,

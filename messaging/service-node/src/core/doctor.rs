@@ -3,7 +3,7 @@
 use crate::core::Readiness;
 use serde::Serialize;
 use skep_chain_client::ChainHealth;
-use skep_primitives::{NodeState, RosterEntry, ServiceNodeId, SoftwareVersion};
+use skep_primitives::{DoubledKeys, NodeState, RosterEntry, ServiceNodeId, SoftwareVersion};
 use skep_reachability::{CLOCK_TOLERANCE, Report, storage_finding};
 use std::{fmt, net::SocketAddr};
 
@@ -35,6 +35,8 @@ pub struct Facts {
     pub store_bytes: u64,
     /// Each configured chain node, and how it is.
     pub chain: Vec<(String, Result<ChainHealth, String>)>,
+    /// What those that answer saw of another machine that uses their session keys; an error says why one does not tell.
+    pub doubled: Vec<(String, Result<Option<DoubledKeys>, String>)>,
     /// The node's entry of the roster; an error if no roster could be had.
     pub entry: Result<Option<RosterEntry>, String>,
     /// What answers on this machine's ports.
@@ -90,7 +92,7 @@ pub enum Level {
     Unknown,
     /// The tests are passed with it, but somebody should look.
     Warning,
-    /// The tests are failed with it.
+    /// The tests are failed with it, or the node is put off the roster for it.
     Fails,
 }
 
@@ -143,6 +145,7 @@ impl Diagnosis {
             data_directory(facts),
             disk(facts),
             chain(facts),
+            session_keys(facts),
             registration(facts),
             swarm(facts),
             version(facts),
@@ -191,7 +194,7 @@ impl fmt::Display for Diagnosis {
         f.write_str(if self.would_pass {
             "As far as can be told from here, this node would pass its tests now."
         } else {
-            "This node would fail its tests now. Begin with the first line that FAILS."
+            "This node would fail its tests now, or lose its place. Begin with the first line that FAILS."
         })
     }
 }
@@ -277,6 +280,35 @@ fn chain(facts: &Facts) -> Check {
         Some(health) => {
             Check::warning(NAME, format!("block {} is finalized, but {}", health.finalized, faults.join("; ")), next)
         }
+    }
+}
+
+fn session_keys(facts: &Facts) -> Check {
+    const NAME: &str = "session keys";
+    let (mut alone, mut silent) = (None, Vec::new());
+    for (url, doubled) in &facts.doubled {
+        match doubled {
+            Ok(Some(DoubledKeys { count, last })) => {
+                let found = format!(
+                    "another machine makes blocks with the session key 0x{} of {url}: {count} so far, the last at height {}",
+                    hex::encode(last.key),
+                    last.number
+                );
+                let next = "stop one of the two chain nodes now: two blocks of one slot deregister the node and lock its \
+                            stakes for 30 days. Then make new session keys on the one that stays (`skep-messaging offer`)";
+                return Check::fails(NAME, found, next);
+            }
+            Ok(None) => alone = alone.or(Some(url)),
+            Err(reason) => silent.push(format!("{url} {reason}")),
+        }
+    }
+    match alone {
+        Some(url) => {
+            let found = format!("{url} saw no other machine use its keys since it started");
+            Check::good(NAME, std::iter::once(found).chain(silent).collect::<Vec<_>>().join("; "))
+        }
+        None if silent.is_empty() => Check::unknown(NAME, "no chain node answers"),
+        None => Check::unknown(NAME, silent.join("; ")),
     }
 }
 

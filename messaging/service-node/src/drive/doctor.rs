@@ -15,7 +15,9 @@ use crate::{
 use futures::future::join_all;
 use rand::seq::IteratorRandom;
 use skep_chain_client::{ChainClient, ChainHealth, ChainUrls, RosterView};
-use skep_primitives::{Endpoint, NodeState, Permyriad, RosterEntry, ServiceNodeId, SoftwareVersion, StakerId, SwarmId};
+use skep_primitives::{
+    DoubledKeys, Endpoint, NodeState, Permyriad, RosterEntry, ServiceNodeId, SoftwareVersion, StakerId, SwarmId,
+};
 use skep_proto::{
     peer::{self, request::Request, response::Response},
     storage::limits::PEER_TIMEOUT,
@@ -50,7 +52,7 @@ pub async fn examine(config: &Config, peers: usize) -> Facts {
     })
     .await
     .unwrap_or_else(|error| (Err(error.to_string()), None));
-    let (chain, roster) = ask_chain(config).await;
+    let AskedChain { health: chain, doubled, roster } = ask_chain(config).await;
     let mut facts = Facts {
         version: SoftwareVersion(VERSION),
         oldest_version: SoftwareVersion(OLDEST_VERSION),
@@ -60,6 +62,7 @@ pub async fn examine(config: &Config, peers: usize) -> Facts {
         free_bytes,
         store_bytes: config.limits.store_mib.saturating_mul(1 << 20),
         chain,
+        doubled,
         entry: roster.as_ref().map(|_| None).map_err(Clone::clone),
         local: Answering { https: Err(NOT_ASKED.into()), quic: Err(NOT_ASKED.into()) },
         public: None,
@@ -184,35 +187,50 @@ async fn ask_member(asking: &Peers, member: &RosterEntry, id: ServiceNodeId) -> 
     }
 }
 
-/// How each chain node is, and the roster that the first good one tells.
-async fn ask_chain(config: &Config) -> (Vec<(String, Result<ChainHealth, String>)>, Result<RosterView, String>) {
+/// What the chain nodes said, by their addresses.
+struct AskedChain {
+    health: Vec<(String, Result<ChainHealth, String>)>,
+    /// Of those that answer.
+    doubled: Vec<(String, Result<Option<DoubledKeys>, String>)>,
+    /// That the first good one tells.
+    roster: Result<RosterView, String>,
+}
+
+async fn ask_chain(config: &Config) -> AskedChain {
+    let (mut health, mut doubled) = (Vec::new(), Vec::new());
     let urls = match config.chain_urls() {
         Ok(urls) => urls,
-        Err(error) => return (Vec::new(), Err(error.to_string())),
+        Err(error) => return AskedChain { health, doubled, roster: Err(error.to_string()) },
     };
     let mut roster = Err("no chain node answers".to_owned());
-    let mut nodes = Vec::new();
     for url in urls.iter() {
         let asked = timeout(CHAIN_PATIENCE, ask_chain_node(url)).await;
-        let health = match asked.unwrap_or_else(|_| Err("no answer in time".into())) {
-            Ok((health, view)) => {
+        let answer = match asked.unwrap_or_else(|_| Err("no answer in time".into())) {
+            Ok((health, told, view)) => {
                 roster = roster.or(Ok(view));
+                doubled.push((url.to_owned(), told));
                 Ok(health)
             }
             Err(error) => Err(error),
         };
-        nodes.push((url.to_owned(), health));
+        health.push((url.to_owned(), answer));
     }
-    (nodes, roster)
+    AskedChain { health, doubled, roster }
 }
 
-async fn ask_chain_node(url: &str) -> Result<(ChainHealth, RosterView), String> {
+type ChainAnswers = (ChainHealth, Result<Option<DoubledKeys>, String>, RosterView);
+
+async fn ask_chain_node(url: &str) -> Result<ChainAnswers, String> {
     let told = |error: &dyn std::error::Error| error.to_string();
     let urls = ChainUrls::new([url]).map_err(|error| told(&error))?;
     let chain = ChainClient::connect(urls).await.map_err(|error| told(&error))?;
     let roster = chain.roster().await.map_err(|error| told(&error))?;
     let health = chain.health().await.map_err(|error| told(&error))?;
-    Ok((health, RosterView::new(roster)))
+    let doubled = chain.doubled_keys().await.map_err(|error| match error.is_unknown_question() {
+        true => "is of a version that does not watch its session keys".to_owned(),
+        false => format!("does not tell: {error}"),
+    });
+    Ok((health, doubled, RosterView::new(roster)))
 }
 
 fn try_writing(dir: &Path) -> io::Result<()> {
@@ -254,6 +272,7 @@ mod tests {
             free_bytes: Some(u64::MAX),
             store_bytes: 0,
             chain: vec![("a chain node".into(), Err("not asked".into()))],
+            doubled: Vec::new(),
             entry: Ok(Some(entries[0].clone())),
             local: Answering { https: Err(NOT_ASKED.into()), quic: Err(NOT_ASKED.into()) },
             public: None,

@@ -1,7 +1,7 @@
 use super::*;
 use crate::testing::{entry, node_key};
 use proptest::prelude::*;
-use skep_primitives::{Findings, Reason, Reasons, SwarmId};
+use skep_primitives::{DoubledBlock, Findings, Reason, Reasons, SwarmId};
 
 const NOW: u64 = 1_700_000_000_000;
 
@@ -30,6 +30,7 @@ fn well() -> Facts {
         free_bytes: Some(100 << 30),
         store_bytes: 16 << 30,
         chain: vec![("ws://a".into(), Ok(health()))],
+        doubled: vec![("ws://a".into(), Ok(None))],
         entry: Ok(Some(entry(&node_key(1), 22021, 7))),
         local: answering.clone(),
         public: Some(answering),
@@ -86,6 +87,10 @@ fn what_would_fail_the_tests_is_said() {
         facts.chain[0].1 = Ok(ChainHealth { best_time: Some(NOW - 1_000_000), ..health() });
     });
     fails("chain", "60 of 102", |facts| facts.chain[0].1 = Ok(ChainHealth { finalized: 60, ..health() }));
+    fails("session keys", "key 0xabab", |facts| {
+        let last = DoubledBlock { number: 90, hash: [1; 32], key: [0xab; 32] };
+        facts.doubled.push(("ws://b".into(), Ok(Some(DoubledKeys { count: 2, last }))));
+    });
     fails("registration", "not registered", |facts| facts.entry = Ok(None));
     fails("registration", "not complete", |facts| {
         facts.entry.as_mut().unwrap().as_mut().unwrap().state = NodeState::Gathering { expires_at: 9 };
@@ -175,6 +180,14 @@ fn what_cannot_be_asked_is_no_failure() {
     for change in [silent, young, alone, placeless, |facts| facts.entry = Ok(None)] {
         assert_eq!(changed("stored messages", change).0.level, Level::Unknown);
     }
+    // A chain node may be older than the question.
+    let old = |facts: &mut Facts| facts.doubled = vec![("ws://a".into(), Err("is of an old version".into()))];
+    let (check, diagnosis) = changed("session keys", old);
+    assert_eq!((check.level, check.found.as_str()), (Level::Unknown, "ws://a is of an old version"));
+    assert!(diagnosis.would_pass);
+    assert_eq!(changed("session keys", |facts| facts.doubled.clear()).0.level, Level::Unknown);
+    let (check, _) = changed("session keys", |facts| facts.doubled.push(("ws://b".into(), Err("is old".into()))));
+    assert_eq!((check.level, check.found.contains("ws://b is old")), (Level::Good, true));
     // Those that were not reached count as members all the same.
     let (check, _) = changed("stored messages", |facts| {
         facts.audits.iter_mut().for_each(|(_, report)| *report = Err("no answer".into()));
