@@ -13,20 +13,20 @@ pub struct Measured<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> WeightInfo for Measured<T> {
     fn note_produced() -> Weight {
-        Weight::from_parts(7_906_000, 0).saturating_add(T::DbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(8_424_000, 0).saturating_add(T::DbWeight::get().reads_writes(2, 1))
     }
 
     fn forget_departed(n: u32) -> Weight {
-        Weight::from_parts(3_420_000, 0).saturating_add(T::DbWeight::get().reads_writes(3, 1)).saturating_add(
-            Weight::from_parts(37_255_029, 0)
+        Weight::from_parts(3_338_000, 0).saturating_add(T::DbWeight::get().reads_writes(3, 1)).saturating_add(
+            Weight::from_parts(40_093_842, 0)
                 .saturating_add(T::DbWeight::get().reads_writes(5, 6))
                 .saturating_mul(n.into()),
         )
     }
 
     fn draw(c: u32) -> Weight {
-        Weight::from_parts(1_180_333_043, 0).saturating_add(T::DbWeight::get().reads_writes(405, 402)).saturating_add(
-            Weight::from_parts(17_313_280, 0)
+        Weight::from_parts(1_377_896_776, 0).saturating_add(T::DbWeight::get().reads_writes(406, 402)).saturating_add(
+            Weight::from_parts(18_368_340, 0)
                 .saturating_add(T::DbWeight::get().reads_writes(3, 1))
                 .saturating_mul(c.into()),
         )

@@ -13,22 +13,22 @@ pub struct Measured<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> WeightInfo for Measured<T> {
     fn propose() -> Weight {
-        Weight::from_parts(132_413_000, 0).saturating_add(T::DbWeight::get().reads_writes(9, 6))
+        Weight::from_parts(122_438_000, 0).saturating_add(T::DbWeight::get().reads_writes(9, 6))
     }
 
     fn approve() -> Weight {
-        Weight::from_parts(35_407_000, 0).saturating_add(T::DbWeight::get().reads_writes(5, 2))
+        Weight::from_parts(32_926_000, 0).saturating_add(T::DbWeight::get().reads_writes(5, 2))
     }
 
     fn withdraw_approval() -> Weight {
-        Weight::from_parts(29_281_000, 0).saturating_add(T::DbWeight::get().reads_writes(4, 2))
+        Weight::from_parts(30_820_000, 0).saturating_add(T::DbWeight::get().reads_writes(5, 2))
     }
 
     fn enact() -> Weight {
-        Weight::from_parts(103_131_000, 0).saturating_add(T::DbWeight::get().reads_writes(5, 4))
+        Weight::from_parts(91_395_000, 0).saturating_add(T::DbWeight::get().reads_writes(5, 4))
     }
 
     fn close() -> Weight {
-        Weight::from_parts(62_006_000, 0).saturating_add(T::DbWeight::get().reads_writes(5, 2))
+        Weight::from_parts(56_864_000, 0).saturating_add(T::DbWeight::get().reads_writes(5, 2))
     }
 }
