@@ -60,7 +60,8 @@ impl<O: Offence<Offender>> ReportOffence<AccountId, Offender, O> for PunishProdu
         Ok(())
     }
 
-    /// Of what session it is nobody says here: a report of one that was punished for is refused when it is carried out.
+    /// Of what session it is nobody says here: a report of one that was punished for is refused when it is carried out. Without a
+    /// signature such a report costs nobody anything, but only who makes blocks can bring it in.
     fn is_known_offence(offenders: &[Offender], _: &O::Slot) -> bool {
         !offenders.iter().any(|(producer, ())| Self::would_punish(producer))
     }

@@ -18,7 +18,9 @@ use crate::{
 };
 pub use accounts::Recount;
 use accounts::{Counts, Shift};
-use keys::{BoxId, FORMAT, Meta, Place, STATE, State, TalliesKey, bucket_of, bucket_start, last_expired, read_expiry};
+use keys::{
+    BoxId, FORMAT, Meta, Place, STATE, State, TalliesKey, UPGRADING, bucket_of, bucket_start, last_expired, read_expiry,
+};
 use prost::Message;
 use read::Entries;
 use rocksdb::{
@@ -120,7 +122,7 @@ impl RocksStore {
         let state = match db.get(STATE).map_err(failed)?.map(|bytes| State::read(&bytes)) {
             None => State::default(),
             Some(Some((found, Some(state)))) => {
-                is_old = found < FORMAT;
+                is_old = found < FORMAT || db.get_pinned(UPGRADING).map_err(failed)?.is_some();
                 state
             }
             Some(Some((found, None))) => return Err(OpenError::Format { path: path.into(), found }),

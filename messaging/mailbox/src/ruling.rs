@@ -103,8 +103,11 @@ const MAX_WORDS: usize = 16;
 /// Of words on the same message, or on the same scope, those that need not be kept: what others cover, and the oldest on its
 /// expiry beyond [`MAX_WORDS`].
 pub(crate) fn superfluous<K: Copy + Ord>(words: &[(Ruling, K)]) -> Vec<K> {
+    // Of equal words one is enough, the same at every member.
+    let is_covered =
+        |word: &Ruling, key: &K| words.iter().any(|(other, by)| other.covers(word) || (other == word && by < key));
     let (mut needed, mut gone): (Vec<_>, Vec<_>) =
-        words.iter().copied().partition(|(word, _)| !words.iter().any(|(other, _)| other.covers(word)));
+        words.iter().copied().partition(|(word, key)| !is_covered(word, key));
     needed.retain(|(word, _)| !matches!(word.sentence, Sentence::Delete(_)));
     needed.sort_unstable();
     needed.truncate(needed.len().saturating_sub(MAX_WORDS));
@@ -274,6 +277,9 @@ mod tests {
         let falling = |at| Ruling { at, sentence: Sentence::Extend(1_000 - at) };
         let mut words: Vec<_> = (0..20).map(|at| (falling(at), at)).collect();
         assert_eq!(superfluous(&words), [0, 1, 2, 3]);
+        words.push((falling(19), 98));
+        assert_eq!(superfluous(&words), [98, 0, 1, 2, 3], "said twice");
+        words.pop();
         words.push((Ruling { at: 0, sentence: Sentence::Delete(0) }, 99));
         assert_eq!(superfluous(&words), [0, 1, 2, 3], "a deletion is kept, and covers what was said by then");
         words.push((Ruling { at: 19, sentence: Sentence::Delete(19) }, 100));

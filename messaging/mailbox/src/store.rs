@@ -306,11 +306,19 @@ impl Changed {
     }
 }
 
+/// Most messages changed in one part of an order about a whole scope, and by all such orders before what others ask for comes
+/// first again: some milliseconds.
+pub(crate) const PART_CHANGED: usize = 512;
+/// Most messages looked at in one, and likewise by all.
+pub(crate) const PART_READ: usize = 8_192;
+
 /// A part of what an order about a whole scope changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Part {
     /// The messages it was about.
     pub touched: Vec<Touched>,
+    /// How many messages were looked at.
+    pub read: usize,
     /// Where the next part goes on, in the store's own terms; `None` if this was the last.
     pub next: Option<Vec<u8>>,
 }

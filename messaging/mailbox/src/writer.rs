@@ -1,6 +1,9 @@
 //! Group commit: many requests, one sync.
 
-use crate::{Change, Changed, Expired, Order, Put, Record, Store, StoreError, Touched};
+use crate::{
+    Change, Changed, Expired, Order, Put, Record, Store, StoreError, Touched,
+    store::{PART_CHANGED, PART_READ},
+};
 use std::{
     collections::VecDeque,
     sync::{
@@ -156,7 +159,8 @@ impl Writer {
         self.queue(lane, Job::Put { record, now, done: Box::new(done) });
     }
 
-    /// Queues an owner's order, as [`Writer::put`] does. What was queued before is done before.
+    /// Queues an owner's order, as [`Writer::put`] does. What was queued before is done before, but for orders about whole scopes,
+    /// which end later.
     pub fn change(
         &self,
         change: Change,
@@ -211,6 +215,10 @@ impl Drop for Writer {
 }
 
 impl Job {
+    fn comes_in_parts(&self) -> bool {
+        matches!(self, Self::Change { change, .. } if change.is_scoped())
+    }
+
     fn refuse(self, why: WriteError) {
         match self {
             Self::Put { done, .. } => done(Err(why)),
@@ -222,6 +230,7 @@ impl Job {
 
 /// An order about a whole scope, which is carried out part by part: a part a round.
 struct Unfinished {
+    lane: Lane,
     change: Change,
     order: Option<Order>,
     now: u64,
@@ -235,6 +244,7 @@ struct Unfinished {
 struct Round<'a> {
     store: &'a dyn Store,
     unfinished: &'a mut VecDeque<Unfinished>,
+    backlog: &'a Backlog,
     clock: u64,
     records: Vec<Record>,
     depositors: Vec<Done<Put>>,
@@ -251,7 +261,7 @@ impl Round<'_> {
         self.jobs < BATCH_RECORDS && self.bytes < BATCH_BYTES && self.expiry.is_none()
     }
 
-    fn take(&mut self, job: Job) {
+    fn take(&mut self, Queued { lane, job }: Queued) {
         match job {
             Job::Put { record, now, done } => {
                 self.clock = self.clock.max(now);
@@ -265,7 +275,7 @@ impl Round<'_> {
                 self.jobs += change.weight();
                 if change.is_scoped() {
                     let (touched, next) = (Vec::new(), None);
-                    self.unfinished.push_back(Unfinished { change, order, now, done, touched, next });
+                    self.unfinished.push_back(Unfinished { lane, change, order, now, done, touched, next });
                     return;
                 }
                 self.put_all();
@@ -278,26 +288,39 @@ impl Round<'_> {
         }
     }
 
-    /// Goes on with one of the orders that are carried out part by part. What was queued before it has been put.
+    /// Goes on with orders that are carried out part by part. What was queued before them has been put.
     fn go_on(&mut self) {
-        let Some(mut order) = self.unfinished.pop_front() else { return };
-        self.put_all();
-        self.clock = self.clock.max(order.now);
-        match self.store.change_part(&order.change, order.next.take(), self.clock) {
-            Ok(part) => {
-                order.touched.extend(part.touched);
-                order.next = part.next;
-                match order.next {
-                    Some(_) => self.unfinished.push_back(order),
-                    None => self.end(order),
+        let (mut changed, mut read) = (0, 0);
+        while changed < PART_CHANGED
+            && read < PART_READ
+            && let Some(mut order) = self.unfinished.pop_front()
+        {
+            self.put_all();
+            self.clock = self.clock.max(order.now);
+            match self.store.change_part(&order.change, order.next.take(), self.clock) {
+                Ok(part) => {
+                    changed += part.touched.len();
+                    read += part.read;
+                    order.touched.extend(part.touched);
+                    order.next = part.next;
+                    match order.next {
+                        Some(_) => self.unfinished.push_back(order),
+                        None => self.end(order),
+                    }
                 }
+                Err(error) => self.give_up(order, error),
             }
-            Err(error) => (order.done)(Err(error.into())),
         }
     }
 
+    fn give_up(&self, Unfinished { lane, done, .. }: Unfinished, why: StoreError) {
+        self.backlog.remove(lane);
+        done(Err(why.into()));
+    }
+
     /// Does what is left of an order: what has come since it began, and keeping it.
-    fn end(&mut self, Unfinished { change, order, done, touched, .. }: Unfinished) {
+    fn end(&mut self, Unfinished { lane, change, order, done, touched, .. }: Unfinished) {
+        self.backlog.remove(lane);
         match self.store.change(&change, order.as_ref(), self.clock) {
             Ok(changed) => {
                 let changed = changed.after(touched);
@@ -345,9 +368,12 @@ fn write(
     backlog: &Backlog,
     broken: &OnceLock<StoreError>,
 ) {
-    let taken = |Queued { lane, job }| {
-        backlog.remove(lane);
-        job
+    let taken = |queued: Queued| {
+        // An order about a whole scope goes on taking its place until it ends.
+        if !queued.job.comes_in_parts() {
+            backlog.remove(queued.lane);
+        }
+        queued
     };
     let mut unfinished = VecDeque::new();
     loop {
@@ -358,13 +384,22 @@ fn write(
         };
         let Ok(first) = first else { return };
         if let Some(why) = broken.get() {
-            first.into_iter().for_each(|job| job.refuse(why.clone().into()));
-            unfinished.drain(..).for_each(|Unfinished { done, .. }| done(Err(why.clone().into())));
+            if let Some(Queued { lane, job }) = first {
+                if job.comes_in_parts() {
+                    backlog.remove(lane);
+                }
+                job.refuse(why.clone().into());
+            }
+            for Unfinished { lane, done, .. } in unfinished.drain(..) {
+                backlog.remove(lane);
+                done(Err(why.clone().into()));
+            }
             continue;
         }
         let mut round = Round {
             store,
             unfinished: &mut unfinished,
+            backlog,
             clock: 0,
             records: Vec::new(),
             depositors: Vec::new(),
@@ -373,7 +408,7 @@ fn write(
             jobs: 0,
             bytes: 0,
         };
-        first.into_iter().for_each(|job| round.take(job));
+        first.into_iter().for_each(|queued| round.take(queued));
         while round.has_room() {
             let Ok(next) = jobs.try_recv().map(taken) else { break };
             round.take(next);

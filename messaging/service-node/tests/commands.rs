@@ -168,7 +168,7 @@ fn the_store_of_a_stopped_node_is_looked_after() -> Result<(), Box<dyn Error>> {
     let store = RocksStore::open(&messages, u64::MAX)?;
     let account = AccountAddress::from_x25519([1; 32]);
     let order = Order { account, signature: [9; 64], request: b"{}".to_vec(), at: 1 };
-    store.change(&Change::Delete { account, messages: Vec::new(), until: 1 }, Some(&order), 0)?;
+    store.change(&Change::Delete { account, messages: vec![[7; 32].into()], until: 1 }, Some(&order), 0)?;
     store.sync()?;
     drop(store);
     let (code, verified) = answer(db("verify")?)?;

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Change, Changed, Part, Record, StoreError, Touched,
     ruling::{Ruling, settled_expiry},
-    store::{is_wanted, most_displaced, nth_expiry},
+    store::{PART_CHANGED, PART_READ, is_wanted, most_displaced, nth_expiry},
 };
 use rocksdb::{DBIterator, IteratorMode, PrefixRange, ReadOptions};
 use skep_proto::{
@@ -22,10 +22,14 @@ use std::collections::{BTreeMap, HashSet};
 /// A message: its box, where it is, and what is told of it.
 type Found = (BoxId, u64, Meta);
 
-/// Most messages changed in one part of an order about a whole scope: what others wait for, some milliseconds.
-const PART_CHANGED: usize = 512;
-/// Most messages looked at in one.
-const PART_READ: usize = 8_192;
+/// Some of what is in a scope.
+struct Selection {
+    found: Vec<Found>,
+    /// How many entries were read.
+    read: usize,
+    /// Where to go on.
+    next: Option<Vec<u8>>,
+}
 
 impl RocksStore {
     pub(super) fn with_prefix(&self, prefix: Vec<u8>) -> DBIterator<'_> {
@@ -92,18 +96,20 @@ impl RocksStore {
         scope: Scope,
         from: Option<Vec<u8>>,
         wanted: impl Fn(&Meta) -> bool,
-    ) -> Result<(Vec<Found>, Option<Vec<u8>>), StoreError> {
-        let mut found = Vec::new();
-        for (read, entry) in self.entries(account, scope, from).enumerate() {
+    ) -> Result<Selection, StoreError> {
+        let (mut found, mut read, mut next) = (Vec::new(), 0, None);
+        for entry in self.entries(account, scope, from) {
             let (key, entry) = entry?;
             if read == PART_READ || found.len() == PART_CHANGED {
-                return Ok((found, Some(key.into())));
+                next = Some(key.into());
+                break;
             }
+            read += 1;
             if wanted(&entry.2) {
                 found.push(entry);
             }
         }
-        Ok((found, None))
+        Ok(Selection { found, read, next })
     }
 
     /// The messages that a change of an owner is about.
@@ -222,22 +228,23 @@ impl Pending<'_> {
 
     /// The next part of a change of a whole scope.
     pub(super) fn change_part(&mut self, change: &Change, from: Option<Vec<u8>>, now: u64) -> Result<Part, StoreError> {
-        let (touched, next) = match change {
+        match change {
             Change::DeleteSent { account, scope, until } => {
-                let (found, next) = self.store.select_part(account, *scope, from, is_sent(*until, now))?;
-                (self.delete_all(found), next)
+                let Selection { found, read, next } =
+                    self.store.select_part(account, *scope, from, is_sent(*until, now))?;
+                Ok(Part { touched: self.delete_all(found), read, next })
             }
             Change::LimitExpiry { account, scope, expiry, at } => {
-                let (found, next) = self.store.select_part(account, *scope, from, is_later(*expiry, now))?;
-                (self.limit_all(found, *expiry, *at)?, next)
+                let Selection { found, read, next } =
+                    self.store.select_part(account, *scope, from, is_later(*expiry, now))?;
+                Ok(Part { touched: self.limit_all(found, *expiry, *at)?, read, next })
             }
             Change::Delete { .. }
             | Change::SetExpiry { .. }
             | Change::Forget { .. }
             | Change::Revoke { .. }
-            | Change::Unrevoke { .. } => (Vec::new(), None),
-        };
-        Ok(Part { touched, next })
+            | Change::Unrevoke { .. } => Ok(Part::default()),
+        }
     }
 
     fn delete_all(&mut self, found: Vec<Found>) -> Vec<Touched> {

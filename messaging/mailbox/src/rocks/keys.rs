@@ -19,6 +19,7 @@
 //! | `c` name | [`Place`] | members compare what they have |
 //! | `q` account | [`Tallies`] | a message is put; an account's mail is counted |
 //! | `s` | [`State`] | the store opens |
+//! | `u` | - | the store opens, if it was being brought up to date |
 //!
 //! A box is an account and a namespace; a position is the number of an arrival, never used twice. Changing any of this
 //! needs a new [`FORMAT`].
@@ -43,6 +44,8 @@ pub(super) const FORMAT_4: u32 = 4;
 pub(super) const BUCKET_MS: u64 = 60_000;
 
 pub(super) const STATE: &[u8] = b"s";
+/// There while a store is brought up to date.
+pub(super) const UPGRADING: &[u8] = b"u";
 
 const BOX_LEN: usize = AccountAddress::LEN + 2;
 const HASH_LEN: usize = 32;

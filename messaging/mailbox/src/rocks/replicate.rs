@@ -3,9 +3,9 @@
 use super::{
     NameChange, Pending, RocksStore, failed,
     keys::{
-        self, BoxId, Place, STATE, about_tokens_prefix, named, order, order_count, order_expiry, order_expiry_start,
-        order_holder, order_time, order_time_prefix, read_about_tokens, read_account, read_name, read_order,
-        read_order_count, read_order_expiry, read_order_holder, read_order_time, revocation_holder,
+        self, BoxId, Place, STATE, UPGRADING, about_tokens_prefix, named, order, order_count, order_expiry,
+        order_expiry_start, order_holder, order_time, order_time_prefix, read_about_tokens, read_account, read_name,
+        read_order, read_order_count, read_order_expiry, read_order_holder, read_order_time, revocation_holder,
     },
     sums::{MOST, Plan, Sums},
     words::rulings_of,
@@ -20,6 +20,9 @@ use prost::Message;
 use rocksdb::{IteratorMode, PrefixRange, ReadOptions, WriteBatch};
 use skep_proto::{account::AccountAddress, peer, storage::MessageHash};
 use std::sync::PoisonError;
+
+/// Bytes of requests of orders removed at once, but for the first: some thousand names of messages.
+const EXPIRED_AT_ONCE: u64 = 256 * 1024;
 
 impl RocksStore {
     /// Counts all names there are.
@@ -158,9 +161,14 @@ impl RocksStore {
     pub(super) fn expire_orders(&self, now: u64, limit: usize) -> Result<(), StoreError> {
         let mut bounds = ReadOptions::default();
         bounds.set_iterate_range(order_expiry_start(0)..order_expiry_start(now.saturating_add(1)));
-        let mut pending = self.pending(0);
+        let (mut pending, mut bytes) = (self.pending(0), 0);
         for entry in self.db.iterator_opt(IteratorMode::Start, bounds).take(limit) {
-            let (key, _) = entry.map_err(failed("look for orders"))?;
+            let (key, size) = entry.map_err(failed("look for orders"))?;
+            // What each names is looked up; the rest goes in the next round.
+            bytes += u64::from_be_bytes((*size).try_into().map_err(|_| StoreError::Damaged("an order's end"))?);
+            if bytes > EXPIRED_AT_ONCE && !pending.batch.is_empty() {
+                break;
+            }
             let (account, signature) = read_order_expiry(&key).ok_or(StoreError::Damaged("an order's end"))?;
             pending.forget(&account, &signature)?;
         }
@@ -236,6 +244,7 @@ impl RocksStore {
     pub(super) fn upgrade(&self) -> Result<(), StoreError> {
         // The version before may have gone on in between, and knows nothing of these.
         let mut batch = WriteBatch::default();
+        batch.put(UPGRADING, []);
         batch.delete_range(b"v", b"x");
         self.db.write(batch).map_err(failed("count orders"))?;
         let mut holder = None;
@@ -257,8 +266,10 @@ impl RocksStore {
         self.upgrade_words()?;
         self.recount(true)?;
         // Where nothing is kept nothing was wrong.
-        let state = self.state();
-        self.db.put(STATE, state.to_bytes()).map_err(failed("write counts"))
+        let mut batch = WriteBatch::default();
+        batch.put(STATE, self.state().to_bytes());
+        batch.delete(UPGRADING);
+        self.db.write(batch).map_err(failed("write counts"))
     }
 }
 

@@ -155,7 +155,7 @@ impl Pending<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::keys::UPGRADING, *};
     use crate::{Change, Quotas, Record, Store, give, suite};
     use proptest::prelude::*;
     use skep_proto::storage::{Action, Command, ExpiryMode, Method, OwnerAuth, Request};
@@ -204,8 +204,16 @@ mod tests {
         assert_eq!(faults, []);
         store.sync().unwrap();
         assert!(!store.has(&orders[0].1.name()).unwrap() && store.has(&orders[1].1.name()).unwrap());
-        let account = record.deposit().account;
-        assert_eq!(store.words(&named(&account, &record.hash())).unwrap().len(), 1);
+        let key = named(&record.deposit().account, &record.hash());
+        assert_eq!(store.words(&key).unwrap().len(), 1);
+
+        // Cut short after what there was has been removed.
+        store.db.put(UPGRADING, []).unwrap();
+        store.db.delete(&key).unwrap();
+        drop(store);
+        let store = open();
+        assert_eq!(store.words(&key).unwrap().len(), 1);
+        assert!(store.db.get(UPGRADING).unwrap().is_none());
     }
 
     proptest! {

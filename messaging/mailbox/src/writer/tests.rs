@@ -17,7 +17,7 @@ use std::{
 /// What happened, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
-    /// A put found its gate shut, and waits there.
+    /// A put, or a part of an order, found the gate shut, and waits there.
     Held,
     Put(usize),
     Part,
@@ -28,7 +28,7 @@ enum Event {
 /// In so many an order about a whole scope is carried out.
 const PARTS: usize = 3;
 
-/// Records what it is asked; puts and syncs each wait until their gate opens.
+/// Records what it is asked; puts, parts of orders and syncs wait until their gate opens.
 #[derive(Debug)]
 struct Watched {
     inner: MemoryStore,
@@ -42,14 +42,18 @@ impl Watched {
     fn note(&self, event: Event) {
         let _ = self.events.lock().unwrap().send(event);
     }
-}
 
-impl Store for Watched {
-    fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError> {
+    fn pass_gate(&self) {
         if !*self.gate.0.lock().unwrap() {
             self.note(Event::Held);
         }
         pass(&self.gate);
+    }
+}
+
+impl Store for Watched {
+    fn put(&self, records: &[Record], now: u64) -> Result<Vec<Put>, StoreError> {
+        self.pass_gate();
         let outcomes = self.inner.put(records, now);
         self.note(Event::Put(records.len()));
         outcomes
@@ -62,9 +66,10 @@ impl Store for Watched {
     }
 
     fn change_part(&self, _: &Change, from: Option<Vec<u8>>, _: u64) -> Result<Part, StoreError> {
+        self.pass_gate();
         self.note(Event::Part);
         let ended = from.map_or(1, |from| from.len() + 1);
-        Ok(Part { touched: vec![], next: (ended < PARTS).then(|| vec![0; ended]) })
+        Ok(Part { touched: vec![], read: PART_READ, next: (ended < PARTS).then(|| vec![0; ended]) })
     }
 
     fn expiries(
@@ -326,6 +331,25 @@ fn nobody_waits_for_all_of_a_mailbox() {
     assert_eq!(answers.iter().collect::<Vec<_>>(), [1, 2, 10, 11].map(|number| (number, true)));
     let parts = events.try_iter().filter(|event| *event == Event::Part).count();
     assert_eq!(parts, 2 * PARTS, "and what is begun is ended");
+}
+
+#[test]
+fn an_order_that_comes_in_parts_takes_its_place_until_it_ends() {
+    let (store, _, events, gate) = watched(false);
+    let writer = Writer::start(store).unwrap();
+    let (answer, answers) = channel();
+    let (done, mine) = (answer.clone(), record(1, 0, 1, 100));
+    let delete = Change::DeleteSent { account: mine.deposit().account, scope: Scope::All, until: u64::MAX };
+    writer.change(delete, None, 0, move |outcome| done.send(outcome.map(drop)).unwrap());
+    assert_eq!(events.recv().unwrap(), Event::Held);
+    for number in 0..QUEUE as u64 {
+        let answer = answer.clone();
+        writer.put(record(1, 0, number, 100), 0, move |outcome| answer.send(outcome.map(drop)).unwrap());
+    }
+    assert_eq!(answers.try_recv().unwrap(), Err(WriteError::Busy), "the last");
+    open(&gate);
+    drop((writer, answer));
+    assert_eq!(answers.iter().collect::<Vec<_>>(), [(); QUEUE].map(Ok));
 }
 
 /// Returns once everything queued so far has been taken.
