@@ -11,7 +11,7 @@ use skep_primitives::{DoubledBlock, DoubledKeys};
 use skep_runtime::OpaqueBlock as Block;
 use sp_api::ProvideRuntimeApi;
 use sp_consensus::BlockOrigin;
-use sp_consensus_babe::{BabeApi, Slot};
+use sp_consensus_babe::{BabeApi, Slot, digests::PreDigest};
 use sp_core::{ByteArray, crypto::key_types::BABE};
 use sp_keystore::KeystorePtr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -88,9 +88,14 @@ pub async fn watch(client: Arc<FullClient>, keystore: KeystorePtr, doubled: Arc<
     // Those of a sync as well: while it goes on nothing is made here yet.
     let mut imported = client.every_import_notification_stream();
     while let Some(block) = imported.next().await {
+        // Most blocks of a sync are from before: the keystore, which is a directory, is not read for them.
+        let Ok(digest) = find_pre_digest::<Block>(&block.header) else { continue };
+        if digest.slot() <= doubled.since {
+            continue;
+        }
         let own: Vec<Key> = keystore.sr25519_public_keys(BABE).into_iter().map(|key| key.0).collect();
-        // Most nodes have no such key, and most blocks of a sync are from before.
-        let Some(made) = (!own.is_empty()).then(|| made(&client, &block, doubled.since)).flatten() else { continue };
+        // Most nodes have no such key.
+        let Some(made) = (!own.is_empty()).then(|| made(&client, &block, &digest)).flatten() else { continue };
         if doubled.look(&made, &own) {
             log::error!(
                 "Another machine makes blocks with the session key 0x{} of this node: block {} ({}). Stop one of the two now: \
@@ -104,13 +109,8 @@ pub async fn watch(client: Arc<FullClient>, keystore: KeystorePtr, doubled: Arc<
     }
 }
 
-/// Who made a block of a slot after `since`, if that can be told.
-fn made(client: &FullClient, block: &BlockImportNotification<Block>, since: Slot) -> Option<Made> {
-    let digest = find_pre_digest::<Block>(&block.header).ok()?;
-    let slot = digest.slot();
-    if slot <= since {
-        return None;
-    }
+/// Who made a block, if that can be told.
+fn made(client: &FullClient, block: &BlockImportNotification<Block>, digest: &PreDigest) -> Option<Made> {
     // Authorities change while the first block of an epoch is carried out, so the block itself knows its own.
     let epoch = client.runtime_api().current_epoch(block.hash);
     let epoch =
@@ -118,7 +118,7 @@ fn made(client: &FullClient, block: &BlockImportNotification<Block>, since: Slot
     let (author, _) = epoch.authorities.get(usize::try_from(digest.authority_index()).ok()?)?;
     let key = author.as_slice().try_into().ok()?;
     let block_made = DoubledBlock { number: block.header.number, hash: block.hash.0, key };
-    Some(Made { block: block_made, slot, here: block.origin == BlockOrigin::Own })
+    Some(Made { block: block_made, slot: digest.slot(), here: block.origin == BlockOrigin::Own })
 }
 
 #[cfg(test)]
