@@ -51,26 +51,23 @@ struct PeerRates {
 }
 
 impl PeerRates {
+    /// How fast each fills, in the order in which they stand here.
+    fn rates(per_second: u32) -> [Rate; 5] {
+        let times = |factor| peer_rate(per_second.saturating_mul(factor));
+        [times(1), further_rate(per_second), times(FOR_THE_SWARM), times(1), replica_rate(per_second)]
+    }
+
     fn new(per_second: u32) -> Self {
-        let times = |factor| peer_rates(per_second.saturating_mul(factor));
-        Self {
-            relay: times(1),
-            further: RateLimits::new(further_rate(per_second), MOST_NODES),
-            swarm: times(FOR_THE_SWARM),
-            other: times(1),
-            replicas: RateLimits::new(replica_rate(per_second), MOST_NODES),
-        }
+        let limits = Self::rates(per_second).map(|rate| RateLimits::new(rate, MOST_NODES));
+        let [relay, further, swarm, other, replicas] = limits;
+        Self { relay, further, swarm, other, replicas }
     }
 
     fn change(&self, per_second: u32) {
-        let change = |rates: &RateLimits<_>, factor| {
-            rates.change(peer_rate(per_second.saturating_mul(factor)), MOST_NODES);
-        };
-        change(&self.relay, 1);
-        self.further.change(further_rate(per_second), MOST_NODES);
-        change(&self.swarm, FOR_THE_SWARM);
-        change(&self.other, 1);
-        self.replicas.change(replica_rate(per_second), MOST_NODES);
+        let Self { relay, further, swarm, other, replicas } = self;
+        for (limits, rate) in [relay, further, swarm, other, replicas].into_iter().zip(Self::rates(per_second)) {
+            limits.change(rate, MOST_NODES);
+        }
     }
 }
 

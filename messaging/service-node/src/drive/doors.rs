@@ -1,7 +1,7 @@
 //! The node's ports. They are taken before anything else is waited for: a node that may not have them fails at once, and
 //! whoever connects before it serves waits.
 
-use super::{quic::EndpointError, server::StartError, supervisor::Sockets};
+use super::{quic::socket, server::StartError, supervisor::Sockets};
 use crate::config::Config;
 use std::net::{SocketAddr, UdpSocket};
 use tokio::net::TcpListener;
@@ -25,11 +25,7 @@ impl Doors {
             Some(listener) => adopt(listener, address)?,
             None => bind(address).await?,
         };
-        let address = (config.listen.address, config.listen.quic_port).into();
-        let quic = match handed.quic {
-            Some(socket) => socket,
-            None => UdpSocket::bind::<SocketAddr>(address).map_err(|source| EndpointError::Bind { address, source })?,
-        };
+        let quic = socket(handed.quic, (config.listen.address, config.listen.quic_port).into())?;
         let metrics = match config.metrics.enabled {
             true => Some(bind(config.metrics.address).await?),
             false => None,

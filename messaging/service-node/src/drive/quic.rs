@@ -96,6 +96,12 @@ pub(crate) struct Peers {
 /// The connection to one peer; whoever finds none opens it while the others wait.
 type Slot = tokio::sync::Mutex<Option<Connection>>;
 
+/// The socket that was handed over, or else one of its own at `address`.
+pub(super) fn socket(handed: Option<UdpSocket>, address: SocketAddr) -> Result<UdpSocket, EndpointError> {
+    let bind = || UdpSocket::bind(address).map_err(|source| EndpointError::Bind { address, source });
+    handed.map_or_else(bind, Ok)
+}
+
 impl Peers {
     /// Opens the endpoint on `handed`, or else on a socket of its own at `address`.
     pub(crate) fn open(
@@ -109,13 +115,9 @@ impl Peers {
         let transport = Arc::new(transport());
         let mut config = ServerConfig::with_crypto(Arc::new(tls));
         config.transport_config(Arc::clone(&transport));
-        let bind = |source| EndpointError::Bind { address, source };
-        let socket = match handed {
-            Some(socket) => socket,
-            None => UdpSocket::bind(address).map_err(bind)?,
-        };
-        let runtime = Arc::new(TokioRuntime);
-        let endpoint = Endpoint::new(endpoint_config(&key), Some(config), socket, runtime).map_err(bind)?;
+        let (socket, runtime) = (socket(handed, address)?, Arc::new(TokioRuntime));
+        let endpoint = Endpoint::new(endpoint_config(&key), Some(config), socket, runtime)
+            .map_err(|source| EndpointError::Bind { address, source })?;
         Ok(Self { endpoint, key, transport, budget, slots: Mutex::default() })
     }
 
