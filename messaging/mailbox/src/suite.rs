@@ -90,7 +90,12 @@ fn ordered(number: u8, action: Action, at: u64) -> (Change, Order) {
 }
 
 fn ordered_by(owner: u8, number: u8, action: Action, at: u64) -> (Change, Order) {
-    let auth = OwnerAuth { signature: [number; 64], ed25519_key: None, subaccount: None };
+    signed(owner, [number; 64], action, at)
+}
+
+/// An order that goes by this signature.
+pub(crate) fn signed(owner: u8, signature: [u8; 64], action: Action, at: u64) -> (Change, Order) {
+    let auth = OwnerAuth { signature, ed25519_key: None, subaccount: None };
     let command = Command { account: account(owner), action, auth };
     let request = serde_json::to_vec(&Request::Single(Method::Command(command.clone()))).unwrap();
     give(&command, request, at, &[]).unwrap()

@@ -271,9 +271,7 @@ impl RocksStore {
         batch.delete(UPGRADING);
         self.db.write(batch).map_err(failed("write counts"))
     }
-}
 
-impl RocksStore {
     /// Writes down anew what orders say. What each says of each message had a key of its own, until later ones displaced it.
     fn upgrade_words(&self) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();

@@ -156,18 +156,15 @@ impl Pending<'_> {
 #[cfg(test)]
 mod tests {
     use super::{super::keys::UPGRADING, *};
-    use crate::{Change, Quotas, Record, Store, give, suite};
+    use crate::{Change, Quotas, Record, Store, suite};
     use proptest::prelude::*;
-    use skep_proto::storage::{Action, Command, ExpiryMode, Method, OwnerAuth, Request};
+    use skep_proto::storage::{Action, ExpiryMode};
     use tempfile::tempdir;
 
-    /// An order that this message last until then, as a client signs one.
+    /// An order of owner 1 that this message last until then.
     fn keep(number: u8, record: &Record, expiry: u64, at: u64) -> (Change, Order) {
         let action = Action::Expire { messages: vec![record.hash()], expiry: vec![expiry], mode: ExpiryMode::Set };
-        let auth = OwnerAuth { signature: [number; 64], ed25519_key: None, subaccount: None };
-        let command = Command { account: record.deposit().account, action, auth };
-        let request = serde_json::to_vec(&Request::Single(Method::Command(command.clone()))).unwrap();
-        give(&command, request, at, &[]).unwrap()
+        suite::signed(1, [number; 64], action, at)
     }
 
     #[test]

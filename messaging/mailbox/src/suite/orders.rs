@@ -104,10 +104,7 @@ pub(crate) fn remembers_the_newest_revocations(store: impl Store) {
 fn numbered(number: u64, action: Action, at: u64) -> (Change, Order) {
     let mut signature = [0; 64];
     signature[..8].copy_from_slice(&number.to_be_bytes());
-    let auth = OwnerAuth { signature, ed25519_key: None, subaccount: None };
-    let command = Command { account: account(1), action, auth };
-    let request = serde_json::to_vec(&Request::Single(Method::Command(command.clone()))).unwrap();
-    give(&command, request, at, &[]).unwrap()
+    signed(1, signature, action, at)
 }
 
 /// That these messages last for so long from then on, as clients say of what they want to keep whenever they look.
